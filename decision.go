@@ -1,0 +1,273 @@
+package zmqauth
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Decision is one answer, for an audit trail.
+type Decision struct {
+	Domain    string        // as the server's socket has it
+	Mechanism string        // NULL, PLAIN, CURVE, GSSAPI, or what the request says
+	Address   string        // as libzmq reports it: an IP address without a port, localhost:uid:gid:pid for IPC
+	UserID    string        // of an acceptance, else empty
+	Status    int           // 200 accepted, 300 try again later, 400 refused, 500 a callback failed (RFC 27, "Status codes")
+	Reason    string        // one of the Reason constants
+	Duration  time.Duration // from the request's arrival until the decision
+}
+
+// The reasons of decisions: stable codes for programs and people.
+const (
+	ReasonAccepted         = "accepted"
+	ReasonMalformed        = "malformed"         // the request breaks RFC 27
+	ReasonStopped          = "stopped"           // the Authenticator does not serve
+	ReasonAddressDenied    = "address-denied"    // by the general rules or the domain's
+	ReasonUnknownMechanism = "unknown-mechanism" // none of NULL, PLAIN, CURVE, GSSAPI
+	ReasonNotConfigured    = "not-configured"    // nothing is set up for the mechanism in this domain
+	ReasonUnknownUser      = "unknown-user"
+	ReasonWrongPassword    = "wrong-password"
+	ReasonUnknownKey       = "unknown-key"
+	ReasonKeyExpired       = "key-expired"
+	ReasonKeyNotYetValid   = "key-not-yet-valid"
+	ReasonUnknownPrincipal = "unknown-principal"
+	ReasonCallbackDenied   = "callback-denied"    // ErrDenied, or neither an identity nor an error
+	ReasonTryAgain         = "callback-try-again" // ErrTemporary
+	ReasonCallbackTimeout  = "callback-timeout"
+	ReasonCallbackError    = "callback-error"
+	ReasonCallbackPanic    = "callback-panic"
+	ReasonOverloaded       = "overloaded" // MaxPending is reached, or no callback became free in time
+	ReasonCanceled         = "canceled"   // the context of HandleZAPMessage ended
+	ReasonInternal         = "internal"   // a fault of zmqauth's own
+)
+
+// verdict is a decision before it is told to anybody.
+type verdict struct {
+	status   int
+	reason   string
+	userID   string
+	metadata []byte // encoded, of an acceptance
+	detail   detail
+	err      error  // what a callback returned, or the panic: for the log alone
+	stack    []byte // of a panic
+}
+
+// detail is what a log line may say about who was refused: never anything that may be a secret.
+type detail struct{ key, value string }
+
+func denied(reason string) verdict    { return verdict{status: statusDenied, reason: reason} }
+func temporary(reason string) verdict { return verdict{status: statusTemporary, reason: reason} }
+
+func (v verdict) about(key, value string) verdict {
+	v.detail = detail{key, value}
+	return v
+}
+
+// Stats are counters since New. Requests is the sum of the others but BrokenEntries, give or take what is just being
+// decided.
+type Stats struct {
+	Requests      uint64 // that were received or given to HandleZAPMessage
+	Allowed       uint64 // status 200
+	Denied        uint64 // status 400, and requests too short to be answered
+	Temporary     uint64 // status 300
+	Errors        uint64 // status 500
+	Pending       uint64 // undecided: their callbacks run or wait
+	BrokenEntries uint64 // of directories and files, left out and logged
+}
+
+type counters struct {
+	requests, allowed, denied, temporary, errors, broken atomic.Uint64
+}
+
+// Stats returns the counters.
+func (a *Authenticator) Stats() Stats {
+	return Stats{
+		Requests:      a.counters.requests.Load(),
+		Allowed:       a.counters.allowed.Load(),
+		Denied:        a.counters.denied.Load(),
+		Temporary:     a.counters.temporary.Load(),
+		Errors:        a.counters.errors.Load(),
+		Pending:       uint64(a.callbacks.pending()),
+		BrokenEntries: a.counters.broken.Load(),
+	}
+}
+
+func (c *counters) count(status int) {
+	switch status {
+	case statusOK:
+		c.allowed.Add(1)
+	case statusTemporary:
+		c.temporary.Add(1)
+	case statusError:
+		c.errors.Add(1)
+	default:
+		c.denied.Add(1)
+	}
+}
+
+// subject is what a report says about the request.
+type subject struct {
+	domain, address, mechanism []byte
+	arrived                    time.Time
+}
+
+func (r *request) subject(arrived time.Time) subject {
+	return subject{r.domain, r.address, r.mechanism, arrived}
+}
+
+// tell counts a verdict, and reports it where somebody listens. It may wait, for an OnDecision that is far behind: the
+// caller holds no lock.
+func (a *Authenticator) tell(s subject, v verdict) {
+	a.counters.count(v.status)
+	if !a.reports.wants(v.status) {
+		return
+	}
+	a.reports.add(report{verdict: v, decision: Decision{
+		Domain:    string(s.domain),
+		Mechanism: string(s.mechanism),
+		Address:   string(s.address),
+		UserID:    v.userID,
+		Status:    v.status,
+		Reason:    v.reason,
+		Duration:  time.Since(s.arrived),
+	}})
+}
+
+// drop counts a message that cannot be answered.
+func (a *Authenticator) drop() {
+	a.counters.count(statusDenied)
+	if a.log.Enabled(context.Background(), slog.LevelInfo) {
+		a.reports.add(report{unanswerable: true})
+	}
+}
+
+// maxReports is how far OnDecision and the logger may fall behind: some 20 MB of reports.
+const maxReports = 1 << 16
+
+// reporter logs decisions and calls OnDecision, one after the other, by a goroutine that lives while there are any.
+type reporter struct {
+	log        *slog.Logger
+	onDecision func(Decision)
+
+	mu       sync.Mutex
+	room     sync.Cond // there is room in the queue, or no longer a limit
+	queue    []report
+	running  bool
+	released bool
+}
+
+type report struct {
+	verdict      verdict
+	decision     Decision
+	unanswerable bool // a message that was no ZAP request, and no decision
+}
+
+func newReporter(log *slog.Logger, onDecision func(Decision)) *reporter {
+	r := &reporter{log: log, onDecision: onDecision}
+	r.room.L = &r.mu
+	return r
+}
+
+func levelOf(status int) slog.Level {
+	switch status {
+	case statusOK:
+		return slog.LevelDebug
+	case statusError:
+		return slog.LevelError
+	default:
+		return slog.LevelInfo
+	}
+}
+
+// wants tells whether anybody wants to know of a decision with that status.
+func (r *reporter) wants(status int) bool {
+	return r.onDecision != nil || r.log.Enabled(context.Background(), levelOf(status))
+}
+
+func (r *reporter) add(rep report) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.queue) >= maxReports && !r.released {
+		r.room.Wait()
+	}
+	r.queue = append(r.queue, rep)
+	if !r.running {
+		r.running = true
+		go r.run()
+	}
+}
+
+// release lifts the limit, so that nobody waits for a hook that waits for us.
+func (r *reporter) release() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.released = true
+	r.room.Broadcast()
+}
+
+func (r *reporter) run() {
+	for {
+		r.mu.Lock()
+		batch := r.queue
+		r.queue = nil
+		r.running = len(batch) > 0
+		r.room.Broadcast()
+		r.mu.Unlock()
+		if len(batch) == 0 {
+			return
+		}
+		for _, rep := range batch {
+			r.report(rep)
+		}
+	}
+}
+
+func (r *reporter) report(rep report) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.complain(p)
+		}
+	}()
+	if rep.unanswerable {
+		r.log.Info("zmqauth: dropped a message that is too short for a ZAP request")
+		return
+	}
+	r.write(rep)
+	if r.onDecision != nil {
+		r.onDecision(rep.decision)
+	}
+}
+
+// complain logs the panic of a hook or a log handler; if the latter panics again, there is nobody left to tell.
+func (r *reporter) complain(p any) {
+	defer func() { _ = recover() }()
+	r.log.Error("zmqauth: OnDecision or the logger panicked", "panic", p)
+}
+
+func (r *reporter) write(rep report) {
+	level, ctx := levelOf(rep.decision.Status), context.Background()
+	if !r.log.Enabled(ctx, level) {
+		return
+	}
+	d, message := rep.decision, "zmqauth: refused"
+	if d.Status == statusOK {
+		message = "zmqauth: accepted"
+	}
+	attrs := []slog.Attr{slog.String("reason", d.Reason), slog.Int("status", d.Status), slog.String("domain", d.Domain),
+		slog.String("address", d.Address), slog.String("mechanism", d.Mechanism), slog.Duration("duration", d.Duration)}
+	if d.UserID != "" {
+		attrs = append(attrs, slog.String("user", d.UserID))
+	}
+	if known := rep.verdict.detail; known.key != "" {
+		attrs = append(attrs, slog.String(known.key, known.value))
+	}
+	if rep.verdict.err != nil {
+		attrs = append(attrs, slog.String("error", rep.verdict.err.Error()))
+	}
+	if rep.verdict.stack != nil {
+		attrs = append(attrs, slog.String("stack", string(rep.verdict.stack)))
+	}
+	r.log.LogAttrs(ctx, level, message, attrs...)
+}

@@ -1,0 +1,131 @@
+#include "handler.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zmq.h>
+
+static int set_flags(int fd) {
+	int flags = fcntl(fd, F_GETFL);
+	if (flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 || fcntl(fd, F_SETFD, FD_CLOEXEC) == -1)
+		return errno;
+	return 0;
+}
+
+int zap_handler_new(void *socket, zap_handler **out) {
+	zap_handler *handler = calloc(1, sizeof *handler);
+	if (!handler)
+		return ENOMEM;
+	int ends[2];
+	if (pipe(ends) == -1) {
+		int error = errno;
+		free(handler);
+		return error;
+	}
+	handler->socket = socket;
+	handler->wake_read = ends[0];
+	handler->wake_write = ends[1];
+	int error = set_flags(ends[0]);
+	if (!error)
+		error = set_flags(ends[1]);
+	if (error) {
+		zap_handler_free(handler);
+		return error;
+	}
+	*out = handler;
+	return 0;
+}
+
+void zap_handler_free(zap_handler *handler) {
+	close(handler->wake_read);
+	close(handler->wake_write);
+	free(handler);
+}
+
+// The frames of one message arrive together, so that only the first can be missing.
+static int receive_message(zap_handler *handler) {
+	zap_message *message = &handler->messages[handler->count];
+	memset(message, 0, sizeof *message);
+	message->offset = handler->used;
+	size_t kept = 0;
+	int more = 1;
+	for (int first = 1; more; first = 0) {
+		zmq_msg_t frame;
+		zmq_msg_init(&frame);
+		while (zmq_msg_recv(&frame, handler->socket, first ? ZMQ_DONTWAIT : 0) == -1) {
+			int error = errno;
+			if (error == EINTR)
+				continue;
+			zmq_msg_close(&frame);
+			return error;
+		}
+		size_t size = zmq_msg_size(&frame);
+		if (message->frames == ZAP_MAX_FRAMES || size > ZAP_MAX_BYTES - kept) {
+			message->truncated = 1;
+		} else if (!message->truncated) {
+			memcpy(handler->bytes + handler->used + kept, zmq_msg_data(&frame), size);
+			message->sizes[message->frames++] = (uint32_t) size;
+			kept += size;
+		}
+		more = zmq_msg_more(&frame);
+		zmq_msg_close(&frame);
+	}
+	handler->used += (uint32_t) kept;
+	handler->count++;
+	return 0;
+}
+
+static int receive_ready(zap_handler *handler) {
+	int error = 0;
+	while (!error && handler->count < ZAP_BATCH && handler->used + ZAP_MAX_BYTES <= ZAP_BUFFER)
+		error = receive_message(handler);
+	return error == EAGAIN ? 0 : error;
+}
+
+static void drain(int fd) {
+	char bytes[64];
+	ssize_t n;
+	do
+		n = read(fd, bytes, sizeof bytes);
+	while (n > 0 || (n == -1 && errno == EINTR));
+}
+
+// Waits until a message or a wake-up is there, and takes all the messages that are and that fit.
+int zap_receive(zap_handler *handler) {
+	handler->count = 0;
+	handler->used = 0;
+	int error = receive_ready(handler);
+	if (error || handler->count > 0)
+		return error;
+	zmq_pollitem_t items[] = {{handler->socket, 0, ZMQ_POLLIN, 0}, {NULL, handler->wake_read, ZMQ_POLLIN, 0}};
+	while (zmq_poll(items, 2, -1) == -1) {
+		if (errno != EINTR)
+			return errno;
+	}
+	if (items[1].revents)
+		drain(handler->wake_read);
+	return items[0].revents ? receive_ready(handler) : 0;
+}
+
+int zap_send(zap_handler *handler, const uint8_t *bytes, const uint32_t *sizes, int frames) {
+	for (int i = 0; i < frames; i++) {
+		int flags = ZMQ_DONTWAIT | (i + 1 < frames ? ZMQ_SNDMORE : 0);
+		while (zmq_send(handler->socket, bytes, sizes[i], flags) == -1) {
+			if (errno != EINTR)
+				return errno;
+		}
+		bytes += sizes[i];
+	}
+	return 0;
+}
+
+int zap_set_int(void *socket, int option, int value) {
+	while (zmq_setsockopt(socket, option, &value, sizeof value) == -1) {
+		if (errno != EINTR)
+			return errno;
+	}
+	return 0;
+}

@@ -1,0 +1,312 @@
+package zmqauth
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/libzmq"
+)
+
+// zapSocket is what the loop needs of libzmq.Handler; its tests break it on purpose.
+type zapSocket interface {
+	Receive() ([]libzmq.Message, error)
+	Send(bytes []byte, sizes []uint32) error
+	Wake()
+	Unbind() error
+	Close() error
+}
+
+// loop is the one goroutine that owns the ZAP socket: it receives, judges what memory can judge, replies, and hands the
+// rest to the executor, whose verdicts come back through deliver.
+type loop struct {
+	a      *Authenticator
+	socket zapSocket
+	door   *door // to the goroutine that judges, nil: the loop's own
+
+	closing   chan struct{} // closed: free the endpoint and end
+	closeOnce sync.Once
+	failed    chan struct{} // closed: the service is over, why is in failure; the goroutine keeps the endpoint
+	done      chan struct{} // closed: the goroutine has ended
+	failure   error
+	closeErr  error
+
+	mu    sync.Mutex
+	ready []delivery
+
+	// The goroutine's own, reused.
+	request request
+	told    []telling
+	bytes   []byte
+	sizes   []uint32
+}
+
+// ticket is a request that outlives its message, because its verdict comes later.
+type ticket struct {
+	envelope  [][]byte
+	request   request
+	malformed error
+	arrived   time.Time
+}
+
+// delivery is the verdict on a ticket, as of an epoch of the Authenticator.
+type delivery struct {
+	ticket  *ticket
+	verdict verdict
+	epoch   uint64
+}
+
+// telling is what is to be counted and reported once no lock is held.
+type telling struct {
+	subject subject
+	verdict verdict
+}
+
+func newLoop(a *Authenticator, socket zapSocket, door *door) *loop {
+	return &loop{
+		a: a, socket: socket, door: door,
+		closing: make(chan struct{}), failed: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
+// failurePause keeps a socket that fails at every call from taking a whole processor.
+const failurePause = 100 * time.Millisecond
+
+func (l *loop) run() {
+	defer close(l.done)
+	for {
+		messages, err := l.socket.Receive()
+		l.serve(messages)
+		if errors.Is(err, zmq4.ETERM) {
+			break
+		}
+		if err != nil {
+			l.fail(err)
+		}
+		if l.isClosing() {
+			l.leave()
+			break
+		}
+	}
+	l.closeErr = errors.Join(l.closeErr, l.socket.Close())
+	l.a.ended()
+	if l.door != nil {
+		l.door.leave()
+	}
+}
+
+// fail gives the service up, but not the endpoint: with nobody there libzmq would let clients in.
+func (l *loop) fail(err error) {
+	if l.failure == nil {
+		l.failure = err
+		close(l.failed)
+		l.a.fail(err)
+	}
+	select {
+	case <-l.closing:
+	case <-time.After(failurePause):
+	}
+}
+
+func (l *loop) isClosing() bool {
+	select {
+	case <-l.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// leaveBatches bounds how much is refused before the socket goes.
+const leaveBatches = 1000
+
+// leave frees the endpoint, then refuses what has been asked before.
+func (l *loop) leave() {
+	l.closeErr = l.socket.Unbind()
+	for range leaveBatches {
+		l.socket.Wake() // so that Receive does not wait
+		messages, err := l.socket.Receive()
+		l.serve(messages)
+		if err != nil || len(messages) == 0 {
+			return
+		}
+	}
+}
+
+func (l *loop) close() error {
+	l.closeOnce.Do(func() { close(l.closing) })
+	l.socket.Wake()
+	<-l.done
+	return l.closeErr
+}
+
+func (l *loop) wait() error {
+	select {
+	case <-l.done:
+	case <-l.failed:
+	}
+	return l.reason()
+}
+
+// reason is why the service ended, after done or failed.
+func (l *loop) reason() error {
+	select {
+	case <-l.failed:
+		return l.failure
+	default:
+		return nil
+	}
+}
+
+// serve answers what has come and what has been decided meanwhile. It holds the Authenticator's mutex throughout, so that
+// a change holds for all that is judged after it, and nobody is let in after Stop has returned.
+func (l *loop) serve(messages []libzmq.Message) {
+	arrived := time.Now()
+	l.told = l.told[:0]
+	l.a.counters.requests.Add(uint64(len(messages)))
+	unanswerable := 0
+	l.a.mu.RLock()
+	for _, m := range messages {
+		if !l.handle(m, arrived) {
+			unanswerable++
+		}
+	}
+	for _, d := range l.takeReady() {
+		v := l.a.current(d.verdict, d.epoch)
+		l.reply(d.ticket.envelope, &d.ticket.request, v)
+		l.told = append(l.told, telling{d.ticket.request.subject(d.ticket.arrived), v})
+	}
+	l.a.mu.RUnlock()
+	for range unanswerable {
+		l.a.drop()
+	}
+	for _, t := range l.told {
+		l.a.tell(t.subject, t.verdict)
+	}
+}
+
+// handle answers one message or sends it on its way. It returns false where there is not enough of it for a reply.
+func (l *loop) handle(m libzmq.Message, arrived time.Time) bool {
+	envelope, body := splitEnvelope(m.Frames)
+	if len(body) < answerable {
+		return false
+	}
+	malformed := decodeRequest(body, &l.request)
+	if m.Truncated {
+		malformed = errMalformed
+	}
+	if l.door != nil {
+		t := newTicket(envelope, &l.request, malformed, arrived)
+		if !l.door.bring(t) {
+			l.conclude(envelope, arrived, temporary(ReasonOverloaded))
+		}
+		return true
+	}
+	v, in := l.a.decide(&l.request, malformed)
+	if in == nil {
+		l.conclude(envelope, arrived, v)
+		return true
+	}
+	l.inquire(newTicket(envelope, &l.request, malformed, arrived), in)
+	return true
+}
+
+// conclude answers the request at hand.
+func (l *loop) conclude(envelope [][]byte, arrived time.Time, v verdict) {
+	l.reply(envelope, &l.request, v)
+	l.told = append(l.told, telling{l.request.subject(arrived), v})
+}
+
+// inquire has an inquiry made, whose verdict comes back through deliver. The caller holds the Authenticator's mutex.
+func (l *loop) inquire(t *ticket, in *inquiry) {
+	epoch := l.a.epoch
+	in.answer = func(v verdict) { l.deliver(delivery{t, v, epoch}) }
+	l.a.callbacks.submit(l.a, in)
+}
+
+// attend judges a ticket on the goroutine behind the door.
+func (l *loop) attend(t *ticket) {
+	l.a.mu.RLock()
+	defer l.a.mu.RUnlock()
+	v, in := l.a.decide(&t.request, t.malformed)
+	if in == nil {
+		l.deliver(delivery{t, v, l.a.epoch})
+		return
+	}
+	l.inquire(t, in)
+}
+
+// deliver hands a verdict to the loop. Any goroutine may call it.
+func (l *loop) deliver(d delivery) {
+	l.mu.Lock()
+	l.ready = append(l.ready, d)
+	first := len(l.ready) == 1
+	l.mu.Unlock()
+	if first {
+		l.socket.Wake()
+	}
+}
+
+func (l *loop) takeReady() []delivery {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ready := l.ready
+	l.ready = nil
+	return ready
+}
+
+// reply sends a verdict. A failure is no reason to end: a client without a reply is not let in.
+func (l *loop) reply(envelope [][]byte, r *request, v verdict) {
+	l.bytes, l.sizes = l.bytes[:0], l.sizes[:0]
+	for _, frame := range envelope {
+		l.frame(frame)
+	}
+	code, text := wireStatus(v.status, r.mechanism)
+	addFrame(l, zapVersion)
+	l.frame(r.id)
+	addFrame(l, code)
+	addFrame(l, text)
+	if v.status == statusOK {
+		addFrame(l, v.userID)
+		l.frame(v.metadata)
+	} else {
+		addFrame(l, "")
+		addFrame(l, "")
+	}
+	if err := l.socket.Send(l.bytes, l.sizes); err != nil && !errors.Is(err, zmq4.ETERM) {
+		l.a.log.Error("zmqauth: sending a reply", "error", err)
+	}
+}
+
+func (l *loop) frame(frame []byte) { addFrame(l, frame) }
+
+func addFrame[T string | []byte](l *loop, frame T) {
+	l.bytes = append(l.bytes, frame...)
+	l.sizes = append(l.sizes, uint32(len(frame)))
+}
+
+// answerable is how many frames a request must have for a reply: the version and the request id.
+const answerable = 2
+
+// splitEnvelope parts what a ROUTER receives: the frames that lead the reply back, up to and with the empty delimiter
+// (RFC 28), and the request.
+func splitEnvelope(frames [][]byte) (envelope, body [][]byte) {
+	for i := 1; i < len(frames); i++ {
+		if len(frames[i]) == 0 {
+			return frames[:i+1], frames[i+1:]
+		}
+	}
+	return nil, nil
+}
+
+func newTicket(envelope [][]byte, r *request, malformed error, arrived time.Time) *ticket {
+	t := &ticket{malformed: malformed, arrived: arrived}
+	for _, frame := range envelope {
+		t.envelope = append(t.envelope, slices.Clone(frame))
+	}
+	t.request = r.clone()
+	return t
+}
