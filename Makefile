@@ -1,0 +1,57 @@
+# make demo     see real clients let in and kept out
+# make test     all tests, with the race detector
+# make lint     gofmt, vet, staticcheck
+# make fuzz     each fuzz target for FUZZTIME
+# make bench    against a loop in C that answers every request with yes
+#
+# Each installs what it needs (deps) where that is missing: on Debian and its kin as root or with sudo.
+
+FUZZTIME ?= 2m
+
+RUN_PACKAGES  := gcc libc6-dev pkg-config libzmq3-dev
+TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev
+
+PACKAGES := $(RUN_PACKAGES)
+test fuzz lint: PACKAGES := $(TEST_PACKAGES)
+
+.PHONY: demo test lint fuzz bench deps
+
+demo: deps
+	go run ./examples/demo
+
+test: deps
+	go test -race -timeout 20m ./...
+
+lint: deps
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+
+fuzz: deps
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+bench: deps
+	go run ./bench
+
+# The one place that installs.
+deps:
+	@command -v go >/dev/null || { echo "Go 1.26 or later is needed: https://go.dev/dl/" >&2; exit 1; }
+	@if command -v dpkg-query >/dev/null; then \
+		missing=; \
+		for package in $(PACKAGES); do \
+			dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; \
+		done; \
+		if [ -n "$$missing" ]; then \
+			echo "installing:$$missing"; \
+			sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+			$$sudo apt-get update -q && \
+			$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; \
+		fi; \
+	elif ! pkg-config --exists libzmq; then \
+		echo "gcc, pkg-config and the headers of libzmq 4.3 are needed; install them as your system does" >&2; exit 1; \
+	fi

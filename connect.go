@@ -1,0 +1,200 @@
+package zmqauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/pebbe/zmq4"
+)
+
+// HandshakeError says that a server has not let a client in.
+type HandshakeError struct {
+	Endpoint string
+	Status   int      // of the server's ZAP handler: 400 or 500; 0: the handshakes were cut off without one
+	Events   []string // the last things that libzmq has reported, oldest first
+}
+
+// Error says what has happened and what to do about it.
+func (e *HandshakeError) Error() string {
+	switch {
+	case e.Status == statusDenied:
+		return fmt.Sprintf("zmqauth: %s: access denied (status 400): the server knows this client's address or credentials "+
+			"not, or not any more; its log has the reason", e.Endpoint)
+	case e.Status != 0:
+		return fmt.Sprintf("zmqauth: %s: the server could not decide (status %d): a callback of its authenticator has failed; "+
+			"its log has the reason", e.Endpoint, e.Status)
+	default:
+		return fmt.Sprintf("zmqauth: %s: the handshake is cut off time after time; likely causes: the server's key is another, "+
+			"the server uses another mechanism, it has no ZAP handler, or it refuses this Kerberos principal (%s)",
+			e.Endpoint, strings.Join(e.Events, ", "))
+	}
+}
+
+// Unwrap is ErrDenied for status 400, ErrTemporary for 300, else nil.
+func (e *HandshakeError) Unwrap() error {
+	switch e.Status {
+	case statusDenied:
+		return ErrDenied
+	case statusTemporary:
+		return ErrTemporary
+	}
+	return nil
+}
+
+// Connect connects s to endpoint and waits until the server has accepted it. It returns a *HandshakeError as soon as the
+// server has refused (errors.Is(err, ErrDenied) for 400), or when handshakes have been cut off several times in a row or
+// for one and a half seconds; and when ctx ends, its error with the last thing seen. A server that asks for another try
+// (300) gets it, until ctx ends. After a failure the endpoint is disconnected, so that a later Connect of the same socket
+// works. Connect uses the socket's one monitor: where the program has set one, it ends. It is to be called by the
+// goroutine that owns s.
+func Connect(ctx context.Context, s *zmq4.Socket, endpoint string) error {
+	m, err := newHandshakeMonitor(s, endpoint)
+	if err != nil {
+		return fmt.Errorf("zmqauth: %s: %w", endpoint, err)
+	}
+	defer m.close()
+	if err := s.Connect(endpoint); err != nil {
+		return fmt.Errorf("zmqauth: %s: %w", endpoint, err)
+	}
+	if err := m.wait(ctx); err != nil {
+		_ = s.Disconnect(endpoint) // it has been connected just now
+		return err
+	}
+	return nil
+}
+
+// handshakeMonitor watches the handshakes of one connecting socket.
+type handshakeMonitor struct {
+	socket   *zmq4.Socket
+	monitor  *zmq4.Socket
+	poller   *zmq4.Poller
+	endpoint string
+
+	events    []string
+	connected time.Time // of the handshake under way, zero: none
+	cuts      int       // handshakes cut off at once, in a row
+	firstCut  time.Time
+}
+
+// When handshakes have been cut off so often, or for so long, they always will be: libzmq tries again every 0.1 to 0.2 s,
+// and gives up by itself after some mismatches.
+const (
+	maxCuts    = 5
+	cutPeriod  = 1500 * time.Millisecond
+	quickCut   = time.Second // a handshake that lasts longer was not cut off, but ran out of time
+	lastEvents = 8
+	monitorRun = 20 * time.Millisecond // how long a cancelled context may go unnoticed
+)
+
+var monitors atomic.Uint64 // numbers their endpoints
+
+func newHandshakeMonitor(s *zmq4.Socket, endpoint string) (*handshakeMonitor, error) {
+	ctx, err := s.Context()
+	if err != nil {
+		return nil, err
+	}
+	address := fmt.Sprintf("inproc://zmqauth-handshake-%d", monitors.Add(1))
+	if err := s.Monitor(address, zmq4.EVENT_ALL); err != nil {
+		return nil, err
+	}
+	m := &handshakeMonitor{socket: s, endpoint: endpoint, poller: zmq4.NewPoller()}
+	if m.monitor, err = ctx.NewSocket(zmq4.PAIR); err != nil {
+		_ = s.Monitor("", 0)
+		return nil, err
+	}
+	if err := errors.Join(m.monitor.SetLinger(0), m.monitor.Connect(address)); err != nil {
+		m.close()
+		return nil, err
+	}
+	m.poller.Add(m.monitor, zmq4.POLLIN)
+	return m, nil
+}
+
+func (m *handshakeMonitor) close() {
+	_ = m.socket.Monitor("", 0)
+	_ = m.monitor.Close()
+}
+
+// wait returns nil once a handshake has succeeded.
+func (m *handshakeMonitor) wait(ctx context.Context) error {
+	for {
+		if ctx.Err() != nil {
+			return m.interrupted(ctx)
+		}
+		ready, err := m.poller.Poll(monitorRun)
+		if err != nil {
+			return fmt.Errorf("zmqauth: %s: %w", m.endpoint, err)
+		}
+		if len(ready) > 0 {
+			done, err := m.next()
+			if done || err != nil {
+				return err
+			}
+		}
+		if m.cuts >= maxCuts || m.cuts > 0 && time.Since(m.firstCut) > cutPeriod {
+			return &HandshakeError{Endpoint: m.endpoint, Events: m.events}
+		}
+	}
+}
+
+// next takes one event; done tells that the handshake has succeeded.
+func (m *handshakeMonitor) next() (done bool, err error) {
+	event, _, value, err := m.monitor.RecvEvent(zmq4.DONTWAIT)
+	if err != nil {
+		return false, fmt.Errorf("zmqauth: %s: %w", m.endpoint, err)
+	}
+	m.remember(event, value)
+	switch event {
+	case zmq4.EVENT_CONNECTED:
+		m.connected = time.Now()
+	case zmq4.EVENT_HANDSHAKE_SUCCEEDED:
+		return true, nil
+	case zmq4.EVENT_HANDSHAKE_FAILED_AUTH:
+		return false, &HandshakeError{Endpoint: m.endpoint, Status: value, Events: m.events}
+	case zmq4.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq4.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq4.EVENT_DISCONNECTED:
+		m.ended()
+	}
+	return false, nil
+}
+
+// ended takes note that a handshake has not succeeded. libzmq may report that twice.
+func (m *handshakeMonitor) ended() {
+	if m.connected.IsZero() {
+		return
+	}
+	if time.Since(m.connected) > quickCut {
+		m.cuts = 0
+	} else {
+		m.cuts++
+		if m.cuts == 1 {
+			m.firstCut = time.Now()
+		}
+	}
+	m.connected = time.Time{}
+}
+
+func (m *handshakeMonitor) remember(event zmq4.Event, value int) {
+	name := strings.ToLower(strings.TrimPrefix(event.String(), "EVENT_"))
+	if event == zmq4.EVENT_HANDSHAKE_FAILED_AUTH {
+		name = fmt.Sprintf("%s %d", name, value)
+	}
+	m.events = append(m.events, name)
+	if len(m.events) > lastEvents {
+		m.events = m.events[1:]
+	}
+}
+
+func (m *handshakeMonitor) interrupted(ctx context.Context) error {
+	seen := "nothing was heard from there"
+	switch {
+	case !m.connected.IsZero():
+		seen = "connected, but the server has not answered the handshake: it is slow, or has asked for another try (300)"
+	case len(m.events) > 0:
+		seen = "last: " + strings.Join(m.events, ", ")
+	}
+	return fmt.Errorf("zmqauth: %s: %w; %s", m.endpoint, context.Cause(ctx), seen)
+}

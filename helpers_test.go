@@ -1,0 +1,213 @@
+package zmqauth
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pebbe/zmq4"
+)
+
+// patience is how long a test waits for what must come: long enough that only a fault exceeds it.
+const patience = 30 * time.Second
+
+// logBuffer is a log that many goroutines may write.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// logger writes everything, debug lines too, to the buffer.
+func (b *logBuffer) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// newContext is a context that ends with the test, and not before its sockets.
+func newContext(t testing.TB) *zmq4.Context {
+	t.Helper()
+	ctx, err := zmq4.NewContext()
+	must(t, err)
+	t.Cleanup(func() { must(t, ctx.Term()) })
+	return ctx
+}
+
+// newAuthenticator is one that has not been started, in a context of its own.
+func newAuthenticator(t testing.TB, cfg Config) *Authenticator {
+	t.Helper()
+	if cfg.Logger == nil {
+		cfg.Logger = quiet()
+	}
+	a, err := New(newContext(t), &cfg)
+	must(t, err)
+	t.Cleanup(func() { must(t, a.Close()) })
+	return a
+}
+
+func startAuthenticator(t testing.TB, cfg Config) *Authenticator {
+	t.Helper()
+	a := newAuthenticator(t, cfg)
+	must(t, a.Start())
+	return a
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newCertificate(t testing.TB) *Certificate {
+	t.Helper()
+	public, secret, err := GenerateKeyPair()
+	must(t, err)
+	return &Certificate{Public: public, Secret: &secret}
+}
+
+// server is a PULL socket with a role: what it receives shows who got in.
+type server struct {
+	socket   *zmq4.Socket
+	endpoint string
+}
+
+// newServer binds a PULL socket that role has prepared.
+func newServer(t testing.TB, ctx *zmq4.Context, bind string, role func(*zmq4.Socket) error) *server {
+	t.Helper()
+	socket := newSocket(t, ctx, zmq4.PULL)
+	if strings.Contains(bind, "[::1]") {
+		must(t, socket.SetIpv6(true))
+	}
+	must(t, role(socket))
+	must(t, socket.Bind(bind))
+	endpoint, err := socket.GetLastEndpoint()
+	must(t, err)
+	return &server{socket, endpoint}
+}
+
+func newSocket(t testing.TB, ctx *zmq4.Context, kind zmq4.Type) *zmq4.Socket {
+	t.Helper()
+	socket, err := ctx.NewSocket(kind)
+	must(t, err)
+	must(t, socket.SetLinger(0))
+	t.Cleanup(func() { must(t, socket.Close()) })
+	return socket
+}
+
+// receive waits for a message and returns it with the named properties.
+func (s *server) receive(t testing.TB, properties ...string) (string, map[string]string) {
+	t.Helper()
+	must(t, s.socket.SetRcvtimeo(patience))
+	text, metadata, err := s.socket.RecvWithMetadata(0, properties...)
+	must(t, err)
+	return text, metadata
+}
+
+// connect brings a client of that role to endpoint and returns the outcome of its handshake, as Connect reports it. A
+// nil error leaves a socket behind that is connected.
+func connect(t testing.TB, endpoint string, role func(*zmq4.Socket) error) (*zmq4.Socket, error) {
+	t.Helper()
+	return connectFrom(t, newContext(t), endpoint, role)
+}
+
+func connectFrom(t testing.TB, zctx *zmq4.Context, endpoint string, role func(*zmq4.Socket) error) (*zmq4.Socket, error) {
+	t.Helper()
+	socket := newSocket(t, zctx, zmq4.PUSH)
+	if strings.Contains(endpoint, "[") {
+		must(t, socket.SetIpv6(true))
+	}
+	must(t, role(socket))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return socket, Connect(ctx, socket, endpoint)
+}
+
+// status is the status in the outcome of a handshake: 200, that of a refusal, 0 for anything else.
+func status(err error) int {
+	var refused *HandshakeError
+	switch {
+	case err == nil:
+		return statusOK
+	case errors.As(err, &refused):
+		return refused.Status
+	}
+	return 0
+}
+
+func nullClient(*zmq4.Socket) error { return nil }
+
+func plainClient(name, password string) func(*zmq4.Socket) error {
+	return func(s *zmq4.Socket) error { return PlainClient(s, name, password) }
+}
+
+func curveClient(server PublicKey, certificate *Certificate) func(*zmq4.Socket) error {
+	return func(s *zmq4.Socket) error { return CurveClient(s, server, certificate) }
+}
+
+func nullServer(domain string) func(*zmq4.Socket) error {
+	return func(s *zmq4.Socket) error { return NullServer(s, domain) }
+}
+
+func plainServer(domain string) func(*zmq4.Socket) error {
+	return func(s *zmq4.Socket) error { return PlainServer(s, domain) }
+}
+
+func curveServer(domain string, certificate *Certificate) func(*zmq4.Socket) error {
+	return func(s *zmq4.Socket) error { return CurveServer(s, domain, certificate) }
+}
+
+// zapRequest is the body of a request as libzmq makes it.
+func zapRequest(domain, address, mechanism string, credentials ...string) [][]byte {
+	return frames(append([]string{"1.0", "1", domain, address, "", mechanism}, credentials...)...)
+}
+
+func frames(texts ...string) [][]byte {
+	var out [][]byte
+	for _, text := range texts {
+		out = append(out, []byte(text))
+	}
+	return out
+}
+
+// ask has a request judged and returns the status and the user id of the reply.
+func ask(t testing.TB, a *Authenticator, request [][]byte) (status, userID string) {
+	t.Helper()
+	reply := a.HandleZAPMessage(context.Background(), request)
+	if len(reply) != zapFrames {
+		t.Fatalf("reply of %d frames: %q", len(reply), reply)
+	}
+	if string(reply[2]) != "200" && len(reply[4])+len(reply[5]) != 0 {
+		t.Errorf("a refusal with user id %q and metadata %q", reply[4], reply[5])
+	}
+	return string(reply[2]), string(reply[4])
+}
+
+// eventually waits until condition holds. It is for what nothing announces: numbers of goroutines and descriptors.
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}

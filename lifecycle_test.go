@@ -1,0 +1,306 @@
+package zmqauth
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pebbe/zmq4"
+)
+
+func nullRequest() [][]byte { return zapRequest("d", "127.0.0.1", "NULL") }
+
+func TestStopRefusesAndStartResumes(t *testing.T) {
+	a := startAuthenticator(t, Config{})
+	zap := newZAPClient(t, a.Context())
+	for range 3 {
+		if got := zap.ask(nullRequest())[2]; got != "200" || !a.IsAlive() {
+			t.Fatalf("started: status %s, alive %v", got, a.IsAlive())
+		}
+		must(t, a.Stop())
+		must(t, a.Stop())
+		if got := zap.ask(nullRequest())[2]; got != "400" || a.IsAlive() {
+			t.Fatalf("stopped: status %s, alive %v", got, a.IsAlive())
+		}
+		must(t, a.Start())
+		must(t, a.Start())
+	}
+}
+
+func TestStopBeforeStart(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	must(t, a.Stop())
+	if status, _ := ask(t, a, nullRequest()); status != "400" {
+		t.Errorf("status %s after Stop", status)
+	}
+	must(t, a.Start())
+	if status, _ := ask(t, a, nullRequest()); status != "200" {
+		t.Errorf("status %s after Start", status)
+	}
+}
+
+func TestCloseFreesTheEndpoint(t *testing.T) {
+	first := startAuthenticator(t, Config{})
+	second, err := New(first.Context(), &Config{Logger: quiet()})
+	must(t, err)
+	defer func() { must(t, second.Close()) }()
+	if err := second.Start(); !errors.Is(err, ErrHandlerBound) {
+		t.Fatalf("second Start: %v, want ErrHandlerBound", err)
+	}
+	if second.IsAlive() {
+		t.Error("alive after a failed Start")
+	}
+	must(t, first.Stop())
+	if err := second.Start(); !errors.Is(err, ErrHandlerBound) {
+		t.Fatalf("after the first one's Stop: %v, want ErrHandlerBound", err)
+	}
+	must(t, first.Close())
+	must(t, first.Close())
+	must(t, first.Wait())
+	must(t, second.Start())
+	if err := first.Start(); !errors.Is(err, ErrClosed) {
+		t.Errorf("Start after Close: %v, want ErrClosed", err)
+	}
+	if status, _ := ask(t, first, nullRequest()); status != "400" {
+		t.Errorf("status %s of a closed authenticator", status)
+	}
+}
+
+// TestTermEndsTheService: at each step of the life cycle the context's end is clean, and what follows it too.
+func TestTermEndsTheService(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		before func(*Authenticator) error
+	}{
+		{"before Start", func(*Authenticator) error { return nil }},
+		{"started", (*Authenticator).Start},
+		{"stopped", func(a *Authenticator) error { return errors.Join(a.Start(), a.Stop()) }},
+		{"started again", func(a *Authenticator) error { return errors.Join(a.Start(), a.Stop(), a.Start()) }},
+		{"closed", func(a *Authenticator) error { return errors.Join(a.Start(), a.Close()) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ctx, err := zmq4.NewContext()
+			must(t, err)
+			a, err := New(ctx, &Config{Logger: quiet()})
+			must(t, err)
+			must(t, test.before(a))
+			must(t, ctx.Term())
+			must(t, a.Wait())
+			if a.IsAlive() {
+				t.Error("alive after the context's end")
+			}
+			must(t, a.Stop())
+			must(t, a.Close())
+			if err := a.Start(); err == nil {
+				t.Error("Start after the context's end: no error")
+			}
+		})
+	}
+}
+
+func TestTermWhileCallbacksRun(t *testing.T) {
+	ctx, err := zmq4.NewContext()
+	must(t, err)
+	a, err := New(ctx, &Config{Logger: quiet()})
+	must(t, err)
+	begun, ended := make(chan bool), make(chan bool)
+	must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+		begun <- true
+		<-ctx.Done()
+		ended <- true
+		return &Identity{}, nil
+	}))
+	must(t, a.Start())
+	client, err := ctx.NewSocket(zmq4.DEALER)
+	must(t, err)
+	must(t, client.Connect(ZAPEndpoint))
+	_, err = client.SendMessage("", "1.0", "1", "d", "127.0.0.1", "", "PLAIN", "ann", "x")
+	must(t, err)
+	<-begun
+	must(t, client.Close())
+	must(t, ctx.Term())
+	<-ended // its context ends with the service
+	must(t, a.Wait())
+}
+
+// TestStopAnswersWhatIsPending: nothing that was asked before a stop is accepted after it, not even by a callback that
+// ignores its context, and not after the next Start either.
+func TestStopAnswersWhatIsPending(t *testing.T) {
+	a := startAuthenticator(t, Config{MaxConcurrent: 1})
+	begun, free, returned := make(chan bool, 1), make(chan bool), make(chan bool)
+	must(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+		begun <- true
+		<-free
+		defer func() { returned <- true }()
+		return &Identity{}, nil
+	}))
+	zap := newZAPClient(t, a.Context())
+	request := zapRequest("d", "127.0.0.1", "PLAIN", "ann", "x")
+	zap.send(request) // runs
+	<-begun
+	zap.send(request) // waits
+	eventually(t, "two are pending", func() bool { return a.Stats().Pending == 2 })
+	must(t, a.Stop())
+	must(t, a.Start())
+	for range 2 {
+		if reply := zap.receive(); reply[2] != "400" {
+			t.Errorf("status %s, want 400", reply[2])
+		}
+	}
+	if pending := a.Stats().Pending; pending != 0 {
+		t.Errorf("%d pending", pending)
+	}
+	zap.send(request) // waits for the place that the stubborn callback still has
+	free <- true
+	<-returned
+	<-begun
+	free <- true
+	<-returned
+	if reply := zap.receive(); reply[2] != "200" {
+		t.Errorf("status %s of the one asked after Start, want 200", reply[2])
+	}
+}
+
+// TestNothingLeaks counts goroutines and descriptors (which libzmq's sockets hold) before and after many lives.
+func TestNothingLeaks(t *testing.T) {
+	ctx := newContext(t)
+	// What libzmq makes once for a context comes first.
+	warm, err := New(ctx, &Config{Logger: quiet()})
+	must(t, err)
+	must(t, errors.Join(warm.Start(), warm.Close()))
+	socketsClosed := func() int { return openDescriptors(t) }
+	goroutines, descriptors := runtime.NumGoroutine(), socketsClosed()
+
+	for range 200 {
+		a, err := New(ctx, &Config{Logger: quiet()})
+		must(t, err)
+		must(t, a.Start())
+		must(t, a.Close())
+	}
+	a, err := New(ctx, &Config{Logger: quiet()})
+	must(t, err)
+	for range 200 {
+		must(t, errors.Join(a.Start(), a.Stop()))
+	}
+	must(t, a.Close())
+	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
+	// libzmq's reaper closes sockets in its own time.
+	eventually(t, "no descriptor is left", func() bool { return socketsClosed() <= descriptors })
+}
+
+func openDescriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	must(t, err)
+	return len(entries)
+}
+
+// TestEveryMethodAtOnce calls all methods from many goroutines under load; the race detector judges.
+func TestEveryMethodAtOnce(t *testing.T) {
+	a := startAuthenticator(t, Config{OnDecision: func(Decision) {}, CurveUserID: func(PublicKey) string { return "u" }})
+	keys := newCertificate(t)
+	dir := t.TempDir()
+	calls := []func() error{
+		a.Start, a.Stop,
+		func() error { a.IsAlive(); a.Stats(); a.Context(); return nil },
+		func() error { return a.Allow("127.0.0.1", "10.0.0.0/8") },
+		func() error { return a.DenyDomain("d", "192.0.2.1") },
+		func() error { a.ResetAddresses(); return nil },
+		func() error { return a.ConfigurePlain("*", map[string]string{"ann": "secret"}) },
+		func() error {
+			return a.ConfigurePlainCallback("slow", func(context.Context, string, string, string) (*Identity, error) { return nil, ErrTemporary })
+		},
+		func() error { return a.ConfigureCurve("*", dir) },
+		func() error { return a.ConfigureCurveKeys("*", keys.Public) },
+		func() error {
+			return a.ConfigureCurveCallback("slow", func(context.Context, string, PublicKey) (*Identity, error) { return &Identity{}, nil })
+		},
+		func() error { return a.ConfigureGSSAPI("*", "*@EXAMPLE.ORG") },
+		func() error {
+			return a.ConfigureGSSAPICallback("slow", func(context.Context, string, string) (*Identity, error) { panic("x") })
+		},
+		func() error { a.HandleZAPMessage(context.Background(), nullRequest()); return nil },
+	}
+	var callers, askers sync.WaitGroup
+	stop := make(chan bool)
+	for i := range 2 * len(calls) {
+		callers.Add(1)
+		go func() {
+			defer callers.Done()
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					if err := calls[i%len(calls)](); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		}()
+	}
+	for i := range 4 {
+		askers.Add(1)
+		zap := newZAPClient(t, a.Context())
+		go func() {
+			defer askers.Done()
+			requests := [][][]byte{
+				nullRequest(), zapRequest("slow", "127.0.0.1", "PLAIN", "ann", "x"), zapRequest("d", "127.0.0.1", "CURVE", string(keys.Public[:])),
+				zapRequest("slow", "::1", "CURVE", string(keys.Public[:])), zapRequest("slow", "::1", "GSSAPI", "ann@EXAMPLE.ORG"),
+			}
+			for n := range 2000 {
+				request := requests[(n+i)%len(requests)]
+				if _, err := zap.socket.SendMessage(append([][]byte{nil}, request...)); err != nil {
+					t.Error(err)
+					return
+				}
+				if reply, err := zap.socket.RecvMessage(0); err != nil || len(reply) != zapFrames+1 {
+					t.Errorf("reply %q, %v", reply, err)
+					return
+				}
+			}
+		}()
+	}
+	askers.Wait()
+	close(stop)
+	callers.Wait()
+	must(t, a.Start())
+	must(t, a.ConfigureCurveKeys("*", keys.Public))
+	a.ResetAddresses()
+	if status, user := ask(t, a, zapRequest("d", "127.0.0.1", "CURVE", string(keys.Public[:]))); status != "200" || user != "u" {
+		t.Errorf("afterwards a good client gets status %s, user %q", status, user)
+	}
+}
+
+func TestDefaultContext(t *testing.T) {
+	a, err := New(nil, nil)
+	must(t, err)
+	socket, err := zmq4.NewSocket(zmq4.PAIR)
+	must(t, err)
+	defer func() { must(t, socket.Close()) }()
+	ctx, err := socket.Context()
+	must(t, err)
+	if a.Context() != ctx {
+		t.Error("not zmq4's default context")
+	}
+	must(t, errors.Join(a.Start(), a.Close()))
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	for name, cfg := range map[string]Config{
+		"negative time":        {CallbackTimeout: -time.Second},
+		"negative concurrency": {MaxConcurrent: -1},
+		"negative queue":       {MaxPending: -1},
+		"property of libzmq's": {Properties: []string{"User-Id"}},
+		"empty property":       {Properties: []string{""}},
+	} {
+		if _, err := New(newContext(t), &cfg); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}

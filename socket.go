@@ -1,0 +1,162 @@
+package zmqauth
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/libzmq"
+)
+
+// This file gives sockets their security role. Call one of these before the socket is bound or connected: libzmq applies
+// the options to endpoints that are made afterwards.
+
+// The handshake interval of server sockets: shorter than libzmq's default, because a client that has been told to try
+// again (300) waits for it, and a silent peer holds a connection for as long.
+const (
+	handshakeInterval       = 10 * time.Second
+	libzmqHandshakeInterval = 30 * time.Second
+)
+
+const maxDomainLength = 255 // bytes, libzmq's limit
+
+var (
+	errSocketInUse = errors.New("the socket is bound or connected already: its role would not hold for that endpoint")
+	errNoGSSAPI    = errors.New("libzmq has been built without GSSAPI")
+	errNoSecretKey = errors.New("the certificate has no secret key")
+)
+
+// NullServer makes s a server that lets in whom the authenticator does not refuse by the address (RFC 27, "The NULL
+// Mechanism"). Without a ZAP handler in its context it refuses everyone. The domain must not be empty.
+func NullServer(s *zmq4.Socket, domain string) error {
+	return serverRole(s, "NullServer", domain, func() error { return s.SetPlainServer(0) })
+}
+
+// PlainServer makes s a server whose clients send a user name and a password, in clear (RFC 24). Without a ZAP handler in
+// its context it refuses everyone. The domain must not be empty.
+func PlainServer(s *zmq4.Socket, domain string) error {
+	return serverRole(s, "PlainServer", domain, func() error { return s.SetPlainServer(1) })
+}
+
+// CurveServer makes s a server whose clients prove a CURVE key and whose traffic is encrypted (RFC 26). Without a ZAP
+// handler in its context it refuses everyone. The domain must not be empty, the certificate must hold the secret key.
+func CurveServer(s *zmq4.Socket, domain string, cert *Certificate) error {
+	return serverRole(s, "CurveServer", domain, func() error {
+		if cert == nil || cert.Secret == nil {
+			return errNoSecretKey
+		}
+		return errors.Join(s.SetCurveServer(1), s.SetCurveSecretkey(cert.Secret.Z85()))
+	})
+}
+
+// GSSAPIServer makes s a server whose clients prove a Kerberos principal and whose traffic is encrypted (RFC 38). Leave
+// the principal empty: the server then accepts for every service in its keytab (KRB5_KTNAME) and needs no KDC. With a
+// principal libzmq asks the KDC for a ticket at each client's greeting, before the client has proved anything and on the
+// thread that serves all sockets of the context, so that a KDC that does not answer stalls them all. A principal is
+// host-based: service@host. The domain must not be empty. Unlike the other roles, this one depends on the
+// authenticator: libzmq accepts GSSAPI clients where there is no ZAP handler.
+func GSSAPIServer(s *zmq4.Socket, domain, principal string) error {
+	return serverRole(s, "GSSAPIServer", domain, func() error {
+		if !zmq4.HasGssapi() {
+			return errNoGSSAPI
+		}
+		if principal == "" {
+			return s.SetGssapiServer(true)
+		}
+		return errors.Join(s.SetGssapiServer(true), s.SetGssapiPrincipal(principal))
+	})
+}
+
+// serverRole sets the domain, the mechanism, and last the option that makes libzmq refuse where no handler is bound: with
+// it and without a domain, a PLAIN socket would abort the process.
+func serverRole(s *zmq4.Socket, role, domain string, mechanism func() error) error {
+	switch {
+	case domain == "":
+		return fmt.Errorf("zmqauth: %s: the domain is empty: libzmq would ask nobody", role)
+	case len(domain) > maxDomainLength:
+		return fmt.Errorf("zmqauth: %s: a domain has at most %d bytes", role, maxDomainLength)
+	}
+	return setRole(s, role, func() error {
+		if err := s.SetZapDomain(domain); err != nil {
+			return err
+		}
+		if err := mechanism(); err != nil {
+			return err
+		}
+		if err := libzmq.EnforceDomain(s); err != nil {
+			return err
+		}
+		interval, err := s.GetHandshakeIvl()
+		if err != nil || interval != libzmqHandshakeInterval {
+			return err
+		}
+		return s.SetHandshakeIvl(handshakeInterval)
+	})
+}
+
+// PlainClient makes s a client with a user name and a password of 1 to 255 bytes each. They cross the network in clear.
+func PlainClient(s *zmq4.Socket, username, password string) error {
+	return setRole(s, "PlainClient", func() error {
+		switch {
+		case username == "" || password == "": // zmq4 would make the socket a NULL client
+			return errors.New("the user name or the password is empty")
+		case len(username) > maxPlainLength || len(password) > maxPlainLength:
+			return fmt.Errorf("a user name or a password has at most %d bytes", maxPlainLength)
+		}
+		return errors.Join(s.SetPlainUsername(username), s.SetPlainPassword(password))
+	})
+}
+
+// CurveClient makes s a client that proves the certificate's key to a server, and lets in no other server than the one
+// that has the secret key to server.
+func CurveClient(s *zmq4.Socket, server PublicKey, cert *Certificate) error {
+	return setRole(s, "CurveClient", func() error {
+		switch {
+		case cert == nil || cert.Secret == nil:
+			return errNoSecretKey
+		case server == PublicKey{}:
+			return errors.New("the server's key is zero")
+		}
+		return errors.Join(s.SetCurveServerkey(server.String()), s.SetCurvePublickey(cert.Secret.Public().String()),
+			s.SetCurveSecretkey(cert.Secret.Z85()))
+	})
+}
+
+// GSSAPIClient makes s a client that proves a Kerberos principal to the service servicePrincipal. Both are host-based
+// (service@host); an empty principal means the default one of the credential cache (KRB5CCNAME).
+func GSSAPIClient(s *zmq4.Socket, principal, servicePrincipal string) error {
+	return setRole(s, "GSSAPIClient", func() error {
+		switch {
+		case !zmq4.HasGssapi():
+			return errNoGSSAPI
+		case servicePrincipal == "":
+			return errors.New("the service's principal is empty")
+		}
+		if principal != "" {
+			if err := s.SetGssapiPrincipal(principal); err != nil {
+				return err
+			}
+		}
+		return s.SetGssapiServicePrincipal(servicePrincipal)
+	})
+}
+
+// setRole sets options on a socket that has no endpoint yet.
+func setRole(s *zmq4.Socket, role string, set func() error) error {
+	if s == nil {
+		return fmt.Errorf("zmqauth: %s: the socket is nil", role)
+	}
+	endpoint, err := s.GetLastEndpoint()
+	if err == nil && endpoint != "" {
+		err = errSocketInUse
+	}
+	if err == nil {
+		err = set()
+	}
+	if err != nil {
+		return fmt.Errorf("zmqauth: %s: %w", role, err)
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package zmqauth
+
+import (
+	"os"
+	"testing"
+
+	"github.com/pebbe/zmq4"
+)
+
+// zapClient asks a live endpoint as libzmq does, but may have many requests under way, and may send anything.
+type zapClient struct {
+	t      testing.TB
+	socket *zmq4.Socket
+}
+
+func newZAPClient(t testing.TB, ctx *zmq4.Context) *zapClient {
+	t.Helper()
+	socket := newSocket(t, ctx, zmq4.DEALER)
+	must(t, socket.SetRcvtimeo(patience))
+	must(t, socket.Connect(ZAPEndpoint))
+	return &zapClient{t, socket}
+}
+
+// send sends the body of a request behind the empty delimiter.
+func (c *zapClient) send(body [][]byte) {
+	c.t.Helper()
+	c.sendRaw(append([][]byte{nil}, body...))
+}
+
+func (c *zapClient) sendRaw(frames [][]byte) {
+	c.t.Helper()
+	_, err := c.socket.SendMessage(frames)
+	must(c.t, err)
+}
+
+// receive waits for a reply and returns its body, whose form it has checked.
+func (c *zapClient) receive() []string {
+	c.t.Helper()
+	reply, err := c.socket.RecvMessage(0)
+	must(c.t, err)
+	if len(reply) != zapFrames+1 || reply[0] != "" || reply[1] != zapVersion {
+		c.t.Fatalf("not a ZAP reply: %q", reply)
+	}
+	return reply[1:]
+}
+
+func (c *zapClient) ask(body [][]byte) []string {
+	c.t.Helper()
+	c.send(body)
+	return c.receive()
+}
+
+func osUID() int { return os.Getuid() }
+func osPID() int { return os.Getpid() }
