@@ -117,13 +117,9 @@ func (r *request) subject(arrived time.Time) subject {
 	return subject{r.domain, r.address, r.mechanism, arrived}
 }
 
-// tell counts a verdict, and reports it where somebody listens. It may wait, for an OnDecision that is far behind: the
-// caller holds no lock.
+// tell reports a verdict that somebody wants to know of. It may wait, for an OnDecision that is far behind: the caller
+// holds no lock.
 func (a *Authenticator) tell(s subject, v verdict) {
-	a.counters.count(v.status)
-	if !a.reports.wants(v.status) {
-		return
-	}
 	a.reports.add(report{verdict: v, decision: Decision{
 		Domain:    string(s.domain),
 		Mechanism: string(s.mechanism),

@@ -38,7 +38,10 @@ func (a *Authenticator) HandleZAPMessage(ctx context.Context, request [][]byte) 
 	if v.status == statusOK {
 		reply[4], reply[5] = []byte(v.userID), slices.Clone(v.metadata)
 	}
-	a.tell(t.request.subject(arrived), v)
+	a.counters.count(v.status)
+	if a.reports.wants(v.status) {
+		a.tell(t.request.subject(arrived), v)
+	}
 	return reply
 }
 

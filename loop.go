@@ -39,7 +39,7 @@ type loop struct {
 
 	// The goroutine's own, reused.
 	request request
-	told    []telling
+	untold  []untold
 	bytes   []byte
 	sizes   []uint32
 }
@@ -59,8 +59,8 @@ type delivery struct {
 	epoch   uint64
 }
 
-// telling is what is to be counted and reported once no lock is held.
-type telling struct {
+// untold is a decision that is to be reported once no lock is held.
+type untold struct {
 	subject subject
 	verdict verdict
 }
@@ -165,7 +165,7 @@ func (l *loop) reason() error {
 // a change holds for all that is judged after it, and nobody is let in after Stop has returned.
 func (l *loop) serve(messages []libzmq.Message) {
 	arrived := time.Now()
-	l.told = l.told[:0]
+	l.untold = l.untold[:0]
 	l.a.counters.requests.Add(uint64(len(messages)))
 	unanswerable := 0
 	l.a.mu.RLock()
@@ -175,16 +175,14 @@ func (l *loop) serve(messages []libzmq.Message) {
 		}
 	}
 	for _, d := range l.takeReady() {
-		v := l.a.current(d.verdict, d.epoch)
-		l.reply(d.ticket.envelope, &d.ticket.request, v)
-		l.told = append(l.told, telling{d.ticket.request.subject(d.ticket.arrived), v})
+		l.conclude(d.ticket.envelope, &d.ticket.request, d.ticket.arrived, l.a.current(d.verdict, d.epoch))
 	}
 	l.a.mu.RUnlock()
 	for range unanswerable {
 		l.a.drop()
 	}
-	for _, t := range l.told {
-		l.a.tell(t.subject, t.verdict)
+	for _, u := range l.untold {
+		l.a.tell(u.subject, u.verdict)
 	}
 }
 
@@ -201,23 +199,26 @@ func (l *loop) handle(m libzmq.Message, arrived time.Time) bool {
 	if l.door != nil {
 		t := newTicket(envelope, &l.request, malformed, arrived)
 		if !l.door.bring(t) {
-			l.conclude(envelope, arrived, temporary(ReasonOverloaded))
+			l.conclude(envelope, &l.request, arrived, temporary(ReasonOverloaded))
 		}
 		return true
 	}
 	v, in := l.a.decide(&l.request, malformed)
 	if in == nil {
-		l.conclude(envelope, arrived, v)
+		l.conclude(envelope, &l.request, arrived, v)
 		return true
 	}
 	l.inquire(newTicket(envelope, &l.request, malformed, arrived), in)
 	return true
 }
 
-// conclude answers the request at hand.
-func (l *loop) conclude(envelope [][]byte, arrived time.Time, v verdict) {
-	l.reply(envelope, &l.request, v)
-	l.told = append(l.told, telling{l.request.subject(arrived), v})
+// conclude counts and sends a verdict, and keeps it to be reported.
+func (l *loop) conclude(envelope [][]byte, r *request, arrived time.Time, v verdict) {
+	l.a.counters.count(v.status)
+	l.reply(envelope, r, v)
+	if l.a.reports.wants(v.status) {
+		l.untold = append(l.untold, untold{r.subject(arrived), v})
+	}
 }
 
 // inquire has an inquiry made, whose verdict comes back through deliver. The caller holds the Authenticator's mutex.

@@ -60,8 +60,15 @@ func decodeRequest(frames [][]byte, r *request) error {
 		return errMalformed
 	}
 	copy(r.credentials[:], credentials)
-	if string(r.mechanism) == mechanismCurve && len(r.credentials[0]) != len(PublicKey{}) {
-		return errMalformed
+	switch string(r.mechanism) {
+	case mechanismCurve:
+		if len(r.credentials[0]) != len(PublicKey{}) {
+			return errMalformed
+		}
+	case mechanismPlain:
+		if len(r.credentials[0]) > maxPlainLength || len(r.credentials[1]) > maxPlainLength {
+			return errMalformed
+		}
 	}
 	return nil
 }

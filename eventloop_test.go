@@ -1,0 +1,223 @@
+package zmqauth
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/pebbe/zmq4"
+)
+
+// reactor runs until stop is called, which returns when it has ended.
+func runReactor(t *testing.T, r *zmq4.Reactor) (stop func()) {
+	t.Helper()
+	quit, done := make(chan interface{}), make(chan error, 1)
+	errQuit := errors.New("quit")
+	r.AddChannel(quit, 1, func(interface{}) error { return errQuit })
+	go func() { done <- r.Run(10 * time.Millisecond) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		quit <- true
+		if err := <-done; !errors.Is(err, errQuit) {
+			t.Errorf("the reactor ended: %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+func TestAttach(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	must(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
+	free := make(chan bool)
+	must(t, a.ConfigurePlainCallback("slow", func(context.Context, string, string, string) (*Identity, error) {
+		<-free
+		return &Identity{UserID: "slow one"}, nil
+	}))
+	reactor := zmq4.NewReactor()
+	must(t, a.Attach(reactor))
+	if err := a.Attach(reactor); err == nil {
+		t.Error("attached twice")
+	}
+	zap := newZAPClient(t, a.Context())
+	zap.send(plainRequest("d", "ann", "secret"))
+	runReactor(t, reactor)
+	if reply := zap.receive(); reply[2] != "200" || reply[4] != "ann" {
+		t.Errorf("reply %q", reply)
+	}
+	// A callback does not block the reactor.
+	zap.send(plainRequest("slow", "bob", "x"))
+	if reply := zap.ask(plainRequest("d", "ann", "guess")); reply[2] != "400" {
+		t.Errorf("reply %q", reply)
+	}
+	free <- true
+	if reply := zap.receive(); reply[4] != "slow one" {
+		t.Errorf("reply %q", reply)
+	}
+	zap.send(frames("too short"))
+	zap.send(append(frames("9.9"), nullRequest()[1:]...))
+	if reply := zap.receive(); reply[2] != "400" {
+		t.Errorf("reply %q", reply)
+	}
+	must(t, a.Stop())
+	if reply := zap.ask(plainRequest("d", "ann", "secret")); reply[2] != "400" || a.IsAlive() {
+		t.Errorf("stopped: reply %q", reply)
+	}
+	must(t, a.Start())
+	if reply := zap.ask(plainRequest("d", "ann", "secret")); reply[2] != "200" || !a.IsAlive() {
+		t.Errorf("started again: reply %q", reply)
+	}
+	must(t, a.Close())
+	must(t, a.Wait())
+	if err := a.Attach(zmq4.NewReactor()); !errors.Is(err, ErrClosed) {
+		t.Errorf("Attach after Close: %v", err)
+	}
+}
+
+// TestAttachedOverTCP: a real client is served between the program's own sockets.
+func TestAttachedOverTCP(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	key, client := newCertificate(t), newCertificate(t)
+	must(t, a.ConfigureCurveKeys("d", client.Public))
+	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", curveServer("d", key))
+	reactor := zmq4.NewReactor()
+	must(t, a.Attach(reactor))
+	received := make(chan string, 1)
+	reactor.AddSocket(server.socket, zmq4.POLLIN, func(zmq4.State) error {
+		text, err := server.socket.Recv(0)
+		received <- text
+		return err
+	})
+	stop := runReactor(t, reactor)
+	socket, err := connect(t, server.endpoint, curveClient(key.Public, client))
+	must(t, err)
+	_, err = socket.Send("hello", 0)
+	must(t, err)
+	if text := <-received; text != "hello" {
+		t.Errorf("received %q", text)
+	}
+	if _, err := connect(t, server.endpoint, curveClient(key.Public, newCertificate(t))); status(err) != 400 {
+		t.Errorf("a stranger: %v", err)
+	}
+	stop()
+}
+
+// TestAttachedLifecycle: Close and the context's end never wait for a reactor, whether it runs, has ended, or never ran.
+func TestAttachedLifecycle(t *testing.T) {
+	for name, during := range map[string]func(*testing.T, *zmq4.Reactor){
+		"never run": func(*testing.T, *zmq4.Reactor) {},
+		"running":   func(t *testing.T, r *zmq4.Reactor) { runReactor(t, r) },
+		"ended":     func(t *testing.T, r *zmq4.Reactor) { runReactor(t, r)() },
+	} {
+		for end, finish := range map[string]func(*Authenticator) error{
+			"Close": (*Authenticator).Close,
+			"Term":  func(a *Authenticator) error { return a.Context().Term() },
+		} {
+			t.Run(name+", "+end, func(t *testing.T) {
+				ctx, err := zmq4.NewContext()
+				must(t, err)
+				a, err := New(ctx, &Config{Logger: quiet()})
+				must(t, err)
+				reactor := zmq4.NewReactor()
+				must(t, a.Attach(reactor))
+				during(t, reactor)
+				must(t, finish(a))
+				must(t, a.Wait())
+				must(t, errors.Join(a.Close(), ctx.Term()))
+			})
+		}
+	}
+}
+
+// TestAttachedOverload: while the reactor does nothing, a bounded number waits for it.
+func TestAttachedOverload(t *testing.T) {
+	a := newAuthenticator(t, Config{MaxPending: 2})
+	reactor := zmq4.NewReactor()
+	must(t, a.Attach(reactor))
+	zap := newZAPClient(t, a.Context())
+	for range 3 {
+		zap.send(nullRequest())
+	}
+	if reply := zap.receive(); reply[2] != "300" {
+		t.Errorf("status %s of one too many", reply[2])
+	}
+	runReactor(t, reactor)
+	for range 2 {
+		if reply := zap.receive(); reply[2] != "200" {
+			t.Errorf("status %s", reply[2])
+		}
+	}
+}
+
+// TestHandleZAPMessageInAPollLoop serves real clients from a program's own REP socket, without Start.
+func TestHandleZAPMessageInAPollLoop(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	key, client := newCertificate(t), newCertificate(t)
+	must(t, a.ConfigureCurveKeys("d", client.Public))
+	handler := newSocket(t, a.Context(), zmq4.REP)
+	must(t, handler.Bind(ZAPEndpoint))
+	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", curveServer("d", key))
+	outcomes := make(chan int, 2)
+	go func() {
+		for _, c := range []*Certificate{client, newCertificate(t)} {
+			_, err := connect(t, server.endpoint, curveClient(key.Public, c))
+			outcomes <- status(err)
+		}
+	}()
+	must(t, handler.SetRcvtimeo(patience))
+	for _, want := range []int{200, 400} {
+		request, err := handler.RecvMessageBytes(0)
+		must(t, err)
+		_, err = handler.SendMessage(a.HandleZAPMessage(context.Background(), request))
+		must(t, err)
+		if got := <-outcomes; got != want {
+			t.Errorf("status %d, want %d", got, want)
+		}
+	}
+}
+
+// TestHandleZAPMessageContext: the context of the call ends the callback, running or waiting, with status 300.
+func TestHandleZAPMessageContext(t *testing.T) {
+	a := newAuthenticator(t, Config{MaxConcurrent: 1})
+	begun := make(chan bool, 2)
+	must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+		begun <- true
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}))
+	running, cancelRunning := context.WithCancel(context.Background())
+	waiting, cancelWaiting := context.WithCancel(context.Background())
+	replies := make(chan string)
+	handle := func(ctx context.Context) {
+		replies <- string(a.HandleZAPMessage(ctx, plainRequest("d", "ann", "x"))[2])
+	}
+	go handle(running)
+	<-begun
+	go handle(waiting)
+	eventually(t, "one runs, one waits", func() bool { return a.Stats().Pending == 2 })
+	cancelWaiting()
+	if got := <-replies; got != "300" {
+		t.Errorf("status %s of the one that waited", got)
+	}
+	cancelRunning()
+	if got := <-replies; got != "300" {
+		t.Errorf("status %s of the one that ran", got)
+	}
+	if status := string(a.HandleZAPMessage(nil, nullRequest())[2]); status != "200" { //nolint:staticcheck // nil is what careless callers pass
+		t.Errorf("without a context: status %s", status)
+	}
+}
+
+func TestHandleZAPMessageOwnsItsReply(t *testing.T) {
+	a := newAuthenticator(t, Config{Properties: []string{"Role"}})
+	first := a.HandleZAPMessage(context.Background(), nullRequest())
+	clear(first[5])
+	if second := a.HandleZAPMessage(context.Background(), nullRequest()); string(second[5]) != string(encodeMetadata(nil, []string{"Role"})) {
+		t.Errorf("metadata %q", second[5])
+	}
+}

@@ -1,0 +1,173 @@
+package zmqauth
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+)
+
+// Each test here is a fault that another ZAP handler has or has had, and shows that it is absent.
+
+// zmq4: a user that is not in the table equals one with an empty password.
+func TestFaultUnknownUserWithEmptyPassword(t *testing.T) {
+	a := startAuthenticator(t, Config{})
+	must(t, a.ConfigurePlain("*", map[string]string{"ann": "secret"}))
+	must(t, a.ConfigurePlain("empty", nil))
+	zap := newZAPClient(t, a.Context())
+	for _, domain := range []string{"d", "empty", ""} {
+		for _, name := range []string{"nobody", "", "ann"} {
+			if reply := zap.ask(plainRequest(domain, name, "")); reply[2] != "400" {
+				t.Errorf("domain %q, user %q, no password: status %s", domain, name, reply[2])
+			}
+		}
+	}
+}
+
+// zmq4: a mistyped address in the allow list is dropped, and everyone stays allowed.
+func TestFaultMistypedAddress(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	if err := a.Allow("127.0.0.1", "10.0.0.O"); err == nil || !strings.Contains(err.Error(), "10.0.0.O") {
+		t.Errorf("error %v does not name the entry", err)
+	}
+}
+
+// zmq4: an IPv4 client of an IPv6 socket passes a deny list of IPv4 addresses.
+func TestFaultMappedAddress(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	must(t, a.Deny("127.0.0.0/8"))
+	for _, address := range []string{"::ffff:127.0.0.1", "::FFFF:7f00:1", "0:0:0:0:0:ffff:127.0.0.1"} {
+		if status, _ := ask(t, a, zapRequest("d", address, "NULL")); status != "400" {
+			t.Errorf("%s: status %s", address, status)
+		}
+	}
+}
+
+// zmq4: with an allow list, NULL, and worse, is decided by the address alone. An allowed address is no credential.
+func TestFaultAllowedAddressIsNoCredential(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	must(t, a.Allow("127.0.0.1"))
+	for _, request := range [][][]byte{plainRequest("d", "ann", "x"), zapRequest("d", "127.0.0.1", "CURVE", key32), zapRequest("d", "127.0.0.1", "OTHER")} {
+		if status, _ := ask(t, a, request); status != "400" {
+			t.Errorf("%s: status %s", request[5], status)
+		}
+	}
+}
+
+// zmq4: a message "QUIT" ends the handler; a short request, or another version, the program. (And see
+// TestBrokenRequests.)
+func TestFaultQuit(t *testing.T) {
+	a := startAuthenticator(t, Config{})
+	zap := newZAPClient(t, a.Context())
+	for _, message := range [][][]byte{frames("QUIT"), frames("", "QUIT"), frames("TERMINATE"), frames("", "1.0"), frames("", "9.9", "1")} {
+		zap.sendRaw(message)
+	}
+	if reply := zap.receive(); reply[1] != "1" || reply[2] != "400" { // the last one's
+		t.Errorf("reply %q", reply)
+	}
+	if reply := zap.ask(nullRequest()); reply[2] != "200" || !a.IsAlive() {
+		t.Errorf("reply %q, alive %v", reply, a.IsAlive())
+	}
+}
+
+// pyzmq: the setup for "*" serves the empty domain only. Here it serves every domain without one of its own, and a
+// domain's own setup replaces it.
+func TestFaultAnyDomain(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	must(t, a.ConfigurePlain("*", map[string]string{"ann": "all"}))
+	must(t, a.ConfigurePlain("own", map[string]string{"bob": "own"}))
+	for _, test := range []struct{ domain, name, password, want string }{
+		{"", "ann", "all", "200"}, {"d", "ann", "all", "200"}, {"*", "ann", "all", "200"},
+		{"own", "bob", "own", "200"}, {"own", "ann", "all", "400"}, {"d", "bob", "own", "400"}, {"", "bob", "own", "400"},
+	} {
+		if status, _ := ask(t, a, plainRequest(test.domain, test.name, test.password)); status != test.want {
+			t.Errorf("domain %q, %s: status %s, want %s", test.domain, test.name, status, test.want)
+		}
+	}
+}
+
+// pyzmq: CURVE_ALLOW_ANY for one domain opens all of them.
+func TestFaultAllowAnyInOneDomain(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	must(t, a.ConfigureCurve("open", CurveAllowAny))
+	for domain, want := range map[string]string{"open": "200", "d": "400", "": "400", "*": "400", "Open": "400"} {
+		if status, _ := ask(t, a, zapRequest(domain, "", "CURVE", key32)); status != want {
+			t.Errorf("domain %q: status %s, want %s", domain, status, want)
+		}
+	}
+	must(t, a.ConfigureCurveKeys("open"))
+	if status, _ := ask(t, a, zapRequest("open", "", "CURVE", key32)); status != "400" {
+		t.Errorf("closed again: status %s", status)
+	}
+}
+
+// pyzmq: one domain's callback hides every other domain's keys.
+func TestFaultCallbackHidesKeys(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	must(t, a.ConfigureCurveKeys("keys", PublicKey([]byte(key32))))
+	must(t, a.ConfigureCurveCallback("asked", func(context.Context, string, PublicKey) (*Identity, error) { return nil, ErrDenied }))
+	for domain, want := range map[string]string{"keys": "200", "asked": "400"} {
+		if status, _ := ask(t, a, zapRequest(domain, "", "CURVE", key32)); status != want {
+			t.Errorf("domain %q: status %s, want %s", domain, status, want)
+		}
+	}
+	must(t, a.ConfigureCurveKeys("asked", PublicKey([]byte(key32)))) // the last call wins
+	if status, _ := ask(t, a, zapRequest("asked", "", "CURVE", key32)); status != "200" {
+		t.Errorf("keys after a callback: status %s", status)
+	}
+}
+
+// pyzmq: an exception in a callback ends the handler's thread.
+func TestFaultCallbackPanicEndsTheHandler(t *testing.T) {
+	a := startAuthenticator(t, Config{CurveUserID: func(PublicKey) string { panic("boom") }})
+	must(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) { panic(errors.New("boom")) }))
+	must(t, a.ConfigureCurveKeys("*", PublicKey([]byte(key32))))
+	zap := newZAPClient(t, a.Context())
+	for range 3 {
+		for _, request := range [][][]byte{plainRequest("d", "ann", "x"), zapRequest("d", "", "CURVE", key32)} {
+			if reply := zap.ask(request); reply[2] != "500" {
+				t.Errorf("%s: status %s", request[5], reply[2])
+			}
+		}
+	}
+	if reply := zap.ask(nullRequest()); reply[2] != "200" || !a.IsAlive() {
+		t.Errorf("reply %q, alive %v", reply, a.IsAlive())
+	}
+}
+
+// zmq4 and czmq: one handler for each process or context at most, and no second life: see TestTwoContextsSideBySide,
+// TestStopRefusesAndStartResumes and TestCloseFreesTheEndpoint.
+
+// All of them: passwords in the log. TestNoSecretsInLogs looks at every level.
+func TestNoSecretsInLogs(t *testing.T) {
+	var log logBuffer
+	const password, guess = "correct-horse", "battery-staple"
+	reported := make(chan bool, 100)
+	a := startAuthenticator(t, Config{Logger: log.logger(), OnDecision: func(Decision) { reported <- true }})
+	must(t, a.ConfigurePlain("*", map[string]string{"ann": password}))
+	must(t, a.ConfigurePlainCallback("error", func(_ context.Context, _, name, password string) (*Identity, error) {
+		return nil, errors.New("SELECT … WHERE password = '" + password + "'")
+	}))
+	must(t, a.ConfigurePlainCallback("panic", func(_ context.Context, _, name, password string) (*Identity, error) {
+		panic("no " + password)
+	}))
+	zap := newZAPClient(t, a.Context())
+	for _, request := range [][][]byte{
+		plainRequest("d", "ann", password), plainRequest("d", "ann", guess), plainRequest("d", guess, password),
+		plainRequest("error", "ann", guess), plainRequest("panic", "ann", guess), zapRequest("d", "", "PLAIN", password),
+	} {
+		zap.ask(request)
+		<-reported
+	}
+	text := log.String()
+	for _, want := range []string{ReasonWrongPassword, ReasonUnknownUser, ReasonCallbackError, ReasonCallbackPanic, "SELECT"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the log does not say %q", want)
+		}
+	}
+	for _, secret := range []string{password, guess} {
+		if strings.Contains(text, secret) {
+			t.Errorf("the log shows %q:\n%s", secret, text)
+		}
+	}
+}
