@@ -1,0 +1,111 @@
+package zmqauth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth"
+)
+
+// A CURVE server that lets in one client, and a client that learns the outcome.
+func Example() {
+	clientCert, _ := zmqauth.NewCertificate()
+	serverCert, _ := zmqauth.NewCertificate()
+
+	auth, err := zmqauth.New(nil, nil) // for the sockets of zmq4's default context
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer auth.Close()
+	if err := errors.Join(auth.ConfigureCurveKeys("global", clientCert.Public), auth.Start()); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	server, _ := zmq4.NewSocket(zmq4.REP)
+	defer server.Close()
+	if err := errors.Join(zmqauth.CurveServer(server, "global", serverCert), server.Bind("tcp://127.0.0.1:*")); err != nil {
+		fmt.Println(err)
+		return
+	}
+	endpoint, _ := server.GetLastEndpoint()
+
+	client, _ := zmq4.NewSocket(zmq4.REQ)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := errors.Join(zmqauth.CurveClient(client, serverCert.Public, clientCert), zmqauth.Connect(ctx, client, endpoint)); err != nil {
+		fmt.Println(err)
+		return
+	}
+	client.Send("hello", 0)
+	text, metadata, _ := server.RecvWithMetadata(0, "User-Id")
+	fmt.Println(text, metadata["User-Id"] == clientCert.Public.String())
+	// Output: hello true
+}
+
+// A request as libzmq makes it, judged without a socket.
+func ExampleAuthenticator_HandleZAPMessage() {
+	auth, err := zmqauth.New(nil, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer auth.Close()
+	auth.ConfigurePlain("global", map[string]string{"ann": "correct horse"})
+	for _, password := range []string{"correct horse", "battery staple"} {
+		var request [][]byte
+		for _, frame := range []string{"1.0", "1", "global", "127.0.0.1", "", "PLAIN", "ann", password} {
+			request = append(request, []byte(frame))
+		}
+		reply := auth.HandleZAPMessage(context.Background(), request)
+		fmt.Printf("%s %q\n", reply[2], reply[4])
+	}
+	// Output:
+	// 200 "ann"
+	// 400 ""
+}
+
+// Passwords that a database knows: the lookup delays nobody else.
+func ExampleAuthenticator_ConfigurePlainCallback() {
+	auth, err := zmqauth.New(nil, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer auth.Close()
+	err = auth.ConfigurePlainCallback("global", func(ctx context.Context, domain, username, password string) (*zmqauth.Identity, error) {
+		ok, err := checkInDatabase(ctx, username, password)
+		switch {
+		case err != nil:
+			return nil, zmqauth.ErrTemporary // libzmq's client tries again
+		case !ok:
+			return nil, zmqauth.ErrDenied
+		}
+		return &zmqauth.Identity{UserID: username, Metadata: map[string]string{"Role": "operator"}}, nil
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+func checkInDatabase(context.Context, string, string) (bool, error) { return true, nil }
+
+// Address rules are compared as addresses, and a bad entry changes nothing.
+func ExampleAuthenticator_Allow() {
+	auth, err := zmqauth.New(nil, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer auth.Close()
+	fmt.Println(auth.Allow("10.0.0.0/8", "2001:db8::/32", "uid:1000"))
+	fmt.Println(auth.Allow("10.0.0.1", "localhost"))
+	// Output:
+	// <nil>
+	// zmqauth: address "localhost": not an IPv4 or IPv6 address, a network (address/bits), ipc, uid:N, gid:N or pid:N
+}
