@@ -96,6 +96,7 @@ type Authenticator struct {
 	log       *slog.Logger
 	callbacks *executor
 	reports   *reporter
+	watcher   *watcher
 	counters  counters
 
 	passwordKey   [32]byte // of the digests of passwords in memory
@@ -143,6 +144,7 @@ func New(ctx *zmq4.Context, cfg *Config) (*Authenticator, error) {
 	a.callbacks = newExecutor(orDefault(a.cfg.MaxConcurrent, defaultMaxConcurrent),
 		orDefault(a.cfg.MaxPending, defaultMaxPending), orDefault(a.cfg.CallbackTimeout, defaultCallbackTimeout))
 	a.reports = newReporter(a.log, a.cfg.OnDecision)
+	a.watcher = &watcher{log: a.log}
 	_, _ = rand.Read(a.passwordKey[:]) // never fails
 	return a, nil
 }
@@ -234,6 +236,7 @@ func (a *Authenticator) Close() error {
 	l := a.loop
 	a.mu.Unlock()
 	a.callbacks.settleAll(denied(ReasonStopped))
+	a.watcher.close()
 	a.reports.release()
 	if l == nil {
 		return nil
@@ -282,6 +285,7 @@ func (a *Authenticator) ended() {
 	a.epoch++
 	a.mu.Unlock()
 	a.callbacks.settleAll(denied(ReasonStopped))
+	a.watcher.close()
 }
 
 // Allow adds addresses to the general allow list: only what it names passes. Entries are IPv4 and IPv6 addresses,
@@ -344,14 +348,16 @@ func setupFor[T any](setups map[string]*T, domain []byte) *T {
 	return setups[AnyDomain]
 }
 
-// configure puts a setup in force for a domain, in place of the one before it.
-func configure[T any](a *Authenticator, setups *map[string]*T, domain string, setup *T) {
+// configure puts a setup in force for a domain, in place of the one before it, which it returns.
+func configure[T any](a *Authenticator, setups *map[string]*T, domain string, setup *T) (old *T) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if *setups == nil {
 		*setups = make(map[string]*T)
 	}
+	old = (*setups)[domain]
 	(*setups)[domain] = setup
+	return old
 }
 
 // decide judges a request; a fault of our own in it is no acceptance, and ends nothing. The caller holds a.mu, for

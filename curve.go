@@ -3,6 +3,7 @@ package zmqauth
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"time"
 )
 
@@ -15,6 +16,7 @@ type curveSetup struct {
 	any      bool
 	keys     map[PublicKey]*curveEntry
 	callback CurveCallback
+	follow   *follow // of the directory that the keys come from, nil: they come from elsewhere
 }
 
 // curveEntry is what is known about a key besides. nil: nothing.
@@ -26,40 +28,46 @@ type curveEntry struct {
 
 // ConfigureCurve lets in the clients of a domain whose public certificates are in a directory (see [LoadCertificates]),
 // or with [CurveAllowAny] everybody. It replaces what the domain had before. The metadata of a certificate becomes that
-// of its client's messages. A directory that cannot be read is an error that changes nothing; a broken certificate in it
-// is logged, counted in Stats, and left out.
+// of its client's messages; outside of its "not-before" and "not-after" (RFC 3339) a key is refused.
+//
+// The directory is followed until Close or until something else is configured for the domain: files that are added,
+// replaced, renamed or removed take effect within a second, at a cost that does not depend on how many there are. A
+// broken certificate is logged and counted in Stats; a file that was good keeps its last good content until it is mended
+// or removed. A directory that cannot be read is an error that changes nothing.
 func (a *Authenticator) ConfigureCurve(domain, location string) error {
 	if err := checkDomain(domain); err != nil {
 		return err
 	}
 	if location == CurveAllowAny {
-		configure(a, &a.policy.curve, domain, &curveSetup{any: true})
+		a.configureCurve(domain, &curveSetup{any: true})
 		return nil
 	}
-	certificates, err := LoadCertificates(location)
-	if certificates == nil {
+	if location == "" {
+		return fmt.Errorf("zmqauth: domain %q: the directory has no name", domain)
+	}
+	path, err := filepath.Abs(location) // the working directory may change
+	if err != nil {
+		return fileError(location, err)
+	}
+	directory := newCertificateDirectory(a, path)
+	follow, err := a.watcher.follow(path, directory) // before it is read, so that nothing is missed
+	if err != nil {
 		return err
 	}
-	a.reportBroken(err)
-	keys := make(map[PublicKey]*curveEntry, len(certificates))
-	for key, certificate := range certificates {
-		keys[key] = a.newCurveEntry(certificate)
+	if err := directory.load(); err != nil {
+		a.watcher.forget(follow)
+		return err
 	}
-	configure(a, &a.policy.curve, domain, &curveSetup{keys: keys})
+	directory.setup.follow = follow
+	a.configureCurve(domain, directory.setup)
+	follow.begin()
 	return nil
 }
 
-// reportBroken logs and counts the errors that have been joined.
-func (a *Authenticator) reportBroken(err error) {
-	broken := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		broken = joined.Unwrap()
-	}
-	for _, err := range broken {
-		if err != nil {
-			a.counters.broken.Add(1)
-			a.log.Warn("zmqauth: left out", "error", err)
-		}
+// configureCurve puts a setup in force, and lets go of the directory of the one before it.
+func (a *Authenticator) configureCurve(domain string, setup *curveSetup) {
+	if old := configure(a, &a.policy.curve, domain, setup); old != nil && old.follow != nil {
+		old.follow.stop()
 	}
 }
 
@@ -67,11 +75,13 @@ func (a *Authenticator) newCurveEntry(c *Certificate) *curveEntry {
 	if len(c.Metadata) == 0 {
 		return nil
 	}
-	entry := &curveEntry{
-		identity: Identity{Metadata: c.Metadata},
-		metadata: encodeMetadata(c.Metadata, a.metadataNames),
+	notBefore, notAfter, _ := validity(c.Metadata) // it has been checked with the rest of the certificate
+	return &curveEntry{
+		identity:  Identity{Metadata: c.Metadata},
+		metadata:  encodeMetadata(c.Metadata, a.metadataNames),
+		notBefore: notBefore,
+		notAfter:  notAfter,
 	}
-	return entry
 }
 
 // ConfigureCurveKeys lets in the clients of a domain that hold the secret key to one of these. It replaces the domain's
@@ -87,7 +97,7 @@ func (a *Authenticator) ConfigureCurveKeys(domain string, keys ...PublicKey) err
 		}
 		set[key] = nil
 	}
-	configure(a, &a.policy.curve, domain, &curveSetup{keys: set})
+	a.configureCurve(domain, &curveSetup{keys: set})
 	return nil
 }
 
@@ -99,7 +109,7 @@ func (a *Authenticator) ConfigureCurveCallback(domain string, cb CurveCallback) 
 	if cb == nil {
 		return fmt.Errorf("zmqauth: domain %q: the callback is nil", domain)
 	}
-	configure(a, &a.policy.curve, domain, &curveSetup{callback: cb})
+	a.configureCurve(domain, &curveSetup{callback: cb})
 	return nil
 }
 
@@ -134,7 +144,7 @@ func (e *curveEntry) invalid() string {
 		return ""
 	}
 	switch now := time.Now(); {
-	case !e.notAfter.IsZero() && now.After(e.notAfter):
+	case !e.notAfter.IsZero() && !now.Before(e.notAfter):
 		return ReasonKeyExpired
 	case now.Before(e.notBefore):
 		return ReasonKeyNotYetValid

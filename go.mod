@@ -2,7 +2,11 @@ module github.com/zmqauth/zmqauth
 
 go 1.26.0
 
-require github.com/pebbe/zmq4 v1.4.0
+require (
+	github.com/fsnotify/fsnotify v1.10.1
+	github.com/pebbe/zmq4 v1.4.0
+	golang.org/x/sys v0.48.0
+)
 
 require (
 	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect

@@ -1,0 +1,79 @@
+package zmqauth
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// BenchmarkLoadCertificates loads a directory and lets Python's zmq.auth load the same one: "x-python" is our time as a
+// part of Python's, whose interpreter's start is not counted.
+func BenchmarkLoadCertificates(b *testing.B) {
+	sizes := []int{10_000, 100_000}
+	if testing.Short() {
+		sizes = sizes[:1]
+	}
+	for _, size := range sizes {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			dir := b.TempDir()
+			writeManyCertificates(b, dir, size)
+			python := pythonLoadTime(b, dir)
+			b.ReportAllocs()
+			for b.Loop() {
+				certs, err := LoadCertificates(dir)
+				if err != nil || len(certs) != size {
+					b.Fatalf("%d certificates, %v", len(certs), err)
+				}
+			}
+			ours := b.Elapsed() / time.Duration(b.N)
+			b.ReportMetric(ours.Seconds()/python.Seconds(), "x-python")
+			b.ReportMetric(float64(ours.Nanoseconds())/float64(size), "ns/file")
+		})
+	}
+}
+
+// writeManyCertificates writes public certificates whose keys are not X25519's: nothing here needs them to be.
+func writeManyCertificates(b *testing.B, dir string, count int) {
+	b.Helper()
+	for i := range count {
+		cert := Certificate{Public: PublicKey{byte(i), byte(i >> 8), byte(i >> 16), 1}, Metadata: map[string]string{
+			"name": fmt.Sprintf("client %d", i), "role": "sensor",
+		}}
+		text, err := cert.encode(false)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("client%06d.key", i)), text, publicMode); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// pythonLoadTime is the best of three loads, as the benchmark's is an average over warm ones.
+func pythonLoadTime(b *testing.B, dir string) time.Duration {
+	b.Helper()
+	const program = `
+import sys, time, zmq.auth
+best = None
+for _ in range(3):
+    start = time.perf_counter()
+    zmq.auth.load_certificates(sys.argv[1])
+    took = time.perf_counter() - start
+    best = took if best is None else min(best, took)
+print(best)
+`
+	out, err := exec.Command(pythonZMQ(b), "-c", program, dir).Output()
+	if err != nil {
+		b.Fatalf("python: %v", err)
+	}
+	seconds, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(seconds * float64(time.Second))
+}

@@ -1,0 +1,212 @@
+package zmqauth
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+)
+
+// certificateDirectory keeps the keys of a curveSetup up to date with the certificates in a directory. But for the keys,
+// which Authenticator.mu guards, it belongs to the goroutine that loads it and then to the one that follows it.
+type certificateDirectory struct {
+	a      *Authenticator
+	path   string
+	setup  *curveSetup
+	files  map[string]*certificateFile
+	owners map[PublicKey][]string // the names of the files that hold a key, in order: the first one counts
+	links  map[string]int         // how many symbolic links lead to each directory
+	loader certificateLoader
+	reads  atomic.Int64 // of files
+
+	unreadable bool // that the directory could not be read has been reported
+}
+
+// certificateFile is what is known of one file. It keeps its last good content until it is mended or removed.
+type certificateFile struct {
+	stamp   fileStamp
+	key     PublicKey // zero: it has never been good
+	entry   *curveEntry
+	problem string // what has been reported of it; "": it is good
+	link    string // of a symbolic link: the directory that it leads to
+}
+
+func newCertificateDirectory(a *Authenticator, path string) *certificateDirectory {
+	return &certificateDirectory{
+		a: a, path: path, setup: &curveSetup{keys: make(map[PublicKey]*curveEntry)},
+		files: make(map[string]*certificateFile), owners: make(map[PublicKey][]string),
+		links: make(map[string]int),
+	}
+}
+
+// load reads the whole directory. Its error is that the directory cannot be read.
+func (d *certificateDirectory) load() error {
+	results, err := readCertificates(d.path)
+	if err != nil {
+		return err
+	}
+	dirty := make(map[PublicKey]struct{}, len(results))
+	for _, result := range results {
+		d.reads.Add(1)
+		d.take(result, dirty)
+	}
+	d.commit(dirty)
+	return nil
+}
+
+// refresh implements followed.
+func (d *certificateDirectory) refresh(c changes) {
+	names := c.names
+	if c.all || c.links {
+		names = d.suspects(c)
+	}
+	dirty := make(map[PublicKey]struct{}, len(names))
+	for name := range names {
+		if isCertificateName(name) {
+			d.reads.Add(1)
+			d.take(d.loader.loadNamed(d.path, name), dirty)
+		}
+	}
+	d.commit(dirty)
+}
+
+// suspects adds to the names that are known to have changed those whose files are not the ones that were read.
+func (d *certificateDirectory) suspects(c changes) map[string]struct{} {
+	suspects := make(map[string]struct{}, len(c.names))
+	for name := range c.names {
+		suspects[name] = struct{}{}
+	}
+	consider := func(name string, known *certificateFile) {
+		stamp, err := stampOf(filepath.Join(d.path, name))
+		if known == nil || err != nil || stamp != known.stamp {
+			suspects[name] = struct{}{}
+		}
+	}
+	for name, file := range d.files {
+		if c.all || file.link != "" {
+			consider(name, file)
+		}
+	}
+	if !c.all {
+		return suspects
+	}
+	entries, err := os.ReadDir(d.path)
+	if err != nil && !isGone(err) {
+		if !d.unreadable {
+			d.a.log.Warn("zmqauth: a directory cannot be read, what was in force stays", "error", fileError(d.path, err))
+		}
+		d.unreadable = true
+		return nil
+	}
+	d.unreadable = false
+	for _, entry := range entries {
+		if name := entry.Name(); d.files[name] == nil && !entry.IsDir() && isCertificateName(name) {
+			suspects[name] = struct{}{}
+		}
+	}
+	return suspects
+}
+
+// take takes over what reading a file has met. dirty collects the keys that this concerns.
+func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struct{}) {
+	name, file := result.name, d.files[result.name]
+	if result.empty() { // there is no such file, or not any more
+		if file != nil {
+			d.disown(name, file.key, dirty)
+			d.relink(file, "")
+			delete(d.files, name)
+		}
+		return
+	}
+	if file == nil {
+		file = new(certificateFile)
+		d.files[name] = file
+	}
+	file.stamp = result.stamp
+	d.relink(file, result.link)
+	if result.err != nil {
+		if isGone(result.err) { // behind a link
+			d.disown(name, file.key, dirty)
+			file.key, file.entry = PublicKey{}, nil
+		}
+		d.report(file, result.err)
+		return
+	}
+	file.problem = ""
+	if file.key != result.cert.Public {
+		d.disown(name, file.key, dirty)
+		d.own(name, result.cert.Public)
+	}
+	file.key, file.entry = result.cert.Public, d.a.newCurveEntry(result.cert)
+	dirty[file.key] = struct{}{}
+}
+
+func (d *certificateDirectory) own(name string, key PublicKey) {
+	names := d.owners[key]
+	at, _ := slices.BinarySearch(names, name)
+	d.owners[key] = slices.Insert(names, at, name)
+}
+
+func (d *certificateDirectory) disown(name string, key PublicKey, dirty map[PublicKey]struct{}) {
+	if key == (PublicKey{}) {
+		return
+	}
+	names := d.owners[key]
+	if at, found := slices.BinarySearch(names, name); found {
+		names = slices.Delete(names, at, at+1)
+	}
+	if len(names) == 0 {
+		delete(d.owners, key)
+	} else {
+		d.owners[key] = names
+	}
+	dirty[key] = struct{}{}
+}
+
+// report logs and counts what is wrong with a file, once.
+func (d *certificateDirectory) report(file *certificateFile, err error) {
+	if file.problem == err.Error() {
+		return
+	}
+	file.problem = err.Error()
+	d.a.counters.broken.Add(1)
+	message := "zmqauth: a certificate is left out"
+	if file.key != (PublicKey{}) {
+		message = "zmqauth: a certificate is broken; its last good content stays in force"
+	}
+	d.a.log.Warn(message, "error", err)
+}
+
+// commit puts all that has changed in force at once.
+func (d *certificateDirectory) commit(dirty map[PublicKey]struct{}) {
+	if len(dirty) == 0 {
+		return
+	}
+	d.a.mu.Lock()
+	defer d.a.mu.Unlock()
+	for key := range dirty {
+		if names := d.owners[key]; len(names) > 0 {
+			d.setup.keys[key] = d.files[names[0]].entry
+		} else {
+			delete(d.setup.keys, key)
+		}
+	}
+}
+
+// relink keeps count of the directories that symbolic links lead to.
+func (d *certificateDirectory) relink(file *certificateFile, link string) {
+	if file.link == link {
+		return
+	}
+	if d.links[file.link]--; d.links[file.link] <= 0 {
+		delete(d.links, file.link)
+	}
+	if link != "" {
+		d.links[link]++
+	}
+	file.link = link
+}
+
+// elsewhere implements followed.
+func (d *certificateDirectory) elsewhere() []string { return slices.Sorted(maps.Keys(d.links)) }

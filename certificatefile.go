@@ -1,0 +1,279 @@
+package zmqauth
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+const (
+	publicSuffix = ".key"    // pyzmq's; czmq takes any name
+	secretSuffix = "_secret" // czmq's and pyzmq's
+
+	publicMode fs.FileMode = 0o644
+	secretMode fs.FileMode = 0o600
+	othersMode fs.FileMode = 0o077 // what a secret file must not grant
+)
+
+// CreateCertificates makes a key pair and writes it to two new files of the directory: name.key, the public certificate
+// (mode 0644), and name.key_secret, the secret one with both keys (mode 0600). Both carry the metadata, which may be nil. It
+// returns their paths. Nothing is overwritten: where either file exists it changes nothing, and the error is fs.ErrExist. Other errors:
+// a name that is empty, begins with a dot or holds a path separator or NUL; metadata that a certificate cannot carry,
+// which is named.
+func CreateCertificates(dir, name string, metadata map[string]string) (publicFile, secretFile string, err error) {
+	if name == "" || name[0] == '.' || strings.ContainsAny(name, "/\\\x00") {
+		return "", "", fmt.Errorf("zmqauth: certificate name %q: empty, beginning with a dot, or holding a path separator or NUL", name)
+	}
+	cert, err := NewCertificate()
+	if err != nil {
+		return "", "", err
+	}
+	cert.Metadata = metadata
+	publicFile = filepath.Join(dir, name+publicSuffix)
+	secretFile = publicFile + secretSuffix
+	// The public file comes last: once it is seen, the pair is whole.
+	if err := cert.SaveSecret(secretFile); err != nil {
+		return "", "", err
+	}
+	if err := cert.SavePublic(publicFile); err != nil {
+		return "", "", errors.Join(err, os.Remove(secretFile))
+	}
+	return publicFile, secretFile, nil
+}
+
+// SavePublic writes the public key and the metadata to a new file of mode 0644, whatever the umask. The file appears at
+// once and complete. What exists at path, be it a dangling symbolic link, is never replaced: the *FileError is fs.ErrExist then.
+func (c *Certificate) SavePublic(path string) error { return c.save(path, false, publicMode) }
+
+// SaveSecret writes both keys and the metadata to a new file, as [Certificate.SavePublic] does, but that its mode is 0600 from
+// before the first byte on. A certificate without a secret key is an error.
+func (c *Certificate) SaveSecret(path string) error { return c.save(path, true, secretMode) }
+
+func (c *Certificate) save(path string, secret bool, mode fs.FileMode) error {
+	text, err := c.encode(secret)
+	if err != nil {
+		return &FileError{File: path, Err: err}
+	}
+	if err := writeNew(path, text, mode); err != nil {
+		return fileError(path, err)
+	}
+	return nil
+}
+
+// writeNew writes a file of which others see all or nothing. Unlike a rename, a link replaces nothing that exists.
+func writeNew(path string, data []byte, mode fs.FileMode) error {
+	dir := filepath.Dir(path)
+	file, err := os.CreateTemp(dir, ".zmqauth-*") // of mode 0600; the readers of directories pass over dot files
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	if err := errors.Join(fill(file, data, mode), file.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(file.Name(), path); err != nil {
+		return err
+	}
+	return syncDirectory(dir)
+}
+
+func fill(file *os.File, data []byte, mode fs.FileMode) error {
+	if err := file.Chmod(mode); err != nil {
+		return err
+	}
+	if _, err := file.Write(data); err != nil {
+		return err
+	}
+	return file.Sync()
+}
+
+// syncDirectory makes the entries of dir survive a loss of power. Some file systems cannot: that is no reason to fail.
+func syncDirectory(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil // a directory may be writable and not readable
+	}
+	_ = d.Sync()
+	return d.Close()
+}
+
+// LoadCertificate reads the certificate at path, a public or a secret one, as this package, pyzmq and czmq write them.
+// Errors are *FileError, with the line where one is to blame: a file that is missing, no regular file, larger than 64 KiB or no
+// certificate; a key that is all zero; a public key that does not belong to the secret key beside it; metadata that
+// messages cannot carry; and a secret key in a file that others than its owner may read or write, in whatever way
+// (mode & 077), because it may be known to them.
+func LoadCertificate(path string) (*Certificate, error) {
+	var loader certificateLoader
+	return loader.load(path)
+}
+
+// certificateLoader reads certificates, one after another, and keeps the memory that this takes. The zero value is ready;
+// it serves one goroutine.
+type certificateLoader struct {
+	buffer []byte
+	parser zplParser
+	stamp  fileStamp // of the file that was read last
+}
+
+// load is LoadCertificate.
+func (l *certificateLoader) load(path string) (*Certificate, error) {
+	data, stamp, err := readRegular(path, maxCertificateSize, l.buffer)
+	l.stamp = stamp
+	if err != nil {
+		return nil, fileError(path, err)
+	}
+	l.buffer = data
+	cert, err := parseCertificate(&l.parser, path, data)
+	if err != nil {
+		return nil, err
+	}
+	if cert.Secret != nil && stamp.mode&othersMode != 0 {
+		return nil, &FileError{File: path, Err: fmt.Errorf(
+			"a secret key that others than the owner can reach (mode %04o): chmod 600 %s", stamp.mode, path)}
+	}
+	return cert, nil
+}
+
+// loadPublic is load for a file of a directory of public certificates: where the file has a secret key after all, the
+// certificate comes without it. Two of its errors are no fault of a certificate's: fs.ErrNotExist (the file is gone) and
+// syscall.EISDIR (the name is a directory's, or a link to one).
+func (l *certificateLoader) loadPublic(path string) (*Certificate, error) {
+	cert, err := l.load(path)
+	if err != nil {
+		return nil, err
+	}
+	cert.Secret = nil
+	return cert, nil
+}
+
+// isCertificateName tells whether a file of that name in a directory of certificates is one to read: no secret one, no
+// dot file, no editor's backup or lock.
+func isCertificateName(name string) bool {
+	return name != "" && name[0] != '.' &&
+		!strings.HasSuffix(name, secretSuffix) &&
+		!strings.HasSuffix(name, "~") &&
+		(name[0] != '#' || !strings.HasSuffix(name, "#"))
+}
+
+var (
+	errNotRegular = errors.New("not a regular file")
+	errGrowing    = errors.New("it grows while it is read")
+)
+
+// readBufferSize is the least that readRegular reads into: no certificate that tools write needs more, and files that do
+// not tell their size mostly fit.
+const readBufferSize = 4 << 10
+
+// LoadCertificates reads the public certificates of a directory, without its subdirectories: every file but those whose name
+// ends in _secret, dot files and editors' backups; symbolic links are followed. Of two files with the same key, the first by
+// name counts. No certificate has a secret key. Files that are no good certificates hide no others: the map holds the
+// good ones, and the error, nil where there is none, joins (see errors.Join) one *FileError for each, in the order of their names. For
+// a directory that cannot be read the map is nil.
+func LoadCertificates(dir string) (map[PublicKey]*Certificate, error) {
+	results, err := readCertificates(dir)
+	if err != nil {
+		return nil, err
+	}
+	certs := make(map[PublicKey]*Certificate, len(results))
+	var errs []error
+	for _, result := range results {
+		if result.err != nil {
+			errs = append(errs, result.err)
+		} else if certs[result.cert.Public] == nil {
+			certs[result.cert.Public] = result.cert
+		}
+	}
+	return certs, errors.Join(errs...)
+}
+
+// maxLoaders is how many goroutines read one directory: with more, the file system is what they wait for.
+const maxLoaders = 8
+
+// readCertificates reads all the certificates of a directory, in the order of their names.
+func readCertificates(dir string) ([]loadResult, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fileError(dir, err)
+	}
+	results := make([]loadResult, len(entries))
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), maxLoaders, len(entries)) {
+		workers.Go(func() {
+			var loader certificateLoader
+			for i := int(next.Add(1)) - 1; i < len(entries); i = int(next.Add(1)) - 1 {
+				results[i] = loader.loadEntry(dir, entries[i])
+			}
+		})
+	}
+	workers.Wait()
+	return slices.DeleteFunc(results, loadResult.empty), nil
+}
+
+// loadResult is one entry of a directory: a certificate, an error, or neither where there is nothing to read.
+type loadResult struct {
+	name  string
+	cert  *Certificate
+	err   error
+	stamp fileStamp
+	link  string // of a symbolic link: the directory that it leads to
+}
+
+func (r loadResult) empty() bool { return r.cert == nil && r.err == nil }
+
+func (l *certificateLoader) loadEntry(dir string, entry fs.DirEntry) loadResult {
+	result := loadResult{name: entry.Name()}
+	if entry.IsDir() || !isCertificateName(entry.Name()) {
+		return result
+	}
+	path := filepath.Join(dir, entry.Name())
+	switch entry.Type() {
+	case 0:
+	case fs.ModeSymlink:
+		result.link = linkTarget(path)
+	default: // opening some devices does something
+		result.err = &FileError{File: path, Err: errNotRegular}
+		return result
+	}
+	cert, err := l.loadPublic(path)
+	if errors.Is(err, syscall.EISDIR) || entry.Type() == 0 && errors.Is(err, fs.ErrNotExist) { // removed meanwhile
+		return result
+	}
+	result.cert, result.err, result.stamp = cert, err, l.stamp
+	return result
+}
+
+// loadNamed is loadEntry for a name that need not exist.
+func (l *certificateLoader) loadNamed(dir, name string) loadResult {
+	info, err := os.Lstat(filepath.Join(dir, name))
+	switch {
+	case isGone(err):
+		return loadResult{name: name}
+	case err != nil:
+		return loadResult{name: name, err: fileError(filepath.Join(dir, name), err)}
+	}
+	return l.loadEntry(dir, fs.FileInfoToDirEntry(info))
+}
+
+// linkTarget is the directory that a symbolic link leads to, "" where that cannot be told.
+func linkTarget(path string) string {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		return filepath.Dir(target)
+	}
+	target, err := os.Readlink(path) // it leads nowhere, yet
+	if err != nil {
+		return ""
+	}
+	if !filepath.IsAbs(target) {
+		target = filepath.Join(filepath.Dir(path), target)
+	}
+	return filepath.Dir(target)
+}

@@ -1,0 +1,54 @@
+package zmqauth
+
+import (
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestLoadCertificatesOpensNoSecret lets the kernel tell which files are opened.
+func TestLoadCertificatesOpensNoSecret(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		if _, _, err := CreateCertificates(dir, name, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{".hidden", "a.key~", "#a.key#"} {
+		writeFile(t, filepath.Join(dir, name), "", 0o644)
+	}
+	fd, err := syscall.InotifyInit1(syscall.IN_CLOEXEC | syscall.IN_NONBLOCK)
+	if err != nil {
+		t.Skipf("no inotify: %v", err)
+	}
+	watch := os.NewFile(uintptr(fd), "inotify")
+	t.Cleanup(func() { watch.Close() })
+	if _, err := syscall.InotifyAddWatch(fd, dir, syscall.IN_OPEN); err != nil {
+		t.Fatal(err)
+	}
+	if certs, err := LoadCertificates(dir); err != nil || len(certs) != 2 {
+		t.Fatalf("%v, %v", certs, err)
+	}
+	buffer := make([]byte, 64<<10)
+	n, err := watch.Read(buffer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var opened []string
+	for at := 0; at < n; {
+		length := int(binary.NativeEndian.Uint32(buffer[at+12:]))
+		name := strings.TrimRight(string(buffer[at+syscall.SizeofInotifyEvent:at+syscall.SizeofInotifyEvent+length]), "\x00")
+		if name != "" { // the directory's own has none
+			opened = append(opened, name)
+		}
+		at += syscall.SizeofInotifyEvent + length
+	}
+	slices.Sort(opened)
+	if !slices.Equal(opened, []string{"a.key", "b.key"}) {
+		t.Errorf("opened %q", opened)
+	}
+}

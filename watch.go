@@ -1,0 +1,352 @@
+package zmqauth
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// followed is what keeps up with a directory. Its methods are called by one goroutine.
+type followed interface {
+	// refresh takes over what has changed: the files named, those behind symbolic links, or whatever differs.
+	refresh(c changes)
+	// elsewhere names the directories behind the directory's symbolic links.
+	elsewhere() []string
+}
+
+// changes is what is known to have happened below a directory.
+type changes struct {
+	names map[string]struct{} // of its files
+	links bool                // something that its symbolic links lead over
+	all   bool                // anything
+}
+
+func (c *changes) any() bool { return len(c.names) > 0 || c.links || c.all }
+
+const (
+	// checkInterval is how often a path is looked at for what the watch on a directory does not tell: that the path leads
+	// to another directory by now. It bounds, with gatherLimit, how long a change takes.
+	checkInterval = 250 * time.Millisecond
+	// quietPeriod without a further event ends a burst, gatherLimit does so in any case.
+	quietPeriod = 25 * time.Millisecond
+	gatherLimit = 250 * time.Millisecond
+	// rescanInterval is how often a directory that cannot be watched is scanned.
+	rescanInterval = 500 * time.Millisecond
+	// missingChecks in a row have to miss a directory before its files count as removed: a directory may be replaced in
+	// two steps.
+	missingChecks = 2
+)
+
+// watcher follows directories, with one inotify instance (the system allows a user few of them) and a goroutine for each.
+// The zero value with a log is ready.
+type watcher struct {
+	log *slog.Logger
+
+	mu      sync.Mutex
+	notify  *fsnotify.Watcher // nil before the first directory, or where there is none to be had
+	follows map[*follow]struct{}
+	watched map[string]int // how many follows need each directory
+	closed  bool
+}
+
+// follow is one directory that is followed.
+type follow struct {
+	watcher *watcher
+	path    string
+	target  followed
+	stopped chan struct{}
+	stop    func()
+	wake    chan struct{} // holds a token while pending is not empty
+
+	mu      sync.Mutex
+	pending changes
+	lost    bool // the watch has ended, or has never been
+
+	// The goroutine's own.
+	identity os.FileInfo
+	missing  int
+	reported bool // that there is no watch
+	extra    []string
+}
+
+// follow starts watching path, a directory, and gathers what happens there. Call begin once the present state has been
+// read, or stop.
+func (w *watcher) follow(path string, target followed) (*follow, error) {
+	f := &follow{watcher: w, path: filepath.Clean(path), target: target, stopped: make(chan struct{}), wake: make(chan struct{}, 1)}
+	f.stop = sync.OnceFunc(func() { close(f.stopped) })
+	identity, err := os.Stat(f.path)
+	if err != nil {
+		return nil, fileError(path, err)
+	}
+	f.identity = identity
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return nil, ErrClosed
+	}
+	if w.follows == nil {
+		w.follows, w.watched = make(map[*follow]struct{}), make(map[string]int)
+	}
+	w.follows[f] = struct{}{}
+	f.lost = !w.add(f.path)
+	return f, nil
+}
+
+// begin starts the goroutine.
+func (f *follow) begin() { go f.run() }
+
+func (f *follow) run() {
+	defer f.watcher.forget(f)
+	f.watchElsewhere()
+	check := time.NewTimer(checkInterval)
+	defer check.Stop()
+	for {
+		select {
+		case <-f.stopped:
+			return
+		case <-f.wake:
+			f.gather()
+			f.apply()
+		case <-check.C:
+			check.Reset(f.check())
+		}
+	}
+}
+
+// gather waits for the end of a burst of events.
+func (f *follow) gather() {
+	limit := time.NewTimer(gatherLimit)
+	defer limit.Stop()
+	for {
+		quiet := time.NewTimer(quietPeriod)
+		select {
+		case <-f.wake:
+			quiet.Stop()
+		case <-quiet.C:
+			return
+		case <-limit.C:
+			quiet.Stop()
+			return
+		case <-f.stopped:
+			quiet.Stop()
+			return
+		}
+	}
+}
+
+// apply hands what has been gathered to the target.
+func (f *follow) apply() {
+	f.mu.Lock()
+	c := f.pending
+	f.pending = changes{}
+	f.mu.Unlock()
+	if c.any() {
+		f.target.refresh(c)
+		f.watchElsewhere()
+	}
+}
+
+// check looks whether the path still leads to the directory that is watched, and returns when to look again.
+func (f *follow) check() time.Duration {
+	f.mu.Lock()
+	lost := f.lost
+	f.mu.Unlock()
+	info, err := os.Stat(f.path)
+	switch {
+	case isGone(err):
+		f.missing++
+		if f.missing == missingChecks {
+			f.watcher.log.Warn("zmqauth: a directory is gone, and what was in it is out of force until it comes back", "directory", f.path)
+			f.rescan()
+		}
+		return checkInterval
+	case err != nil: // nobody can tell what is in it: what was in force stays
+		return checkInterval
+	case f.missing >= missingChecks:
+		f.watcher.log.Info("zmqauth: a directory is back", "directory", f.path)
+		lost = true
+	}
+	f.missing = 0
+	if !lost && os.SameFile(info, f.identity) {
+		return checkInterval
+	}
+	f.identity = info
+	return f.rewatch()
+}
+
+// isGone tells whether an error means that nothing is there, rather than that it cannot be read.
+func isGone(err error) bool { return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
+
+// rewatch watches the path anew and scans it, the watch first. Without a watch there will be scans from time to time.
+func (f *follow) rewatch() time.Duration {
+	f.watcher.mu.Lock()
+	f.watcher.remove(f.path)
+	ok := f.watcher.add(f.path)
+	f.watcher.mu.Unlock()
+	f.mu.Lock()
+	f.lost = !ok
+	f.mu.Unlock()
+	if !ok && !f.reported {
+		f.watcher.log.Warn("zmqauth: a directory cannot be watched, it is scanned from time to time instead", "directory", f.path)
+	}
+	f.reported = !ok
+	begun := time.Now()
+	f.rescan()
+	if ok {
+		return checkInterval
+	}
+	return max(rescanInterval, time.Since(begun)) // a scan never takes more than half of the time
+}
+
+func (f *follow) rescan() {
+	f.mu.Lock()
+	f.pending.all = true
+	f.mu.Unlock()
+	f.apply()
+}
+
+// watchElsewhere keeps the watches on the directories behind symbolic links up to date. One that cannot be watched is not
+// followed.
+func (f *follow) watchElsewhere() {
+	dirs := f.target.elsewhere()
+	f.watcher.mu.Lock()
+	defer f.watcher.mu.Unlock()
+	for _, dir := range dirs {
+		f.watcher.add(dir)
+	}
+	for _, dir := range f.extra {
+		f.watcher.remove(dir)
+	}
+	f.extra = dirs
+}
+
+// note adds an event to what is pending.
+func (f *follow) note(event fsnotify.Event) {
+	f.mu.Lock()
+	dir, name := filepath.Split(event.Name)
+	switch {
+	case event.Name == f.path: // the directory itself
+		if event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename) {
+			f.lost = true
+		}
+		f.mu.Unlock()
+		return
+	case filepath.Clean(dir) != f.path || name[0] == '.':
+		f.pending.links = true
+	default:
+		if f.pending.names == nil {
+			f.pending.names = make(map[string]struct{})
+		}
+		f.pending.names[name] = struct{}{}
+	}
+	f.mu.Unlock()
+	f.ring()
+}
+
+func (f *follow) noteAll() {
+	f.mu.Lock()
+	f.pending.all = true
+	f.mu.Unlock()
+	f.ring()
+}
+
+func (f *follow) ring() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// add watches a directory, or counts one more that needs it. The caller holds w.mu.
+func (w *watcher) add(dir string) bool {
+	if w.notify == nil {
+		notify, err := fsnotify.NewWatcher()
+		if err != nil {
+			w.log.Warn("zmqauth: no directory can be watched", "error", err)
+			w.watched[dir]++
+			return false
+		}
+		w.notify = notify
+		go w.run(notify)
+	}
+	w.watched[dir]++
+	return w.notify.Add(dir) == nil
+}
+
+// remove undoes one add. The caller holds w.mu.
+func (w *watcher) remove(dir string) {
+	if w.watched[dir]--; w.watched[dir] > 0 {
+		return
+	}
+	delete(w.watched, dir)
+	if w.notify != nil {
+		_ = w.notify.Remove(dir) // an error: the watch has ended by itself
+	}
+}
+
+// forget ends what the watcher does for f.
+func (w *watcher) forget(f *follow) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.follows, f)
+	w.remove(f.path)
+	for _, dir := range f.extra {
+		w.remove(dir)
+	}
+}
+
+// run hands events to the follows until the watcher is closed.
+func (w *watcher) run(notify *fsnotify.Watcher) {
+	for {
+		select {
+		case event, ok := <-notify.Events:
+			if !ok {
+				return
+			}
+			w.route(event)
+		case err, ok := <-notify.Errors:
+			if !ok {
+				return
+			}
+			w.log.Warn("zmqauth: watching directories; all are scanned now", "error", err)
+			w.mu.Lock()
+			for f := range w.follows {
+				f.noteAll()
+			}
+			w.mu.Unlock()
+		}
+	}
+}
+
+// route hands an event to all that it concerns. A change of a file's mode is one, too: it may be readable at last.
+func (w *watcher) route(event fsnotify.Event) {
+	dir := filepath.Dir(event.Name)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for f := range w.follows {
+		if dir == f.path || event.Name == f.path || slices.Contains(f.extra, dir) {
+			f.note(event)
+		}
+	}
+}
+
+// close ends all follows.
+func (w *watcher) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	for f := range w.follows {
+		f.stop()
+	}
+	if w.notify != nil {
+		_ = w.notify.Close()
+		w.notify = nil
+	}
+}
