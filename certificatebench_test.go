@@ -77,3 +77,32 @@ print(best)
 	}
 	return time.Duration(seconds * float64(time.Second))
 }
+
+// BenchmarkDirectoryChange is how long it takes until a file that is added to a directory is in force, and until one that
+// is removed is out of it, whatever the number of files.
+func BenchmarkDirectoryChange(b *testing.B) {
+	for _, files := range []int{100, 100_000} {
+		b.Run(fmt.Sprintf("files=%d", files), func(b *testing.B) {
+			if testing.Short() && files > 100 {
+				b.Skip("-short")
+			}
+			dir := b.TempDir()
+			writeManyCertificates(b, dir, files)
+			a := newAuthenticator(b, Config{})
+			must(b, a.ConfigureCurve("d", dir))
+			c := newCertificate(b)
+			accepted := func() bool {
+				status, _ := ask(b, a, zapRequest("d", "", "CURVE", string(c.Public[:])))
+				return status == "200"
+			}
+			path := filepath.Join(dir, "the one.key")
+			b.ResetTimer()
+			for range b.N {
+				must(b, c.SavePublic(path))
+				eventually(b, "the file is in force", accepted)
+				must(b, os.Remove(path))
+				eventually(b, "the file is out of force", func() bool { return !accepted() })
+			}
+		})
+	}
+}

@@ -1,0 +1,436 @@
+package zmqauth
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// certificateStore is a directory of certificates that an authenticator follows.
+type certificateStore struct {
+	t   *testing.T
+	dir string
+	a   *Authenticator
+	log *logBuffer
+}
+
+func newCertificateStore(t *testing.T, names ...string) (*certificateStore, map[string]*Certificate) {
+	t.Helper()
+	s := &certificateStore{t: t, dir: filepath.Join(t.TempDir(), "keys"), log: new(logBuffer)}
+	must(t, os.Mkdir(s.dir, 0o755))
+	certificates := make(map[string]*Certificate)
+	for _, name := range names {
+		certificates[name] = s.write(name)
+	}
+	s.a = newAuthenticator(t, Config{Logger: s.log.logger()})
+	must(t, s.a.ConfigureCurve("d", s.dir))
+	return s, certificates
+}
+
+func (s *certificateStore) path(name string) string { return filepath.Join(s.dir, name) }
+
+// write makes a new certificate in a new file.
+func (s *certificateStore) write(name string) *Certificate {
+	s.t.Helper()
+	c := newCertificate(s.t)
+	must(s.t, c.SavePublic(s.path(name)))
+	return c
+}
+
+func (s *certificateStore) accepts(c *Certificate) bool {
+	s.t.Helper()
+	status, _ := ask(s.t, s.a, zapRequest("d", "127.0.0.1", "CURVE", string(c.Public[:])))
+	return status == "200"
+}
+
+// within waits for the key's being in force, or out of it. What DESIGN gives it is a second; a loaded machine gets more,
+// and the benchmark shows the time.
+func (s *certificateStore) within(what string, c *Certificate, accepted bool) {
+	s.t.Helper()
+	eventually(s.t, what, func() bool { return s.accepts(c) == accepted })
+}
+
+// text is the certificate as a public file holds it.
+func text(t *testing.T, c *Certificate) []byte {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "c.key")
+	must(t, c.SavePublic(file))
+	data, err := os.ReadFile(file)
+	must(t, err)
+	return data
+}
+
+func TestDirectoryFollowsItsFiles(t *testing.T) {
+	s, have := newCertificateStore(t, "ann.key", "bob.key")
+	ann, bob := have["ann.key"], have["bob.key"]
+	if !s.accepts(ann) || !s.accepts(bob) || s.accepts(newCertificate(t)) {
+		t.Fatal("the directory as it was configured does not hold")
+	}
+
+	eve := s.write("eve.key")
+	s.within("a new file is in force", eve, true)
+
+	dan := newCertificate(t)
+	must(t, os.WriteFile(s.path("eve.key"), text(t, dan), 0o644))
+	s.within("a file overwritten in place", dan, true)
+	s.within("what it held before", eve, false)
+
+	fay := newCertificate(t)
+	temporary := filepath.Join(t.TempDir(), "fay")
+	must(t, fay.SavePublic(temporary))
+	must(t, os.Rename(temporary, s.path("eve.key")))
+	s.within("a file renamed over another", fay, true)
+	s.within("what that held before", dan, false)
+
+	must(t, os.Rename(s.path("eve.key"), s.path("fay.key")))
+	gus := s.write("gus.key")
+	s.within("a later change", gus, true)
+	if !s.accepts(fay) {
+		t.Error("a file that was renamed is out of force")
+	}
+
+	must(t, os.Rename(s.path("fay.key"), s.path(".fay.key")))
+	s.within("a file renamed to one that does not count", fay, false)
+	must(t, os.Rename(s.path(".fay.key"), s.path("fay.key")))
+	s.within("and back", fay, true)
+
+	must(t, os.Remove(s.path("bob.key")))
+	s.within("a removed file", bob, false)
+	must(t, os.Rename(s.path("fay.key"), filepath.Join(t.TempDir(), "elsewhere")))
+	s.within("a file moved away", fay, false)
+	if !s.accepts(ann) || !s.accepts(gus) {
+		t.Error("files that nobody touched are out of force")
+	}
+}
+
+// TestDirectoryMetadata: a certificate's metadata goes with it.
+func TestDirectoryMetadata(t *testing.T) {
+	s, _ := newCertificateStore(t)
+	ann := newCertificate(t)
+	write := func(role string) {
+		t.Helper()
+		ann.Metadata = map[string]string{"Role": role}
+		must(t, os.WriteFile(s.path("ann.key"), text(t, ann), 0o644))
+	}
+	role := func() string {
+		reply := s.a.HandleZAPMessage(t.Context(), zapRequest("d", "", "CURVE", string(ann.Public[:])))
+		return parseMetadata(t, reply[5])["Role"]
+	}
+	for _, want := range []string{"reader", "operator"} {
+		write(want)
+		eventually(t, "the role is "+want, func() bool { return role() == want })
+	}
+}
+
+func TestDirectoryWithBrokenFiles(t *testing.T) {
+	s, have := newCertificateStore(t, "ann.key", "bob.key")
+	ann, bob := have["ann.key"], have["bob.key"]
+	good, err := os.ReadFile(s.path("ann.key"))
+	must(t, err)
+
+	// Broken in many ways, a good file keeps its last good content, and others come and go.
+	for i, broken := range [][]byte{nil, good[:len(good)/2], []byte("nonsense"), []byte("curve\n    public-key = \"short\"\n"), {0, 1, 2}} {
+		must(t, os.WriteFile(s.path("ann.key"), broken, 0o644))
+		marker := s.write(fmt.Sprintf("marker%d.key", i))
+		s.within("a file beside a broken one", marker, true)
+		if !s.accepts(ann) || !s.accepts(bob) {
+			t.Errorf("broken in way %d: ann %v, bob %v", i, s.accepts(ann), s.accepts(bob))
+		}
+	}
+	// Three of the ways are one fault, that no certificate is there, and reported once.
+	if count := strings.Count(s.log.String(), "its last good content stays in force"); count != 3 {
+		t.Errorf("%d reports of the broken file", count)
+	}
+	if broken := s.a.Stats().BrokenEntries; broken != 3 {
+		t.Errorf("BrokenEntries = %d", broken)
+	}
+	if !strings.Contains(s.log.String(), s.path("ann.key")+":2:") {
+		t.Errorf("no report names file and line:\n%s", s.log.String())
+	}
+	// Nothing more is said of it while others change.
+	before := strings.Count(s.log.String(), "ann.key")
+	s.within("another change", s.write("later.key"), true)
+	if after := strings.Count(s.log.String(), "ann.key"); after != before {
+		t.Errorf("%d further reports", after-before)
+	}
+	// Mended, with another key: the old one is out.
+	mended := newCertificate(t)
+	must(t, os.WriteFile(s.path("ann.key"), text(t, mended), 0o644))
+	s.within("the mended file", mended, true)
+	s.within("its last good content", ann, false)
+	// Broken again and then removed: out.
+	must(t, os.WriteFile(s.path("ann.key"), []byte("nonsense"), 0o644))
+	s.within("a marker", s.write("marker.key"), true)
+	must(t, os.Remove(s.path("ann.key")))
+	s.within("a broken file that is removed", mended, false)
+}
+
+// TestDirectoryBrokenFromTheStart: the good ones are in force, and the bad one as soon as it is mended.
+func TestDirectoryBrokenFromTheStart(t *testing.T) {
+	dir, good := t.TempDir(), newCertificate(t)
+	must(t, good.SavePublic(filepath.Join(dir, "good.key")))
+	must(t, os.WriteFile(filepath.Join(dir, "bad.key"), []byte("metadata\n    x = \"unclosed\n"), 0o644))
+	s := &certificateStore{t: t, dir: dir, log: new(logBuffer)}
+	s.a = newAuthenticator(t, Config{Logger: s.log.logger()})
+	must(t, s.a.ConfigureCurve("d", dir))
+	if !s.accepts(good) || s.a.Stats().BrokenEntries != 1 || !strings.Contains(s.log.String(), "bad.key:2:") {
+		t.Errorf("accepted %v, %+v, log %s", s.accepts(good), s.a.Stats(), s.log.String())
+	}
+	mended := newCertificate(t)
+	must(t, os.WriteFile(filepath.Join(dir, "bad.key"), text(t, mended), 0o644))
+	s.within("the mended file", mended, true)
+}
+
+// TestDirectorySharedKey: two files with one key are one entry, which stays as long as either file does.
+func TestDirectorySharedKey(t *testing.T) {
+	s, have := newCertificateStore(t, "b.key")
+	c := have["b.key"]
+	role := func() string {
+		reply := s.a.HandleZAPMessage(t.Context(), zapRequest("d", "", "CURVE", string(c.Public[:])))
+		return parseMetadata(t, reply[5])["Role"]
+	}
+	first := *c
+	first.Metadata = map[string]string{"Role": "first by name"}
+	must(t, first.SavePublic(s.path("a.key")))
+	eventually(t, "the first file by name counts", func() bool { return role() == "first by name" })
+	must(t, os.Remove(s.path("a.key")))
+	eventually(t, "then the other", func() bool { return role() == "" })
+	if !s.accepts(c) {
+		t.Error("out of force with one of its files still there")
+	}
+	must(t, os.Remove(s.path("b.key")))
+	s.within("out with the last file", c, false)
+}
+
+// TestDirectorySymlinkSwap: as Kubernetes mounts secrets, the files are links over ..data, a link that is replaced.
+func TestDirectorySymlinkSwap(t *testing.T) {
+	s, _ := newCertificateStore(t)
+	version := func(name string) *Certificate {
+		c := newCertificate(t)
+		must(t, os.Mkdir(s.path(name), 0o755))
+		must(t, c.SavePublic(filepath.Join(s.path(name), "ann.key")))
+		must(t, os.Symlink(name, s.path("..data_tmp")))
+		must(t, os.Rename(s.path("..data_tmp"), s.path("..data")))
+		return c
+	}
+	one := version("..1")
+	must(t, os.Symlink("..data/ann.key", s.path("ann.key")))
+	s.within("a link", one, true)
+	two := version("..2")
+	must(t, os.RemoveAll(s.path("..1")))
+	s.within("after the swap", two, true)
+	s.within("what was there before", one, false)
+	three := version("..3")
+	s.within("after another swap", three, true)
+	s.within("what was there before", two, false)
+	must(t, os.Remove(filepath.Join(s.path("..3"), "ann.key")))
+	s.within("the link leads nowhere", three, false)
+}
+
+// TestDirectoryForeignLinks: what happens to a file that a link leads to counts, wherever it is.
+func TestDirectoryForeignLinks(t *testing.T) {
+	s, _ := newCertificateStore(t)
+	foreign := filepath.Join(t.TempDir(), "ann")
+	one := newCertificate(t)
+	must(t, one.SavePublic(foreign))
+	must(t, os.Symlink(foreign, s.path("ann.key")))
+	s.within("a link", one, true)
+	two := newCertificate(t)
+	must(t, os.WriteFile(foreign, text(t, two), 0o644))
+	s.within("its target, overwritten", two, true)
+	must(t, os.Remove(foreign))
+	s.within("its target, removed", two, false)
+	must(t, one.SavePublic(foreign))
+	s.within("its target, made again", one, true)
+}
+
+// TestDirectoryItself is removed and made again, moved away and replaced.
+func TestDirectoryItself(t *testing.T) {
+	s, have := newCertificateStore(t, "ann.key")
+	ann := have["ann.key"]
+	must(t, os.RemoveAll(s.dir))
+	s.within("with its directory", ann, false)
+	must(t, os.Mkdir(s.dir, 0o755))
+	bob := s.write("bob.key")
+	s.within("in the directory made again", bob, true)
+	eve := s.write("eve.key")
+	s.within("and followed again", eve, true)
+
+	must(t, os.Rename(s.dir, s.dir+".old"))
+	s.within("moved away", bob, false)
+	must(t, os.Rename(s.dir+".old", s.dir))
+	s.within("moved back", bob, true)
+	dan := s.write("dan.key")
+	s.within("and followed again", dan, true)
+
+	// Replaced by another directory in two steps, as fast as a program can.
+	next := s.dir + ".next"
+	must(t, os.Mkdir(next, 0o755))
+	must(t, bob.SavePublic(filepath.Join(next, "bob.key")))
+	fay := newCertificate(t)
+	must(t, fay.SavePublic(filepath.Join(next, "fay.key")))
+	must(t, errors.Join(os.Rename(s.dir, s.dir+".old"), os.Rename(next, s.dir)))
+	eventually(t, "the new directory is in force", func() bool {
+		if !s.accepts(bob) {
+			t.Fatal("a key that is in both is out of force")
+		}
+		return s.accepts(fay) && !s.accepts(dan)
+	})
+	gus := s.write("gus.key")
+	s.within("and followed", gus, true)
+}
+
+// TestDirectoryBehindALink: the path given is a link that is replaced.
+func TestDirectoryBehindALink(t *testing.T) {
+	base := t.TempDir()
+	version := func(name string) *Certificate {
+		dir := filepath.Join(base, name)
+		must(t, os.Mkdir(dir, 0o755))
+		c := newCertificate(t)
+		must(t, c.SavePublic(filepath.Join(dir, "ann.key")))
+		must(t, os.Symlink(name, filepath.Join(base, "tmp")))
+		must(t, os.Rename(filepath.Join(base, "tmp"), filepath.Join(base, "current")))
+		return c
+	}
+	one := version("1")
+	s := &certificateStore{t: t, dir: filepath.Join(base, "current"), log: new(logBuffer)}
+	s.a = newAuthenticator(t, Config{Logger: s.log.logger()})
+	must(t, s.a.ConfigureCurve("d", s.dir))
+	two := version("2")
+	s.within("behind the new link", two, true)
+	s.within("behind the old one", one, false)
+	s.within("a file added", s.write("bob.key"), true)
+}
+
+// TestDirectoryReadsWhatChanged: neither an added nor a removed file has the others read, and one change one.
+func TestDirectoryReadsWhatChanged(t *testing.T) {
+	const files = 2000
+	dir := t.TempDir()
+	var first *Certificate
+	for i := range files {
+		c := newCertificate(t)
+		if first == nil {
+			first = c
+		}
+		must(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%04d.key", i)), []byte("curve\n    public-key = \""+c.Public.String()+"\"\n"), 0o644))
+	}
+	s := &certificateStore{t: t, dir: dir, log: new(logBuffer)}
+	s.a = newAuthenticator(t, Config{Logger: s.log.logger()})
+	must(t, s.a.ConfigureCurve("d", dir))
+	directory := s.a.policy.curve["d"].follow.target.(*certificateDirectory)
+	if reads := directory.reads.Load(); reads != files {
+		t.Errorf("%d reads to load %d files", reads, files)
+	}
+	s.within("an added file", s.write("added.key"), true)
+	must(t, os.Remove(filepath.Join(dir, "0000.key")))
+	s.within("a removed file", first, false)
+	// SavePublic makes a link, writes and removes: a few events for one name.
+	if reads := directory.reads.Load() - files; reads < 1 || reads > 6 {
+		t.Errorf("%d reads for two changes", reads)
+	}
+	// A scan of everything, as after an overflow of the queue, reads what differs.
+	before := directory.reads.Load()
+	s.a.policy.curve["d"].follow.noteAll()
+	s.within("a file added during a scan", s.write("scanned.key"), true)
+	if reads := directory.reads.Load() - before; reads < 1 || reads > 4 {
+		t.Errorf("%d reads by a scan after one change", reads)
+	}
+}
+
+// TestDirectoryWithoutAWatch: where inotify is not to be had, scans take its place, and the log says so.
+func TestDirectoryWithoutAWatch(t *testing.T) {
+	s, have := newCertificateStore(t, "ann.key")
+	s.a.watcher.mu.Lock()
+	must(t, s.a.watcher.notify.Close()) // every later Add fails
+	for f := range s.a.watcher.follows {
+		f.mu.Lock()
+		f.lost = true
+		f.mu.Unlock()
+	}
+	s.a.watcher.mu.Unlock()
+	s.within("an added file", s.write("bob.key"), true)
+	must(t, os.Remove(s.path("ann.key")))
+	s.within("a removed file", have["ann.key"], false)
+	if !strings.Contains(s.log.String(), "cannot be watched") {
+		t.Errorf("the log does not say so: %s", s.log.String())
+	}
+}
+
+// TestDirectoryIsLetGo: another setup for the domain ends the following, and so do Close and a directory that is none.
+func TestDirectoryIsLetGo(t *testing.T) {
+	s, have := newCertificateStore(t, "ann.key")
+	follows := func() int {
+		s.a.watcher.mu.Lock()
+		defer s.a.watcher.mu.Unlock()
+		return len(s.a.watcher.follows)
+	}
+	if err := s.a.ConfigureCurve("d", s.path("ann.key")); err == nil {
+		t.Error("a file is no directory: no error")
+	}
+	if err := s.a.ConfigureCurve("d", s.dir+"/none"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no directory: %v", err)
+	}
+	if !s.accepts(have["ann.key"]) || follows() != 1 {
+		t.Errorf("a failed call has changed something: %d follows", follows())
+	}
+	must(t, s.a.ConfigureCurve("e", s.dir))
+	must(t, s.a.ConfigureCurveKeys("d"))
+	eventually(t, "one is left", func() bool { return follows() == 1 })
+	bob := s.write("bob.key")
+	eventually(t, "the other domain still follows", func() bool {
+		status, _ := ask(t, s.a, zapRequest("e", "", "CURVE", string(bob.Public[:])))
+		return status == "200"
+	})
+	if s.accepts(bob) {
+		t.Error("a domain that has let go of the directory follows it")
+	}
+	must(t, s.a.Close())
+	eventually(t, "none is left", func() bool { return follows() == 0 })
+	if err := s.a.ConfigureCurve("d", s.dir); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+func TestValidityAtEachDecision(t *testing.T) {
+	s, _ := newCertificateStore(t)
+	now := time.Now()
+	for name, test := range map[string]struct {
+		notBefore, notAfter time.Duration // from now, 0: none
+		reason              string
+	}{
+		"valid":         {-time.Hour, time.Hour, ReasonAccepted},
+		"expired":       {-2 * time.Hour, -time.Hour, ReasonKeyExpired},
+		"not yet valid": {time.Hour, 2 * time.Hour, ReasonKeyNotYetValid},
+		"no end":        {-time.Hour, 0, ReasonAccepted},
+		"no beginning":  {0, time.Hour, ReasonAccepted},
+		"long expired":  {0, -time.Hour, ReasonKeyExpired},
+		"from later on": {time.Hour, 0, ReasonKeyNotYetValid},
+	} {
+		c := newCertificate(t)
+		c.Metadata = map[string]string{}
+		if test.notBefore != 0 {
+			c.Metadata["not-before"] = now.Add(test.notBefore).Format(time.RFC3339)
+		}
+		if test.notAfter != 0 {
+			c.Metadata["not-after"] = now.Add(test.notAfter).Format(time.RFC3339)
+		}
+		entry := s.a.newCurveEntry(c)
+		reason := entry.invalid()
+		if reason == "" {
+			reason = ReasonAccepted
+		}
+		if reason != test.reason {
+			t.Errorf("%s: %s, want %s", name, reason, test.reason)
+		}
+	}
+	// At each decision: a key that is accepted today is refused when its time is over.
+	c := newCertificate(t)
+	c.Metadata = map[string]string{"not-after": now.Add(2 * time.Second).Format(time.RFC3339)}
+	must(t, c.SavePublic(s.path("short.key")))
+	s.within("a valid key", c, true)
+	s.within("its end", c, false)
+}

@@ -1,0 +1,171 @@
+package zmqauth
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestDirectoryStress rewrites, renames, breaks and removes certificates while clients ask: a key that stays good is
+// never refused, one that is gone for more than a second is never
+// accepted, and nothing is left behind.
+func TestDirectoryStress(t *testing.T) {
+	duration := 20 * time.Second
+	if testing.Short() {
+		duration = 2 * time.Second
+	}
+	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors(t)
+	t.Run("under load", func(t *testing.T) { stressDirectory(t, duration) })
+	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
+	eventually(t, "no descriptor is left", func() bool { return openDescriptors(t) <= descriptors })
+}
+
+// graceful is how long a removed key may still be accepted.
+const graceful = time.Second
+
+func stressDirectory(t *testing.T, duration time.Duration) {
+	const steady = 8
+	dir := t.TempDir()
+	a := startAuthenticator(t, Config{})
+	var good []*Certificate
+	for i := range steady {
+		c := newCertificate(t)
+		good = append(good, c)
+		must(t, c.SavePublic(filepath.Join(dir, fmt.Sprintf("steady%d.key", i))))
+	}
+	must(t, a.ConfigureCurve("*", dir))
+	stop := make(chan bool)
+	time.AfterFunc(duration, func() { close(stop) })
+	var writers, askers sync.WaitGroup
+	var mu sync.Mutex
+	gone := make(map[PublicKey]time.Time) // when each key was removed
+
+	// The steady files are rewritten in place, replaced, renamed and broken, and always hold the same key.
+	writers.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				disturb(t, dir, i%steady, good[i%steady], i)
+			}
+		}
+	})
+	// Others come and go.
+	for w := range 3 {
+		writers.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				c := newCertificate(t)
+				path := filepath.Join(dir, fmt.Sprintf("passing%d-%d.key", w, i))
+				if err := c.SavePublic(path); err != nil {
+					t.Error(err)
+					return
+				}
+				time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond) // the load's own pace
+				if err := os.Remove(path); err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				gone[c.Public] = time.Now()
+				mu.Unlock()
+			}
+		})
+	}
+	for range 2 {
+		zap := newZAPClient(t, a.Context())
+		askers.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				c := good[i%steady]
+				if status, err := zapStatus(zap, c.Public); err != nil || status != "200" {
+					t.Errorf("a key that stays good: status %s, %v", status, err)
+					return
+				}
+				mu.Lock()
+				key, removed := anyKey(gone)
+				delete(gone, key)
+				mu.Unlock()
+				if removed.IsZero() {
+					continue
+				}
+				if time.Since(removed) < graceful {
+					mu.Lock()
+					gone[key] = removed
+					mu.Unlock()
+					continue
+				}
+				if status, err := zapStatus(zap, key); err != nil || status != "400" {
+					t.Errorf("a key that is gone for %v: status %s, %v", time.Since(removed), status, err)
+					return
+				}
+			}
+		})
+	}
+	writers.Wait()
+	askers.Wait()
+	for key := range gone {
+		zap := newZAPClient(t, a.Context())
+		eventually(t, "the last keys are out", func() bool {
+			status, err := zapStatus(zap, key)
+			must(t, err)
+			return status == "400"
+		})
+	}
+}
+
+func anyKey(keys map[PublicKey]time.Time) (PublicKey, time.Time) {
+	for key, when := range keys {
+		return key, when
+	}
+	return PublicKey{}, time.Time{}
+}
+
+// disturb does one of the things that happen to files, but never takes the key away for good.
+func disturb(t *testing.T, dir string, i int, c *Certificate, round int) {
+	path := filepath.Join(dir, fmt.Sprintf("steady%d.key", i))
+	content := []byte("metadata\n    round = \"" + fmt.Sprint(round) + "\"\ncurve\n    public-key = \"" + c.Public.String() + "\"\n")
+	var err error
+	switch round % 4 {
+	case 0:
+		err = os.WriteFile(path, content, 0o644)
+	case 1:
+		if err = os.WriteFile(path+".new~", content, 0o644); err == nil {
+			err = os.Rename(path+".new~", path)
+		}
+	case 2:
+		err = os.WriteFile(path, content[:rand.IntN(len(content))], 0o644)
+	case 3:
+		if err = os.Link(path, filepath.Join(dir, "0-second name")); err == nil {
+			err = os.Remove(filepath.Join(dir, "0-second name"))
+		}
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func zapStatus(c *zapClient, key PublicKey) (string, error) {
+	if _, err := c.socket.SendMessage(append([][]byte{nil}, zapRequest("d", "127.0.0.1", "CURVE", string(key[:]))...)); err != nil {
+		return "", err
+	}
+	reply, err := c.socket.RecvMessage(0)
+	if err != nil || len(reply) < 4 {
+		return "", err
+	}
+	return reply[3], nil
+}
