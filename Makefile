@@ -10,7 +10,7 @@
 FUZZTIME ?= 2000000x
 
 RUN_PACKAGES  := gcc libc6-dev pkg-config libzmq3-dev
-TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev
+TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils
 
 PACKAGES := $(RUN_PACKAGES)
 test fuzz lint: PACKAGES := $(TEST_PACKAGES)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -46,7 +47,8 @@ type Config struct {
 	// CallbackTimeout is how long one callback may take; then its client is told to try again (status 300). 0: 5 s.
 	CallbackTimeout time.Duration
 
-	// MaxConcurrent is how many callbacks run at once. 0: 1024.
+	// MaxConcurrent is how many callbacks run at once. 0: 1024. Password hashes are verified apart from them, at most
+	// one for each processor at once.
 	MaxConcurrent int
 
 	// MaxPending is how many requests wait for one of those; the client of one more is told to try again (status
@@ -95,6 +97,7 @@ type Authenticator struct {
 	cfg       Config
 	log       *slog.Logger
 	callbacks *executor
+	hashes    *executor // verifies passwords
 	reports   *reporter
 	watcher   *watcher
 	counters  counters
@@ -141,10 +144,12 @@ func New(ctx *zmq4.Context, cfg *Config) (*Authenticator, error) {
 	if a.log == nil {
 		a.log = slog.Default()
 	}
-	a.callbacks = newExecutor(orDefault(a.cfg.MaxConcurrent, defaultMaxConcurrent),
-		orDefault(a.cfg.MaxPending, defaultMaxPending), orDefault(a.cfg.CallbackTimeout, defaultCallbackTimeout))
+	pending, timeout := orDefault(a.cfg.MaxPending, defaultMaxPending), orDefault(a.cfg.CallbackTimeout, defaultCallbackTimeout)
+	a.callbacks = newExecutor(orDefault(a.cfg.MaxConcurrent, defaultMaxConcurrent), pending, timeout)
+	// One processor stays free, if there are several, so that the loop need not wait for its turn.
+	a.hashes = newExecutor(max(1, runtime.GOMAXPROCS(0)-1), pending, timeout)
 	a.reports = newReporter(a.log, a.cfg.OnDecision)
-	a.watcher = &watcher{log: a.log}
+	a.watcher = newWatcher(a.log)
 	_, _ = rand.Read(a.passwordKey[:]) // never fails
 	return a, nil
 }
@@ -222,7 +227,7 @@ func (a *Authenticator) Stop() error {
 		a.epoch++
 	}
 	a.mu.Unlock()
-	a.callbacks.settleAll(denied(ReasonStopped))
+	a.refusePending()
 	return nil
 }
 
@@ -235,7 +240,7 @@ func (a *Authenticator) Close() error {
 	a.epoch++
 	l := a.loop
 	a.mu.Unlock()
-	a.callbacks.settleAll(denied(ReasonStopped))
+	a.refusePending()
 	a.watcher.close()
 	a.reports.release()
 	if l == nil {
@@ -274,7 +279,7 @@ func (a *Authenticator) fail(err error) {
 	a.epoch++
 	a.failure = err
 	a.mu.Unlock()
-	a.callbacks.settleAll(denied(ReasonStopped))
+	a.refusePending()
 	a.log.Error("zmqauth: the service has failed, everyone is refused", "error", err)
 }
 
@@ -284,7 +289,7 @@ func (a *Authenticator) ended() {
 	a.state = stateClosed
 	a.epoch++
 	a.mu.Unlock()
-	a.callbacks.settleAll(denied(ReasonStopped))
+	a.refusePending()
 	a.watcher.close()
 }
 

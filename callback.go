@@ -43,6 +43,8 @@ type inquiry struct {
 	defaultID string // the user id where the identity names none
 	secret    string // never to appear in a log, whatever the callback returns
 	detail    detail
+	refusal   *verdict  // in place of a callback's, nil: none
+	lane      *executor // that makes it, nil: the one for callbacks
 
 	parent context.Context // of the callback's context; nil: none
 	answer func(verdict)   // called once, from any goroutine, without locks held
@@ -72,6 +74,20 @@ type executor struct {
 
 func newExecutor(limit, maxWaiting int, timeout time.Duration) *executor {
 	return &executor{limit: limit, maxWaiting: maxWaiting, timeout: timeout, open: make(map[*inquiry]struct{})}
+}
+
+// submit has an inquiry made by its lane.
+func (a *Authenticator) submit(in *inquiry) {
+	if in.lane == nil {
+		in.lane = a.callbacks
+	}
+	in.lane.submit(a, in)
+}
+
+// refusePending answers all inquiries that are open: nobody is let in any more.
+func (a *Authenticator) refusePending() {
+	a.callbacks.settleAll(denied(ReasonStopped))
+	a.hashes.settleAll(denied(ReasonStopped))
 }
 
 // submit has an inquiry made. It never blocks; where there is no room, the answer comes before it returns.
@@ -207,6 +223,8 @@ func (a *Authenticator) inquire(ctx context.Context, in *inquiry) (v verdict) {
 	}()
 	identity, err := in.ask(ctx)
 	switch {
+	case errors.Is(err, ErrDenied) && in.refusal != nil:
+		return *in.refusal
 	case errors.Is(err, ErrDenied):
 		return denied(ReasonCallbackDenied)
 	case errors.Is(err, ErrTemporary):

@@ -89,7 +89,7 @@ func (a *Authenticator) Stats() Stats {
 		Denied:        a.counters.denied.Load(),
 		Temporary:     a.counters.temporary.Load(),
 		Errors:        a.counters.errors.Load(),
-		Pending:       uint64(a.callbacks.pending()),
+		Pending:       uint64(a.callbacks.pending() + a.hashes.pending()),
 		BrokenEntries: a.counters.broken.Load(),
 	}
 }

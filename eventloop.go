@@ -56,10 +56,10 @@ func (a *Authenticator) decideAndWait(ctx context.Context, t *ticket) verdict {
 	answers := make(chan verdict, 1)
 	in.parent = ctx
 	in.answer = func(v verdict) { answers <- v }
-	a.callbacks.submit(a, in)
+	a.submit(in)
 	a.mu.RUnlock()
 	// The callback's own context ends with ctx; this is for an inquiry that is still waiting to be made.
-	stop := context.AfterFunc(ctx, func() { a.callbacks.settle(in, temporary(ReasonCanceled)) })
+	stop := context.AfterFunc(ctx, func() { in.lane.settle(in, temporary(ReasonCanceled)) })
 	defer stop()
 	v = <-answers
 	a.mu.RLock()

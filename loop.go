@@ -225,7 +225,7 @@ func (l *loop) conclude(envelope [][]byte, r *request, arrived time.Time, v verd
 func (l *loop) inquire(t *ticket, in *inquiry) {
 	epoch := l.a.epoch
 	in.answer = func(v verdict) { l.deliver(delivery{t, v, epoch}) }
-	l.a.callbacks.submit(l.a, in)
+	l.a.submit(in)
 }
 
 // attend judges a ticket on the goroutine behind the door.

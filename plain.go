@@ -9,51 +9,52 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // plainSetup decides on the PLAIN clients of a domain (RFC 24): by the table, or by the callback if there is one.
 type plainSetup struct {
-	table    map[string]passwordDigest
+	table    *passwordTable
 	callback PlainCallback
+	file     *passwordFile // that the table comes from, nil: it comes from elsewhere
 }
 
-// passwordDigest is what is kept of a password: enough to recognise it, nothing to read it from.
+// passwordTable is the users of a domain.
+type passwordTable struct {
+	users map[string]*passwordEntry
+	// decoys are hashes of each cost that occurs: one is computed for who is refused without one, so that the time of a
+	// refusal tells nothing about whether there is such a user. Empty: no user has a hash.
+	decoys []*passwordHash
+}
+
+// passwordEntry is what is kept of a user's password: enough to recognise it, nothing to read it from.
+type passwordEntry struct {
+	hash   *passwordHash                  // nil: the password was given in clear
+	digest atomic.Pointer[passwordDigest] // nil: the hash has not been found right yet
+}
+
+// passwordDigest is a password under a key that lives in memory alone.
 type passwordDigest [sha256.Size]byte
 
 // maxPlainLength is what a PLAIN user name or password has room for on the wire (RFC 24).
 const maxPlainLength = 255
 
 // ConfigurePlain lets in the users of a domain with these passwords. It replaces the domain's table; an empty one means
-// nobody. The user id is the user name. A name or password that is empty or longer than 255 bytes, or a NUL byte in a
-// name, is an error that changes nothing.
+// nobody. A value that begins with $2a$, $2b$, $2y$ (bcrypt) or $argon2id$ is a hash (see [HashPassword]); hashes are
+// verified beside the loop, at most one for each processor at once, and a password that was found right is remembered
+// in memory until its entry changes. The user id is the user name. A name or password that is empty or longer than 255
+// bytes, a NUL byte in a name, or a hash that cannot be read or costs too much, is an error that changes nothing.
 func (a *Authenticator) ConfigurePlain(domain string, passwords map[string]string) error {
 	if err := checkDomain(domain); err != nil {
 		return err
 	}
-	table := make(map[string]passwordDigest, len(passwords))
+	table := newPasswordTable()
 	for _, name := range slices.Sorted(maps.Keys(passwords)) {
-		if err := checkPlainEntry(name, passwords[name]); err != nil {
-			return fmt.Errorf("zmqauth: domain %q: %w", domain, err)
+		if err := table.add(a, name, passwords[name]); err != nil {
+			return fmt.Errorf("zmqauth: domain %q: user %.40q: %w", domain, name, err)
 		}
-		table[name] = a.digest([]byte(passwords[name]))
 	}
-	configure(a, &a.policy.plain, domain, &plainSetup{table: table})
-	return nil
-}
-
-func checkPlainEntry(name, password string) error {
-	switch {
-	case name == "":
-		return errors.New("an empty user name")
-	case len(name) > maxPlainLength:
-		return fmt.Errorf("user %.40q…: a name has at most %d bytes", name, maxPlainLength)
-	case strings.IndexByte(name, 0) >= 0:
-		return fmt.Errorf("user %q: a NUL byte in the name", name)
-	case password == "":
-		return fmt.Errorf("user %q: the password is empty", name)
-	case len(password) > maxPlainLength:
-		return fmt.Errorf("user %q: a password has at most %d bytes", name, maxPlainLength)
-	}
+	a.configurePlain(domain, &plainSetup{table: table})
 	return nil
 }
 
@@ -66,8 +67,67 @@ func (a *Authenticator) ConfigurePlainCallback(domain string, cb PlainCallback) 
 	if cb == nil {
 		return fmt.Errorf("zmqauth: domain %q: the callback is nil", domain)
 	}
-	configure(a, &a.policy.plain, domain, &plainSetup{callback: cb})
+	a.configurePlain(domain, &plainSetup{callback: cb})
 	return nil
+}
+
+// configurePlain puts a setup in force, and lets go of the file of the one before it.
+func (a *Authenticator) configurePlain(domain string, setup *plainSetup) {
+	if old := configure(a, &a.policy.plain, domain, setup); old != nil && old.file != nil {
+		old.file.stop()
+	}
+}
+
+func newPasswordTable() *passwordTable {
+	return &passwordTable{users: make(map[string]*passwordEntry)}
+}
+
+// add adds a user, or replaces one. The password may be a hash.
+func (t *passwordTable) add(a *Authenticator, name, password string) error {
+	switch {
+	case name == "":
+		return errors.New("the user name is empty")
+	case len(name) > maxPlainLength:
+		return fmt.Errorf("a user name has at most %d bytes", maxPlainLength)
+	case strings.IndexByte(name, 0) >= 0:
+		return errors.New("a NUL byte in the user name")
+	case password == "":
+		return errors.New("the password is empty")
+	case len(password) > maxPlainLength:
+		return fmt.Errorf("a password or its hash has at most %d bytes", maxPlainLength)
+	}
+	hash, recognised, err := parseHash(password)
+	if err != nil {
+		return err
+	}
+	entry := new(passwordEntry)
+	if recognised {
+		entry.hash = hash
+		t.addDecoy(hash)
+	} else {
+		digest := a.digest([]byte(password))
+		entry.digest.Store(&digest)
+	}
+	t.users[name] = entry
+	return nil
+}
+
+func (t *passwordTable) addDecoy(hash *passwordHash) {
+	for _, other := range t.decoys {
+		if other.cost() == hash.cost() {
+			return
+		}
+	}
+	t.decoys = append(t.decoys, hash)
+}
+
+// keep takes over from an older table what was remembered of users whose hash is the same.
+func (t *passwordTable) keep(old *passwordTable) {
+	for name, entry := range t.users {
+		if before := old.users[name]; before != nil && entry.hash != nil && before.hash != nil && entry.hash.text == before.hash.text {
+			t.users[name] = before
+		}
+	}
 }
 
 func (a *Authenticator) digest(password []byte) passwordDigest {
@@ -81,21 +141,61 @@ func (a *Authenticator) judgePlain(r *request) (verdict, *inquiry) {
 	if setup == nil {
 		return denied(ReasonNotConfigured), nil
 	}
-	name, password := r.credentials[0], r.credentials[1]
 	if setup.callback != nil {
-		return setup.askAbout(string(r.domain), string(name), string(password))
+		return setup.askAbout(string(r.domain), string(r.credentials[0]), string(r.credentials[1]))
 	}
-	// An unknown user costs what a wrong password does: the same digest, the same comparison.
-	want, known := setup.table[string(name)]
-	given := a.digest(password)
-	equal := hmac.Equal(want[:], given[:])
-	switch {
-	case !known:
-		return denied(ReasonUnknownUser), nil
-	case !equal:
-		return denied(ReasonWrongPassword).about("user", string(name)), nil
+	return setup.table.judge(a, r.credentials[0], r.credentials[1])
+}
+
+// noDigest equals no password's.
+var noDigest passwordDigest
+
+// judge decides from memory where it can: right passwords that are known, and everybody where no user has a hash. An
+// unknown user costs what a wrong password does: the same digest and comparison, and the same hash.
+func (t *passwordTable) judge(a *Authenticator, name, password []byte) (verdict, *inquiry) {
+	entry := t.users[string(name)]
+	given, want := a.digest(password), &noDigest
+	if entry != nil {
+		if known := entry.digest.Load(); known != nil {
+			want = known
+		}
 	}
-	return a.accepted(string(name), nil), nil
+	if hmac.Equal(want[:], given[:]) && entry != nil {
+		return a.accepted(string(name), nil), nil
+	}
+	refusal := denied(ReasonUnknownUser)
+	if entry != nil {
+		refusal = denied(ReasonWrongPassword).about("user", string(name))
+	}
+	if len(t.decoys) == 0 {
+		return refusal, nil
+	}
+	return verdict{}, t.verify(a, entry, string(name), slices.Clone(password), given, refusal)
+}
+
+// verify computes a hash beside the loop: the user's, or for whom there is none, one that costs as much.
+func (t *passwordTable) verify(a *Authenticator, entry *passwordEntry, name string, password []byte, given passwordDigest, refusal verdict) *inquiry {
+	hash, real := t.decoy(a, name), false
+	if entry != nil && entry.hash != nil {
+		hash, real = entry.hash, true
+	}
+	return &inquiry{
+		lane: a.hashes,
+		ask: func(context.Context) (*Identity, error) {
+			if !hash.matches(password) || !real {
+				return nil, ErrDenied
+			}
+			entry.digest.Store(&given)
+			return &Identity{}, nil
+		},
+		defaultID: name,
+		refusal:   &refusal,
+	}
+}
+
+// decoy picks the same hash for a name each time, as if the name were a user's.
+func (t *passwordTable) decoy(a *Authenticator, name string) *passwordHash {
+	return t.decoys[int(a.digest([]byte(name))[0])%len(t.decoys)]
 }
 
 func (s *plainSetup) askAbout(domain, name, password string) (verdict, *inquiry) {

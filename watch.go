@@ -45,7 +45,6 @@ const (
 )
 
 // watcher follows directories, with one inotify instance (the system allows a user few of them) and a goroutine for each.
-// The zero value with a log is ready.
 type watcher struct {
 	log *slog.Logger
 
@@ -54,7 +53,10 @@ type watcher struct {
 	follows map[*follow]struct{}
 	watched map[string]int // how many follows need each directory
 	closed  bool
+	ended   chan struct{} // closed with it, for those that follow by themselves
 }
+
+func newWatcher(log *slog.Logger) *watcher { return &watcher{log: log, ended: make(chan struct{})} }
 
 // follow is one directory that is followed.
 type follow struct {
@@ -341,7 +343,11 @@ func (w *watcher) route(event fsnotify.Event) {
 func (w *watcher) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
 	w.closed = true
+	close(w.ended)
 	for f := range w.follows {
 		f.stop()
 	}

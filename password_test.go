@@ -1,0 +1,329 @@
+package zmqauth
+
+import (
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// cheapBcrypt is a hash of the lowest cost, with the prefix that a tool writes.
+func cheapBcrypt(t testing.TB, prefix, password string) string {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	must(t, err)
+	return prefix + strings.TrimPrefix(string(hash), "$2a$")
+}
+
+func TestHashPassword(t *testing.T) {
+	text, err := HashPassword("correct horse")
+	must(t, err)
+	again, err := HashPassword("correct horse")
+	must(t, err)
+	if text == again || !strings.HasPrefix(text, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("%s, %s", text, again)
+	}
+	hash, recognised, err := parseHash(text)
+	must(t, err)
+	if !recognised || !hash.matches([]byte("correct horse")) || hash.matches([]byte("correct hors")) || hash.argon2.String() != text {
+		t.Errorf("%s is not read back", text)
+	}
+	for _, password := range []string{"", strings.Repeat("x", 256)} {
+		if _, err := HashPassword(password); err == nil {
+			t.Errorf("%d bytes: no error", len(password))
+		}
+	}
+}
+
+// TestForeignArgon2 reads a hash that the reference implementation's test vectors have: argon2id, version 19.
+func TestForeignArgon2(t *testing.T) {
+	const vector = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"
+	hash, _, err := parseHash(vector)
+	must(t, err)
+	if !hash.matches([]byte("password")) || hash.matches([]byte("Password")) {
+		t.Error("the reference's vector does not match")
+	}
+}
+
+func TestParseHash(t *testing.T) {
+	good := cheapBcrypt(t, "$2y$", "x")
+	argon, err := HashPassword("x")
+	must(t, err)
+	for _, test := range []struct {
+		text           string
+		recognised, ok bool
+	}{
+		{good, true, true},
+		{"$2a$" + good[4:], true, true},
+		{"$2b$" + good[4:], true, true},
+		{argon, true, true},
+		{"$2x$" + good[4:], false, false},
+		{"$1$abc$def", false, false},
+		{"secret", false, false},
+		{"", false, false},
+		{good[:59], true, false},
+		{good + "x", true, false},
+		{good[:30] + "!" + good[31:], true, false},
+		{"$2y$17" + good[6:], true, false},
+		{"$2y$03" + good[6:], true, false},
+		{"$2y$xx" + good[6:], true, false},
+		{"$2y$", true, false},
+		{"$argon2id$", true, false},
+		{strings.Replace(argon, "v=19", "v=16", 1), true, false},
+		{strings.Replace(argon, "m=19456", "m=1048576", 1), true, false},
+		{strings.Replace(argon, "m=19456", "m=7", 1), true, false},
+		{strings.Replace(argon, "m=19456", "m=-1", 1), true, false},
+		{strings.Replace(argon, "t=2", "t=0", 1), true, false},
+		{strings.Replace(argon, "t=2", "t=17", 1), true, false},
+		{strings.Replace(argon, "p=1", "p=0", 1), true, false},
+		{strings.Replace(argon, "p=1", "p=256", 1), true, false},
+		{strings.Replace(argon, "m=19456,t=2", "t=2,m=19456", 1), true, false},
+		{argon + "$", true, false},
+		{argon[:len(argon)-40], true, false},
+		{argon[:strings.LastIndex(argon, "$")+1], true, false},
+		{argon[:len(argon)-1] + "=", true, false},
+	} {
+		_, recognised, err := parseHash(test.text)
+		if recognised != test.recognised || recognised && (err == nil) != test.ok {
+			t.Errorf("%q: recognised %v, %v", test.text, recognised, err)
+		}
+		if err != nil && len(test.text) > 20 && strings.Contains(err.Error(), test.text[len(test.text)-20:]) {
+			t.Errorf("%q: the error %v repeats it", test.text, err)
+		}
+	}
+}
+
+func TestPlainTableWithHashes(t *testing.T) {
+	argon, err := HashPassword("horse")
+	must(t, err)
+	a := newAuthenticator(t, Config{})
+	must(t, a.ConfigurePlain("d", map[string]string{
+		"ann": cheapBcrypt(t, "$2y$", "secret"), "bob": argon, "eve": "in clear", "dan": cheapBcrypt(t, "$2b$", "other"),
+	}))
+	for range 2 { // the second time from memory
+		for _, test := range []struct{ name, password, want string }{
+			{"ann", "secret", "200"}, {"ann", "Secret", "400"}, {"ann", "", "400"}, {"ann", "horse", "400"},
+			{"bob", "horse", "200"}, {"bob", "secret", "400"},
+			{"eve", "in clear", "200"}, {"eve", "secret", "400"}, {"eve", "", "400"},
+			{"dan", "other", "200"}, {"nobody", "secret", "400"}, {"nobody", "", "400"}, {"", "", "400"},
+		} {
+			if status, _ := ask(t, a, plainRequest("d", test.name, test.password)); status != test.want {
+				t.Errorf("%s with %q: status %s, want %s", test.name, test.password, status, test.want)
+			}
+		}
+	}
+	for name, bad := range map[string]string{"bcrypt": "$2y$10$short", "argon2id": "$argon2id$v=19$x"} {
+		if err := a.ConfigurePlain("d", map[string]string{"ann": bad}); err == nil || strings.Contains(err.Error(), bad) {
+			t.Errorf("a bad %s hash: %v", name, err)
+		}
+	}
+	if status, _ := ask(t, a, plainRequest("d", "ann", "secret")); status != "200" {
+		t.Errorf("after a bad table: status %s", status)
+	}
+}
+
+// TestHashIsNoPassword: who has stolen the file does not get in with what it holds.
+func TestHashIsNoPassword(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	hash := cheapBcrypt(t, "$2y$", "secret")
+	must(t, a.ConfigurePlain("d", map[string]string{"ann": hash}))
+	if status, _ := ask(t, a, plainRequest("d", "ann", hash)); status != "400" {
+		t.Errorf("status %s", status)
+	}
+}
+
+// remembered tells whether a password of the user has been found right and is known.
+func remembered(a *Authenticator, domain, name string) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	entry := a.policy.plain[domain].table.users[name]
+	return entry != nil && entry.digest.Load() != nil
+}
+
+// TestVerifiedPasswordIsRemembered until its entry changes.
+func TestVerifiedPasswordIsRemembered(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	first, second := cheapBcrypt(t, "$2y$", "secret"), cheapBcrypt(t, "$2y$", "secret")
+	must(t, a.ConfigurePlain("d", map[string]string{"ann": first}))
+	ask(t, a, plainRequest("d", "ann", "guess"))
+	if remembered(a, "d", "ann") {
+		t.Error("a wrong password is remembered")
+	}
+	ask(t, a, plainRequest("d", "ann", "secret"))
+	if !remembered(a, "d", "ann") {
+		t.Error("the right password is not remembered")
+	}
+	a.mu.RLock()
+	var r request
+	must(t, decodeRequest(plainRequest("d", "ann", "secret"), &r))
+	v, in := a.decide(&r, nil)
+	a.mu.RUnlock()
+	if in != nil || v.status != 200 {
+		t.Error("the second time costs a hash again")
+	}
+	must(t, a.ConfigurePlain("d", map[string]string{"ann": second}))
+	if remembered(a, "d", "ann") {
+		t.Error("a changed entry is remembered")
+	}
+	must(t, a.ConfigurePlain("d", nil))
+	if status, _ := ask(t, a, plainRequest("d", "ann", "secret")); status != "400" {
+		t.Errorf("a removed entry: status %s", status)
+	}
+}
+
+// TestHashedReconnects: 500 clients whose password was found right before are decided without a hash.
+func TestHashedReconnects(t *testing.T) {
+	const clients, users = 500, 5
+	a := startAuthenticator(t, Config{CallbackTimeout: patience})
+	table := make(map[string]string)
+	for i := range users {
+		hash, err := bcrypt.GenerateFromPassword([]byte("secret"), 10)
+		must(t, err)
+		table[fmt.Sprintf("user%d", i)] = string(hash)
+	}
+	must(t, a.ConfigurePlain("d", table))
+	zap := newZAPClient(t, a.Context())
+	ask := func(n int) time.Duration {
+		begun := time.Now()
+		for i := range n {
+			zap.send(plainRequest("d", fmt.Sprintf("user%d", i%users), "secret"))
+		}
+		for range n {
+			if reply := zap.receive(); reply[2] != "200" {
+				t.Fatalf("status %s", reply[2])
+			}
+		}
+		return time.Since(begun)
+	}
+	first := ask(users)
+	if again := ask(clients); again > time.Second && again > first {
+		t.Errorf("%d reconnections took %v, %d hashes %v", clients, again, users, first)
+	}
+}
+
+// TestHashesDelayNobody: while wrong passwords are being found wrong, a client that needs no hash is decided at once.
+func TestHashesDelayNobody(t *testing.T) {
+	const wrong = 50
+	a := startAuthenticator(t, Config{CallbackTimeout: 2 * patience})
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), 10)
+	must(t, err)
+	must(t, a.ConfigurePlain("d", map[string]string{"ann": string(hash)}))
+	must(t, a.ConfigureCurveKeys("d", PublicKey([]byte(key32))))
+	zap, other := newZAPClient(t, a.Context()), newZAPClient(t, a.Context())
+	begun := time.Now()
+	for range wrong {
+		zap.send(plainRequest("d", "ann", "guess"))
+	}
+	var latencies []time.Duration
+	for range 20 {
+		sent := time.Now()
+		if reply := other.ask(zapRequest("d", "", "CURVE", key32)); reply[2] != "200" {
+			t.Fatalf("status %s", reply[2])
+		}
+		latencies = append(latencies, time.Since(sent))
+	}
+	if pending := a.Stats().Pending; pending == 0 {
+		t.Error("the hashes are done already: nothing is shown")
+	}
+	must(t, a.Stop()) // what is pending is refused at once
+	for range wrong {
+		if reply := zap.receive(); reply[2] != "400" {
+			t.Errorf("status %s", reply[2])
+		}
+	}
+	slices.Sort(latencies)
+	if median, each := latencies[len(latencies)/2], time.Since(begun)/wrong; median > 100*time.Millisecond {
+		t.Errorf("a client that needs no hash waited %v, wrong passwords took %v each", median, each)
+	}
+}
+
+// TestDecoys: where users have hashes, everybody who is refused costs one.
+func TestDecoys(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	must(t, a.ConfigurePlain("hashed", map[string]string{"ann": cheapBcrypt(t, "$2y$", "secret"), "eve": "in clear"}))
+	must(t, a.ConfigurePlain("clear", map[string]string{"eve": "in clear"}))
+	for _, test := range []struct {
+		domain, name, password string
+		hash                   bool
+		reason                 string
+	}{
+		{"hashed", "ann", "guess", true, ReasonWrongPassword},
+		{"hashed", "nobody", "guess", true, ReasonUnknownUser},
+		{"hashed", "eve", "guess", true, ReasonWrongPassword},
+		{"hashed", "eve", "in clear", false, ReasonAccepted},
+		{"clear", "eve", "guess", false, ReasonWrongPassword},
+		{"clear", "nobody", "guess", false, ReasonUnknownUser},
+	} {
+		var r request
+		must(t, decodeRequest(plainRequest(test.domain, test.name, test.password), &r))
+		a.mu.RLock()
+		v, in := a.decide(&r, nil)
+		a.mu.RUnlock()
+		if (in != nil) != test.hash {
+			t.Errorf("%v: a hash: %v", test, in != nil)
+		}
+		if in != nil {
+			v = a.inquire(t.Context(), in)
+		}
+		if v.reason != test.reason {
+			t.Errorf("%v: %s", test, v.reason)
+		}
+	}
+	// Not even the decoy's own password opens the door to another name.
+	if status, _ := ask(t, a, plainRequest("hashed", "nobody", "secret")); status != "400" {
+		t.Errorf("nobody with ann's password: status %s", status)
+	}
+	if status, _ := ask(t, a, plainRequest("hashed", "eve", "secret")); status != "400" {
+		t.Errorf("eve with ann's password: status %s", status)
+	}
+}
+
+// htpasswd makes an entry with the real tool.
+func htpasswd(t testing.TB, cost int, name, password string) string {
+	t.Helper()
+	if _, err := exec.LookPath("htpasswd"); err != nil {
+		missingPeer(t, "htpasswd", "apache2-utils")
+	}
+	command := exec.Command("htpasswd", "-n", "-i", "-B", "-C", fmt.Sprint(cost), name)
+	command.Stdin = strings.NewReader(password)
+	out, err := command.Output()
+	must(t, err)
+	return strings.TrimSpace(string(out))
+}
+
+// BenchmarkRefusalTiming compares what an unknown user costs with what a wrong password does: "unknown/wrong" is the
+// quotient of the medians of 200 tries each.
+func BenchmarkRefusalTiming(b *testing.B) {
+	for name, hash := range map[string]func(string) (string, error){
+		"bcrypt":   func(p string) (string, error) { h, err := bcrypt.GenerateFromPassword([]byte(p), 6); return string(h), err },
+		"argon2id": HashPassword,
+		"clear":    func(p string) (string, error) { return p, nil },
+	} {
+		b.Run(name, func(b *testing.B) {
+			a := newAuthenticator(b, Config{CallbackTimeout: patience})
+			entry, err := hash("secret")
+			must(b, err)
+			must(b, a.ConfigurePlain("d", map[string]string{"ann": entry}))
+			var ratio float64
+			for range b.N {
+				const tries = 200
+				var times [2][]time.Duration
+				for range tries {
+					for i, user := range []string{"nobody", "ann"} {
+						begun := time.Now()
+						ask(b, a, plainRequest("d", user, "guess"))
+						times[i] = append(times[i], time.Since(begun))
+					}
+				}
+				slices.Sort(times[0])
+				slices.Sort(times[1])
+				ratio = float64(times[0][tries/2]) / float64(times[1][tries/2])
+			}
+			b.ReportMetric(ratio, "unknown/wrong")
+		})
+	}
+}

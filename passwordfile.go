@@ -1,0 +1,231 @@
+package zmqauth
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Limits of a password file.
+const (
+	maxPasswordFile = 64 << 20 // bytes: more than half a million users with hashes
+	maxPasswordLine = 1024     // bytes: twice what a name and a password take
+)
+
+// ConfigurePlainFile lets in the users of a domain that are in a file, one a line: name=password, or name:HASH as
+// htpasswd -B writes it; the first = or : splits, and after a : only a hash is valid (see [Authenticator.ConfigurePlain]
+// for hashes). A line that begins with # is a comment; of two lines with one name, the last counts. It replaces what the
+// domain had before.
+//
+// A broken line is logged with file and line, counted in Stats, and left out. An error that changes nothing is: a file
+// that cannot be read, that others than the owner can write, or that others can read though it holds a password in
+// clear. The file is followed until Close or until something else is configured for the domain: what changes in it is in
+// force within a second. A file that has become unreadable keeps its last good content; one that is gone lets nobody in.
+func (a *Authenticator) ConfigurePlainFile(domain, path string) error {
+	if err := checkDomain(domain); err != nil {
+		return err
+	}
+	if path == "" {
+		return fmt.Errorf("zmqauth: domain %q: the file has no name", domain)
+	}
+	absolute, err := filepath.Abs(path) // the working directory may change
+	if err != nil {
+		return fileError(path, err)
+	}
+	f := &passwordFile{a: a, path: absolute, setup: &plainSetup{table: newPasswordTable()}, stopped: make(chan struct{})}
+	f.stop = sync.OnceFunc(func() { close(f.stopped) })
+	if err := f.load(); err != nil {
+		return err
+	}
+	select {
+	case <-a.watcher.ended:
+		return ErrClosed
+	default:
+	}
+	f.setup.file = f
+	a.configurePlain(domain, f.setup)
+	go f.run()
+	return nil
+}
+
+// passwordFile keeps the table of a plainSetup up to date with a file, which it looks at four times a second: for a
+// single file that costs less than a watch, and misses no way of replacing it.
+type passwordFile struct {
+	a       *Authenticator
+	path    string
+	setup   *plainSetup // its table is guarded by Authenticator.mu
+	stopped chan struct{}
+	stop    func()
+
+	// The goroutine's own.
+	stamp     fileStamp // of what is in force
+	seen      fileStamp // at the last look
+	unsettled time.Time // since when it has looked different each time
+	missing   int
+	problems  []string // that have been reported
+}
+
+const (
+	settlePeriod = 50 * time.Millisecond  // without a change a file is taken to be complete
+	settleLimit  = 500 * time.Millisecond // of waiting for that, where it is replaced all the time
+)
+
+func (f *passwordFile) run() {
+	look := time.NewTimer(checkInterval)
+	defer look.Stop()
+	for {
+		select {
+		case <-f.stopped:
+			return
+		case <-f.a.watcher.ended:
+			return
+		case <-look.C:
+			look.Reset(f.look())
+		}
+	}
+}
+
+// look takes over the file if it has changed, and returns when to look again.
+func (f *passwordFile) look() time.Duration {
+	stamp, err := stampOf(f.path)
+	switch {
+	case isGone(err):
+		f.vanish()
+		return checkInterval
+	case err != nil:
+		f.report([]error{fileError(f.path, err)})
+		return checkInterval
+	}
+	if f.missing >= missingChecks {
+		f.a.log.Info("zmqauth: a password file is back", "file", f.path)
+	}
+	f.missing = 0
+	if stamp == f.stamp {
+		f.unsettled = time.Time{}
+		return checkInterval
+	}
+	if !f.settled(stamp) {
+		return settlePeriod
+	}
+	if err := f.load(); err != nil {
+		f.report([]error{err})
+		f.stamp = stamp // it stays what it is until it changes
+	}
+	return checkInterval
+}
+
+// settled tells whether the file is complete: it is what it was at the last look; or it has long been replaced by another
+// file all the time, of which each is.
+func (f *passwordFile) settled(stamp fileStamp) bool {
+	before := f.seen
+	f.seen = stamp
+	if f.unsettled.IsZero() {
+		f.unsettled = time.Now()
+	}
+	if stamp == before || stamp.inode != before.inode && time.Since(f.unsettled) > settleLimit {
+		f.unsettled = time.Time{}
+		return true
+	}
+	return false
+}
+
+// vanish puts everybody out when the file has been gone for more than a moment.
+func (f *passwordFile) vanish() {
+	f.missing++
+	if f.missing != missingChecks {
+		return
+	}
+	f.a.log.Warn("zmqauth: a password file is gone, and nobody in it gets in until it comes back", "file", f.path)
+	f.stamp, f.problems = fileStamp{}, nil
+	f.replace(newPasswordTable())
+}
+
+// load reads the file and puts what it holds in force.
+func (f *passwordFile) load() error {
+	data, stamp, err := readRegular(f.path, maxPasswordFile, nil)
+	if err != nil {
+		return fileError(f.path, err)
+	}
+	defer clear(data)
+	table, problems, err := parsePasswords(f.a, f.path, data, stamp)
+	if err != nil {
+		return err
+	}
+	f.stamp = stamp
+	f.report(problems)
+	f.replace(table)
+	return nil
+}
+
+// replace swaps the table. Entries that are the same keep what was remembered of them.
+func (f *passwordFile) replace(table *passwordTable) {
+	f.a.mu.Lock()
+	defer f.a.mu.Unlock()
+	table.keep(f.setup.table)
+	f.setup.table = table
+}
+
+// report logs and counts the problems that have not been reported before.
+func (f *passwordFile) report(problems []error) {
+	var texts []string
+	for _, problem := range problems {
+		texts = append(texts, problem.Error())
+		if !slices.Contains(f.problems, problem.Error()) {
+			f.a.counters.broken.Add(1)
+			f.a.log.Warn("zmqauth: a password file", "error", problem)
+		}
+	}
+	f.problems = texts
+}
+
+// parsePasswords reads the lines of a password file. problems are the broken ones; err is that the file must not be used
+// at all.
+func parsePasswords(a *Authenticator, file string, data []byte, stamp fileStamp) (table *passwordTable, problems []error, err error) {
+	const othersWrite, othersRead = 0o022, 0o044
+	if stamp.mode&othersWrite != 0 {
+		return nil, nil, &FileError{File: file, Err: fmt.Errorf("others than the owner can write it (mode %04o): chmod go-w %s", stamp.mode, file)}
+	}
+	table = newPasswordTable()
+	number, clearAt := 0, 0
+	for line := range bytes.Lines(data) {
+		number++
+		if len(line) > maxPasswordLine {
+			problems = append(problems, &FileError{File: file, Line: number, Err: fmt.Errorf("longer than %d bytes", maxPasswordLine)})
+			continue
+		}
+		isClear, err := table.addLine(a, strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r"))
+		if err != nil {
+			problems = append(problems, &FileError{File: file, Line: number, Err: err})
+		}
+		if isClear && clearAt == 0 {
+			clearAt = number
+		}
+	}
+	if clearAt != 0 && stamp.mode&othersRead != 0 {
+		return nil, nil, &FileError{File: file, Line: clearAt, Err: fmt.Errorf(
+			"a password in clear in a file that others than the owner can read (mode %04o): chmod 600 %s", stamp.mode, file)}
+	}
+	return table, problems, nil
+}
+
+// addLine adds the user of a line, if it has one; isClear tells that it holds a password in clear.
+func (t *passwordTable) addLine(a *Authenticator, line string) (isClear bool, err error) {
+	if line == "" || line[0] == '#' {
+		return false, nil
+	}
+	at := strings.IndexAny(line, "=:")
+	if at < 0 {
+		return true, errors.New("neither name=password nor name:hash") // it may be a password all the same
+	}
+	name, password := line[:at], line[at+1:]
+	_, recognised, _ := parseHash(password)
+	if line[at] == ':' && !recognised {
+		return true, errors.New("after a : only a bcrypt or argon2id hash is valid")
+	}
+	return !recognised, t.add(a, name, password)
+}
