@@ -4,7 +4,7 @@
 # make fuzz     each fuzz target, FUZZTIME long
 # make bench    against a loop in C that answers every request with yes
 #
-# Each installs what it needs (deps) where that is missing: on Debian and its kin as root or with sudo.
+# Each installs what it needs where that is missing: on Debian and its kin as root or with sudo.
 
 # A number of inputs: with a time, go test (to 1.26) may report its own deadline as a failure (golang/go#75804).
 FUZZTIME ?= 2000000x
@@ -12,12 +12,9 @@ FUZZTIME ?= 2000000x
 RUN_PACKAGES  := gcc libc6-dev pkg-config libzmq3-dev
 TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils
 
-PACKAGES := $(RUN_PACKAGES)
-test fuzz lint: PACKAGES := $(TEST_PACKAGES)
+.PHONY: demo test lint fuzz bench deps deps-run
 
-.PHONY: demo test lint fuzz bench deps
-
-demo: deps
+demo: deps-run
 	go run ./examples/demo
 
 test: deps
@@ -36,11 +33,13 @@ fuzz: deps
 		done; \
 	done
 
-bench: deps
+bench: deps-run
 	go run ./bench
 
-# The one place that installs.
-deps:
+# The one place that installs: deps what the tests need, deps-run what is needed to build and run.
+deps: PACKAGES := $(TEST_PACKAGES)
+deps-run: PACKAGES := $(RUN_PACKAGES)
+deps deps-run:
 	@command -v go >/dev/null || { echo "Go 1.26 or later is needed: https://go.dev/dl/" >&2; exit 1; }
 	@if command -v dpkg-query >/dev/null; then \
 		missing=; \

@@ -37,11 +37,12 @@ const (
 // Config holds what an Authenticator does not change while it lives. The zero value is good for use.
 type Config struct {
 	// Logger gets a refusal at Info, a callback's failure at Error, an acceptance at Debug: never a password or a
-	// secret key. It is called by a goroutine of its own, so that a slow one delays nobody. nil: slog.Default().
+	// secret key. Decisions are logged by a goroutine of their own, so that a slow handler delays nobody. nil:
+	// slog.Default().
 	Logger *slog.Logger
 
 	// CurveUserID names the user behind a CURVE key, where the identity does not. It is called only for accepted keys,
-	// and like a callback: beside the loop, and within CallbackTimeout. nil: the key in Z85.
+	// and like a callback: beside the loop, within CallbackTimeout, and as one of MaxConcurrent. nil: the key in Z85.
 	CurveUserID func(key PublicKey) string
 
 	// CallbackTimeout is how long one callback may take; then its client is told to try again (status 300). 0: 5 s.
@@ -52,12 +53,12 @@ type Config struct {
 	MaxConcurrent int
 
 	// MaxPending is how many requests wait for one of those; the client of one more is told to try again (status
-	// 300). 0: 4096.
+	// 300), and so is one that has waited for 10 s. 0: 4096.
 	MaxPending int
 
 	// OnDecision is called once for each decision, after the reply is on its way, one call at a time, by a goroutine of
-	// its own. It may call every method. If it falls 65,536 decisions behind, the authenticator slows down to its pace.
-	// nil: nobody is told.
+	// its own. It may call every method. What it falls more than 65,536 decisions behind is not reported, but counted in
+	// Stats.Unreported. nil: nobody is told.
 	OnDecision func(Decision)
 
 	// Properties are the message properties that the program relies on, "Role" for instance. Every acceptance carries
@@ -148,7 +149,7 @@ func New(ctx *zmq4.Context, cfg *Config) (*Authenticator, error) {
 	a.callbacks = newExecutor(orDefault(a.cfg.MaxConcurrent, defaultMaxConcurrent), pending, timeout)
 	// One processor stays free, if there are several, so that the loop need not wait for its turn.
 	a.hashes = newExecutor(max(1, runtime.GOMAXPROCS(0)-1), pending, timeout)
-	a.reports = newReporter(a.log, a.cfg.OnDecision)
+	a.reports = newReporter(a.log, a.cfg.OnDecision, &a.counters.unreported)
 	a.watcher = newWatcher(a.log)
 	_, _ = rand.Read(a.passwordKey[:]) // never fails
 	return a, nil
@@ -204,10 +205,12 @@ func (a *Authenticator) start(door *door) error {
 		return errors.New("zmqauth: Attach: started already")
 	case a.loop == nil:
 		handler, err := libzmq.Bind(a.ctx, ZAPEndpoint)
-		if err == zmq4.Errno(zmq4.EADDRINUSE) {
+		switch {
+		case errors.Is(err, zmq4.Errno(zmq4.EADDRINUSE)):
 			return ErrHandlerBound
-		}
-		if err != nil {
+		case errors.Is(err, zmq4.ErrorContextClosed), errors.Is(err, zmq4.ETERM):
+			return ErrClosed
+		case err != nil:
 			return fmt.Errorf("zmqauth: binding %s: %w", ZAPEndpoint, err)
 		}
 		a.loop = newLoop(a, handler, door)
@@ -226,8 +229,12 @@ func (a *Authenticator) Stop() error {
 		a.state = stateStopped
 		a.epoch++
 	}
+	open, l := a.openInquiries(), a.loop
 	a.mu.Unlock()
-	a.refusePending()
+	a.refuse(open)
+	if l != nil {
+		l.socket.Wake() // for what waits behind a door
+	}
 	return nil
 }
 
@@ -239,10 +246,10 @@ func (a *Authenticator) Close() error {
 	a.state = stateClosed
 	a.epoch++
 	l := a.loop
+	open := a.openInquiries()
 	a.mu.Unlock()
-	a.refusePending()
+	a.refuse(open)
 	a.watcher.close()
-	a.reports.release()
 	if l == nil {
 		return nil
 	}
@@ -278,9 +285,12 @@ func (a *Authenticator) fail(err error) {
 	a.state = stateFailed
 	a.epoch++
 	a.failure = err
+	open := a.openInquiries()
 	a.mu.Unlock()
-	a.refusePending()
-	a.log.Error("zmqauth: the service has failed, everyone is refused", "error", err)
+	a.refuse(open)
+	a.reports.add(report{line: func(log *slog.Logger) {
+		log.Error("zmqauth: the service has failed, everyone is refused", "error", err)
+	}})
 }
 
 // ended is called by the loop when the endpoint is gone.
@@ -288,8 +298,9 @@ func (a *Authenticator) ended() {
 	a.mu.Lock()
 	a.state = stateClosed
 	a.epoch++
+	open := a.openInquiries()
 	a.mu.Unlock()
-	a.refusePending()
+	a.refuse(open)
 	a.watcher.close()
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,7 +20,8 @@ type Identity struct {
 	Metadata map[string]string // further properties for the server's messages, "Role": "operator" for instance
 }
 
-// PlainCallback decides on a user name and password. The password must not be kept or logged. For what it returns see
+// PlainCallback decides on a user name and password. The password must not be kept or logged; in the text of an error or
+// a panic it is made unreadable as long as it stands there as it is, or quoted by %q. For what it returns see
 // [ErrDenied]; it runs beside the loop, many at once, and ctx ends with its time or the Authenticator's service.
 type PlainCallback func(ctx context.Context, domain, username, password string) (*Identity, error)
 
@@ -56,14 +59,15 @@ type inquiry struct {
 	answered bool
 }
 
-// waitLimit is how long an inquiry may wait to be begun: libzmq's default handshake interval, after which the client is
-// gone whatever we say.
-const waitLimit = 30 * time.Second
+// waitLimit is how long an inquiry may wait to be begun: after the handshake interval of server sockets the client is
+// gone, whatever we say.
+const waitLimit = handshakeInterval
 
 // executor makes inquiries beside the loop: a bounded number at once, a bounded number waiting, each with a bounded time.
 type executor struct {
 	limit      int
 	maxWaiting int
+	waitLimit  time.Duration
 	timeout    time.Duration
 
 	mu      sync.Mutex
@@ -73,7 +77,7 @@ type executor struct {
 }
 
 func newExecutor(limit, maxWaiting int, timeout time.Duration) *executor {
-	return &executor{limit: limit, maxWaiting: maxWaiting, timeout: timeout, open: make(map[*inquiry]struct{})}
+	return &executor{limit: limit, maxWaiting: maxWaiting, waitLimit: waitLimit, timeout: timeout, open: make(map[*inquiry]struct{})}
 }
 
 // submit has an inquiry made by its lane.
@@ -84,10 +88,16 @@ func (a *Authenticator) submit(in *inquiry) {
 	in.lane.submit(a, in)
 }
 
-// refusePending answers all inquiries that are open: nobody is let in any more.
-func (a *Authenticator) refusePending() {
-	a.callbacks.settleAll(denied(ReasonStopped))
-	a.hashes.settleAll(denied(ReasonStopped))
+// openInquiries are those without an answer. The caller holds a.mu, so that none of them came after a later Start.
+func (a *Authenticator) openInquiries() []*inquiry {
+	return append(a.callbacks.unanswered(), a.hashes.unanswered()...)
+}
+
+// refuse answers inquiries, because nobody is let in any more. The caller holds no lock.
+func (a *Authenticator) refuse(open []*inquiry) {
+	for _, in := range open {
+		in.lane.settle(in, denied(ReasonStopped))
+	}
 }
 
 // submit has an inquiry made. It never blocks; where there is no room, the answer comes before it returns.
@@ -102,7 +112,7 @@ func (e *executor) submit(a *Authenticator, in *inquiry) {
 	case e.queue.Len() < e.maxWaiting:
 		e.open[in] = struct{}{}
 		in.waiting = e.queue.PushBack(in)
-		in.giveUp = time.AfterFunc(waitLimit, func() { e.settle(in, temporary(ReasonOverloaded)) })
+		in.giveUp = time.AfterFunc(e.waitLimit, func() { e.settle(in, temporary(ReasonOverloaded)) })
 		e.mu.Unlock()
 	default:
 		e.mu.Unlock()
@@ -155,9 +165,11 @@ func (e *executor) make(a *Authenticator, in *inquiry) {
 		return
 	}
 	stop := context.AfterFunc(ctx, func() { e.settle(in, interrupted(ctx)) })
-	defer stop()
 	v := in.failed(ReasonCallbackPanic, errors.New("the callback's goroutine has ended"))
-	defer func() { e.settle(in, v) }()
+	defer func() {
+		stop()
+		e.settle(in, v)
+	}()
 	v = a.inquire(ctx, in)
 }
 
@@ -194,17 +206,10 @@ func (e *executor) settle(in *inquiry, v verdict) {
 	}
 }
 
-// settleAll answers all inquiries that are open.
-func (e *executor) settleAll(v verdict) {
+func (e *executor) unanswered() []*inquiry {
 	e.mu.Lock()
-	open := make([]*inquiry, 0, len(e.open))
-	for in := range e.open {
-		open = append(open, in)
-	}
-	e.mu.Unlock()
-	for _, in := range open {
-		e.settle(in, v)
-	}
+	defer e.mu.Unlock()
+	return slices.Collect(maps.Keys(e.open))
 }
 
 func (e *executor) pending() int {
@@ -251,10 +256,13 @@ func (a *Authenticator) identified(in *inquiry, identity *Identity) verdict {
 	return a.accepted(userID, encodeMetadata(metadata, a.metadataNames))
 }
 
-// failed is the verdict on a callback that gave no answer. What it said goes to the log, but for the client's password.
+// failed is the verdict on a callback that gave no answer. What it said goes to the log, but for the client's password,
+// as it is or as %q shows it.
 func (in *inquiry) failed(reason string, err error) verdict {
 	text := err.Error()
 	if in.secret != "" {
+		quoted := strconv.Quote(in.secret)
+		text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], redacted)
 		text = strings.ReplaceAll(text, in.secret, redacted)
 	}
 	return verdict{status: statusError, reason: reason, err: errors.New(text)}

@@ -285,3 +285,52 @@ func TestConfigureIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestWaitLimit: who waits too long for a callback to be begun is told to try again.
+func TestWaitLimit(t *testing.T) {
+	a := startAuthenticator(t, Config{MaxConcurrent: 1, CallbackTimeout: 2 * patience})
+	a.callbacks.waitLimit = 10 * time.Millisecond
+	begun, free := make(chan bool), make(chan bool)
+	must(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+		begun <- true
+		<-free
+		return &Identity{}, nil
+	}))
+	running, waiting := newZAPClient(t, a.Context()), newZAPClient(t, a.Context())
+	running.send(plainRequest("d", "ann", "x"))
+	<-begun
+	if reply := waiting.ask(plainRequest("d", "bob", "x")); reply[2] != "300" {
+		t.Errorf("status %s of the one that waited", reply[2])
+	}
+	free <- true
+	if reply := running.receive(); reply[2] != "200" {
+		t.Errorf("status %s of the one that ran", reply[2])
+	}
+}
+
+// TestStopCancelsCallbacks: their contexts end with the service, long before their time is up.
+func TestStopCancelsCallbacks(t *testing.T) {
+	for name, stop := range map[string]func(*Authenticator) error{"Stop": (*Authenticator).Stop, "Close": (*Authenticator).Close} {
+		t.Run(name, func(t *testing.T) {
+			a := startAuthenticator(t, Config{CallbackTimeout: 10 * patience})
+			begun, ended := make(chan bool), make(chan error)
+			must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+				begun <- true
+				<-ctx.Done()
+				ended <- ctx.Err()
+				return &Identity{}, nil
+			}))
+			newZAPClient(t, a.Context()).send(plainRequest("d", "ann", "x"))
+			<-begun
+			must(t, stop(a))
+			select {
+			case err := <-ended:
+				if !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+			case <-time.After(patience):
+				t.Fatal("the callback's context has not ended")
+			}
+		})
+	}
+}

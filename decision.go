@@ -1,9 +1,7 @@
 package zmqauth
 
 import (
-	"context"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -65,8 +63,8 @@ func (v verdict) about(key, value string) verdict {
 	return v
 }
 
-// Stats are counters since New. Requests is the sum of the others but BrokenEntries, give or take what is just being
-// decided.
+// Stats are counters since New. Requests is the sum of Allowed, Denied, Temporary, Errors and Pending, give or take what
+// is just being decided.
 type Stats struct {
 	Requests      uint64 // that were received or given to HandleZAPMessage
 	Allowed       uint64 // status 200
@@ -75,10 +73,11 @@ type Stats struct {
 	Errors        uint64 // status 500
 	Pending       uint64 // undecided: their callbacks run or wait
 	BrokenEntries uint64 // of directories and files, left out and logged
+	Unreported    uint64 // decisions that neither OnDecision nor the log has been told, because they were too far behind
 }
 
 type counters struct {
-	requests, allowed, denied, temporary, errors, broken atomic.Uint64
+	requests, allowed, denied, temporary, errors, broken, unreported atomic.Uint64
 }
 
 // Stats returns the counters.
@@ -91,6 +90,7 @@ func (a *Authenticator) Stats() Stats {
 		Errors:        a.counters.errors.Load(),
 		Pending:       uint64(a.callbacks.pending() + a.hashes.pending()),
 		BrokenEntries: a.counters.broken.Load(),
+		Unreported:    a.counters.unreported.Load(),
 	}
 }
 
@@ -117,9 +117,11 @@ func (r *request) subject(arrived time.Time) subject {
 	return subject{r.domain, r.address, r.mechanism, arrived}
 }
 
-// tell reports a verdict that somebody wants to know of. It may wait, for an OnDecision that is far behind: the caller
-// holds no lock.
+// tell reports a verdict that somebody wants to know of. The caller holds no lock.
 func (a *Authenticator) tell(s subject, v verdict) {
+	if !a.reports.wants(v.status) {
+		return
+	}
 	a.reports.add(report{verdict: v, decision: Decision{
 		Domain:    string(s.domain),
 		Mechanism: string(s.mechanism),
@@ -134,136 +136,7 @@ func (a *Authenticator) tell(s subject, v verdict) {
 // drop counts a message that cannot be answered.
 func (a *Authenticator) drop() {
 	a.counters.count(statusDenied)
-	if a.log.Enabled(context.Background(), slog.LevelInfo) {
-		a.reports.add(report{unanswerable: true})
-	}
-}
-
-// maxReports is how far OnDecision and the logger may fall behind: some 20 MB of reports.
-const maxReports = 1 << 16
-
-// reporter logs decisions and calls OnDecision, one after the other, by a goroutine that lives while there are any.
-type reporter struct {
-	log        *slog.Logger
-	onDecision func(Decision)
-
-	mu       sync.Mutex
-	room     sync.Cond // there is room in the queue, or no longer a limit
-	queue    []report
-	running  bool
-	released bool
-}
-
-type report struct {
-	verdict      verdict
-	decision     Decision
-	unanswerable bool // a message that was no ZAP request, and no decision
-}
-
-func newReporter(log *slog.Logger, onDecision func(Decision)) *reporter {
-	r := &reporter{log: log, onDecision: onDecision}
-	r.room.L = &r.mu
-	return r
-}
-
-func levelOf(status int) slog.Level {
-	switch status {
-	case statusOK:
-		return slog.LevelDebug
-	case statusError:
-		return slog.LevelError
-	default:
-		return slog.LevelInfo
-	}
-}
-
-// wants tells whether anybody wants to know of a decision with that status.
-func (r *reporter) wants(status int) bool {
-	return r.onDecision != nil || r.log.Enabled(context.Background(), levelOf(status))
-}
-
-func (r *reporter) add(rep report) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for len(r.queue) >= maxReports && !r.released {
-		r.room.Wait()
-	}
-	r.queue = append(r.queue, rep)
-	if !r.running {
-		r.running = true
-		go r.run()
-	}
-}
-
-// release lifts the limit, so that nobody waits for a hook that waits for us.
-func (r *reporter) release() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.released = true
-	r.room.Broadcast()
-}
-
-func (r *reporter) run() {
-	for {
-		r.mu.Lock()
-		batch := r.queue
-		r.queue = nil
-		r.running = len(batch) > 0
-		r.room.Broadcast()
-		r.mu.Unlock()
-		if len(batch) == 0 {
-			return
-		}
-		for _, rep := range batch {
-			r.report(rep)
-		}
-	}
-}
-
-func (r *reporter) report(rep report) {
-	defer func() {
-		if p := recover(); p != nil {
-			r.complain(p)
-		}
-	}()
-	if rep.unanswerable {
-		r.log.Info("zmqauth: dropped a message that is too short for a ZAP request")
-		return
-	}
-	r.write(rep)
-	if r.onDecision != nil {
-		r.onDecision(rep.decision)
-	}
-}
-
-// complain logs the panic of a hook or a log handler; if the latter panics again, there is nobody left to tell.
-func (r *reporter) complain(p any) {
-	defer func() { _ = recover() }()
-	r.log.Error("zmqauth: OnDecision or the logger panicked", "panic", p)
-}
-
-func (r *reporter) write(rep report) {
-	level, ctx := levelOf(rep.decision.Status), context.Background()
-	if !r.log.Enabled(ctx, level) {
-		return
-	}
-	d, message := rep.decision, "zmqauth: refused"
-	if d.Status == statusOK {
-		message = "zmqauth: accepted"
-	}
-	attrs := []slog.Attr{slog.String("reason", d.Reason), slog.Int("status", d.Status), slog.String("domain", d.Domain),
-		slog.String("address", d.Address), slog.String("mechanism", d.Mechanism), slog.Duration("duration", d.Duration)}
-	if d.UserID != "" {
-		attrs = append(attrs, slog.String("user", d.UserID))
-	}
-	if known := rep.verdict.detail; known.key != "" {
-		attrs = append(attrs, slog.String(known.key, known.value))
-	}
-	if rep.verdict.err != nil {
-		attrs = append(attrs, slog.String("error", rep.verdict.err.Error()))
-	}
-	if rep.verdict.stack != nil {
-		attrs = append(attrs, slog.String("stack", string(rep.verdict.stack)))
-	}
-	r.log.LogAttrs(ctx, level, message, attrs...)
+	a.reports.add(report{line: func(log *slog.Logger) {
+		log.Info("zmqauth: dropped a message that is too short for a ZAP request")
+	}})
 }

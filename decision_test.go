@@ -1,10 +1,12 @@
 package zmqauth
 
 import (
+	"context"
 	"log/slog"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // TestDecisionsAndLogLines: one Decision for each request, and a line with the same facts.
@@ -90,33 +92,90 @@ func TestPanickingHookAndLogger(t *testing.T) {
 	eventually(t, "the panic is in the log", func() bool { return strings.Count(log.String(), "boom") == 2 })
 }
 
-// TestReporterLimit: who is far behind slows the reports down, and release ends that.
+// TestReporterLimit: what there is no room for is counted, and nobody waits.
 func TestReporterLimit(t *testing.T) {
-	free := make(chan bool)
-	r := newReporter(quiet(), func(Decision) { <-free })
+	free, called := make(chan bool), make(chan bool, maxReports+1)
+	var lost atomic.Uint64
+	r := newReporter(quiet(), func(Decision) { <-free; called <- true }, &lost)
 	r.add(report{})
 	eventually(t, "the hook is called", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return len(r.queue) == 0 })
-	for range maxReports {
+	for range maxReports + 10 {
 		r.add(report{})
 	}
-	added := make(chan bool)
-	go func() { r.add(report{}); added <- true }()
-	select {
-	case <-added:
-		t.Error("more than the limit")
-	case <-time.After(20 * time.Millisecond): // nothing announces that it waits
+	if lost.Load() != 10 {
+		t.Errorf("%d lost, want 10", lost.Load())
 	}
-	r.release()
-	<-added
 	close(free)
+	for range maxReports + 1 {
+		<-called
+	}
+}
+
+// TestHookMayEndItsGoroutine: t.FailNow in a hook must not silence what comes after it.
+func TestHookMayEndItsGoroutine(t *testing.T) {
+	called := make(chan bool, 100)
+	a := startAuthenticator(t, Config{OnDecision: func(Decision) { called <- true; runtime.Goexit() }})
+	zap := newZAPClient(t, a.Context())
+	for range 100 {
+		zap.ask(nullRequest())
+	}
+	for range 100 {
+		<-called
+	}
+}
+
+// hostileHandler is a log handler that calls back, and is told to panic.
+type hostileHandler struct {
+	slog.Handler
+	enabled func()
+}
+
+func (h hostileHandler) Enabled(context.Context, slog.Level) bool {
+	h.enabled()
+	return false
+}
+
+// TestHostileLogHandler: whatever a log handler does, the loop serves.
+func TestHostileLogHandler(t *testing.T) {
+	for name, misbehave := range map[string]func(a *Authenticator){
+		"calls back": func(a *Authenticator) {
+			a.IsAlive()
+			_ = a.Allow("127.0.0.1")
+		},
+		"panics": func(*Authenticator) { panic("boom") },
+		"hangs":  func(*Authenticator) { select {} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var started atomic.Pointer[Authenticator]
+			enabled := func() {
+				if a := started.Load(); a != nil {
+					misbehave(a)
+				}
+			}
+			a := startAuthenticator(t, Config{Logger: slog.New(hostileHandler{slog.DiscardHandler, enabled})})
+			started.Store(a)
+			a.reports.checked.Store(0) // ask the handler again
+			zap := newZAPClient(t, a.Context())
+			for _, request := range [][][]byte{nullRequest(), zapRequest("d", "127.0.0.1", "OTHER"), nullRequest()} {
+				zap.ask(request)
+			}
+			must(t, a.Stop())
+			if reply := zap.ask(nullRequest()); reply[2] != "400" {
+				t.Errorf("status %s", reply[2])
+			}
+			must(t, a.Close())
+		})
+	}
 }
 
 func TestWants(t *testing.T) {
-	info := slog.New(slog.NewTextHandler(new(logBuffer), &slog.HandlerOptions{Level: slog.LevelInfo}))
-	r := newReporter(info, nil)
+	var level slog.LevelVar
+	r := newReporter(slog.New(slog.NewTextHandler(new(logBuffer), &slog.HandlerOptions{Level: &level})), nil, new(atomic.Uint64))
 	for status, want := range map[int]bool{200: false, 300: true, 400: true, 500: true} {
 		if got := r.wants(status); got != want {
 			t.Errorf("status %d: %v", status, got)
 		}
 	}
+	level.Set(slog.LevelDebug)
+	eventually(t, "the new level is noticed", func() bool { return r.wants(200) })
 }

@@ -39,9 +39,7 @@ func (a *Authenticator) HandleZAPMessage(ctx context.Context, request [][]byte) 
 		reply[4], reply[5] = []byte(v.userID), slices.Clone(v.metadata)
 	}
 	a.counters.count(v.status)
-	if a.reports.wants(v.status) {
-		a.tell(t.request.subject(arrived), v)
-	}
+	a.tell(t.request.subject(arrived), v)
 	return reply
 }
 
@@ -71,12 +69,13 @@ func (a *Authenticator) decideAndWait(ctx context.Context, t *ticket) verdict {
 // own handlers: whatever else it does then, the policy is the program's to change without a race. Callbacks run beside
 // it, as ever. The ZAP socket keeps a goroutine of its own, so that Stop, Close and the context's end take effect
 // whatever the reactor does; while it does nothing, clients wait. Call Attach before r.Run, or on its goroutine. After
-// Stop, Start resumes the service by the same reactor. The errors are those of Start.
+// Stop, Start resumes the service by the same reactor. Close takes our socket out of the reactor, whose Run returns an
+// error when it has no other. The errors are those of Start.
 func (a *Authenticator) Attach(r *zmq4.Reactor) error {
 	if r == nil {
 		return errors.New("zmqauth: Attach: the reactor is nil")
 	}
-	d, err := newDoor(r, a.callbacks.maxWaiting)
+	d, err := newDoor(r)
 	if err != nil {
 		return fmt.Errorf("zmqauth: Attach: %w", err)
 	}
@@ -95,8 +94,12 @@ func (a *Authenticator) attendant() func(*ticket) {
 	return a.loop.attend
 }
 
+// doorLimit is how many requests wait for the reactor; one more is told to try again.
+const doorLimit = 4096
+
 // door leads from the loop to the reactor's goroutine: a list of tickets, and a pair of sockets to ring with. They have a
-// context of their own, so that the end of the program's never waits for a reactor that no longer runs.
+// context of their own, so that the end of the program's never waits for a reactor that no longer runs; its descriptors
+// last until the reactor runs once more after Close, or is garbage.
 type door struct {
 	reactor *zmq4.Reactor
 	limit   int
@@ -111,12 +114,12 @@ type door struct {
 
 const doorbell = "inproc://doorbell"
 
-func newDoor(r *zmq4.Reactor, limit int) (*door, error) {
+func newDoor(r *zmq4.Reactor) (*door, error) {
 	ctx, err := zmq4.NewContext()
 	if err != nil {
 		return nil, err
 	}
-	d := &door{reactor: r, limit: limit, ctx: ctx}
+	d := &door{reactor: r, limit: doorLimit, ctx: ctx}
 	if err := d.connect(); err != nil {
 		d.discard()
 		return nil, err
@@ -167,6 +170,15 @@ func (d *door) bring(t *ticket) bool {
 	return true
 }
 
+// take takes all the tickets away.
+func (d *door) take() []*ticket {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	tickets := d.tickets
+	d.tickets = nil
+	return tickets
+}
+
 // leave ends the loop's part: the reactor's handler frees the rest, or, if it never runs again, the garbage collector.
 func (d *door) leave() {
 	d.mu.Lock()
@@ -185,13 +197,12 @@ func (d *door) answer(attend func(*ticket)) error {
 			break
 		}
 	}
-	d.mu.Lock()
-	tickets, left := d.tickets, d.left
-	d.tickets = nil
-	d.mu.Unlock()
-	for _, t := range tickets {
+	for _, t := range d.take() {
 		attend(t)
 	}
+	d.mu.Lock()
+	left := d.left
+	d.mu.Unlock()
 	if left {
 		d.reactor.RemoveSocket(d.outside)
 		_ = d.outside.Close()

@@ -136,9 +136,10 @@ func TestAttachedLifecycle(t *testing.T) {
 
 // TestAttachedOverload: while the reactor does nothing, a bounded number waits for it.
 func TestAttachedOverload(t *testing.T) {
-	a := newAuthenticator(t, Config{MaxPending: 2})
+	a := newAuthenticator(t, Config{})
 	reactor := zmq4.NewReactor()
 	must(t, a.Attach(reactor))
+	a.loop.door.limit = 2
 	zap := newZAPClient(t, a.Context())
 	for range 3 {
 		zap.send(nullRequest())
@@ -151,6 +152,37 @@ func TestAttachedOverload(t *testing.T) {
 		if reply := zap.receive(); reply[2] != "200" {
 			t.Errorf("status %s", reply[2])
 		}
+	}
+}
+
+// TestAttachedStop: Stop and Close refuse what waits for the reactor, whatever that does.
+func TestAttachedStop(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	must(t, a.Attach(zmq4.NewReactor())) // which never runs
+	zap := newZAPClient(t, a.Context())
+	waiting := func(n int) {
+		t.Helper()
+		eventually(t, "the requests wait", func() bool {
+			a.loop.door.mu.Lock()
+			defer a.loop.door.mu.Unlock()
+			return len(a.loop.door.tickets) == n
+		})
+	}
+	zap.send(nullRequest())
+	waiting(1)
+	must(t, a.Stop())
+	if reply := zap.receive(); reply[2] != "400" {
+		t.Errorf("status %s of what was pending at Stop", reply[2])
+	}
+	if reply := zap.ask(nullRequest()); reply[2] != "400" {
+		t.Errorf("status %s after Stop", reply[2])
+	}
+	must(t, a.Start())
+	zap.send(nullRequest())
+	waiting(1)
+	must(t, a.Close())
+	if stats := a.Stats(); stats.Requests != 3 || stats.Denied != 3 {
+		t.Errorf("%+v", stats)
 	}
 }
 

@@ -16,7 +16,8 @@ const redacted = "[redacted]"
 type PublicKey [32]byte
 
 // SecretKey is a CURVE secret key: 32 raw bytes (RFC 26). Every way of formatting or logging it shows a placeholder;
-// only [SecretKey.Z85] and indexing reveal it.
+// only [SecretKey.Z85] and indexing reveal it. There is one limit that no type can lift: package fmt calls no methods of
+// what is in an unexported field. A struct that is ever formatted holds a *Certificate there, and no key.
 type SecretKey [32]byte
 
 // ParsePublicKey reads a public key from its 40 characters of Z85 (RFC 32).

@@ -95,8 +95,8 @@ func TestTermEndsTheService(t *testing.T) {
 			}
 			must(t, a.Stop())
 			must(t, a.Close())
-			if err := a.Start(); err == nil {
-				t.Error("Start after the context's end: no error")
+			if err := a.Start(); !errors.Is(err, ErrClosed) {
+				t.Errorf("Start after the context's end: %v, want ErrClosed", err)
 			}
 		})
 	}
@@ -105,7 +105,7 @@ func TestTermEndsTheService(t *testing.T) {
 func TestTermWhileCallbacksRun(t *testing.T) {
 	ctx, err := zmq4.NewContext()
 	must(t, err)
-	a, err := New(ctx, &Config{Logger: quiet()})
+	a, err := New(ctx, &Config{Logger: quiet(), CallbackTimeout: 10 * patience})
 	must(t, err)
 	begun, ended := make(chan bool), make(chan bool)
 	must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
@@ -125,6 +125,9 @@ func TestTermWhileCallbacksRun(t *testing.T) {
 	must(t, ctx.Term())
 	<-ended // its context ends with the service
 	must(t, a.Wait())
+	if stats := a.Stats(); stats.Requests != 1 || stats.Denied != 1 {
+		t.Errorf("%+v", stats)
+	}
 }
 
 // TestStopAnswersWhatIsPending: nothing that was asked before a stop is accepted after it, not even by a callback that

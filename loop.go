@@ -2,6 +2,7 @@ package zmqauth
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -42,6 +43,7 @@ type loop struct {
 	untold  []untold
 	bytes   []byte
 	sizes   []uint32
+	sending bool // there is a socket
 }
 
 // ticket is a request that outlives its message, because its verdict comes later.
@@ -67,7 +69,7 @@ type untold struct {
 
 func newLoop(a *Authenticator, socket zapSocket, door *door) *loop {
 	return &loop{
-		a: a, socket: socket, door: door,
+		a: a, socket: socket, door: door, sending: true,
 		closing: make(chan struct{}), failed: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -96,6 +98,8 @@ func (l *loop) run() {
 	if l.door != nil {
 		l.door.leave()
 	}
+	l.sending = false
+	l.serve(nil) // counts and reports what was still undecided
 }
 
 // fail gives the service up, but not the endpoint: with nobody there libzmq would let clients in.
@@ -174,6 +178,11 @@ func (l *loop) serve(messages []libzmq.Message) {
 			unanswerable++
 		}
 	}
+	if l.door != nil && l.a.state.refuses() { // whatever the goroutine behind it does
+		for _, t := range l.door.take() {
+			l.conclude(t.envelope, &t.request, t.arrived, denied(ReasonStopped))
+		}
+	}
 	for _, d := range l.takeReady() {
 		l.conclude(d.ticket.envelope, &d.ticket.request, d.ticket.arrived, l.a.current(d.verdict, d.epoch))
 	}
@@ -196,7 +205,7 @@ func (l *loop) handle(m libzmq.Message, arrived time.Time) bool {
 	if m.Truncated {
 		malformed = errMalformed
 	}
-	if l.door != nil {
+	if l.door != nil && !l.a.state.refuses() {
 		t := newTicket(envelope, &l.request, malformed, arrived)
 		if !l.door.bring(t) {
 			l.conclude(envelope, &l.request, arrived, temporary(ReasonOverloaded))
@@ -215,10 +224,10 @@ func (l *loop) handle(m libzmq.Message, arrived time.Time) bool {
 // conclude counts and sends a verdict, and keeps it to be reported.
 func (l *loop) conclude(envelope [][]byte, r *request, arrived time.Time, v verdict) {
 	l.a.counters.count(v.status)
-	l.reply(envelope, r, v)
-	if l.a.reports.wants(v.status) {
-		l.untold = append(l.untold, untold{r.subject(arrived), v})
+	if l.sending {
+		l.reply(envelope, r, v)
 	}
+	l.untold = append(l.untold, untold{r.subject(arrived), v})
 }
 
 // inquire has an inquiry made, whose verdict comes back through deliver. The caller holds the Authenticator's mutex.
@@ -278,7 +287,7 @@ func (l *loop) reply(envelope [][]byte, r *request, v verdict) {
 		addFrame(l, "")
 	}
 	if err := l.socket.Send(l.bytes, l.sizes); err != nil && !errors.Is(err, zmq4.ETERM) {
-		l.a.log.Error("zmqauth: sending a reply", "error", err)
+		l.a.reports.add(report{line: func(log *slog.Logger) { log.Error("zmqauth: sending a reply", "error", err) }})
 	}
 }
 

@@ -1,9 +1,11 @@
 package zmqauth
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pebbe/zmq4"
 
@@ -104,26 +106,121 @@ func (s *failOnce) Receive() ([]libzmq.Message, error) {
 	return s.Handler.Receive()
 }
 
-// TestCloseRefusesWhatHasBeenAsked: the requests that have arrived get their refusal before the socket goes.
+// fakeSocket is a ZAP socket whose requests and replies a test sees.
+type fakeSocket struct {
+	requests chan []libzmq.Message
+	woken    chan bool
+	replies  chan []string
+	unbound  bool
+}
+
+func newFakeSocket() *fakeSocket {
+	return &fakeSocket{requests: make(chan []libzmq.Message, 10), woken: make(chan bool, 1000), replies: make(chan []string, 1000)}
+}
+
+func (s *fakeSocket) Receive() ([]libzmq.Message, error) {
+	select {
+	case messages := <-s.requests:
+		return messages, nil
+	default:
+	}
+	select {
+	case messages := <-s.requests:
+		return messages, nil
+	case <-s.woken:
+		return nil, nil
+	}
+}
+
+func (s *fakeSocket) Send(bytes []byte, sizes []uint32) error {
+	var reply []string
+	for _, size := range sizes {
+		reply, bytes = append(reply, string(bytes[:size])), bytes[size:]
+	}
+	s.replies <- reply
+	return nil
+}
+
+func (s *fakeSocket) Wake()         { s.woken <- true }
+func (s *fakeSocket) Unbind() error { s.unbound = true; return nil }
+func (s *fakeSocket) Close() error  { return nil }
+
+func message(body [][]byte) libzmq.Message {
+	return libzmq.Message{Frames: append(frames("peer", ""), body...)}
+}
+
+// TestCloseRefusesWhatHasBeenAsked: after the endpoint is free, what has been asked before is refused.
 func TestCloseRefusesWhatHasBeenAsked(t *testing.T) {
-	a := startAuthenticator(t, Config{})
-	zap := newZAPClient(t, a.Context())
-	const requests = 500 // more than fit into one batch
-	for range requests {
-		zap.send(nullRequest())
+	a := newAuthenticator(t, Config{})
+	socket := newFakeSocket()
+	a.loop = newLoop(a, socket, nil)
+	a.state = stateClosed
+	for range 3 {
+		socket.requests <- []libzmq.Message{message(nullRequest()), message(nullRequest())}
 	}
-	must(t, a.Close())
-	accepted := 0
-	for range requests {
-		reply, err := zap.socket.RecvMessage(zmq4.DONTWAIT)
-		if err != nil {
-			break
+	a.loop.leave()
+	if !socket.unbound || len(socket.replies) != 6 {
+		t.Fatalf("unbound %v, %d replies", socket.unbound, len(socket.replies))
+	}
+	for range 6 {
+		if reply := <-socket.replies; reply[4] != "400" {
+			t.Errorf("reply %q", reply)
 		}
-		if reply[3] == "200" {
-			accepted++
-		}
 	}
-	if stats := a.Stats(); stats.Requests != stats.Allowed+stats.Denied || uint64(accepted) > stats.Allowed {
-		t.Errorf("%+v, %d accepted", stats, accepted)
+	close(a.loop.done) // it has never run
+}
+
+// TestVerdictsDoNotOutliveAStop: an acceptance that was decided before a stop and has not been sent is none after it, not
+// even when Start follows at once.
+func TestVerdictsDoNotOutliveAStop(t *testing.T) {
+	for name, after := range map[string]func(*Authenticator){
+		"Stop":           func(*Authenticator) {},
+		"Stop and Start": func(a *Authenticator) { a.state = stateServing },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAuthenticator(t, Config{})
+			socket := newFakeSocket()
+			a.loop = newLoop(a, socket, nil)
+			a.state = stateServing
+			tk := newTicket(frames("peer", ""), &request{mechanism: []byte("NULL")}, nil, time.Now())
+			a.loop.deliver(delivery{tk, a.accepted("ann", nil), a.epoch})
+			must(t, a.Stop())
+			after(a)
+			a.loop.serve(nil)
+			if reply := <-socket.replies; reply[4] != "400" || reply[6] != "" {
+				t.Errorf("reply %q", reply)
+			}
+			close(a.loop.done)
+		})
 	}
+}
+
+// TestHandleZAPMessageAfterAStop: nor does HandleZAPMessage return one.
+func TestHandleZAPMessageAfterAStop(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	// The callback's answer counts before Stop's refusal does: it is given while Stop is on its way.
+	must(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+		a.mu.Lock()
+		a.state = stateStopped
+		a.epoch++
+		a.mu.Unlock()
+		return &Identity{}, nil
+	}))
+	if status, _ := ask(t, a, plainRequest("d", "ann", "x")); status != "400" {
+		t.Errorf("status %s", status)
+	}
+}
+
+// TestTruncatedMessages are malformed, whatever is left of them.
+func TestTruncatedMessages(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	socket := newFakeSocket()
+	a.loop = newLoop(a, socket, nil)
+	m := message(nullRequest())
+	m.Truncated = true
+	a.loop.serve([]libzmq.Message{m})
+	if reply := <-socket.replies; reply[4] != "400" {
+		t.Errorf("reply %q", reply)
+	}
+	close(a.loop.done)
 }

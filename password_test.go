@@ -299,7 +299,10 @@ func htpasswd(t testing.TB, cost int, name, password string) string {
 // quotient of the medians of 200 tries each.
 func BenchmarkRefusalTiming(b *testing.B) {
 	for name, hash := range map[string]func(string) (string, error){
-		"bcrypt":   func(p string) (string, error) { h, err := bcrypt.GenerateFromPassword([]byte(p), 6); return string(h), err },
+		"bcrypt": func(p string) (string, error) {
+			h, err := bcrypt.GenerateFromPassword([]byte(p), 6)
+			return string(h), err
+		},
 		"argon2id": HashPassword,
 		"clear":    func(p string) (string, error) { return p, nil },
 	} {

@@ -278,7 +278,9 @@ func TestPasswordFileRewrites(t *testing.T) {
 		"in place": (*passwordStore).overwrite, "by rename": (*passwordStore).replace,
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newPasswordStore(t, version(0))
+			s := &passwordStore{t: t, path: filepath.Join(t.TempDir(), "passwords"), a: newAuthenticator(t, Config{})}
+			s.overwrite(version(0))
+			must(t, s.a.ConfigurePlainFile("d", s.path))
 			stop := make(chan bool)
 			var askers sync.WaitGroup
 			for range 2 {

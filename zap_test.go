@@ -110,7 +110,7 @@ func TestEnvelopes(t *testing.T) {
 	}
 }
 
-// TestLibzmqReadsOurReplies: a REQ socket, the strictest of peers, gets exactly one reply for each request.
+// TestREQPeer: a REQ socket, the strictest of peers, gets exactly one reply for each request.
 func TestREQPeer(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	req := newSocket(t, a.Context(), zmq4.REQ)

@@ -65,7 +65,10 @@ func (h *Handler) open() error {
 	if err != nil {
 		return err
 	}
-	if err := errno(C.zap_handler_new(pointer, &h.c)); err != nil {
+	syscall.ForkLock.RLock() // no child process is to inherit the pipe before it is marked
+	err = errno(C.zap_handler_new(pointer, &h.c))
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		return err
 	}
 	if err := h.socket.Bind(h.endpoint); err != nil {

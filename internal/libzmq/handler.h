@@ -29,7 +29,8 @@ typedef struct {
 	uint8_t bytes[ZAP_BUFFER];
 } zap_handler;
 
-// All return 0 for success, else an errno; EINTR and EAGAIN never leave here.
+// All return 0 for success, else an errno, and never EINTR. Nor EAGAIN: without limits on its queues a ROUTER takes or
+// drops every frame, so that no half message stays behind.
 int zap_handler_new(void *socket, zap_handler **handler);
 int zap_receive(zap_handler *handler);
 int zap_send(zap_handler *handler, const uint8_t *bytes, const uint32_t *sizes, int frames);
