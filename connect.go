@@ -29,8 +29,8 @@ func (e *HandshakeError) Error() string {
 			"its log has the reason", e.Endpoint, e.Status)
 	default:
 		return fmt.Sprintf("zmqauth: %s: the handshake is cut off time after time; likely causes: the server's key is another, "+
-			"the server uses another mechanism, it has no ZAP handler, or it refuses this Kerberos principal (%s)",
-			e.Endpoint, strings.Join(e.Events, ", "))
+			"the server uses another mechanism, its socket is of a type that does not go with this one's, it has no ZAP "+
+			"handler, or it refuses this Kerberos principal (%s)", e.Endpoint, strings.Join(e.Events, ", "))
 	}
 }
 
@@ -49,20 +49,34 @@ func (e *HandshakeError) Unwrap() error {
 // server has refused (errors.Is(err, ErrDenied) for 400), or when handshakes have been cut off several times in a row or
 // for one and a half seconds; and when ctx ends, its error with the last thing seen. A server that asks for another try
 // (300) gets it, until ctx ends. After a failure the endpoint is disconnected, so that a later Connect of the same socket
-// works. Connect uses the socket's one monitor: where the program has set one, it ends. It is to be called by the
-// goroutine that owns s.
+// works. To an inproc endpoint, where nobody is asked about anybody, it just connects. A second Connect to an endpoint
+// that the socket is connected to, which libzmq ignores, waits until ctx ends. Connect uses the socket's one monitor:
+// where the program has set one, it ends. It is to be called by the goroutine that owns s.
 func Connect(ctx context.Context, s *zmq4.Socket, endpoint string) error {
+	if strings.HasPrefix(endpoint, "inproc://") {
+		return connectSocket(s, endpoint)
+	}
 	m, err := newHandshakeMonitor(s, endpoint)
 	if err != nil {
 		return fmt.Errorf("zmqauth: %s: %w", endpoint, err)
 	}
 	defer m.close()
-	if err := s.Connect(endpoint); err != nil {
+	if err := connectSocket(s, endpoint); err != nil {
+		return err
+	}
+	if m.address, err = s.GetLastEndpoint(); err != nil {
 		return fmt.Errorf("zmqauth: %s: %w", endpoint, err)
 	}
-	if err := m.wait(ctx); err != nil {
-		_ = s.Disconnect(endpoint) // it has been connected just now
-		return err
+	err = m.wait(ctx)
+	if err != nil && len(m.events) > 0 { // without events this call has connected nothing
+		_ = s.Disconnect(m.address)
+	}
+	return err
+}
+
+func connectSocket(s *zmq4.Socket, endpoint string) error {
+	if err := s.Connect(endpoint); err != nil {
+		return fmt.Errorf("zmqauth: %s: %w", endpoint, err)
 	}
 	return nil
 }
@@ -73,6 +87,7 @@ type handshakeMonitor struct {
 	monitor  *zmq4.Socket
 	poller   *zmq4.Poller
 	endpoint string
+	address  string // the endpoint as libzmq has it, and as events name it
 
 	events    []string
 	connected time.Time // of the handshake under way, zero: none
@@ -143,9 +158,12 @@ func (m *handshakeMonitor) wait(ctx context.Context) error {
 
 // next takes one event; done tells that the handshake has succeeded.
 func (m *handshakeMonitor) next() (done bool, err error) {
-	event, _, value, err := m.monitor.RecvEvent(zmq4.DONTWAIT)
+	event, address, value, err := m.monitor.RecvEvent(zmq4.DONTWAIT)
 	if err != nil {
 		return false, fmt.Errorf("zmqauth: %s: %w", m.endpoint, err)
+	}
+	if address != m.address { // of another connection of this socket
+		return false, nil
 	}
 	m.remember(event, value)
 	switch event {
@@ -189,12 +207,15 @@ func (m *handshakeMonitor) remember(event zmq4.Event, value int) {
 }
 
 func (m *handshakeMonitor) interrupted(ctx context.Context) error {
-	seen := "nothing was heard from there"
+	seen := "nothing was heard from there (the socket may be connected to it already)"
 	switch {
 	case !m.connected.IsZero():
 		seen = "connected, but the server has not answered the handshake: it is slow, or has asked for another try (300)"
 	case len(m.events) > 0:
 		seen = "last: " + strings.Join(m.events, ", ")
 	}
-	return fmt.Errorf("zmqauth: %s: %w; %s", m.endpoint, context.Cause(ctx), seen)
+	if cause := context.Cause(ctx); cause != ctx.Err() {
+		seen += fmt.Sprintf(" (%v)", cause)
+	}
+	return fmt.Errorf("zmqauth: %s: %w; %s", m.endpoint, ctx.Err(), seen)
 }

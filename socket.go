@@ -10,8 +10,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/libzmq"
 )
 
-// This file gives sockets their security role. Call one of these before the socket is bound or connected: libzmq applies
-// the options to endpoints that are made afterwards.
+// This file gives sockets their security role. libzmq applies it to the endpoints that are bound or connected afterwards:
+// a server role is an error on a socket that has ever had one; a client that was refused may be given another role.
 
 // The handshake interval of server sockets: shorter than libzmq's default, because a client that has been told to try
 // again (300) waits for it, and a silent peer holds a connection for as long.
@@ -43,10 +43,11 @@ func PlainServer(s *zmq4.Socket, domain string) error {
 // CurveServer makes s a server whose clients prove a CURVE key and whose traffic is encrypted (RFC 26). Without a ZAP
 // handler in its context it refuses everyone. The domain must not be empty, the certificate must hold the secret key.
 func CurveServer(s *zmq4.Socket, domain string, cert *Certificate) error {
-	return serverRole(s, "CurveServer", domain, func() error {
-		if cert == nil || cert.Secret == nil {
-			return errNoSecretKey
-		}
+	const role = "CurveServer"
+	if cert == nil || cert.Secret == nil {
+		return fmt.Errorf("zmqauth: %s: %w", role, errNoSecretKey)
+	}
+	return serverRole(s, role, domain, func() error {
 		return errors.Join(s.SetCurveServer(1), s.SetCurveSecretkey(cert.Secret.Z85()))
 	})
 }
@@ -58,10 +59,11 @@ func CurveServer(s *zmq4.Socket, domain string, cert *Certificate) error {
 // host-based: service@host. The domain must not be empty. Unlike the other roles, this one depends on the
 // authenticator: libzmq accepts GSSAPI clients where there is no ZAP handler.
 func GSSAPIServer(s *zmq4.Socket, domain, principal string) error {
-	return serverRole(s, "GSSAPIServer", domain, func() error {
-		if !zmq4.HasGssapi() {
-			return errNoGSSAPI
-		}
+	const role = "GSSAPIServer"
+	if !zmq4.HasGssapi() {
+		return fmt.Errorf("zmqauth: %s: %w", role, errNoGSSAPI)
+	}
+	return serverRole(s, role, domain, func() error {
 		if principal == "" {
 			return s.SetGssapiServer(true)
 		}
@@ -79,6 +81,13 @@ func serverRole(s *zmq4.Socket, role, domain string, mechanism func() error) err
 		return fmt.Errorf("zmqauth: %s: a domain has at most %d bytes", role, maxDomainLength)
 	}
 	return setRole(s, role, func() error {
+		endpoint, err := s.GetLastEndpoint()
+		if err != nil {
+			return err
+		}
+		if endpoint != "" {
+			return errSocketInUse
+		}
 		if err := s.SetZapDomain(domain); err != nil {
 			return err
 		}
@@ -143,19 +152,12 @@ func GSSAPIClient(s *zmq4.Socket, principal, servicePrincipal string) error {
 	})
 }
 
-// setRole sets options on a socket that has no endpoint yet.
+// setRole sets options on a socket.
 func setRole(s *zmq4.Socket, role string, set func() error) error {
 	if s == nil {
 		return fmt.Errorf("zmqauth: %s: the socket is nil", role)
 	}
-	endpoint, err := s.GetLastEndpoint()
-	if err == nil && endpoint != "" {
-		err = errSocketInUse
-	}
-	if err == nil {
-		err = set()
-	}
-	if err != nil {
+	if err := set(); err != nil {
 		return fmt.Errorf("zmqauth: %s: %w", role, err)
 	}
 	return nil

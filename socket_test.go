@@ -1,0 +1,260 @@
+package zmqauth
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pebbe/zmq4"
+)
+
+// TestRolesFailClosed: where no handler is bound, or none any more, a role's socket lets nobody in who sends data.
+func TestRolesFailClosed(t *testing.T) {
+	key, client := newCertificate(t), newCertificate(t)
+	for name, test := range map[string]struct{ server, client func(*zmq4.Socket) error }{
+		"NULL":  {nullServer("d"), nullClient},
+		"PLAIN": {plainServer("d"), plainClient("ann", "secret")},
+		"CURVE": {curveServer("d", key), curveClient(key.Public, client)},
+	} {
+		for state, prepare := range map[string]func(*Authenticator) error{
+			"never started": func(*Authenticator) error { return nil },
+			"stopped":       func(a *Authenticator) error { return errors.Join(a.Start(), a.Stop()) },
+			"closed":        func(a *Authenticator) error { return errors.Join(a.Start(), a.Close()) },
+		} {
+			t.Run(name+", "+state, func(t *testing.T) {
+				t.Parallel()
+				a := newAuthenticator(t, Config{})
+				must(t, errors.Join(a.ConfigurePlain("d", map[string]string{"ann": "secret"}), a.ConfigureCurve("d", CurveAllowAny)))
+				must(t, prepare(a))
+				server := newServer(t, a.Context(), "tcp://127.0.0.1:*", test.server)
+				socket := newSocket(t, newContext(t), zmq4.PUSH)
+				must(t, test.client(socket))
+				must(t, socket.Connect(server.endpoint))
+				_, _ = socket.Send("x", zmq4.DONTWAIT) // goes out as soon as the client is in
+				must(t, server.socket.SetRcvtimeo(time.Second))
+				if text, err := server.socket.Recv(0); err == nil {
+					t.Errorf("received %q", text)
+				}
+			})
+		}
+	}
+}
+
+func TestServerRolesSetTheHandshakeInterval(t *testing.T) {
+	ctx := newContext(t)
+	for _, test := range []struct{ before, after time.Duration }{
+		{libzmqHandshakeInterval, handshakeInterval}, {time.Second, time.Second}, {time.Minute, time.Minute}, {0, 0},
+	} {
+		socket := newSocket(t, ctx, zmq4.PULL)
+		must(t, socket.SetHandshakeIvl(test.before))
+		must(t, NullServer(socket, "d"))
+		if got, err := socket.GetHandshakeIvl(); err != nil || got != test.after {
+			t.Errorf("%v became %v, %v", test.before, got, err)
+		}
+	}
+}
+
+func TestRolesAreChecked(t *testing.T) {
+	ctx := newContext(t)
+	certificate, public := newCertificate(t), &Certificate{Public: newCertificate(t).Public}
+	long := strings.Repeat("x", 256)
+	bound := newSocket(t, ctx, zmq4.PULL)
+	must(t, bound.Bind("tcp://127.0.0.1:*"))
+	for name, role := range map[string]func(*zmq4.Socket) error{
+		"NULL, no domain":             nullServer(""),
+		"PLAIN, no domain":            plainServer(""),
+		"CURVE, no domain":            curveServer("", certificate),
+		"GSSAPI, no domain":           func(s *zmq4.Socket) error { return GSSAPIServer(s, "", "") },
+		"a long domain":               nullServer(long),
+		"CURVE, no certificate":       curveServer("d", nil),
+		"CURVE, no secret key":        curveServer("d", public),
+		"no socket":                   func(*zmq4.Socket) error { return NullServer(nil, "d") },
+		"a bound socket":              func(*zmq4.Socket) error { return NullServer(bound, "d") },
+		"client, no name":             plainClient("", "x"),
+		"client, no password":         plainClient("x", ""),
+		"client, long name":           plainClient(long, "x"),
+		"client, long password":       plainClient("x", long),
+		"client, no certificate":      curveClient(certificate.Public, nil),
+		"client, no secret key":       curveClient(certificate.Public, public),
+		"client, no server key":       curveClient(PublicKey{}, certificate),
+		"GSSAPI client, no service":   func(s *zmq4.Socket) error { return GSSAPIClient(s, "", "") },
+		"GSSAPI client, no principal": func(s *zmq4.Socket) error { return GSSAPIClient(s, "ann", "") },
+	} {
+		socket := newSocket(t, ctx, zmq4.PULL)
+		if err := role(socket); err == nil || !strings.HasPrefix(err.Error(), "zmqauth: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if mechanism, err := socket.GetMechanism(); err != nil || mechanism != zmq4.NULL {
+			t.Errorf("%s: mechanism %v after the error, %v", name, mechanism, err)
+		}
+		if domain, err := socket.GetZapDomain(); err != nil || domain != "" {
+			t.Errorf("%s: domain %q after the error, %v", name, domain, err)
+		}
+	}
+}
+
+// TestConnect is the table of what Connect tells of a real server.
+func TestConnect(t *testing.T) {
+	key, known := newCertificate(t), newCertificate(t)
+	a := startAuthenticator(t, Config{})
+	must(t, errors.Join(a.ConfigureCurveKeys("d", known.Public), a.ConfigurePlain("d", map[string]string{"ann": "secret"}),
+		a.DenyDomain("closed", "127.0.0.1"),
+		a.ConfigurePlainCallback("broken", func(context.Context, string, string, string) (*Identity, error) { return nil, errors.New("no") })))
+	serve := func(role func(*zmq4.Socket) error) string {
+		return newServer(t, a.Context(), "tcp://127.0.0.1:*", role).endpoint
+	}
+	curve, plain, null := serve(curveServer("d", key)), serve(plainServer("d")), serve(nullServer("d"))
+	for _, test := range []struct {
+		name     string
+		endpoint string
+		client   func(*zmq4.Socket) error
+		status   int
+		within   time.Duration
+	}{
+		{"accepted", curve, curveClient(key.Public, known), 200, time.Second},
+		{"key refused", curve, curveClient(key.Public, newCertificate(t)), 400, time.Second},
+		{"address refused", serve(nullServer("closed")), nullClient, 400, time.Second},
+		{"password refused", plain, plainClient("ann", "guess"), 400, time.Second},
+		{"callback fails", serve(plainServer("broken")), plainClient("ann", "x"), 500, time.Second},
+		{"wrong server key", curve, curveClient(newCertificate(t).Public, known), 0, 2 * time.Second},
+		{"server without CURVE", null, curveClient(key.Public, known), 0, 2 * time.Second},
+		{"PLAIN client of a CURVE server", curve, plainClient("ann", "secret"), 0, 2 * time.Second},
+		{"NULL client of a CURVE server", curve, nullClient, 0, 2 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			begun := time.Now()
+			_, err := connect(t, test.endpoint, test.client)
+			took := time.Since(begun)
+			var refused *HandshakeError
+			if status(err) != test.status || err != nil && !errors.As(err, &refused) || errors.Is(err, ErrDenied) != (test.status == 400) {
+				t.Fatalf("%v, want status %d", err, test.status)
+			}
+			if took > 2*test.within { // twice, for a loaded machine
+				t.Errorf("it took %v", took)
+			}
+			if refused != nil && (refused.Endpoint != test.endpoint || len(refused.Events) == 0) {
+				t.Errorf("%+v", refused)
+			}
+		})
+	}
+}
+
+// TestConnectTemporary: a client told to try again gets in on the same call.
+func TestConnectTemporary(t *testing.T) {
+	a := startAuthenticator(t, Config{})
+	asked := make(chan bool, 10)
+	first := true
+	must(t, a.ConfigurePlainCallback("d", func(context.Context, string, string, string) (*Identity, error) {
+		asked <- true
+		if first {
+			first = false
+			return nil, ErrTemporary
+		}
+		return &Identity{}, nil
+	}))
+	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", func(s *zmq4.Socket) error {
+		return errors.Join(s.SetHandshakeIvl(300*time.Millisecond), PlainServer(s, "d"))
+	})
+	if _, err := connect(t, server.endpoint, plainClient("ann", "x")); err != nil {
+		t.Errorf("%v", err)
+	}
+	if len(asked) != 2 {
+		t.Errorf("asked %d times", len(asked))
+	}
+}
+
+func TestConnectEndsWithItsContext(t *testing.T) {
+	zctx := newContext(t)
+	socket := newSocket(t, zctx, zmq4.PUSH)
+	nobody := newSocket(t, zctx, zmq4.PULL)
+	must(t, nobody.Bind("tcp://127.0.0.1:*"))
+	endpoint, err := nobody.GetLastEndpoint()
+	must(t, err)
+	must(t, nobody.Unbind(endpoint)) // nobody listens there now
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := Connect(ctx, socket, endpoint); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), endpoint) {
+		t.Errorf("%v", err)
+	}
+	cause := errors.New("the program ends")
+	canceled, cancelCause := context.WithCancelCause(context.Background())
+	cancelCause(cause)
+	if err := Connect(canceled, socket, endpoint); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), cause.Error()) {
+		t.Errorf("%v", err)
+	}
+	for _, bad := range []string{"", "tcp://", "nonsense"} {
+		if err := Connect(context.Background(), socket, bad); err == nil {
+			t.Errorf("endpoint %q: no error", bad)
+		}
+	}
+}
+
+// TestConnectAgain: after a refusal the same socket gets in with other credentials.
+func TestConnectAgain(t *testing.T) {
+	a := startAuthenticator(t, Config{})
+	must(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
+	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", plainServer("d"))
+	socket, err := connect(t, server.endpoint, plainClient("ann", "guess"))
+	if !errors.Is(err, ErrDenied) {
+		t.Fatal(err)
+	}
+	must(t, PlainClient(socket, "ann", "secret"))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	must(t, Connect(ctx, socket, server.endpoint))
+	_, err = socket.Send("hello", 0)
+	must(t, err)
+	if text, _ := server.receive(t); text != "hello" {
+		t.Errorf("received %q", text)
+	}
+}
+
+// TestConnectHearsItsOwnEndpoint: a socket with a connection to another server, which lets it in, or refuses it all the
+// time.
+func TestConnectHearsItsOwnEndpoint(t *testing.T) {
+	a := startAuthenticator(t, Config{})
+	must(t, a.DenyDomain("closed", "127.0.0.1"))
+	open := newServer(t, a.Context(), "tcp://127.0.0.1:*", nullServer("open")).endpoint
+	closed := newServer(t, a.Context(), "tcp://127.0.0.1:*", nullServer("closed")).endpoint
+	for range 10 {
+		for _, test := range []struct {
+			other, endpoint string
+			want            int
+		}{{open, closed, 400}, {closed, open, 200}} {
+			socket := newSocket(t, newContext(t), zmq4.PUSH)
+			must(t, socket.Connect(test.other))
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			if err := Connect(ctx, socket, test.endpoint); status(err) != test.want {
+				t.Errorf("%v, want status %d", err, test.want)
+			}
+			cancel()
+		}
+	}
+}
+
+// TestConnectTransports: events name endpoints as Connect expects, over all transports and forms.
+func TestConnectTransports(t *testing.T) {
+	a := startAuthenticator(t, Config{})
+	must(t, a.DenyDomain("closed", "127.0.0.0/8", "::1", "ipc"))
+	for _, bind := range []string{"tcp://127.0.0.1:*", "tcp://[::1]:*", "ipc://*"} {
+		for domain, want := range map[string]int{"open": 200, "closed": 400} {
+			server := newServer(t, a.Context(), bind, nullServer(domain))
+			endpoints := []string{server.endpoint}
+			if port, ok := strings.CutPrefix(server.endpoint, "tcp://127.0.0.1:"); ok {
+				endpoints = append(endpoints, "tcp://localhost:"+port, "tcp://127.0.0.1:0;127.0.0.1:"+port)
+			}
+			for _, endpoint := range endpoints {
+				if _, err := connect(t, endpoint, nullClient); status(err) != want {
+					t.Errorf("%s: %v, want status %d", endpoint, err, want)
+				}
+			}
+		}
+	}
+	zctx := newContext(t)
+	server := newServer(t, zctx, "inproc://here", nullClient)
+	if _, err := connectFrom(t, zctx, server.endpoint, nullClient); err != nil {
+		t.Errorf("inproc: %v", err)
+	}
+}
