@@ -38,7 +38,7 @@ func BenchmarkLoadCertificates(b *testing.B) {
 }
 
 // writeManyCertificates writes public certificates whose keys are not X25519's: nothing here needs them to be.
-func writeManyCertificates(b *testing.B, dir string, count int) {
+func writeManyCertificates(b testing.TB, dir string, count int) {
 	b.Helper()
 	for i := range count {
 		cert := Certificate{Public: PublicKey{byte(i), byte(i >> 8), byte(i >> 16), 1}, Metadata: map[string]string{

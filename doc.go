@@ -22,7 +22,7 @@
 //
 //	mechanism      nothing configured   configured
 //	NULL           accepted
-//	PLAIN          denied               by table or callback
+//	PLAIN          denied               by table, file or callback
 //	CURVE          denied               by keys, directory or callback; CurveAllowAny accepts every key
 //	GSSAPI         accepted             only the principals named, or by callback
 //	anything else  denied

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/pebbe/zmq4"
@@ -108,4 +110,47 @@ func ExampleAuthenticator_Allow() {
 	// Output:
 	// <nil>
 	// zmqauth: address "localhost": not an IPv4 or IPv6 address, a network (address/bits), ipc, uid:N, gid:N or pid:N
+}
+
+// A key pair on disk, as pyzmq and czmq read and write it, and a server that lets its holder in. The directory is
+// followed: what is added or removed later takes effect by itself.
+func ExampleCreateCertificates() {
+	dir, err := os.MkdirTemp("", "keys")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	public, secret, err := zmqauth.CreateCertificates(dir, "ann", map[string]string{"Role": "operator"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(filepath.Base(public), filepath.Base(secret))
+
+	certificate, err := zmqauth.LoadCertificate(secret)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(certificate.Metadata["Role"], certificate.Secret)
+
+	auth, err := zmqauth.New(nil, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer auth.Close()
+	fmt.Println(auth.ConfigureCurve("global", dir))
+	// Output:
+	// ann.key ann.key_secret
+	// operator [redacted]
+	// <nil>
+}
+
+// An entry for a password file, as in ann:$argon2id$….
+func ExampleHashPassword() {
+	hash, err := zmqauth.HashPassword("correct horse")
+	fmt.Println(hash[:28], err)
+	// Output: $argon2id$v=19$m=19456,t=2,p <nil>
 }
