@@ -16,7 +16,7 @@ type certificateDirectory struct {
 	setup  *curveSetup
 	files  map[string]*certificateFile
 	owners map[PublicKey][]string // the names of the files that hold a key, in order: the first one counts
-	links  map[string]int         // how many symbolic links lead to each directory
+	links  map[string]int         // how many symbolic links lead over each directory
 	loader certificateLoader
 	reads  atomic.Int64 // of files
 
@@ -28,8 +28,8 @@ type certificateFile struct {
 	stamp   fileStamp
 	key     PublicKey // zero: it has never been good
 	entry   *curveEntry
-	problem string // what has been reported of it; "": it is good
-	link    string // of a symbolic link: the directory that it leads to
+	problem string   // what has been reported of it; "": it is good
+	links   []string // of a symbolic link: the directories that it leads over
 }
 
 func newCertificateDirectory(a *Authenticator, path string) *certificateDirectory {
@@ -84,7 +84,7 @@ func (d *certificateDirectory) suspects(c changes) map[string]struct{} {
 		}
 	}
 	for name, file := range d.files {
-		if c.all || file.link != "" {
+		if c.all || len(file.links) > 0 {
 			consider(name, file)
 		}
 	}
@@ -114,7 +114,7 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 	if result.empty() { // there is no such file, or not any more
 		if file != nil {
 			d.disown(name, file.key, dirty)
-			d.relink(file, "")
+			d.relink(file, nil)
 			delete(d.files, name)
 		}
 		return
@@ -124,7 +124,7 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 		d.files[name] = file
 	}
 	file.stamp = result.stamp
-	d.relink(file, result.link)
+	d.relink(file, result.links)
 	if result.err != nil {
 		if isGone(result.err) { // behind a link
 			d.disown(name, file.key, dirty)
@@ -194,18 +194,17 @@ func (d *certificateDirectory) commit(dirty map[PublicKey]struct{}) {
 	}
 }
 
-// relink keeps count of the directories that symbolic links lead to.
-func (d *certificateDirectory) relink(file *certificateFile, link string) {
-	if file.link == link {
-		return
+// relink keeps count of the directories that symbolic links lead over.
+func (d *certificateDirectory) relink(file *certificateFile, links []string) {
+	for _, dir := range file.links {
+		if d.links[dir]--; d.links[dir] == 0 {
+			delete(d.links, dir)
+		}
 	}
-	if d.links[file.link]--; d.links[file.link] <= 0 {
-		delete(d.links, file.link)
+	for _, dir := range links {
+		d.links[dir]++
 	}
-	if link != "" {
-		d.links[link]++
-	}
-	file.link = link
+	file.links = links
 }
 
 // elsewhere implements followed.

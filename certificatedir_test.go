@@ -246,6 +246,48 @@ func TestDirectoryForeignLinks(t *testing.T) {
 	s.within("its target, removed", two, false)
 	must(t, one.SavePublic(foreign))
 	s.within("its target, made again", one, true)
+
+	// The target's directory goes away and comes back, and is replaced by another.
+	dir := filepath.Dir(foreign)
+	must(t, os.RemoveAll(dir))
+	s.within("its target's directory, removed", one, false)
+	must(t, os.Mkdir(dir, 0o755))
+	must(t, two.SavePublic(foreign))
+	s.within("its target's directory, made again", two, true)
+	must(t, os.WriteFile(foreign, text(t, one), 0o644))
+	s.within("its target, overwritten there", one, true)
+
+	// A link to a file of the same directory.
+	dan, fay := s.write("dan"), newCertificate(t)
+	must(t, os.Symlink("dan", s.path("also dan")))
+	s.within("a file and a link to it", dan, true)
+	must(t, os.WriteFile(s.path("dan"), text(t, fay), 0o644))
+	s.within("the file, overwritten", fay, true)
+	s.within("what it held, by the link too", dan, false)
+
+	// A chain of links, the middle one of which is replaced.
+	other := filepath.Join(t.TempDir(), "other")
+	must(t, two.SavePublic(other))
+	must(t, os.Remove(foreign))
+	must(t, os.Symlink(other, foreign))
+	s.within("behind another link", two, true)
+	must(t, os.WriteFile(other, text(t, one), 0o644))
+	s.within("and what that leads to, overwritten", one, true)
+
+	// A link over a directory that is itself a link, which is replaced.
+	base := t.TempDir()
+	for name, c := range map[string]*Certificate{"v1": one, "v2": two} {
+		must(t, os.Mkdir(filepath.Join(base, name), 0o755))
+		must(t, c.SavePublic(filepath.Join(base, name, "ann.key")))
+	}
+	must(t, os.Symlink("v1", filepath.Join(base, "current")))
+	must(t, os.Remove(s.path("ann.key")))
+	must(t, os.Symlink(filepath.Join(base, "current", "ann.key"), s.path("ann.key")))
+	s.within("over a linked directory", one, true)
+	must(t, os.Symlink("v2", filepath.Join(base, "new")))
+	must(t, os.Rename(filepath.Join(base, "new"), filepath.Join(base, "current")))
+	s.within("over the one that it leads to now", two, true)
+	s.within("and no longer the other", one, false)
 }
 
 // TestDirectoryItself is removed and made again, moved away and replaced.

@@ -224,7 +224,7 @@ type loadResult struct {
 	cert  *Certificate
 	err   error
 	stamp fileStamp
-	link  string // of a symbolic link: the directory that it leads to
+	links []string // of a symbolic link: the directories that it leads over
 }
 
 func (r loadResult) empty() bool { return r.cert == nil && r.err == nil }
@@ -238,7 +238,7 @@ func (l *certificateLoader) loadEntry(dir string, entry fs.DirEntry) loadResult 
 	switch entry.Type() {
 	case 0:
 	case fs.ModeSymlink:
-		result.link = linkTarget(path)
+		result.links = linkedDirectories(path)
 	default: // opening some devices does something
 		result.err = &FileError{File: path, Err: errNotRegular}
 		return result
@@ -263,17 +263,23 @@ func (l *certificateLoader) loadNamed(dir, name string) loadResult {
 	return l.loadEntry(dir, fs.FileInfoToDirEntry(info))
 }
 
-// linkTarget is the directory that a symbolic link leads to, "" where that cannot be told.
-func linkTarget(path string) string {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		return filepath.Dir(target)
+// maxLinks bounds how long a chain of symbolic links is followed; systems follow up to 40.
+const maxLinks = 40
+
+// linkedDirectories are the directories that a symbolic link leads over: in each of them, or by its replacement, what the
+// link leads to can change. The last may not exist, yet.
+func linkedDirectories(path string) []string {
+	var dirs []string
+	for range maxLinks {
+		target, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		dirs = append(dirs, filepath.Dir(target))
+		path = target
 	}
-	target, err := os.Readlink(path) // it leads nowhere, yet
-	if err != nil {
-		return ""
-	}
-	if !filepath.IsAbs(target) {
-		target = filepath.Join(filepath.Dir(path), target)
-	}
-	return filepath.Dir(target)
+	return dirs
 }

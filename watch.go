@@ -17,7 +17,7 @@ import (
 type followed interface {
 	// refresh takes over what has changed: the files named, those behind symbolic links, or whatever differs.
 	refresh(c changes)
-	// elsewhere names the directories behind the directory's symbolic links.
+	// elsewhere names the directories that the directory's symbolic links lead over. They need not exist.
 	elsewhere() []string
 }
 
@@ -71,17 +71,20 @@ type follow struct {
 	pending changes
 	lost    bool // the watch has ended, or has never been
 
+	// Guarded by the watcher's mutex.
+	extra map[string]os.FileInfo // the directories elsewhere; nil: there is none by that name
+
 	// The goroutine's own.
 	identity os.FileInfo
 	missing  int
 	reported bool // that there is no watch
-	extra    []string
 }
 
 // follow starts watching path, a directory, and gathers what happens there. Call begin once the present state has been
 // read, or stop.
 func (w *watcher) follow(path string, target followed) (*follow, error) {
-	f := &follow{watcher: w, path: filepath.Clean(path), target: target, stopped: make(chan struct{}), wake: make(chan struct{}, 1)}
+	f := &follow{watcher: w, path: filepath.Clean(path), target: target, stopped: make(chan struct{}), wake: make(chan struct{}, 1),
+		extra: make(map[string]os.FileInfo)}
 	f.stop = sync.OnceFunc(func() { close(f.stopped) })
 	identity, err := os.Stat(f.path)
 	if err != nil {
@@ -177,10 +180,46 @@ func (f *follow) check() time.Duration {
 	}
 	f.missing = 0
 	if !lost && os.SameFile(info, f.identity) {
+		f.checkElsewhere()
 		return checkInterval
 	}
 	f.identity = info
 	return f.rewatch()
+}
+
+// checkElsewhere looks whether symbolic links lead over other directories by now, under the same names.
+func (f *follow) checkElsewhere() {
+	now := make(map[string]os.FileInfo)
+	for _, dir := range f.target.elsewhere() {
+		now[dir] = identify(dir)
+	}
+	changed := false
+	f.watcher.mu.Lock()
+	for dir, before := range f.extra {
+		if before == nil && now[dir] == nil || before != nil && now[dir] != nil && os.SameFile(before, now[dir]) {
+			continue
+		}
+		changed = true
+		f.watcher.remove(dir)
+		f.watcher.add(dir)
+		f.extra[dir] = now[dir]
+	}
+	f.watcher.mu.Unlock()
+	if changed {
+		f.mu.Lock()
+		f.pending.links = true
+		f.mu.Unlock()
+		f.apply()
+	}
+}
+
+// identify is what tells a directory from another of the same name, nil where there is none.
+func identify(dir string) os.FileInfo {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil
+	}
+	return info
 }
 
 // isGone tells whether an error means that nothing is there, rather than that it cannot be read.
@@ -214,23 +253,27 @@ func (f *follow) rescan() {
 	f.apply()
 }
 
-// watchElsewhere keeps the watches on the directories behind symbolic links up to date. One that cannot be watched is not
-// followed.
+// watchElsewhere keeps the watches on the directories that symbolic links lead over up to date.
 func (f *follow) watchElsewhere() {
 	dirs := f.target.elsewhere()
 	f.watcher.mu.Lock()
 	defer f.watcher.mu.Unlock()
+	for dir := range f.extra {
+		if !slices.Contains(dirs, dir) {
+			f.watcher.remove(dir)
+			delete(f.extra, dir)
+		}
+	}
 	for _, dir := range dirs {
-		f.watcher.add(dir)
+		if _, ok := f.extra[dir]; !ok {
+			f.watcher.add(dir)
+			f.extra[dir] = identify(dir)
+		}
 	}
-	for _, dir := range f.extra {
-		f.watcher.remove(dir)
-	}
-	f.extra = dirs
 }
 
-// note adds an event to what is pending.
-func (f *follow) note(event fsnotify.Event) {
+// note adds an event to what is pending. elsewhere tells that symbolic links lead over where it has happened.
+func (f *follow) note(event fsnotify.Event, elsewhere bool) {
 	f.mu.Lock()
 	dir, name := filepath.Split(event.Name)
 	switch {
@@ -247,6 +290,7 @@ func (f *follow) note(event fsnotify.Event) {
 			f.pending.names = make(map[string]struct{})
 		}
 		f.pending.names[name] = struct{}{}
+		f.pending.links = f.pending.links || elsewhere
 	}
 	f.mu.Unlock()
 	f.ring()
@@ -299,7 +343,7 @@ func (w *watcher) forget(f *follow) {
 	defer w.mu.Unlock()
 	delete(w.follows, f)
 	w.remove(f.path)
-	for _, dir := range f.extra {
+	for dir := range f.extra {
 		w.remove(dir)
 	}
 }
@@ -333,8 +377,12 @@ func (w *watcher) route(event fsnotify.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for f := range w.follows {
-		if dir == f.path || event.Name == f.path || slices.Contains(f.extra, dir) {
-			f.note(event)
+		if _, ok := f.extra[event.Name]; ok && event.Op.Has(fsnotify.Remove|fsnotify.Rename) {
+			f.extra[event.Name] = nil // one made anew may have the same inode
+		}
+		_, elsewhere := f.extra[dir]
+		if elsewhere || dir == f.path || event.Name == f.path {
+			f.note(event, elsewhere)
 		}
 	}
 }
