@@ -3,6 +3,7 @@ package zmqauth
 import (
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -109,7 +110,12 @@ func (f *follow) begin() { go f.run() }
 
 func (f *follow) run() {
 	defer f.watcher.forget(f)
-	f.watchElsewhere()
+	if len(f.target.elsewhere()) > 0 { // what they lead to may have changed since it was read
+		f.mu.Lock()
+		f.pending.links = true
+		f.mu.Unlock()
+		f.apply()
+	}
 	check := time.NewTimer(checkInterval)
 	defer check.Stop()
 	for {
@@ -152,9 +158,19 @@ func (f *follow) apply() {
 	c := f.pending
 	f.pending = changes{}
 	f.mu.Unlock()
-	if c.any() {
-		f.target.refresh(c)
+	if !c.any() {
+		return
+	}
+	if c.links || c.all { // first, so that nothing is missed
 		f.watchElsewhere()
+	}
+	f.target.refresh(c)
+	f.watcher.mu.Lock()
+	known := slices.Sorted(maps.Keys(f.extra))
+	f.watcher.mu.Unlock()
+	if !slices.Equal(known, f.target.elsewhere()) {
+		f.watchElsewhere()
+		f.target.refresh(changes{links: true}) // for what has happened before there was a watch
 	}
 }
 
@@ -189,28 +205,17 @@ func (f *follow) check() time.Duration {
 
 // checkElsewhere looks whether symbolic links lead over other directories by now, under the same names.
 func (f *follow) checkElsewhere() {
-	now := make(map[string]os.FileInfo)
-	for _, dir := range f.target.elsewhere() {
-		now[dir] = identify(dir)
-	}
-	changed := false
 	f.watcher.mu.Lock()
-	for dir, before := range f.extra {
-		if before == nil && now[dir] == nil || before != nil && now[dir] != nil && os.SameFile(before, now[dir]) {
-			continue
-		}
-		changed = true
-		f.watcher.remove(dir)
-		f.watcher.add(dir)
-		f.extra[dir] = now[dir]
-	}
+	known := maps.Clone(f.extra)
 	f.watcher.mu.Unlock()
-	if changed {
-		f.mu.Lock()
-		f.pending.links = true
-		f.mu.Unlock()
-		f.apply()
+	for dir, before := range known {
+		if !sameDirectory(before, identify(dir)) {
+			f.mu.Lock()
+			f.pending.links = true
+			f.mu.Unlock()
+		}
 	}
+	f.apply()
 }
 
 // identify is what tells a directory from another of the same name, nil where there is none.
@@ -220,6 +225,15 @@ func identify(dir string) os.FileInfo {
 		return nil
 	}
 	return info
+}
+
+// sameDirectory tells whether two looks at a name have met the same directory. The times tell it from one that has got
+// the same inode.
+func sameDirectory(before, now os.FileInfo) bool {
+	if before == nil || now == nil {
+		return before == nil && now == nil
+	}
+	return os.SameFile(before, now) && before.ModTime().Equal(now.ModTime())
 }
 
 // isGone tells whether an error means that nothing is there, rather than that it cannot be read.
@@ -253,22 +267,19 @@ func (f *follow) rescan() {
 	f.apply()
 }
 
-// watchElsewhere keeps the watches on the directories that symbolic links lead over up to date.
+// watchElsewhere watches the directories that symbolic links lead over, all of them anew: a name may lead to another
+// directory than before.
 func (f *follow) watchElsewhere() {
 	dirs := f.target.elsewhere()
 	f.watcher.mu.Lock()
 	defer f.watcher.mu.Unlock()
 	for dir := range f.extra {
-		if !slices.Contains(dirs, dir) {
-			f.watcher.remove(dir)
-			delete(f.extra, dir)
-		}
+		f.watcher.remove(dir)
 	}
+	clear(f.extra)
 	for _, dir := range dirs {
-		if _, ok := f.extra[dir]; !ok {
-			f.watcher.add(dir)
-			f.extra[dir] = identify(dir)
-		}
+		f.extra[dir] = identify(dir)
+		f.watcher.add(dir)
 	}
 }
 
@@ -377,9 +388,6 @@ func (w *watcher) route(event fsnotify.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for f := range w.follows {
-		if _, ok := f.extra[event.Name]; ok && event.Op.Has(fsnotify.Remove|fsnotify.Rename) {
-			f.extra[event.Name] = nil // one made anew may have the same inode
-		}
 		_, elsewhere := f.extra[dir]
 		if elsewhere || dir == f.path || event.Name == f.path {
 			f.note(event, elsewhere)
