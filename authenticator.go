@@ -381,8 +381,8 @@ func configure[T any](a *Authenticator, setups *map[string]*T, domain string, se
 func (a *Authenticator) decide(r *request, malformed error) (v verdict, in *inquiry) {
 	defer func() {
 		if p := recover(); p != nil {
-			v, in = verdict{status: statusError, reason: ReasonInternal, err: errors.New("a fault in zmqauth"),
-				stack: debug.Stack()}, nil
+			fault := &note{err: errors.New("a fault in zmqauth"), stack: debug.Stack()}
+			v, in = verdict{status: statusError, reason: ReasonInternal, note: fault}, nil
 		}
 	}()
 	return a.judge(r, malformed)

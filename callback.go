@@ -43,9 +43,9 @@ var (
 // inquiry is a decision that takes a callback, or anything else that must not delay the loop.
 type inquiry struct {
 	ask       func(ctx context.Context) (*Identity, error)
-	defaultID string // the user id where the identity names none
-	secret    string // never to appear in a log, whatever the callback returns
-	detail    detail
+	defaultID string    // the user id where the identity names none
+	secret    string    // never to appear in a log, whatever the callback returns
+	about     [2]string // a log line's key and value on who is refused
 	refusal   *verdict  // in place of a callback's, nil: none
 	lane      *executor // that makes it, nil: the one for callbacks
 
@@ -197,8 +197,8 @@ func (e *executor) settle(in *inquiry, v verdict) {
 	}
 	cancel := in.cancel
 	e.mu.Unlock()
-	if v.detail == (detail{}) {
-		v.detail = in.detail
+	if v.status != statusOK && v.note == nil && in.about[0] != "" {
+		v = v.about(in.about[0], in.about[1])
 	}
 	in.answer(v)
 	if cancel != nil {
@@ -223,7 +223,7 @@ func (a *Authenticator) inquire(ctx context.Context, in *inquiry) (v verdict) {
 	defer func() {
 		if p := recover(); p != nil {
 			v = in.failed(ReasonCallbackPanic, fmt.Errorf("panic: %v", p))
-			v.stack = debug.Stack()
+			v.note.stack = debug.Stack()
 		}
 	}()
 	identity, err := in.ask(ctx)
@@ -265,5 +265,5 @@ func (in *inquiry) failed(reason string, err error) verdict {
 		text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], redacted)
 		text = strings.ReplaceAll(text, in.secret, redacted)
 	}
-	return verdict{status: statusError, reason: reason, err: errors.New(text)}
+	return verdict{status: statusError, reason: reason, note: &note{key: in.about[0], value: in.about[1], err: errors.New(text)}}
 }

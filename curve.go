@@ -162,7 +162,7 @@ func (e *curveEntry) known(context.Context, string, PublicKey) (*Identity, error
 
 func (a *Authenticator) askAboutKey(cb CurveCallback, domain string, key PublicKey) *inquiry {
 	name := key.String()
-	in := &inquiry{defaultID: name, detail: detail{"key", name}}
+	in := &inquiry{defaultID: name, about: [2]string{"key", name}}
 	in.ask = func(ctx context.Context) (*Identity, error) {
 		identity, err := cb(ctx, domain, key)
 		if err == nil && identity != nil && identity.UserID == "" && a.cfg.CurveUserID != nil {

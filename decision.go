@@ -47,19 +47,21 @@ type verdict struct {
 	reason   string
 	userID   string
 	metadata []byte // encoded, of an acceptance
-	detail   detail
-	err      error  // what a callback returned, or the panic: for the log alone
-	stack    []byte // of a panic
+	note     *note  // for the log, nil: nothing
 }
 
-// detail is what a log line may say about who was refused: never anything that may be a secret.
-type detail struct{ key, value string }
+// note is what a log line may say besides: never anything that may be a secret.
+type note struct {
+	key, value string // about who was refused, "": nothing
+	err        error  // what a callback returned, or the panic
+	stack      []byte // of a panic
+}
 
 func denied(reason string) verdict    { return verdict{status: statusDenied, reason: reason} }
 func temporary(reason string) verdict { return verdict{status: statusTemporary, reason: reason} }
 
 func (v verdict) about(key, value string) verdict {
-	v.detail = detail{key, value}
+	v.note = &note{key: key, value: value}
 	return v
 }
 
@@ -117,11 +119,8 @@ func (r *request) subject(arrived time.Time) subject {
 	return subject{r.domain, r.address, r.mechanism, arrived}
 }
 
-// tell reports a verdict that somebody wants to know of. The caller holds no lock.
+// tell reports a verdict.
 func (a *Authenticator) tell(s subject, v verdict) {
-	if !a.reports.wants(v.status) {
-		return
-	}
 	a.reports.add(report{verdict: v, decision: Decision{
 		Domain:    string(s.domain),
 		Mechanism: string(s.mechanism),

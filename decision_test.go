@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestDecisionsAndLogLines: one Decision for each request, and a line with the same facts.
@@ -177,5 +178,5 @@ func TestWants(t *testing.T) {
 		}
 	}
 	level.Set(slog.LevelDebug)
-	eventually(t, "the new level is noticed", func() bool { return r.wants(200) })
+	eventually(t, "the new level is noticed", func() bool { r.keepUp(time.Now()); return r.wants(200) })
 }

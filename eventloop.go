@@ -39,7 +39,10 @@ func (a *Authenticator) HandleZAPMessage(ctx context.Context, request [][]byte) 
 		reply[4], reply[5] = []byte(v.userID), slices.Clone(v.metadata)
 	}
 	a.counters.count(v.status)
-	a.tell(t.request.subject(arrived), v)
+	a.reports.keepUp(arrived)
+	if a.reports.wants(v.status) {
+		a.tell(t.request.subject(arrived), v)
+	}
 	return reply
 }
 

@@ -75,7 +75,7 @@ func (a *Authenticator) judgeGSSAPI(r *request) (verdict, *inquiry) {
 		return verdict{}, &inquiry{
 			ask:       func(ctx context.Context) (*Identity, error) { return setup.callback(ctx, domain, principal) },
 			defaultID: principal,
-			detail:    detail{"principal", principal},
+			about:     [2]string{"principal", principal},
 		}
 	case setup.names(principal):
 		return a.accepted(principal, nil), nil

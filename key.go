@@ -4,6 +4,7 @@ import (
 	"crypto/ecdh"
 	"crypto/rand"
 	"crypto/subtle"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -113,12 +114,16 @@ var z85Values = func() (values [256]byte) {
 
 func encodeZ85(key [32]byte) string {
 	var text [z85KeyLength]byte
-	for i := 0; i < len(key); i += 4 {
-		n := uint32(key[i])<<24 | uint32(key[i+1])<<16 | uint32(key[i+2])<<8 | uint32(key[i+3])
-		for j := 4; j >= 0; j-- {
-			text[i/4*5+j] = z85Alphabet[n%85]
-			n /= 85
-		}
+	for i := range len(key) / 4 {
+		n, digits := binary.BigEndian.Uint32(key[4*i:]), text[5*i:][:5]
+		digits[4] = z85Alphabet[n%85]
+		n /= 85
+		digits[3] = z85Alphabet[n%85]
+		n /= 85
+		digits[2] = z85Alphabet[n%85]
+		n /= 85
+		digits[1] = z85Alphabet[n%85]
+		digits[0] = z85Alphabet[n/85]
 	}
 	return string(text[:])
 }

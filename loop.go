@@ -15,7 +15,7 @@ import (
 // zapSocket is what the loop needs of libzmq.Handler; its tests break it on purpose.
 type zapSocket interface {
 	Receive() ([]libzmq.Message, error)
-	Send(bytes []byte, sizes []uint32) error
+	Send(bytes []byte, sizes, frames []uint32) error
 	Wake()
 	Unbind() error
 	Close() error
@@ -41,9 +41,10 @@ type loop struct {
 	// The goroutine's own, reused.
 	request request
 	untold  []untold
-	bytes   []byte
-	sizes   []uint32
-	sending bool // there is a socket
+	bytes   []byte   // of the replies to send
+	sizes   []uint32 // of their frames
+	frames  []uint32 // how many each reply has
+	sending bool     // there is a socket
 }
 
 // ticket is a request that outlives its message, because its verdict comes later.
@@ -170,6 +171,7 @@ func (l *loop) reason() error {
 func (l *loop) serve(messages []libzmq.Message) {
 	arrived := time.Now()
 	l.untold = l.untold[:0]
+	l.a.reports.keepUp(arrived)
 	l.a.counters.requests.Add(uint64(len(messages)))
 	unanswerable := 0
 	l.a.mu.RLock()
@@ -186,6 +188,7 @@ func (l *loop) serve(messages []libzmq.Message) {
 	for _, d := range l.takeReady() {
 		l.conclude(d.ticket.envelope, &d.ticket.request, d.ticket.arrived, l.a.current(d.verdict, d.epoch))
 	}
+	l.send()
 	l.a.mu.RUnlock()
 	for range unanswerable {
 		l.a.drop()
@@ -227,7 +230,9 @@ func (l *loop) conclude(envelope [][]byte, r *request, arrived time.Time, v verd
 	if l.sending {
 		l.reply(envelope, r, v)
 	}
-	l.untold = append(l.untold, untold{r.subject(arrived), v})
+	if l.a.reports.wants(v.status) {
+		l.untold = append(l.untold, untold{r.subject(arrived), v})
+	}
 }
 
 // inquire has an inquiry made, whose verdict comes back through deliver. The caller holds the Authenticator's mutex.
@@ -268,9 +273,9 @@ func (l *loop) takeReady() []delivery {
 	return ready
 }
 
-// reply sends a verdict. A failure is no reason to end: a client without a reply is not let in.
+// reply puts a verdict among the replies to send.
 func (l *loop) reply(envelope [][]byte, r *request, v verdict) {
-	l.bytes, l.sizes = l.bytes[:0], l.sizes[:0]
+	l.frames = append(l.frames, 0)
 	for _, frame := range envelope {
 		l.frame(frame)
 	}
@@ -286,16 +291,32 @@ func (l *loop) reply(envelope [][]byte, r *request, v verdict) {
 		addFrame(l, "")
 		addFrame(l, "")
 	}
-	if err := l.socket.Send(l.bytes, l.sizes); err != nil && !errors.Is(err, zmq4.ETERM) {
-		l.a.reports.add(report{line: func(log *slog.Logger) { log.Error("zmqauth: sending a reply", "error", err) }})
+	if len(l.bytes) >= maxReplies {
+		l.send()
 	}
 }
 
 func (l *loop) frame(frame []byte) { addFrame(l, frame) }
 
+// addFrame appends to the last reply.
 func addFrame[T string | []byte](l *loop, frame T) {
 	l.bytes = append(l.bytes, frame...)
 	l.sizes = append(l.sizes, uint32(len(frame)))
+	l.frames[len(l.frames)-1]++
+}
+
+// maxReplies is how many bytes of replies are kept before they are sent.
+const maxReplies = 1 << 18
+
+// send sends the replies. A failure is no reason to end: a client without a reply is not let in.
+func (l *loop) send() {
+	if len(l.frames) == 0 {
+		return
+	}
+	if err := l.socket.Send(l.bytes, l.sizes, l.frames); err != nil && !errors.Is(err, zmq4.ETERM) {
+		l.a.reports.add(report{line: func(log *slog.Logger) { log.Error("zmqauth: sending replies", "error", err) }})
+	}
+	l.bytes, l.sizes, l.frames = l.bytes[:0], l.sizes[:0], l.frames[:0]
 }
 
 // answerable is how many frames a request must have for a reply: the version and the request id.

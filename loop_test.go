@@ -132,12 +132,15 @@ func (s *fakeSocket) Receive() ([]libzmq.Message, error) {
 	}
 }
 
-func (s *fakeSocket) Send(bytes []byte, sizes []uint32) error {
-	var reply []string
-	for _, size := range sizes {
-		reply, bytes = append(reply, string(bytes[:size])), bytes[size:]
+func (s *fakeSocket) Send(bytes []byte, sizes, frames []uint32) error {
+	for _, count := range frames {
+		var reply []string
+		for _, size := range sizes[:count] {
+			reply, bytes = append(reply, string(bytes[:size])), bytes[size:]
+		}
+		sizes = sizes[count:]
+		s.replies <- reply
 	}
-	s.replies <- reply
 	return nil
 }
 

@@ -65,14 +65,19 @@ type passwordFile struct {
 	// The goroutine's own.
 	stamp     fileStamp // of what is in force
 	seen      fileStamp // at the last look
-	unsettled time.Time // since when it has looked different each time
+	seenFirst time.Time // when it looked so first
+	unsettled time.Time // since when it has looked other than what is in force
 	missing   int
 	problems  []string // that have been reported
 }
 
 const (
-	settlePeriod = 50 * time.Millisecond  // without a change a file is taken to be complete
-	settleLimit  = 500 * time.Millisecond // of waiting for that, where it is replaced all the time
+	lookAgain = 50 * time.Millisecond // at a file that has changed
+	// A file that has not changed for settlePeriod is taken to be complete. One that has become smaller may have been
+	// truncated by a writer that is still busy, and gets shrinkPeriod.
+	settlePeriod = 100 * time.Millisecond
+	shrinkPeriod = 500 * time.Millisecond
+	settleLimit  = 500 * time.Millisecond // of waiting for a file that is replaced by another all the time
 )
 
 func (f *passwordFile) run() {
@@ -110,7 +115,7 @@ func (f *passwordFile) look() time.Duration {
 		return checkInterval
 	}
 	if !f.settled(stamp) {
-		return settlePeriod
+		return lookAgain
 	}
 	if err := f.load(); err != nil {
 		f.report([]error{err})
@@ -119,19 +124,25 @@ func (f *passwordFile) look() time.Duration {
 	return checkInterval
 }
 
-// settled tells whether the file is complete: it is what it was at the last look; or it has long been replaced by another
-// file all the time, of which each is.
+// settled tells whether the file is complete: it has not changed for long enough; or it has long been replaced by another
+// file all the time, of which each is complete.
 func (f *passwordFile) settled(stamp fileStamp) bool {
-	before := f.seen
-	f.seen = stamp
+	now, before := time.Now(), f.seen
 	if f.unsettled.IsZero() {
-		f.unsettled = time.Now()
+		f.unsettled = now
 	}
-	if stamp == before || stamp.inode != before.inode && time.Since(f.unsettled) > settleLimit {
-		f.unsettled = time.Time{}
-		return true
+	if stamp != before {
+		f.seen, f.seenFirst = stamp, now
 	}
-	return false
+	period := settlePeriod
+	if stamp.size < f.stamp.size {
+		period = shrinkPeriod
+	}
+	if now.Sub(f.seenFirst) < period && (stamp.inode == before.inode || now.Sub(f.unsettled) < settleLimit) {
+		return false
+	}
+	f.unsettled = time.Time{}
+	return true
 }
 
 // vanish puts everybody out when the file has been gone for more than a moment.

@@ -44,14 +44,15 @@ func newReporter(log *slog.Logger, onDecision func(Decision), lost *atomic.Uint6
 
 // wants tells whether anybody wants to know of a decision with that status: of acceptances, the many, not everybody does.
 func (r *reporter) wants(status int) bool {
-	if r.onDecision != nil || status != statusOK {
-		return true
-	}
-	now, checked := time.Now().UnixNano(), r.checked.Load()
-	if now-checked > int64(levelPeriod) && r.checked.CompareAndSwap(checked, now) {
+	return r.onDecision != nil || status != statusOK || r.debug.Load()
+}
+
+// keepUp has the logger asked for its level again, from time to time.
+func (r *reporter) keepUp(now time.Time) {
+	checked := r.checked.Load()
+	if now.UnixNano()-checked > int64(levelPeriod) && r.checked.CompareAndSwap(checked, now.UnixNano()) {
 		go r.askLevel()
 	}
-	return r.debug.Load()
 }
 
 // askLevel asks the logger, which may take its time, whether acceptances are logged.
@@ -121,6 +122,19 @@ func (r *reporter) recover() {
 	}
 }
 
+func (n *note) attrs() (attrs []slog.Attr) {
+	if n.key != "" {
+		attrs = append(attrs, slog.String(n.key, n.value))
+	}
+	if n.err != nil {
+		attrs = append(attrs, slog.String("error", n.err.Error()))
+	}
+	if n.stack != nil {
+		attrs = append(attrs, slog.String("stack", string(n.stack)))
+	}
+	return attrs
+}
+
 func levelOf(status int) slog.Level {
 	switch status {
 	case statusOK:
@@ -146,14 +160,8 @@ func (r *reporter) write(rep report) {
 	if d.UserID != "" {
 		attrs = append(attrs, slog.String("user", d.UserID))
 	}
-	if known := rep.verdict.detail; known.key != "" {
-		attrs = append(attrs, slog.String(known.key, known.value))
-	}
-	if rep.verdict.err != nil {
-		attrs = append(attrs, slog.String("error", rep.verdict.err.Error()))
-	}
-	if rep.verdict.stack != nil {
-		attrs = append(attrs, slog.String("stack", string(rep.verdict.stack)))
+	if n := rep.verdict.note; n != nil {
+		attrs = append(attrs, n.attrs()...)
 	}
 	r.log.LogAttrs(ctx, level, message, attrs...)
 }

@@ -101,10 +101,11 @@ func (h *Handler) message(m *C.zap_message) Message {
 	return Message{Frames: h.frames[first:len(h.frames):len(h.frames)], Truncated: m.truncated != 0}
 }
 
-// Send sends one message: sizes are those of its frames, which lie one after the other in bytes. A message for a peer
-// that is gone is dropped.
-func (h *Handler) Send(bytes []byte, sizes []uint32) error {
-	return errno(C.zap_send(h.c, (*C.uint8_t)(unsafe.SliceData(bytes)), (*C.uint32_t)(unsafe.SliceData(sizes)), C.int(len(sizes))))
+// Send sends messages, whose frames lie one after the other in bytes: sizes are those of the frames, frames says how many
+// each message has. A message for a peer that is gone is dropped.
+func (h *Handler) Send(bytes []byte, sizes, frames []uint32) error {
+	return errno(C.zap_send(h.c, (*C.uint8_t)(unsafe.SliceData(bytes)), (*C.uint32_t)(unsafe.SliceData(sizes)),
+		(*C.uint32_t)(unsafe.SliceData(frames)), C.int(len(frames))))
 }
 
 // Wake ends a Receive that waits, or the next one. It never blocks and may be called by any goroutine at any time.

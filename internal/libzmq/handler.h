@@ -22,6 +22,7 @@ typedef struct {
 
 typedef struct {
 	void *socket;
+	int events;                  // readable when something has happened to the socket since it was last used
 	int wake_read, wake_write;   // the control pipe; neither end ever blocks
 	uint32_t count;
 	uint32_t used;
@@ -33,7 +34,7 @@ typedef struct {
 // drops every frame, so that no half message stays behind.
 int zap_handler_new(void *socket, zap_handler **handler);
 int zap_receive(zap_handler *handler);
-int zap_send(zap_handler *handler, const uint8_t *bytes, const uint32_t *sizes, int frames);
+int zap_send(zap_handler *handler, const uint8_t *bytes, const uint32_t *sizes, const uint32_t *frames, int messages);
 void zap_handler_free(zap_handler *handler);
 
 int zap_set_int(void *socket, int option, int value);

@@ -142,13 +142,8 @@ func TestSend(t *testing.T) {
 		t.Fatal(err)
 	}
 	receive(t, h, 1)
-	if err := h.Send([]byte("peerab"), []uint32{4, 0, 1, 1, 0}); err != nil {
-		t.Fatal(err)
-	}
-	if err := h.Send([]byte("goneab"), []uint32{4, 0, 1, 1}); err != nil { // dropped
-		t.Fatal(err)
-	}
-	if err := h.Send([]byte("peerz"), []uint32{4, 1}); err != nil {
+	// The second is dropped.
+	if err := h.Send([]byte("peerabgoneabpeerz"), []uint32{4, 0, 1, 1, 0, 4, 0, 1, 1, 4, 1}, []uint32{5, 4, 2}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range [][]string{{"", "a", "b", ""}, {"z"}} {

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+)
+
+// figure is one line of a table: a quantity that was measured several times, and what it has to be.
+type figure struct {
+	what    string
+	samples []float64
+	wanted  bound
+}
+
+// bound is what a figure has to be at least or at most. The zero value wants nothing.
+type bound struct {
+	sign  string // "≥", "≤" or ""
+	value float64
+}
+
+func atLeast(value float64) bound { return bound{"≥", value} }
+func atMost(value float64) bound  { return bound{"≤", value} }
+
+func (b bound) String() string {
+	if b.sign == "" {
+		return "-"
+	}
+	return b.sign + " " + number(b.value)
+}
+
+func (b bound) holds(value float64) bool {
+	switch b.sign {
+	case "≥":
+		return value >= b.value
+	case "≤":
+		return value <= b.value
+	default:
+		return true
+	}
+}
+
+// number has three digits or more.
+func number(value float64) string {
+	if value >= 100 {
+		return fmt.Sprintf("%.0f", value)
+	}
+	return fmt.Sprintf("%.2f", value)
+}
+
+func median(samples []float64) float64 {
+	sorted := slices.Sorted(slices.Values(samples))
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 0 {
+		return (sorted[middle-1] + sorted[middle]) / 2
+	}
+	return sorted[middle]
+}
+
+// printTable prints figures by their medians and spreads, and tells whether all are as wanted.
+func printTable(w io.Writer, title string, figures []figure) (ok bool) {
+	ok = true
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "%s\n\tmedian\tmin..max\twanted\t\n", title)
+	for _, f := range figures {
+		mark, value := "", median(f.samples)
+		if !f.wanted.holds(value) {
+			ok, mark = false, "MISSED"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s..%s\t%v\t%s\n", f.what, number(value),
+			number(slices.Min(f.samples)), number(slices.Max(f.samples)), f.wanted, mark)
+	}
+	fmt.Fprintln(table)
+	_ = table.Flush()
+	return ok
+}

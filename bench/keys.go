@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/zmqauth/zmqauth"
+)
+
+const (
+	keyRepeats  = 21
+	keyTurns    = 50
+	decisions   = 400 // in one turn
+	manyKeys    = 1_000_000
+	clients     = 1_000 // of a set's keys, how many are asked about
+	wantedKeys  = 1.5   // times the time with one key
+	wantedBytes = 150   // for each key
+)
+
+// keySet is an Authenticator with a number of keys, and a request that asks about one of some after the other.
+type keySet struct {
+	authenticator *zmqauth.Authenticator
+	asked         []zmqauth.PublicKey
+	next          int
+	request       [][]byte
+}
+
+// newKeySet makes a set of count keys, of which asked come in requests.
+func newKeySet(count, asked int) (*keySet, error) {
+	a, err := zmqauth.New(nil, &zmqauth.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	keys := randomKeys(count)
+	s := &keySet{authenticator: a, asked: slices.Clone(keys[:asked])}
+	for _, text := range []string{"1.0", "1", "global", "192.0.2.1", "", "CURVE", ""} {
+		s.request = append(s.request, []byte(text))
+	}
+	return s, a.ConfigureCurveKeys("global", keys...)
+}
+
+func (s *keySet) decide() error {
+	s.request[len(s.request)-1] = s.asked[s.next][:]
+	s.next = (s.next + 1) % len(s.asked)
+	reply := s.authenticator.HandleZAPMessage(context.Background(), s.request)
+	if string(reply[2]) != "200" {
+		return fmt.Errorf("a known key is refused: %q", reply)
+	}
+	return nil
+}
+
+func (s *keySet) measure() (time.Duration, error) {
+	start := time.Now()
+	for range decisions {
+		if err := s.decide(); err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(start), nil
+}
+
+// measureKeys shows that a decision does not depend on the number of keys. What a processor's cache holds does: where
+// every key of a large set comes in turn, each decision waits for the memory, which has a line of its own.
+func measureKeys() ([]figure, error) {
+	single, err := newKeySet(1, 1)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = single.authenticator.Close() }()
+	var figures []figure
+	for _, c := range []struct {
+		what         string
+		count, asked int
+		wanted       bound
+	}{
+		{"1,000 keys", 1_000, clients, atMost(wantedKeys)},
+		{"100,000 keys, of 1,000 clients", 100_000, clients, atMost(wantedKeys)},
+		{"1,000,000 keys, of 1,000 clients", manyKeys, clients, atMost(wantedKeys)},
+		{"1,000,000 keys, each in turn", manyKeys, manyKeys, bound{}},
+	} {
+		set, err := newKeySet(c.count, c.asked)
+		if err != nil {
+			return nil, err
+		}
+		slowdowns, err := compareKeys(set, single)
+		if err := errors.Join(err, set.authenticator.Close()); err != nil {
+			return nil, err
+		}
+		figures = append(figures, figure{c.what + ": time, times that with one key", slowdowns, c.wanted})
+	}
+	return figures, nil
+}
+
+// compareKeys returns how many times the time of single a set takes, for each repeat.
+func compareKeys(set, single *keySet) ([]float64, error) {
+	var ratios []float64
+	for range keyRepeats {
+		var large, small time.Duration
+		for range keyTurns {
+			elapsed, err := set.measure()
+			if err != nil {
+				return nil, err
+			}
+			large += elapsed
+			if elapsed, err = single.measure(); err != nil {
+				return nil, err
+			}
+			small += elapsed
+		}
+		ratios = append(ratios, large.Seconds()/small.Seconds())
+	}
+	return ratios, nil
+}
+
+const memoryRepeats = 3
+
+// measureMemory shows what a large set costs.
+func measureMemory() ([]figure, error) {
+	var perKey []float64
+	for range memoryRepeats {
+		a, err := zmqauth.New(nil, nil)
+		if err != nil {
+			return nil, err
+		}
+		keys := randomKeys(manyKeys)
+		before := heapInUse()
+		err = a.ConfigureCurveKeys("global", keys...)
+		perKey = append(perKey, (float64(heapInUse())-float64(before))/manyKeys)
+		runtime.KeepAlive(keys)
+		if err := errors.Join(err, a.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return []figure{{fmt.Sprintf("%d keys: bytes for each", manyKeys), perKey, atMost(wantedBytes)}}, nil
+}
+
+func heapInUse() uint64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}

@@ -1,0 +1,168 @@
+package loadgen
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pebbe/zmq4"
+)
+
+// A new zmq4 that renames the field must be noticed here, not in a benchmark.
+func TestContextPointer(t *testing.T) {
+	ctx := newContext(t)
+	pointer, err := contextPointer(ctx)
+	if err != nil || pointer == nil {
+		t.Errorf("a context: %v, %v", pointer, err)
+	}
+	must(t, ctx.Term())
+	if _, err := contextPointer(ctx); err == nil {
+		t.Error("a terminated context: no error")
+	}
+	if _, err := contextPointer(nil); err == nil {
+		t.Error("no context: no error")
+	}
+}
+
+func TestReferenceAnswersAll(t *testing.T) {
+	ctx := newContext(t)
+	startReference(t, ctx)
+	for _, load := range []Load{
+		{Mechanism: "NULL", InFlight: 1, Requests: 1},
+		{Mechanism: "NULL", Domain: "global", Address: "192.0.2.1", InFlight: 64, Requests: 10},
+		{Mechanism: "PLAIN", Credentials: [][]byte{[]byte("alice"), []byte("secret")}, InFlight: 64, Requests: 1000},
+		{Mechanism: "CURVE", Credentials: [][]byte{make([]byte, 32)}, InFlight: 2000, Requests: 5000},
+	} {
+		result, err := Run(ctx, load)
+		must(t, err)
+		if want := map[int]int{200: load.Requests}; !maps.Equal(result.ByStatus, want) || result.Elapsed <= 0 {
+			t.Errorf("%+v: %+v", load, result)
+		}
+	}
+}
+
+// The handler of this test sees what Run sends, and answers what it should not.
+func TestRunSendsWhatLibzmqSends(t *testing.T) {
+	load := Load{
+		Mechanism: "PLAIN", Domain: "global", Address: "192.0.2.1",
+		Credentials: [][]byte{[]byte("alice"), []byte("secret")}, InFlight: 1, Requests: 1,
+	}
+	want := []string{"1.0", "1", "global", "192.0.2.1", "", "PLAIN", "alice", "secret"}
+	for _, c := range []struct {
+		name   string
+		reply  []string
+		status int
+		err    error
+	}{
+		{"refused", []string{"1.0", "1", "400", "Denied", "", ""}, 400, nil},
+		{"six frames", []string{"1.0", "1", "200", "OK", ""}, 0, ErrBadReply},
+		{"eight frames", []string{"1.0", "1", "200", "OK", "", "", ""}, 0, ErrBadReply},
+		{"no status", []string{"1.0", "1", "abc", "OK", "", ""}, 0, ErrBadReply},
+		{"a short status", []string{"1.0", "1", "20", "OK", "", ""}, 0, ErrBadReply},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx := newContext(t)
+			requests := answerOnce(t, ctx, c.reply)
+			result, err := Run(ctx, load)
+			if !errors.Is(err, c.err) || err == nil && result.ByStatus[c.status] != 1 {
+				t.Errorf("%+v, %v", result, err)
+			}
+			if got := <-requests; !slices.Equal(got, want) {
+				t.Errorf("request %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestRunNeverHangs(t *testing.T) {
+	load := Load{Mechanism: "NULL", InFlight: 4, Requests: 10, Timeout: 50 * time.Millisecond}
+	ctx := newContext(t)
+	if _, err := Run(ctx, load); !errors.Is(err, ErrNoReply) {
+		t.Errorf("without a handler: %v", err)
+	}
+	must(t, ctx.Term())
+	if _, err := Run(ctx, load); !errors.Is(err, zmq4.ErrorContextClosed) {
+		t.Errorf("after the end of the context: %v", err)
+	}
+}
+
+func TestRunRefusesNonsense(t *testing.T) {
+	ctx := newContext(t)
+	for _, load := range []Load{
+		{InFlight: 0, Requests: 1},
+		{InFlight: 1, Requests: 0},
+		{InFlight: 1, Requests: 1, Timeout: -1},
+	} {
+		if _, err := Run(ctx, load); err == nil {
+			t.Errorf("%+v: no error", load)
+		}
+	}
+}
+
+func TestReferenceLifecycle(t *testing.T) {
+	ctx := newContext(t)
+	for range 20 { // the endpoint is free after each
+		r, err := StartReference(ctx)
+		must(t, err)
+		if _, err := StartReference(ctx); err != zmq4.Errno(zmq4.EADDRINUSE) {
+			t.Errorf("a second handler: %v", err)
+		}
+		must(t, r.Stop())
+		must(t, r.Stop())
+	}
+	r, err := StartReference(ctx)
+	must(t, err)
+	must(t, ctx.Term())
+	must(t, r.Stop())
+	if _, err := StartReference(ctx); err == nil {
+		t.Error("in a terminated context: no error")
+	}
+}
+
+func startReference(t *testing.T, ctx *zmq4.Context) {
+	t.Helper()
+	r, err := StartReference(ctx)
+	must(t, err)
+	t.Cleanup(func() { must(t, r.Stop()) })
+}
+
+// answerOnce binds a handler that answers one request, and hands on what it was asked.
+func answerOnce(t *testing.T, ctx *zmq4.Context, reply []string) <-chan []string {
+	t.Helper()
+	socket, err := ctx.NewSocket(zmq4.REP)
+	must(t, err)
+	must(t, socket.SetRcvtimeo(defaultTimeout))
+	must(t, socket.Bind("inproc://zeromq.zap.01"))
+	requests := make(chan []string, 1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		request, err := socket.RecvMessage(0)
+		requests <- request
+		if err == nil {
+			_, err = socket.SendMessage(reply)
+		}
+		if err := errors.Join(err, socket.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Cleanup(func() { <-done })
+	return requests
+}
+
+func newContext(t *testing.T) *zmq4.Context {
+	t.Helper()
+	ctx, err := zmq4.NewContext()
+	must(t, err)
+	t.Cleanup(func() { must(t, ctx.Term()) })
+	return ctx
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

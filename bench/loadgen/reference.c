@@ -1,0 +1,138 @@
+#include "zap.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <zmq.h>
+
+#define ZAP_ENDPOINT "inproc://zeromq.zap.01"
+
+// How long the thread may take to notice a stop. It is not woken by a message: the context that this would need may be
+// gone by then.
+enum { STOP_INTERVAL_MS = 20 };
+
+struct loadgen_reference {
+	void *socket;
+	pthread_t thread;
+	atomic_bool stopping;
+	int error; // that ended the thread
+};
+
+// What leads a reply back and what it repeats: the routing id, the empty delimiter, the version, the request id.
+enum { ROUTING_ID, DELIMITER, VERSION, REQUEST_ID, HEADER_FRAMES };
+
+typedef struct {
+	zmq_msg_t header[HEADER_FRAMES];
+	zmq_msg_t rest;
+} request;
+
+static int receive_request(void *socket, request *r) {
+	int more = 1;
+	for (int i = 0; more; i++) {
+		zmq_msg_t *frame = i < HEADER_FRAMES ? &r->header[i] : &r->rest;
+		while (zmq_msg_recv(frame, socket, 0) == -1) {
+			if (errno != EINTR)
+				return errno;
+		}
+		more = zmq_msg_more(frame);
+	}
+	return 0;
+}
+
+static int send_frame(void *socket, zmq_msg_t *frame) {
+	while (zmq_msg_send(frame, socket, ZMQ_SNDMORE) == -1) {
+		if (errno != EINTR)
+			return errno;
+	}
+	return 0;
+}
+
+static int send_text(void *socket, const char *text, size_t size, int flags) {
+	while (zmq_send(socket, text, size, flags) == -1) {
+		if (errno != EINTR)
+			return errno;
+	}
+	return 0;
+}
+
+static int send_acceptance(void *socket, request *r) {
+	int error = 0;
+	for (int i = 0; !error && i < HEADER_FRAMES; i++)
+		error = send_frame(socket, &r->header[i]);
+	if (!error)
+		error = send_text(socket, "200", 3, ZMQ_SNDMORE);
+	if (!error)
+		error = send_text(socket, "OK", 2, ZMQ_SNDMORE);
+	if (!error)
+		error = send_text(socket, "", 0, ZMQ_SNDMORE);
+	if (!error)
+		error = send_text(socket, "", 0, 0);
+	return error;
+}
+
+static void *serve(void *argument) {
+	loadgen_reference *reference = argument;
+	request r;
+	for (int i = 0; i < HEADER_FRAMES; i++)
+		zmq_msg_init(&r.header[i]);
+	zmq_msg_init(&r.rest);
+	int error = 0;
+	while (!error && !atomic_load_explicit(&reference->stopping, memory_order_relaxed)) {
+		error = receive_request(reference->socket, &r);
+		if (!error)
+			error = send_acceptance(reference->socket, &r);
+		else if (error == EAGAIN)
+			error = 0;
+	}
+	for (int i = 0; i < HEADER_FRAMES; i++)
+		zmq_msg_close(&r.header[i]);
+	zmq_msg_close(&r.rest);
+	zmq_unbind(reference->socket, ZAP_ENDPOINT); // a mere close frees the endpoint only some time later
+	zmq_close(reference->socket);
+	reference->error = error == ETERM ? 0 : error;
+	return NULL;
+}
+
+static int bind_handler(void *socket) {
+	int none = 0, interval = STOP_INTERVAL_MS;
+	if (zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof none) == -1 ||
+	    zmq_setsockopt(socket, ZMQ_SNDHWM, &none, sizeof none) == -1 ||
+	    zmq_setsockopt(socket, ZMQ_RCVHWM, &none, sizeof none) == -1 ||
+	    zmq_setsockopt(socket, ZMQ_RCVTIMEO, &interval, sizeof interval) == -1 ||
+	    zmq_bind(socket, ZAP_ENDPOINT) == -1)
+		return errno;
+	return 0;
+}
+
+int loadgen_reference_start(void *context, loadgen_reference **out) {
+	loadgen_reference *reference = calloc(1, sizeof *reference);
+	if (!reference)
+		return ENOMEM;
+	reference->socket = zmq_socket(context, ZMQ_ROUTER);
+	if (!reference->socket) {
+		int error = errno;
+		free(reference);
+		return error;
+	}
+	int error = bind_handler(reference->socket);
+	if (!error)
+		error = pthread_create(&reference->thread, NULL, serve, reference);
+	if (error) {
+		zmq_close(reference->socket);
+		free(reference);
+		return error;
+	}
+	*out = reference;
+	return 0;
+}
+
+int loadgen_reference_stop(loadgen_reference *reference) {
+	atomic_store(&reference->stopping, true);
+	int error = pthread_join(reference->thread, NULL);
+	if (!error)
+		error = reference->error;
+	free(reference);
+	return error;
+}

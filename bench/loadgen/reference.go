@@ -1,0 +1,39 @@
+package loadgen
+
+/*
+#include "zap.h"
+*/
+import "C"
+
+import "github.com/pebbe/zmq4"
+
+// Reference is a ZAP handler in a C thread of its own that answers every request with status 200, without a user id or
+// metadata, and reads none of it: what plain libzmq calls can do at best.
+type Reference struct {
+	c *C.loadgen_reference
+}
+
+// StartReference binds the ZAP endpoint of ctx and serves it. The error is libzmq's: zmq4.Errno(zmq4.EADDRINUSE) where
+// the context has a handler.
+func StartReference(ctx *zmq4.Context) (*Reference, error) {
+	pointer, err := contextPointer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reference{}
+	if err := errno(C.loadgen_reference_start(pointer, &r.c)); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Stop frees the endpoint and the thread, within some 20 ms. It must be called after the end of the context too. A second
+// call does nothing. The error is what ended the thread before, if that was not the context's end.
+func (r *Reference) Stop() error {
+	if r.c == nil {
+		return nil
+	}
+	c := r.c
+	r.c = nil
+	return errno(C.loadgen_reference_stop(c))
+}
