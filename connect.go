@@ -50,28 +50,38 @@ func (e *HandshakeError) Unwrap() error {
 // for one and a half seconds; and when ctx ends, its error with the last thing seen. A server that asks for another try
 // (300) gets it, until ctx ends. After a failure the endpoint is disconnected, so that a later Connect of the same socket
 // works. To an inproc endpoint, where nobody is asked about anybody, it just connects. A second Connect to an endpoint
-// that the socket is connected to, which libzmq ignores, waits until ctx ends. Connect uses the socket's one monitor:
-// where the program has set one, it ends. It is to be called by the goroutine that owns s.
+// that the socket is connected to, which libzmq ignores, waits until ctx ends. It is to be called by the goroutine that
+// owns s.
+//
+// A socket has one monitor, and Connect uses it. libzmq has no call that tells whether the program has set one already,
+// so that Connect can neither spare it nor refuse: it ends, its reader gets EVENT_MONITOR_STOPPED, and the program sets it
+// again after Connect (at another address: libzmq frees the first one later).
 func Connect(ctx context.Context, s *zmq4.Socket, endpoint string) error {
 	if strings.HasPrefix(endpoint, "inproc://") {
 		return connectSocket(s, endpoint)
 	}
+	_, err := connectAndWait(ctx, s, endpoint)
+	return err
+}
+
+// connectAndWait also tells whether anybody has accepted a connection.
+func connectAndWait(ctx context.Context, s *zmq4.Socket, endpoint string) (reached bool, err error) {
 	m, err := newHandshakeMonitor(s, endpoint)
 	if err != nil {
-		return fmt.Errorf("zmqauth: %s: %w", endpoint, err)
+		return false, fmt.Errorf("zmqauth: %s: %w", endpoint, err)
 	}
 	defer m.close()
 	if err := connectSocket(s, endpoint); err != nil {
-		return err
+		return false, err
 	}
 	if m.address, err = s.GetLastEndpoint(); err != nil {
-		return fmt.Errorf("zmqauth: %s: %w", endpoint, err)
+		return false, fmt.Errorf("zmqauth: %s: %w", endpoint, err)
 	}
 	err = m.wait(ctx)
 	if err != nil && len(m.events) > 0 { // without events this call has connected nothing
 		_ = s.Disconnect(m.address)
 	}
-	return err
+	return m.reached, err
 }
 
 func connectSocket(s *zmq4.Socket, endpoint string) error {
@@ -90,13 +100,15 @@ type handshakeMonitor struct {
 	address  string // the endpoint as libzmq has it, and as events name it
 
 	events    []string
+	reached   bool      // somebody has accepted a connection
 	connected time.Time // of the handshake under way, zero: none
 	cuts      int       // handshakes cut off at once, in a row
 	firstCut  time.Time
 }
 
 // When handshakes have been cut off so often, or for so long, they always will be: libzmq tries again every 0.1 to 0.2 s,
-// and gives up by itself after some mismatches.
+// and gives up by itself after some mismatches. A handshake under way may still succeed: a reply of 300 that comes very
+// fast cuts one off, a slower one leaves the next open.
 const (
 	maxCuts    = 5
 	cutPeriod  = 1500 * time.Millisecond
@@ -150,7 +162,7 @@ func (m *handshakeMonitor) wait(ctx context.Context) error {
 				return err
 			}
 		}
-		if m.cuts >= maxCuts || m.cuts > 0 && time.Since(m.firstCut) > cutPeriod {
+		if m.cuts >= maxCuts || m.cuts > 0 && m.connected.IsZero() && time.Since(m.firstCut) > cutPeriod {
 			return &HandshakeError{Endpoint: m.endpoint, Events: m.events}
 		}
 	}
@@ -168,7 +180,7 @@ func (m *handshakeMonitor) next() (done bool, err error) {
 	m.remember(event, value)
 	switch event {
 	case zmq4.EVENT_CONNECTED:
-		m.connected = time.Now()
+		m.reached, m.connected = true, time.Now()
 	case zmq4.EVENT_HANDSHAKE_SUCCEEDED:
 		return true, nil
 	case zmq4.EVENT_HANDSHAKE_FAILED_AUTH:
@@ -211,8 +223,10 @@ func (m *handshakeMonitor) interrupted(ctx context.Context) error {
 	switch {
 	case !m.connected.IsZero():
 		seen = "connected, but the server has not answered the handshake: it is slow, or has asked for another try (300)"
-	case len(m.events) > 0:
+	case m.reached:
 		seen = "last: " + strings.Join(m.events, ", ")
+	case len(m.events) > 0:
+		seen = "nobody has accepted a connection there (last: " + strings.Join(m.events, ", ") + ")"
 	}
 	if cause := context.Cause(ctx); cause != ctx.Err() {
 		seen += fmt.Sprintf(" (%v)", cause)

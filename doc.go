@@ -36,6 +36,8 @@
 // make their socket refuse everyone even then. The exception is [GSSAPIServer]: libzmq accepts GSSAPI clients where
 // there is no handler, whatever the socket's options.
 //
+// [Connect] tells a client how its handshake ended, and [Probe] tells what a stranger meets at a port.
+//
 // # Nothing waits for anything slow
 //
 // Decisions from memory are made by the goroutine that owns the socket. Callbacks run beside it, many at once, each

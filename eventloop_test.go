@@ -213,6 +213,40 @@ func TestHandleZAPMessageInAPollLoop(t *testing.T) {
 	}
 }
 
+// TestHandleZAPMessageBesideOtherSockets: one poll loop serves the ZAP socket and the program's server.
+func TestHandleZAPMessageBesideOtherSockets(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	must(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
+	handler := newSocket(t, a.Context(), zmq4.REP)
+	must(t, handler.Bind(ZAPEndpoint))
+	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", plainServer("d"))
+	client := newSocket(t, newContext(t), zmq4.PUSH)
+	must(t, errors.Join(PlainClient(client, "ann", "secret"), client.Connect(server.endpoint)))
+	_, err := client.Send("hello", 0)
+	must(t, err)
+	poller := zmq4.NewPoller()
+	poller.Add(handler, zmq4.POLLIN)
+	poller.Add(server.socket, zmq4.POLLIN)
+	for judged := 0; ; {
+		ready, err := poller.Poll(patience)
+		must(t, err)
+		if len(ready) == 0 {
+			t.Fatal("nothing has come")
+		}
+		if ready[0].Socket == server.socket {
+			if text, metadata := server.receive(t, "User-Id"); text != "hello" || metadata["User-Id"] != "ann" || judged != 1 {
+				t.Errorf("%q from %q after %d requests", text, metadata["User-Id"], judged)
+			}
+			return
+		}
+		request, err := handler.RecvMessageBytes(0)
+		must(t, err)
+		_, err = handler.SendMessage(a.HandleZAPMessage(context.Background(), request))
+		must(t, err)
+		judged++
+	}
+}
+
 // TestHandleZAPMessageContext: the context of the call ends the callback, running or waiting, with status 300.
 func TestHandleZAPMessageContext(t *testing.T) {
 	a := newAuthenticator(t, Config{MaxConcurrent: 1})

@@ -3,6 +3,7 @@ package zmqauth
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -10,7 +11,8 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// TestRolesFailClosed: where no handler is bound, or none any more, a role's socket lets nobody in who sends data.
+// TestRolesFailClosed: where no handler is bound, or none any more, or its callback panics, a role's socket lets nobody in
+// who sends data.
 func TestRolesFailClosed(t *testing.T) {
 	key, client := newCertificate(t), newCertificate(t)
 	for name, test := range map[string]struct{ server, client func(*zmq4.Socket) error }{
@@ -22,7 +24,11 @@ func TestRolesFailClosed(t *testing.T) {
 			"never started": func(*Authenticator) error { return nil },
 			"stopped":       func(a *Authenticator) error { return errors.Join(a.Start(), a.Stop()) },
 			"closed":        func(a *Authenticator) error { return errors.Join(a.Start(), a.Close()) },
+			"panicking":     func(a *Authenticator) error { return errors.Join(a.Start(), panicForEverybody(a)) },
 		} {
+			if name == "NULL" && state == "panicking" {
+				continue // NULL asks no callback
+			}
 			t.Run(name+", "+state, func(t *testing.T) {
 				t.Parallel()
 				a := newAuthenticator(t, Config{})
@@ -40,6 +46,12 @@ func TestRolesFailClosed(t *testing.T) {
 			})
 		}
 	}
+}
+
+func panicForEverybody(a *Authenticator) error {
+	return errors.Join(
+		a.ConfigurePlainCallback("d", func(context.Context, string, string, string) (*Identity, error) { panic("plain") }),
+		a.ConfigureCurveCallback("d", func(context.Context, string, PublicKey) (*Identity, error) { panic("curve") }))
 }
 
 func TestServerRolesSetTheHandshakeInterval(t *testing.T) {
@@ -141,6 +153,56 @@ func TestConnect(t *testing.T) {
 	}
 }
 
+// TestConnectWithoutAHandler: libzmq keeps silent to a NULL client, and cuts the others off.
+func TestConnectWithoutAHandler(t *testing.T) {
+	t.Parallel()
+	key := newCertificate(t)
+	for _, test := range []struct {
+		name           string
+		server, client func(*zmq4.Socket) error
+		silent         bool
+	}{
+		{"NULL", nullServer("d"), nullClient, true},
+		{"PLAIN", plainServer("d"), plainClient("ann", "secret"), false},
+		{"CURVE", curveServer("d", key), curveClient(key.Public, newCertificate(t)), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server := newServer(t, newContext(t), "tcp://127.0.0.1:*", test.server)
+			socket := newSocket(t, newContext(t), zmq4.PUSH)
+			must(t, test.client(socket))
+			ctx, cancel := context.WithTimeout(context.Background(), cutPeriod+time.Second)
+			defer cancel()
+			err := Connect(ctx, socket, server.endpoint)
+			var refused *HandshakeError
+			if errors.As(err, &refused) == test.silent || errors.Is(err, context.DeadlineExceeded) != test.silent || errors.Is(err, ErrDenied) {
+				t.Errorf("%v", err)
+			}
+			if test.silent && !strings.Contains(err.Error(), "the server has not answered the handshake") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// TestConnectEndsTheMonitor: libzmq has one for a socket. The program's reader is told that it has ended, and the
+// program may set it again.
+func TestConnectEndsTheMonitor(t *testing.T) {
+	server := newServer(t, newContext(t), "tcp://127.0.0.1:*", nullClient)
+	zctx := newContext(t)
+	socket, reader := newSocket(t, zctx, zmq4.PUSH), newSocket(t, zctx, zmq4.PAIR)
+	const own = "inproc://own-monitor"
+	must(t, socket.Monitor(own, zmq4.EVENT_ALL))
+	must(t, errors.Join(reader.SetRcvtimeo(patience), reader.Connect(own)))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	must(t, Connect(ctx, socket, server.endpoint))
+	if event, _, _, err := reader.RecvEvent(0); err != nil || event != zmq4.EVENT_MONITOR_STOPPED {
+		t.Errorf("%v, %v", event, err)
+	}
+	must(t, socket.Monitor("inproc://own-monitor-again", zmq4.EVENT_ALL)) // libzmq frees the first address later
+}
+
 // TestConnectTemporary: a client told to try again gets in on the same call.
 func TestConnectTemporary(t *testing.T) {
 	a := startAuthenticator(t, Config{})
@@ -157,25 +219,62 @@ func TestConnectTemporary(t *testing.T) {
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", func(s *zmq4.Socket) error {
 		return errors.Join(s.SetHandshakeIvl(300*time.Millisecond), PlainServer(s, "d"))
 	})
+	begun := time.Now()
 	if _, err := connect(t, server.endpoint, plainClient("ann", "x")); err != nil {
 		t.Errorf("%v", err)
+	}
+	if took := time.Since(begun); took > 3*time.Second { // one handshake interval, and what a loaded machine adds
+		t.Errorf("it took %v", took)
 	}
 	if len(asked) != 2 {
 		t.Errorf("asked %d times", len(asked))
 	}
 }
 
-func TestConnectEndsWithItsContext(t *testing.T) {
-	zctx := newContext(t)
-	socket := newSocket(t, zctx, zmq4.PUSH)
-	nobody := newSocket(t, zctx, zmq4.PULL)
-	must(t, nobody.Bind("tcp://127.0.0.1:*"))
-	endpoint, err := nobody.GetLastEndpoint()
+// nobodysEndpoint is one where nobody listens.
+func nobodysEndpoint(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	must(t, nobody.Unbind(endpoint)) // nobody listens there now
+	defer func() { must(t, listener.Close()) }()
+	return "tcp://" + listener.Addr().String()
+}
+
+// TestConnectSilenceAfterACut: a reply of 300 that is very fast cuts the handshake off, any other leaves it open. One cut
+// before a silence does not make a server one that cuts off time after time.
+func TestConnectSilenceAfterACut(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer func() { must(t, listener.Close()) }()
+	go func() {
+		for first := true; ; first = false {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			if first {
+				_ = conn.Close()
+			} else {
+				defer conn.Close()
+			}
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), cutPeriod+time.Second)
+	defer cancel()
+	err = Connect(ctx, newSocket(t, newContext(t), zmq4.PUSH), "tcp://"+listener.Addr().String())
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "300") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestConnectEndsWithItsContext(t *testing.T) {
+	socket := newSocket(t, newContext(t), zmq4.PUSH)
+	endpoint := nobodysEndpoint(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if err := Connect(ctx, socket, endpoint); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), endpoint) {
+	if err := Connect(ctx, socket, endpoint); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), endpoint) ||
+		!strings.Contains(err.Error(), "nobody has accepted a connection") {
 		t.Errorf("%v", err)
 	}
 	cause := errors.New("the program ends")
@@ -189,6 +288,41 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 			t.Errorf("endpoint %q: no error", bad)
 		}
 	}
+}
+
+// TestConnectIsCancelled while a server that takes its time keeps it waiting.
+func TestConnectIsCancelled(t *testing.T) {
+	a := startAuthenticator(t, Config{})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var cancelled time.Time
+	must(t, a.ConfigurePlainCallback("d", func(callback context.Context, _, _, _ string) (*Identity, error) {
+		cancelled = time.Now()
+		cancel()
+		<-callback.Done()
+		return nil, callback.Err()
+	}))
+	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", plainServer("d"))
+	socket := newSocket(t, newContext(t), zmq4.PUSH)
+	must(t, PlainClient(socket, "ann", "x"))
+	if err := Connect(ctx, socket, server.endpoint); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if took := time.Since(cancelled); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// TestConnectWaitsForTheServer: nobody listens at first.
+func TestConnectWaitsForTheServer(t *testing.T) {
+	endpoint := nobodysEndpoint(t)
+	outcome := make(chan error)
+	go func() {
+		_, err := connect(t, endpoint, nullClient)
+		outcome <- err
+	}()
+	newServer(t, newContext(t), endpoint, nullClient)
+	must(t, <-outcome)
 }
 
 // TestConnectAgain: after a refusal the same socket gets in with other credentials.
