@@ -31,7 +31,11 @@ func Example() {
 
 	server, _ := zmq4.NewSocket(zmq4.REP)
 	defer server.Close()
-	if err := errors.Join(zmqauth.CurveServer(server, "global", serverCert), server.Bind("tcp://127.0.0.1:*")); err != nil {
+	if err := zmqauth.CurveServer(server, "global", serverCert); err != nil { // never bind a socket without its role
+		fmt.Println(err)
+		return
+	}
+	if err := server.Bind("tcp://127.0.0.1:*"); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -41,7 +45,11 @@ func Example() {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if err := errors.Join(zmqauth.CurveClient(client, serverCert.Public, clientCert), zmqauth.Connect(ctx, client, endpoint)); err != nil {
+	if err := zmqauth.CurveClient(client, serverCert.Public, clientCert); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := zmqauth.Connect(ctx, client, endpoint); err != nil {
 		fmt.Println(err)
 		return
 	}

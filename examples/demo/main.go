@@ -176,7 +176,10 @@ func listen(zctx *zmq4.Context, role func(*zmq4.Socket) error) (*server, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(role(socket), socket.SetRcvtimeo(patience), socket.Bind("tcp://127.0.0.1:*")); err != nil {
+	if err := errors.Join(role(socket), socket.SetRcvtimeo(patience)); err != nil { // never bind a socket without its role
+		return nil, errors.Join(err, socket.Close())
+	}
+	if err := socket.Bind("tcp://127.0.0.1:*"); err != nil {
 		return nil, errors.Join(err, socket.Close())
 	}
 	endpoint, err := socket.GetLastEndpoint()
