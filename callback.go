@@ -234,7 +234,7 @@ func (a *Authenticator) inquire(ctx context.Context, in *inquiry) (v verdict) {
 		return denied(ReasonCallbackDenied)
 	case errors.Is(err, ErrTemporary):
 		return temporary(ReasonTryAgain)
-	case err != nil && ctx.Err() != nil:
+	case ctx.Err() != nil: // whatever it says: its time was over first
 		return interrupted(ctx)
 	case err != nil:
 		return in.failed(ReasonCallbackError, err)

@@ -30,7 +30,8 @@ func (e *HandshakeError) Error() string {
 	default:
 		return fmt.Sprintf("zmqauth: %s: the handshake is cut off time after time; likely causes: the server's key is another, "+
 			"the server uses another mechanism, its socket is of a type that does not go with this one's, it has no ZAP "+
-			"handler, or it refuses this Kerberos principal (%s)", e.Endpoint, strings.Join(e.Events, ", "))
+			"handler, it refuses this Kerberos principal, or this client has no Kerberos ticket that it can read (%s)",
+			e.Endpoint, strings.Join(e.Events, ", "))
 	}
 }
 
@@ -49,9 +50,9 @@ func (e *HandshakeError) Unwrap() error {
 // server has refused (errors.Is(err, ErrDenied) for 400), or when handshakes have been cut off several times in a row or
 // for one and a half seconds; and when ctx ends, its error with the last thing seen. A server that asks for another try
 // (300) gets it, until ctx ends. After a failure the endpoint is disconnected, so that a later Connect of the same socket
-// works. To an inproc endpoint, where nobody is asked about anybody, it just connects. A second Connect to an endpoint
-// that the socket is connected to, which libzmq ignores, waits until ctx ends. It is to be called by the goroutine that
-// owns s.
+// works. A GSSAPI client that has no ticket learns of it when the server's handshake interval ends, after 10 s. To an
+// inproc endpoint, where nobody is asked about anybody, it just connects. A second Connect to an endpoint that the socket
+// is connected to, which libzmq ignores, waits until ctx ends. It is to be called by the goroutine that owns s.
 //
 // A socket has one monitor, and Connect uses it. libzmq has no call that tells whether the program has set one already,
 // so that Connect can neither spare it nor refuse: it ends, its reader gets EVENT_MONITOR_STOPPED, and the program sets it
@@ -100,10 +101,11 @@ type handshakeMonitor struct {
 	address  string // the endpoint as libzmq has it, and as events name it
 
 	events    []string
-	reached   bool      // somebody has accepted a connection
+	reached   bool // somebody has accepted a connection
+	gssapi    bool
 	connected time.Time // of the handshake under way, zero: none
 	cuts      int       // handshakes cut off at once, in a row
-	firstCut  time.Time
+	firstCut  time.Time // when the first of them had begun
 }
 
 // When handshakes have been cut off so often, or for so long, they always will be: libzmq tries again every 0.1 to 0.2 s,
@@ -112,7 +114,7 @@ type handshakeMonitor struct {
 const (
 	maxCuts    = 5
 	cutPeriod  = 1500 * time.Millisecond
-	quickCut   = time.Second // a handshake that lasts longer was not cut off, but ran out of time
+	quickCut   = time.Second // a handshake that lasts longer was not cut off, but ran out of time; GSSAPI: see ended
 	lastEvents = 8
 	monitorRun = 20 * time.Millisecond // how long a cancelled context may go unnoticed
 )
@@ -124,11 +126,15 @@ func newHandshakeMonitor(s *zmq4.Socket, endpoint string) (*handshakeMonitor, er
 	if err != nil {
 		return nil, err
 	}
+	mechanism, err := s.GetMechanism()
+	if err != nil {
+		return nil, err
+	}
 	address := fmt.Sprintf("inproc://zmqauth-handshake-%d", monitors.Add(1))
 	if err := s.Monitor(address, zmq4.EVENT_ALL); err != nil {
 		return nil, err
 	}
-	m := &handshakeMonitor{socket: s, endpoint: endpoint, poller: zmq4.NewPoller()}
+	m := &handshakeMonitor{socket: s, endpoint: endpoint, gssapi: mechanism == zmq4.GSSAPI, poller: zmq4.NewPoller()}
 	if m.monitor, err = ctx.NewSocket(zmq4.PAIR); err != nil {
 		_ = s.Monitor("", 0)
 		return nil, err
@@ -162,7 +168,7 @@ func (m *handshakeMonitor) wait(ctx context.Context) error {
 				return err
 			}
 		}
-		if m.cuts >= maxCuts || m.cuts > 0 && m.connected.IsZero() && time.Since(m.firstCut) > cutPeriod {
+		if m.cuts >= maxCuts || m.cuts > 0 && (m.gssapi || m.connected.IsZero()) && time.Since(m.firstCut) > cutPeriod {
 			return &HandshakeError{Endpoint: m.endpoint, Events: m.events}
 		}
 	}
@@ -191,17 +197,19 @@ func (m *handshakeMonitor) next() (done bool, err error) {
 	return false, nil
 }
 
-// ended takes note that a handshake has not succeeded. libzmq may report that twice.
+// ended takes note that a handshake has not succeeded. libzmq may report that twice. Over GSSAPI each one counts,
+// however long it took: a server asks no client there to try again, but holds refusals back, and one that cannot get a
+// ticket says nothing until its time is over.
 func (m *handshakeMonitor) ended() {
 	if m.connected.IsZero() {
 		return
 	}
-	if time.Since(m.connected) > quickCut {
+	if time.Since(m.connected) > quickCut && !m.gssapi {
 		m.cuts = 0
 	} else {
 		m.cuts++
 		if m.cuts == 1 {
-			m.firstCut = time.Now()
+			m.firstCut = m.connected
 		}
 	}
 	m.connected = time.Time{}
@@ -223,6 +231,10 @@ func (m *handshakeMonitor) interrupted(ctx context.Context) error {
 	switch {
 	case !m.connected.IsZero():
 		seen = "connected, but the server has not answered the handshake: it is slow, or has asked for another try (300)"
+		if m.gssapi {
+			seen = "connected, but the server has not answered the handshake: it is slow, or this client has no Kerberos " +
+				"ticket that it can read"
+		}
 	case m.reached:
 		seen = "last: " + strings.Join(m.events, ", ")
 	case len(m.events) > 0:

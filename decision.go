@@ -14,7 +14,7 @@ type Decision struct {
 	UserID    string        // of an acceptance, else empty
 	Status    int           // 200 accepted, 300 try again later, 400 refused, 500 a callback failed (RFC 27, "Status codes")
 	Reason    string        // one of the Reason constants
-	Duration  time.Duration // from the request's arrival until the decision
+	Duration  time.Duration // from the request's arrival until the decision; that of a GSSAPI refusal includes its delay
 }
 
 // The reasons of decisions: stable codes for programs and people.
@@ -73,13 +73,14 @@ type Stats struct {
 	Denied        uint64 // status 400, and requests too short to be answered
 	Temporary     uint64 // status 300
 	Errors        uint64 // status 500
-	Pending       uint64 // undecided: their callbacks run or wait
+	Pending       uint64 // unanswered: their callbacks run or wait, or a GSSAPI refusal is held back
 	BrokenEntries uint64 // of directories and files, left out and logged
 	Unreported    uint64 // decisions that neither OnDecision nor the log has been told, because they were too far behind
 }
 
 type counters struct {
 	requests, allowed, denied, temporary, errors, broken, unreported atomic.Uint64
+	held                                                             atomic.Int64 // refusals
 }
 
 // Stats returns the counters.
@@ -90,7 +91,7 @@ func (a *Authenticator) Stats() Stats {
 		Denied:        a.counters.denied.Load(),
 		Temporary:     a.counters.temporary.Load(),
 		Errors:        a.counters.errors.Load(),
-		Pending:       uint64(a.callbacks.pending() + a.hashes.pending()),
+		Pending:       uint64(a.callbacks.pending()+a.hashes.pending()) + uint64(a.counters.held.Load()),
 		BrokenEntries: a.counters.broken.Load(),
 		Unreported:    a.counters.unreported.Load(),
 	}

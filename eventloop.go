@@ -19,7 +19,8 @@ import (
 // request too short to be answered, with less than the version and the request id, gives nil. It returns at once unless
 // a callback has to be asked; then it waits for that, and answers 300 when ctx ends. It needs no Start, and refuses
 // everyone after Stop and Close. A GSSAPI client is refused with status 999, because libzmq (to 4.3.5) lets one in
-// whatever valid status it reads.
+// whatever valid status it reads; and without the delay that Start and Attach have for one that comes back all the time:
+// the program has the socket, and may send the reply when it likes.
 func (a *Authenticator) HandleZAPMessage(ctx context.Context, request [][]byte) (reply [][]byte) {
 	arrived := time.Now()
 	if ctx == nil {

@@ -28,6 +28,10 @@ const anyComponent = "*"
 // in which "*" stands for one whole component, "*@REALM", "host/*@REALM". The realm is compared exactly. None named
 // means every principal that the KDC vouches for. It replaces what the domain had before. A bad entry is an error that
 // changes nothing. The user id is the principal.
+//
+// Start and Attach answer repeated refusals of one address and principal later and later, up to 1.6 s, because libzmq's
+// client comes back at once: it takes the one answer that keeps a GSSAPI client out (see HandleZAPMessage) for an accident.
+// A client that is let in meanwhile gets in at its next try.
 func (a *Authenticator) ConfigureGSSAPI(domain string, principals ...string) error {
 	if err := checkDomain(domain); err != nil {
 		return err

@@ -1,9 +1,35 @@
 package zmqauth
 
 import (
+	"errors"
 	"slices"
 	"testing"
+
+	"github.com/pebbe/zmq4"
 )
+
+// TestGSSAPIRoles: where libzmq has no GSSAPI they say so.
+func TestGSSAPIRoles(t *testing.T) {
+	zctx := newContext(t)
+	for name, role := range map[string]func(*zmq4.Socket) error{
+		"server":                  func(s *zmq4.Socket) error { return GSSAPIServer(s, "d", "") },
+		"server with a principal": func(s *zmq4.Socket) error { return GSSAPIServer(s, "d", "zmq@localhost") },
+		"client":                  func(s *zmq4.Socket) error { return GSSAPIClient(s, "", "zmq@localhost") },
+		"client with a principal": func(s *zmq4.Socket) error { return GSSAPIClient(s, "ann@client", "zmq@localhost") },
+	} {
+		socket := newSocket(t, zctx, zmq4.PULL)
+		want, wantErr := zmq4.GSSAPI, error(nil)
+		if !zmq4.HasGssapi() {
+			want, wantErr = zmq4.NULL, errNoGSSAPI
+		}
+		if err := role(socket); !errors.Is(err, wantErr) {
+			t.Errorf("%s: %v, want %v", name, err, wantErr)
+		}
+		if mechanism, err := socket.GetMechanism(); err != nil || mechanism != want {
+			t.Errorf("%s: mechanism %v, %v", name, mechanism, err)
+		}
+	}
+}
 
 func TestGSSAPIPrincipals(t *testing.T) {
 	for _, test := range []struct {

@@ -38,7 +38,10 @@ type loop struct {
 	mu    sync.Mutex
 	ready []delivery
 
+	held *heldRefusals // of GSSAPI clients
+
 	// The goroutine's own, reused.
+	refused *refusedPeers
 	request request
 	untold  []untold
 	bytes   []byte   // of the replies to send
@@ -71,6 +74,7 @@ type untold struct {
 func newLoop(a *Authenticator, socket zapSocket, door *door) *loop {
 	return &loop{
 		a: a, socket: socket, door: door, sending: true,
+		held: newHeldRefusals(socket.Wake, &a.counters.held), refused: newRefusedPeers(),
 		closing: make(chan struct{}), failed: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -100,6 +104,7 @@ func (l *loop) run() {
 		l.door.leave()
 	}
 	l.sending = false
+	l.held.release()
 	l.serve(nil) // counts and reports what was still undecided
 }
 
@@ -131,6 +136,7 @@ const leaveBatches = 1000
 // leave frees the endpoint, then refuses what has been asked before.
 func (l *loop) leave() {
 	l.closeErr = l.socket.Unbind()
+	l.held.release()
 	for range leaveBatches {
 		l.socket.Wake() // so that Receive does not wait
 		messages, err := l.socket.Receive()
@@ -188,6 +194,9 @@ func (l *loop) serve(messages []libzmq.Message) {
 	for _, d := range l.takeReady() {
 		l.conclude(d.ticket.envelope, &d.ticket.request, d.ticket.arrived, l.a.current(d.verdict, d.epoch))
 	}
+	for _, h := range l.held.takeDue() {
+		l.finish(h.ticket.envelope, &h.ticket.request, h.ticket.arrived, h.verdict)
+	}
 	l.send()
 	l.a.mu.RUnlock()
 	for range unanswerable {
@@ -224,8 +233,22 @@ func (l *loop) handle(m libzmq.Message, arrived time.Time) bool {
 	return true
 }
 
-// conclude counts and sends a verdict, and keeps it to be reported.
+// conclude finishes a request, but a GSSAPI client that is refused time and again has to wait for that.
 func (l *loop) conclude(envelope [][]byte, r *request, arrived time.Time, v verdict) {
+	if string(r.mechanism) == mechanismGSSAPI {
+		principal := r.credentials[0]
+		if v.status == statusOK {
+			l.refused.accept(r.address, principal)
+		} else if delay := l.refused.refuse(r.address, principal, arrived); delay > 0 &&
+			l.held.hold(&heldRefusal{newTicket(envelope, r, nil, arrived), v}, delay) {
+			return
+		}
+	}
+	l.finish(envelope, r, arrived, v)
+}
+
+// finish counts and sends a verdict, and keeps it to be reported.
+func (l *loop) finish(envelope [][]byte, r *request, arrived time.Time, v verdict) {
 	l.a.counters.count(v.status)
 	if l.sending {
 		l.reply(envelope, r, v)

@@ -57,7 +57,8 @@ func CurveServer(s *zmq4.Socket, domain string, cert *Certificate) error {
 // principal libzmq asks the KDC for a ticket at each client's greeting, before the client has proved anything and on the
 // thread that serves all sockets of the context, so that a KDC that does not answer stalls them all. A principal is
 // host-based: service@host. The domain must not be empty. Unlike the other roles, this one depends on the
-// authenticator: libzmq accepts GSSAPI clients where there is no ZAP handler.
+// authenticator: libzmq accepts GSSAPI clients where there is no ZAP handler. A server whose keytab is not the right one
+// says nothing to its clients: their handshakes run out of time. The error of a libzmq without GSSAPI says so.
 func GSSAPIServer(s *zmq4.Socket, domain, principal string) error {
 	const role = "GSSAPIServer"
 	if !zmq4.HasGssapi() {
@@ -134,7 +135,10 @@ func CurveClient(s *zmq4.Socket, server PublicKey, cert *Certificate) error {
 }
 
 // GSSAPIClient makes s a client that proves a Kerberos principal to the service servicePrincipal. Both are host-based
-// (service@host); an empty principal means the default one of the credential cache (KRB5CCNAME).
+// (service@host). An empty principal means the default one of the credential cache (KRB5CCNAME) or of the client keytab
+// (KRB5_CLIENT_KTNAME). With a principal its key has to be in the keytab of servers (KRB5_KTNAME) besides, because libzmq
+// asks for credentials to accept with as well. A client that cannot get a ticket says nothing: its handshake runs out of
+// time. The error of a libzmq without GSSAPI says so.
 func GSSAPIClient(s *zmq4.Socket, principal, servicePrincipal string) error {
 	return setRole(s, "GSSAPIClient", func() error {
 		switch {

@@ -1,0 +1,295 @@
+package zmqauth
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pebbe/zmq4"
+)
+
+// These tests run real clients against a real KDC.
+
+func gssapiServer(domain string) func(*zmq4.Socket) error {
+	return func(s *zmq4.Socket) error { return GSSAPIServer(s, domain, "") }
+}
+
+// brieflyGSSAPIServer has no patience with clients that say nothing.
+func brieflyGSSAPIServer(s *zmq4.Socket) error {
+	return errors.Join(s.SetHandshakeIvl(300*time.Millisecond), GSSAPIServer(s, "d", ""))
+}
+
+func gssapiClient(principal string) func(*zmq4.Socket) error {
+	return func(s *zmq4.Socket) error { return GSSAPIClient(s, principal, service) }
+}
+
+// connectAs connects a client to endpoint; it must get in.
+func connectAs(t *testing.T, endpoint, principal string) *zmq4.Socket {
+	t.Helper()
+	socket, err := connect(t, endpoint, gssapiClient(principal))
+	must(t, err)
+	return socket
+}
+
+// arrives has a client send a message, and checks from whom the server gets it.
+func arrives(t *testing.T, client *zmq4.Socket, server *server, want string) {
+	t.Helper()
+	_, err := client.Send("hello", 0)
+	must(t, err)
+	if text, metadata := server.receive(t, "User-Id"); text != "hello" || metadata["User-Id"] != want {
+		t.Errorf("%q from %q, want %q", text, metadata["User-Id"], want)
+	}
+}
+
+// sendAs leaves a client behind that goes on trying, with a message that goes out as soon as it is in.
+func sendAs(t *testing.T, endpoint, principal string) {
+	t.Helper()
+	socket := newSocket(t, newContext(t), zmq4.PUSH)
+	must(t, GSSAPIClient(socket, principal, service))
+	must(t, socket.Connect(endpoint))
+	_, err := socket.Send("hello", zmq4.DONTWAIT)
+	must(t, err)
+}
+
+// nothingArrives waits 2 s for data that must not come.
+func nothingArrives(t *testing.T, server *server) {
+	t.Helper()
+	must(t, server.socket.SetRcvtimeo(2*time.Second))
+	if text, err := server.socket.Recv(0); err == nil {
+		t.Errorf("received %q", text)
+	}
+}
+
+// TestGSSAPIRealmAccepts: several principals in one process, each with its own user id.
+func TestGSSAPIRealmAccepts(t *testing.T) {
+	inRealm(t, func(*realm) {
+		for name, role := range map[string]func(*zmq4.Socket) error{
+			"keytab alone":     gssapiServer("d"),
+			"with a principal": func(s *zmq4.Socket) error { return GSSAPIServer(s, "d", service) },
+		} {
+			t.Run(name, func(t *testing.T) {
+				a := startAuthenticator(t, Config{})
+				server := newServer(t, a.Context(), "tcp://127.0.0.1:*", role)
+				clients := newContext(t)
+				for _, client := range []struct{ principal, want string }{{ann, annFull}, {bob, bobFull}, {"", carolFull}, {ann, annFull}} {
+					socket, err := connectFrom(t, clients, server.endpoint, gssapiClient(client.principal))
+					must(t, err)
+					arrives(t, socket, server, client.want)
+				}
+			})
+		}
+	})
+}
+
+// TestGSSAPIRealmIdentity: what a callback says of a principal reaches the server.
+func TestGSSAPIRealmIdentity(t *testing.T) {
+	inRealm(t, func(*realm) {
+		a := startAuthenticator(t, Config{})
+		must(t, a.ConfigureGSSAPICallback("d", func(_ context.Context, domain, principal string) (*Identity, error) {
+			return &Identity{UserID: "user of " + domain, Metadata: map[string]string{"Principal": principal}}, nil
+		}))
+		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
+		socket := connectAs(t, server.endpoint, ann)
+		_, err := socket.Send("hello", 0)
+		must(t, err)
+		if _, metadata := server.receive(t, "User-Id", "Principal"); metadata["User-Id"] != "user of d" || metadata["Principal"] != annFull {
+			t.Errorf("%q", metadata)
+		}
+	})
+}
+
+// TestGSSAPIRealmRefusals: whatever the reason, no data of a refused client reaches the server's socket; and when the
+// reason is gone the same client gets in by itself, so it was nothing else that kept it out.
+func TestGSSAPIRealmRefusals(t *testing.T) {
+	answer := func(identity *Identity, err error) func(*Authenticator) error {
+		return func(a *Authenticator) error {
+			return a.ConfigureGSSAPICallback("d", func(context.Context, string, string) (*Identity, error) { return identity, err })
+		}
+	}
+	name := func(principals ...string) func(*Authenticator) error {
+		return func(a *Authenticator) error { return a.ConfigureGSSAPI("d", principals...) }
+	}
+	inRealm(t, func(*realm) {
+		for reason, test := range map[string]struct {
+			refuse func(*Authenticator) error
+			mend   func(*Authenticator) error // nil: lets everyone in
+		}{
+			ReasonAddressDenied: {
+				refuse: func(a *Authenticator) error { return a.DenyDomain("d", "127.0.0.1") },
+				mend:   func(a *Authenticator) error { a.ResetAddresses(); return nil },
+			},
+			ReasonUnknownPrincipal: {refuse: name("ann@"+realmName, bobFull, "*@"+realmName, "ann/*@OTHER.TEST"), mend: name("ann/*@" + realmName)},
+			ReasonCallbackDenied:   {refuse: answer(nil, ErrDenied)},
+			ReasonTryAgain:         {refuse: answer(nil, ErrTemporary)},
+			ReasonCallbackError:    {refuse: answer(&Identity{}, errors.New("no database"))},
+			ReasonCallbackTimeout: {refuse: func(a *Authenticator) error {
+				return a.ConfigureGSSAPICallback("d", func(ctx context.Context, _, _ string) (*Identity, error) {
+					<-ctx.Done()
+					return &Identity{}, nil
+				})
+			}},
+			ReasonCallbackPanic: {refuse: func(a *Authenticator) error {
+				return a.ConfigureGSSAPICallback("d", func(context.Context, string, string) (*Identity, error) { panic("oh") })
+			}},
+			ReasonStopped: {refuse: (*Authenticator).Stop, mend: (*Authenticator).Start},
+		} {
+			t.Run(reason, func(t *testing.T) {
+				t.Parallel()
+				decisions := make(chan Decision, 100)
+				a := startAuthenticator(t, Config{CallbackTimeout: 100 * time.Millisecond, OnDecision: func(d Decision) { decisions <- d }})
+				must(t, test.refuse(a))
+				server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
+				sendAs(t, server.endpoint, ann)
+				nothingArrives(t, server)
+				count := len(decisions)
+				if count < 2 || count > 7 { // without delays they would be some 15
+					t.Errorf("asked %d times in 2 s", count)
+				}
+				for range count {
+					if d := <-decisions; d.Reason != reason || d.Status == statusOK || d.UserID != "" {
+						t.Errorf("decision %+v", d)
+					}
+				}
+				if test.mend == nil {
+					test.mend = name()
+				}
+				must(t, test.mend(a))
+				server.receive(t)
+			})
+		}
+	})
+}
+
+// TestGSSAPIRealmAfterClose: the documented exception. libzmq lets GSSAPI clients in where there is no ZAP handler, also
+// one that was refused before.
+func TestGSSAPIRealmAfterClose(t *testing.T) {
+	inRealm(t, func(*realm) {
+		a := startAuthenticator(t, Config{})
+		must(t, a.ConfigureGSSAPI("d", bobFull))
+		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
+		sendAs(t, server.endpoint, ann)
+		eventually(t, "the client is refused", func() bool { return a.Stats().Denied > 0 })
+		must(t, a.Close())
+		server.receive(t)
+	})
+}
+
+// TestGSSAPIRealmStatus400 shows what statusCut is for.
+func TestGSSAPIRealmStatus400(t *testing.T) {
+	inRealm(t, func(*realm) {
+		zctx := newContext(t)
+		handler, err := zctx.NewSocket(zmq4.REP)
+		must(t, err)
+		must(t, handler.Bind(ZAPEndpoint))
+		asked := make(chan bool, 100)
+		go func() { // until the context's end
+			defer func() { _ = handler.Close() }()
+			for {
+				if _, err := handler.RecvMessage(0); err != nil {
+					return
+				}
+				asked <- true
+				_, _ = handler.SendMessage("1.0", "1", "400", "Denied", "", "")
+			}
+		}()
+		server := newServer(t, zctx, "tcp://127.0.0.1:*", gssapiServer("d"))
+		sendAs(t, server.endpoint, ann)
+		<-asked
+		must(t, server.socket.SetRcvtimeo(2*time.Second))
+		if _, err := server.socket.Recv(0); err != nil {
+			t.Errorf("%v: this libzmq keeps a GSSAPI client out whom the ZAP handler has refused with status 400. Where no older "+
+				"one has to be served, statusCut in zap.go can go, and gssapidelay.go with it", err)
+		}
+	})
+}
+
+// TestGSSAPIRealmConnect: Connect tells a refused client soon, also one whose refusals are held back already.
+func TestGSSAPIRealmConnect(t *testing.T) {
+	inRealm(t, func(*realm) {
+		a := startAuthenticator(t, Config{})
+		must(t, a.ConfigureGSSAPI("d", bobFull))
+		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
+		for range 3 {
+			begun := time.Now()
+			_, err := connect(t, server.endpoint, gssapiClient(ann))
+			var refused *HandshakeError
+			if !errors.As(err, &refused) || refused.Status != 0 || !strings.Contains(err.Error(), "refuses this Kerberos principal") {
+				t.Fatalf("%v", err)
+			}
+			if took := time.Since(begun); took > 4*time.Second { // 2 s, on a machine with nothing else to do
+				t.Errorf("it took %v", took)
+			}
+		}
+		must(t, a.ConfigureGSSAPI("d", annFull))
+		connectAs(t, server.endpoint, ann)
+		// The delay is that of one principal.
+		must(t, a.ConfigureGSSAPI("d"))
+		arrives(t, connectAs(t, server.endpoint, bob), server, bobFull)
+	})
+}
+
+// TestGSSAPIRealmNoTicket: a client that has no ticket, or asks for one to a service that the KDC does not know.
+func TestGSSAPIRealmNoTicket(t *testing.T) {
+	inRealm(t, func(*realm) {
+		a := startAuthenticator(t, Config{})
+		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", brieflyGSSAPIServer)
+		for name, role := range map[string]func(*zmq4.Socket) error{
+			"no ticket":          gssapiClient("stranger@client"),
+			"an unknown service": func(s *zmq4.Socket) error { return GSSAPIClient(s, ann, "nobody@localhost") },
+		} {
+			t.Run(name, func(t *testing.T) {
+				_, err := connect(t, server.endpoint, role)
+				var refused *HandshakeError
+				if !errors.As(err, &refused) {
+					t.Errorf("%v", err)
+				}
+			})
+		}
+		if requests := a.Stats().Requests; requests != 0 {
+			t.Errorf("%d requests", requests)
+		}
+		arrives(t, connectAs(t, server.endpoint, ann), server, annFull)
+	})
+}
+
+// TestGSSAPIRealmWrongKeytab: a server that cannot read its clients' tickets lets none in, and is none the worse for it
+// when it gets the right keytab.
+func TestGSSAPIRealmWrongKeytab(t *testing.T) {
+	inRealm(t, func(r *realm) {
+		keytab := filepath.Join(r.dir, "keytab")
+		must(t, os.Rename(keytab, keytab+".right"))
+		r.run(t, "kadmin.local", "ktadd", "-norandkey", "-k", keytab, "bob/client")
+		a := startAuthenticator(t, Config{})
+		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", brieflyGSSAPIServer)
+		_, err := connect(t, server.endpoint, gssapiClient(""))
+		var refused *HandshakeError
+		if !errors.As(err, &refused) || a.Stats().Requests != 0 {
+			t.Errorf("%v, %+v", err, a.Stats())
+		}
+		must(t, os.Rename(keytab+".right", keytab))
+		arrives(t, connectAs(t, server.endpoint, ""), server, carolFull)
+	})
+}
+
+// TestGSSAPIRealmWithoutKDC: while the KDC is down, those who are connected stay so, and those who have a ticket to the
+// service get in; who has none does when the KDC is back.
+func TestGSSAPIRealmWithoutKDC(t *testing.T) {
+	inRealm(t, func(r *realm) {
+		a := startAuthenticator(t, Config{})
+		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", brieflyGSSAPIServer)
+		connected := connectAs(t, server.endpoint, ann)
+		r.stopKDC(t)
+		arrives(t, connected, server, annFull)
+		if _, err := connect(t, server.endpoint, gssapiClient(bob)); err == nil {
+			t.Error("a client without a ticket to the service got in without the KDC")
+		}
+		arrives(t, connectAs(t, server.endpoint, ann), server, annFull)
+		r.startKDC(t)
+		arrives(t, connectAs(t, server.endpoint, bob), server, bobFull)
+		arrives(t, connected, server, annFull)
+	})
+}
