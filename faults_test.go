@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -138,6 +139,36 @@ func TestFaultCallbackPanicEndsTheHandler(t *testing.T) {
 
 // zmq4 and czmq: one handler for each process or context at most, and no second life: see TestTwoContextsSideBySide,
 // TestStopRefusesAndStartResumes and TestCloseFreesTheEndpoint.
+
+// czmq: metadata of more than 512 bytes overruns a buffer.
+func TestFaultLongMetadata(t *testing.T) {
+	a := startAuthenticator(t, Config{})
+	long := strings.Repeat("0123456789abcdef", 1<<14) // 256 KiB: more than a batch of replies holds
+	must(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+		return &Identity{Metadata: map[string]string{"Long": long, "Short": "x"}}, nil
+	}))
+	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", plainServer("d"))
+	for range 3 {
+		client, err := connect(t, server.endpoint, plainClient("ann", "x"))
+		must(t, err)
+		_, err = client.Send("hello", 0)
+		must(t, err)
+		if _, got := server.receive(t, "Long", "Short", "User-Id"); got["Long"] != long || got["Short"] != "x" || got["User-Id"] != "ann" {
+			t.Errorf("%d bytes, %q, %q", len(got["Long"]), got["Short"], got["User-Id"])
+		}
+	}
+}
+
+// pyzmq: a failed reload keeps deleted keys valid. One broken file does not keep those in force that are removed beside it.
+func TestFaultFailedReloadKeepsDeletedKeys(t *testing.T) {
+	s, have := newCertificateStore(t, "ann.key", "bob.key")
+	must(t, os.WriteFile(s.path("broken.key"), []byte("nonsense"), 0o644))
+	must(t, os.Remove(s.path("ann.key")))
+	s.within("a key that is removed beside a broken file", have["ann.key"], false)
+	if !s.accepts(have["bob.key"]) {
+		t.Error("a good key beside a broken file is refused")
+	}
+}
 
 // All of them: passwords in the log. TestNoSecretsInLogs looks at every level.
 func TestNoSecretsInLogs(t *testing.T) {

@@ -3,6 +3,7 @@ package zmqauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"sync"
@@ -254,10 +255,13 @@ func TestEveryMethodAtOnce(t *testing.T) {
 			defer askers.Done()
 			requests := [][][]byte{
 				nullRequest(), zapRequest("slow", "127.0.0.1", "PLAIN", "ann", "x"), zapRequest("d", "127.0.0.1", "CURVE", string(keys.Public[:])),
-				zapRequest("slow", "::1", "CURVE", string(keys.Public[:])), zapRequest("slow", "::1", "GSSAPI", "ann@EXAMPLE.ORG"),
+				zapRequest("slow", "::1", "CURVE", string(keys.Public[:])), nil,
 			}
 			for n := range 500 {
 				request := requests[(n+i)%len(requests)]
+				if request == nil { // each time another principal: refusals of one are held back
+					request = zapRequest("slow", "::1", "GSSAPI", fmt.Sprintf("ann%d-%d@EXAMPLE.ORG", i, n))
+				}
 				if _, err := zap.socket.SendMessage(append([][]byte{nil}, request...)); err != nil {
 					t.Error(err)
 					return
