@@ -150,7 +150,7 @@ func New(ctx *zmq4.Context, cfg *Config) (*Authenticator, error) {
 	// One processor stays free, if there are several, so that the loop need not wait for its turn.
 	a.hashes = newExecutor(max(1, runtime.GOMAXPROCS(0)-1), pending, timeout)
 	a.reports = newReporter(a.log, a.cfg.OnDecision, &a.counters.unreported)
-	a.watcher = newWatcher(a.log)
+	a.watcher = newWatcher(a.say)
 	_, _ = rand.Read(a.passwordKey[:]) // never fails
 	return a, nil
 }
@@ -288,9 +288,9 @@ func (a *Authenticator) fail(err error) {
 	open := a.openInquiries()
 	a.mu.Unlock()
 	a.refuse(open)
-	a.reports.add(report{line: func(log *slog.Logger) {
+	a.say(func(log *slog.Logger) {
 		log.Error("zmqauth: the service has failed, everyone is refused", "error", err)
-	}})
+	})
 }
 
 // ended is called by the loop when the endpoint is gone.

@@ -1,6 +1,7 @@
 package zmqauth
 
 import (
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -20,7 +21,8 @@ type certificateDirectory struct {
 	loader certificateLoader
 	reads  atomic.Int64 // of files
 
-	unreadable bool // that the directory could not be read has been reported
+	unreadable bool    // that the directory could not be read has been reported
+	again      changes // what is to be looked at once more
 }
 
 // certificateFile is what is known of one file. It keeps its last good content until it is mended or removed.
@@ -29,6 +31,7 @@ type certificateFile struct {
 	key     PublicKey // zero: it has never been good
 	entry   *curveEntry
 	problem string   // what has been reported of it; "": it is good
+	gone    bool     // it was not there at the last look: it may have been renamed
 	links   []string // of a symbolic link: the directories that it leads over
 }
 
@@ -94,10 +97,12 @@ func (d *certificateDirectory) suspects(c changes) map[string]struct{} {
 	entries, err := os.ReadDir(d.path)
 	if err != nil && !isGone(err) {
 		if !d.unreadable {
-			d.a.log.Warn("zmqauth: a directory cannot be read, what was in force stays", "error", fileError(d.path, err))
+			d.a.say(func(log *slog.Logger) {
+				log.Warn("zmqauth: a directory cannot be read, what was in force stays", "error", fileError(d.path, err))
+			})
 		}
-		d.unreadable = true
-		return nil
+		d.unreadable, d.again.all = true, true
+		return suspects
 	}
 	d.unreadable = false
 	for _, entry := range entries {
@@ -112,16 +117,18 @@ func (d *certificateDirectory) suspects(c changes) map[string]struct{} {
 func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struct{}) {
 	name, file := result.name, d.files[result.name]
 	if result.empty() { // there is no such file, or not any more
-		if file != nil {
-			d.disown(name, file.key, dirty)
-			d.relink(file, nil)
-			delete(d.files, name)
-		}
+		d.lose(name, file, dirty)
 		return
 	}
 	if file == nil {
 		file = new(certificateFile)
 		d.files[name] = file
+	}
+	file.gone = false
+	if isTransient(result.err) {
+		d.lookAgain(name)
+		d.report(file, result.err)
+		return
 	}
 	file.stamp = result.stamp
 	d.relink(file, result.links)
@@ -140,6 +147,32 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 	}
 	file.key, file.entry = result.cert.Public, d.a.newCurveEntry(result.cert)
 	dirty[file.key] = struct{}{}
+}
+
+// lose forgets a file that is not there. One that has just been is given until the next look: where it was renamed, its
+// key would be out of force until its new name is read.
+func (d *certificateDirectory) lose(name string, file *certificateFile, dirty map[PublicKey]struct{}) {
+	switch {
+	case file == nil:
+	case !file.gone:
+		file.gone = true
+		d.lookAgain(name)
+	default:
+		d.disown(name, file.key, dirty)
+		d.relink(file, nil)
+		delete(d.files, name)
+	}
+}
+
+func (d *certificateDirectory) lookAgain(name string) {
+	d.again.merge(changes{names: map[string]struct{}{name: {}}})
+}
+
+// unfinished implements followed.
+func (d *certificateDirectory) unfinished() changes {
+	again := d.again
+	d.again = changes{}
+	return again
 }
 
 func (d *certificateDirectory) own(name string, key PublicKey) {
@@ -175,7 +208,7 @@ func (d *certificateDirectory) report(file *certificateFile, err error) {
 	if file.key != (PublicKey{}) {
 		message = "zmqauth: a certificate is broken; its last good content stays in force"
 	}
-	d.a.log.Warn(message, "error", err)
+	d.a.say(func(log *slog.Logger) { log.Warn(message, "error", err) })
 }
 
 // commit puts all that has changed in force at once.

@@ -31,6 +31,13 @@ func newCertificateStore(t *testing.T, names ...string) (*certificateStore, map[
 	return s, certificates
 }
 
+// said is the log, once all reports have been made.
+func (s *certificateStore) said() string {
+	s.t.Helper()
+	waitForReports(s.t, s.a)
+	return s.log.String()
+}
+
 func (s *certificateStore) path(name string) string { return filepath.Join(s.dir, name) }
 
 // write makes a new certificate in a new file.
@@ -142,19 +149,19 @@ func TestDirectoryWithBrokenFiles(t *testing.T) {
 		}
 	}
 	// Three of the ways are one fault, that no certificate is there, and reported once.
-	if count := strings.Count(s.log.String(), "its last good content stays in force"); count != 3 {
+	if count := strings.Count(s.said(), "its last good content stays in force"); count != 3 {
 		t.Errorf("%d reports of the broken file", count)
 	}
 	if broken := s.a.Stats().BrokenEntries; broken != 3 {
 		t.Errorf("BrokenEntries = %d", broken)
 	}
-	if !strings.Contains(s.log.String(), s.path("ann.key")+":2:") {
-		t.Errorf("no report names file and line:\n%s", s.log.String())
+	if !strings.Contains(s.said(), s.path("ann.key")+":2:") {
+		t.Errorf("no report names file and line:\n%s", s.said())
 	}
 	// Nothing more is said of it while others change.
-	before := strings.Count(s.log.String(), "ann.key")
+	before := strings.Count(s.said(), "ann.key")
 	s.within("another change", s.write("later.key"), true)
-	if after := strings.Count(s.log.String(), "ann.key"); after != before {
+	if after := strings.Count(s.said(), "ann.key"); after != before {
 		t.Errorf("%d further reports", after-before)
 	}
 	// Mended, with another key: the old one is out.
@@ -177,8 +184,8 @@ func TestDirectoryBrokenFromTheStart(t *testing.T) {
 	s := &certificateStore{t: t, dir: dir, log: new(logBuffer)}
 	s.a = newAuthenticator(t, Config{Logger: s.log.logger()})
 	must(t, s.a.ConfigureCurve("d", dir))
-	if !s.accepts(good) || s.a.Stats().BrokenEntries != 1 || !strings.Contains(s.log.String(), "bad.key:2:") {
-		t.Errorf("accepted %v, %+v, log %s", s.accepts(good), s.a.Stats(), s.log.String())
+	if !s.accepts(good) || s.a.Stats().BrokenEntries != 1 || !strings.Contains(s.said(), "bad.key:2:") {
+		t.Errorf("accepted %v, %+v, log %s", s.accepts(good), s.a.Stats(), s.said())
 	}
 	mended := newCertificate(t)
 	must(t, os.WriteFile(filepath.Join(dir, "bad.key"), text(t, mended), 0o644))
@@ -378,7 +385,7 @@ func TestDirectoryReadsWhatChanged(t *testing.T) {
 	}
 	// A scan of everything, as after an overflow of the queue, reads what differs.
 	before := directory.reads.Load()
-	s.a.policy.curve["d"].follow.noteAll()
+	s.a.watcher.overflow.Add(1)
 	s.within("a file added during a scan", s.write("scanned.key"), true)
 	if reads := directory.reads.Load() - before; reads < 1 || reads > 4 {
 		t.Errorf("%d reads by a scan after one change", reads)
@@ -399,8 +406,8 @@ func TestDirectoryWithoutAWatch(t *testing.T) {
 	s.within("an added file", s.write("bob.key"), true)
 	must(t, os.Remove(s.path("ann.key")))
 	s.within("a removed file", have["ann.key"], false)
-	if !strings.Contains(s.log.String(), "cannot be watched") {
-		t.Errorf("the log does not say so: %s", s.log.String())
+	if !strings.Contains(s.said(), "cannot be watched") {
+		t.Errorf("the log does not say so: %s", s.said())
 	}
 }
 
@@ -509,7 +516,7 @@ func TestNoSecretKeysInLogs(t *testing.T) {
 	add("ida.key", 0o600, func(text string) string { return strings.ReplaceAll(text, "public-key", "unknown-key") })
 	must(t, s.a.ConfigureCurve("e", s.dir))
 	s.within("everything has been read", s.write("last.key"), true)
-	said = append(said, s.log.String())
+	said = append(said, s.said())
 	for i, secret := range secrets {
 		for _, text := range said {
 			for _, form := range []string{secret.Z85(), secret.Z85()[:20], fmt.Sprintf("%x", secret[:]), fmt.Sprint(secret[:])} {
@@ -519,7 +526,7 @@ func TestNoSecretKeysInLogs(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(s.log.String(), "chmod 600") {
+	if !strings.Contains(s.said(), "chmod 600") {
 		t.Error("the log does not say how to mend the readable file")
 	}
 }

@@ -136,7 +136,7 @@ func (a *Authenticator) tell(s subject, v verdict) {
 // drop counts a message that cannot be answered.
 func (a *Authenticator) drop() {
 	a.counters.count(statusDenied)
-	a.reports.add(report{line: func(log *slog.Logger) {
+	a.say(func(log *slog.Logger) {
 		log.Info("zmqauth: dropped a message that is too short for a ZAP request")
-	}})
+	})
 }

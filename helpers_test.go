@@ -211,3 +211,13 @@ func eventually(t testing.TB, what string, condition func() bool) {
 		time.Sleep(5 * time.Millisecond)
 	}
 }
+
+// waitForReports waits until all that is to be logged has been.
+func waitForReports(t testing.TB, a *Authenticator) {
+	t.Helper()
+	eventually(t, "everything is reported", func() bool {
+		a.reports.mu.Lock()
+		defer a.reports.mu.Unlock()
+		return !a.reports.running
+	})
+}

@@ -337,7 +337,7 @@ func (l *loop) send() {
 		return
 	}
 	if err := l.socket.Send(l.bytes, l.sizes, l.frames); err != nil && !errors.Is(err, zmq4.ETERM) {
-		l.a.reports.add(report{line: func(log *slog.Logger) { log.Error("zmqauth: sending replies", "error", err) }})
+		l.a.say(func(log *slog.Logger) { log.Error("zmqauth: sending replies", "error", err) })
 	}
 	l.bytes, l.sizes, l.frames = l.bytes[:0], l.sizes[:0], l.frames[:0]
 }

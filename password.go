@@ -1,6 +1,7 @@
 package zmqauth
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
@@ -34,11 +35,12 @@ type argon2Cost struct {
 
 // Limits on what a hash may cost, because whoever knows a user's name can have it computed.
 const (
-	maxBcryptCost   = 16         // some seconds
-	maxArgon2Memory = 256 * 1024 // KiB
-	maxArgon2Passes = 16
-	minArgon2Bytes  = 8 // of the salt, and of the sum
-	maxArgon2Bytes  = 64
+	maxBcryptCost    = 16         // some seconds
+	maxArgon2Memory  = 256 * 1024 // KiB
+	maxArgon2Passes  = 16
+	maxArgon2Threads = 8 // what tools take by default is at most that
+	minArgon2Bytes   = 8 // of the salt, and of the sum
+	maxArgon2Bytes   = 64
 )
 
 // The cost of the hashes that HashPassword makes: the first of OWASP's recommendations for argon2id that runs on a
@@ -76,17 +78,10 @@ func (h *argon2Hash) String() string {
 // matches computes the hash of the password, which takes long, and compares.
 func (h *passwordHash) matches(password []byte) bool {
 	if h.argon2 == nil {
-		return bcrypt.CompareHashAndPassword([]byte(h.text), password) == nil
+		// To bcrypt a password ends at its first NUL byte, and then begins again.
+		return bcrypt.CompareHashAndPassword([]byte(h.text), password) == nil && bytes.IndexByte(password, 0) < 0
 	}
 	return subtle.ConstantTimeCompare(h.argon2.compute(password, len(h.argon2.sum)), h.argon2.sum) == 1
-}
-
-// cost is the same for hashes that take the same time.
-func (h *passwordHash) cost() string {
-	if h.argon2 == nil {
-		return h.text[len("$2y$"):len("$2y$10")]
-	}
-	return fmt.Sprint(h.argon2.argon2Cost, len(h.argon2.sum))
 }
 
 // parseHash reads a hash. recognised tells whether the text claims to be one: only then is err of interest.
@@ -164,7 +159,9 @@ func parseArgon2Cost(text string) (argon2Cost, error) {
 	switch {
 	case memory > maxArgon2Memory || passes > maxArgon2Passes:
 		return argon2Cost{}, fmt.Errorf("an argon2id hash of m=%d,t=%d: at most m=%d,t=%d", memory, passes, maxArgon2Memory, maxArgon2Passes)
-	case threads < 1 || threads > 255 || passes < 1 || memory < 8*threads: // RFC 9106, section 3.1
+	case threads > maxArgon2Threads:
+		return argon2Cost{}, fmt.Errorf("an argon2id hash of p=%d: at most %d", threads, maxArgon2Threads)
+	case threads < 1 || passes < 1 || memory < 8*threads: // RFC 9106, section 3.1
 		return argon2Cost{}, errArgon2
 	}
 	return argon2Cost{memory: uint32(memory), passes: uint32(passes), threads: uint8(threads)}, nil

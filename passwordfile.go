@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,7 +40,7 @@ func (a *Authenticator) ConfigurePlainFile(domain, path string) error {
 	}
 	f := &passwordFile{a: a, path: absolute, setup: &plainSetup{table: newPasswordTable()}, stopped: make(chan struct{})}
 	f.stop = sync.OnceFunc(func() { close(f.stopped) })
-	if err := f.load(); err != nil {
+	if err := f.loadFirst(); err != nil {
 		return err
 	}
 	select {
@@ -54,7 +55,7 @@ func (a *Authenticator) ConfigurePlainFile(domain, path string) error {
 }
 
 // passwordFile keeps the table of a plainSetup up to date with a file, which it looks at four times a second: for a
-// single file that costs less than a watch, and misses no way of replacing it.
+// single file that costs less than a watch, and shows every way of replacing it.
 type passwordFile struct {
 	a       *Authenticator
 	path    string
@@ -67,6 +68,7 @@ type passwordFile struct {
 	seen      fileStamp // at the last look
 	seenFirst time.Time // when it looked so first
 	unsettled time.Time // since when it has looked other than what is in force
+	content   passwordDigest
 	missing   int
 	problems  []string // that have been reported
 }
@@ -107,7 +109,7 @@ func (f *passwordFile) look() time.Duration {
 		return checkInterval
 	}
 	if f.missing >= missingChecks {
-		f.a.log.Info("zmqauth: a password file is back", "file", f.path)
+		f.a.say(func(log *slog.Logger) { log.Info("zmqauth: a password file is back", "file", f.path) })
 	}
 	f.missing = 0
 	if stamp == f.stamp {
@@ -117,15 +119,26 @@ func (f *passwordFile) look() time.Duration {
 	if !f.settled(stamp) {
 		return lookAgain
 	}
-	if err := f.load(); err != nil {
+	err = f.load(stamp)
+	if errors.Is(err, errUnsettled) || isTransient(err) {
+		if isTransient(err) {
+			f.report([]error{err})
+		}
+		return lookAgain
+	}
+	if err != nil {
 		f.report([]error{err})
 		f.stamp = stamp // it stays what it is until it changes
 	}
+	f.unsettled = time.Time{}
 	return checkInterval
 }
 
+// errUnsettled says that the file has changed while it was read.
+var errUnsettled = errors.New("the file has changed meanwhile")
+
 // settled tells whether the file is complete: it has not changed for long enough; or it has long been replaced by another
-// file all the time, of which each is complete.
+// file all the time, of which each is complete; or touched all the time, without another content.
 func (f *passwordFile) settled(stamp fileStamp) bool {
 	now, before := time.Now(), f.seen
 	if f.unsettled.IsZero() {
@@ -138,11 +151,26 @@ func (f *passwordFile) settled(stamp fileStamp) bool {
 	if stamp.size < f.stamp.size {
 		period = shrinkPeriod
 	}
-	if now.Sub(f.seenFirst) < period && (stamp.inode == before.inode || now.Sub(f.unsettled) < settleLimit) {
+	switch {
+	case now.Sub(f.seenFirst) >= period:
+		return true
+	case now.Sub(f.unsettled) < settleLimit:
+		return false
+	default:
+		return stamp.inode != before.inode || f.sameContent()
+	}
+}
+
+// sameContent tells whether the file holds what it did at the last look, though somebody touches it all the time.
+func (f *passwordFile) sameContent() bool {
+	data, _, err := readRegular(f.path, maxPasswordFile, nil)
+	if err != nil {
 		return false
 	}
-	f.unsettled = time.Time{}
-	return true
+	before := f.content
+	f.content = f.a.digest(data)
+	clear(data)
+	return before == f.content
 }
 
 // vanish puts everybody out when the file has been gone for more than a moment.
@@ -151,33 +179,51 @@ func (f *passwordFile) vanish() {
 	if f.missing != missingChecks {
 		return
 	}
-	f.a.log.Warn("zmqauth: a password file is gone, and nobody in it gets in until it comes back", "file", f.path)
+	f.a.say(func(log *slog.Logger) {
+		log.Warn("zmqauth: a password file is gone, and nobody in it gets in until it comes back", "file", f.path)
+	})
 	f.stamp, f.problems = fileStamp{}, nil
 	f.replace(newPasswordTable())
 }
 
-// load reads the file and puts what it holds in force.
-func (f *passwordFile) load() error {
+// loadFirst is load for a file that nothing is known of yet: where it is being written it waits, for a moment.
+func (f *passwordFile) loadFirst() error {
+	for deadline := time.Now().Add(settleLimit); ; time.Sleep(lookAgain) {
+		stamp, err := stampOf(f.path)
+		if err != nil {
+			return fileError(f.path, err)
+		}
+		if err = f.load(stamp); !errors.Is(err, errUnsettled) || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+// load reads the file and puts what it holds in force, if it is what it was said to be before it is read and after.
+func (f *passwordFile) load(want fileStamp) error {
 	data, stamp, err := readRegular(f.path, maxPasswordFile, nil)
 	if err != nil {
 		return fileError(f.path, err)
 	}
 	defer clear(data)
+	if after, err := stampOf(f.path); err != nil || stamp != want || after != want {
+		return &FileError{File: f.path, Err: errUnsettled}
+	}
 	table, problems, err := parsePasswords(f.a, f.path, data, stamp)
 	if err != nil {
 		return err
 	}
 	f.stamp = stamp
-	f.report(problems)
 	f.replace(table)
+	f.report(problems)
 	return nil
 }
 
 // replace swaps the table. Entries that are the same keep what was remembered of them.
 func (f *passwordFile) replace(table *passwordTable) {
+	table.keep(f.setup.table) // only this goroutine replaces it, so that reading it takes no lock
 	f.a.mu.Lock()
 	defer f.a.mu.Unlock()
-	table.keep(f.setup.table)
 	f.setup.table = table
 }
 
@@ -188,7 +234,7 @@ func (f *passwordFile) report(problems []error) {
 		texts = append(texts, problem.Error())
 		if !slices.Contains(f.problems, problem.Error()) {
 			f.a.counters.broken.Add(1)
-			f.a.log.Warn("zmqauth: a password file", "error", problem)
+			f.a.say(func(log *slog.Logger) { log.Warn("zmqauth: a password file", "error", problem) })
 		}
 	}
 	f.problems = texts

@@ -30,6 +30,13 @@ func newPasswordStore(t *testing.T, content string) *passwordStore {
 	return s
 }
 
+// said is the log, once all reports have been made.
+func (s *passwordStore) said() string {
+	s.t.Helper()
+	waitForReports(s.t, s.a)
+	return s.log.String()
+}
+
 // overwrite writes in place, as a shell's > does.
 func (s *passwordStore) overwrite(content string) {
 	s.t.Helper()
@@ -91,7 +98,7 @@ func TestPasswordFile(t *testing.T) {
 		}
 	}
 	if s.a.Stats().BrokenEntries != 0 {
-		t.Errorf("broken entries in a good file: %s", s.log.String())
+		t.Errorf("broken entries in a good file: %s", s.said())
 	}
 }
 
@@ -123,15 +130,15 @@ func TestPasswordFileBrokenLines(t *testing.T) {
 		}
 	}
 	for line := 2; line <= 11; line++ {
-		if !strings.Contains(s.log.String(), fmt.Sprintf("%s:%d: ", s.path, line)) {
+		if !strings.Contains(s.said(), fmt.Sprintf("%s:%d: ", s.path, line)) {
 			t.Errorf("line %d is not reported", line)
 		}
 	}
 	if broken := s.a.Stats().BrokenEntries; broken != 10 {
 		t.Errorf("BrokenEntries = %d, want 10", broken)
 	}
-	if strings.Contains(s.log.String(), hidden) || strings.Contains(s.log.String(), "secret") {
-		t.Errorf("the log shows a password:\n%s", s.log.String())
+	if strings.Contains(s.said(), hidden) || strings.Contains(s.said(), "secret") {
+		t.Errorf("the log shows a password:\n%s", s.said())
 	}
 	// A change reports what is new, and nothing twice.
 	s.replace("ann=secret\n" + hidden + "\nnew line without\n")
@@ -204,13 +211,13 @@ func TestPasswordFileIsFollowed(t *testing.T) {
 	s.within("replaced by a rename", "ann", "six", true)
 	must(t, os.Remove(s.path))
 	s.within("removed", "ann", "six", false)
-	eventually(t, "the log says so", func() bool { return strings.Contains(s.log.String(), "is gone") })
+	eventually(t, "the log says so", func() bool { return strings.Contains(s.said(), "is gone") })
 	s.overwrite("ann=back\n")
 	s.within("made again", "ann", "back", true)
 
 	// What must not be used leaves what was in force, and is reported.
 	must(t, os.Chmod(s.path, 0o666))
-	eventually(t, "the mode is reported", func() bool { return strings.Contains(s.log.String(), "chmod go-w") })
+	eventually(t, "the mode is reported", func() bool { return strings.Contains(s.said(), "chmod go-w") })
 	if !s.accepts("ann", "back") {
 		t.Error("a file that must not be used has changed what was in force")
 	}

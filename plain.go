@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -22,8 +23,8 @@ type plainSetup struct {
 // passwordTable is the users of a domain.
 type passwordTable struct {
 	users map[string]*passwordEntry
-	// decoys are hashes of each cost that occurs: one is computed for who is refused without one, so that the time of a
-	// refusal tells nothing about whether there is such a user. Empty: no user has a hash.
+	// decoys are the users' hashes: one of them is computed for who is refused without one, so that the time of a refusal
+	// tells nothing about whether there is such a user. Empty: no user has a hash.
 	decoys []*passwordHash
 }
 
@@ -103,22 +104,13 @@ func (t *passwordTable) add(a *Authenticator, name, password string) error {
 	entry := new(passwordEntry)
 	if recognised {
 		entry.hash = hash
-		t.addDecoy(hash)
+		t.decoys = append(t.decoys, hash)
 	} else {
 		digest := a.digest([]byte(password))
 		entry.digest.Store(&digest)
 	}
 	t.users[name] = entry
 	return nil
-}
-
-func (t *passwordTable) addDecoy(hash *passwordHash) {
-	for _, other := range t.decoys {
-		if other.cost() == hash.cost() {
-			return
-		}
-	}
-	t.decoys = append(t.decoys, hash)
 }
 
 // keep takes over from an older table what was remembered of users whose hash is the same.
@@ -147,7 +139,7 @@ func (a *Authenticator) judgePlain(r *request) (verdict, *inquiry) {
 	if setup.callback != nil {
 		return setup.askAbout(string(r.domain), string(r.credentials[0]), string(r.credentials[1]))
 	}
-	return setup.table.judge(a, r.credentials[0], r.credentials[1])
+	return setup.table.judge(a, r)
 }
 
 // noDigest equals no password's.
@@ -155,7 +147,8 @@ var noDigest passwordDigest
 
 // judge decides from memory where it can: right passwords that are known, and everybody where no user has a hash. An
 // unknown user costs what a wrong password does: the same digest and comparison, and the same hash.
-func (t *passwordTable) judge(a *Authenticator, name, password []byte) (verdict, *inquiry) {
+func (t *passwordTable) judge(a *Authenticator, r *request) (verdict, *inquiry) {
+	name, password := r.credentials[0], r.credentials[1]
 	entry := t.users[string(name)]
 	given, want := a.digest(password), &noDigest
 	if entry != nil {
@@ -173,11 +166,12 @@ func (t *passwordTable) judge(a *Authenticator, name, password []byte) (verdict,
 	if len(t.decoys) == 0 {
 		return refusal, nil
 	}
-	return verdict{}, t.verify(a, entry, string(name), slices.Clone(password), given, refusal)
+	return verdict{}, t.verify(a, entry, r.clone(), given, refusal)
 }
 
 // verify computes a hash beside the loop: the user's, or for whom there is none, one that costs as much.
-func (t *passwordTable) verify(a *Authenticator, entry *passwordEntry, name string, password []byte, given passwordDigest, refusal verdict) *inquiry {
+func (t *passwordTable) verify(a *Authenticator, entry *passwordEntry, r request, given passwordDigest, refusal verdict) *inquiry {
+	name, password := string(r.credentials[0]), r.credentials[1]
 	hash, real := t.decoy(a, name), false
 	if entry != nil && entry.hash != nil {
 		hash, real = entry.hash, true
@@ -185,7 +179,7 @@ func (t *passwordTable) verify(a *Authenticator, entry *passwordEntry, name stri
 	return &inquiry{
 		lane: a.hashes,
 		ask: func(context.Context) (*Identity, error) {
-			if !hash.matches(password) || !real {
+			if !hash.matches(password) || !real || !a.stillHas(r.domain, name, entry) {
 				return nil, ErrDenied
 			}
 			entry.digest.Store(&given)
@@ -196,9 +190,18 @@ func (t *passwordTable) verify(a *Authenticator, entry *passwordEntry, name stri
 	}
 }
 
+// stillHas tells whether the entry is in force: it may have been removed while its hash was computed.
+func (a *Authenticator) stillHas(domain []byte, name string, entry *passwordEntry) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	setup := setupFor(a.policy.plain, domain)
+	return setup != nil && setup.table != nil && setup.table.users[name] == entry
+}
+
 // decoy picks the same hash for a name each time, as if the name were a user's.
 func (t *passwordTable) decoy(a *Authenticator, name string) *passwordHash {
-	return t.decoys[int(a.digest([]byte(name))[0])%len(t.decoys)]
+	digest := a.digest([]byte(name))
+	return t.decoys[binary.BigEndian.Uint64(digest[:])%uint64(len(t.decoys))]
 }
 
 func (s *plainSetup) askAbout(domain, name, password string) (verdict, *inquiry) {

@@ -1,8 +1,10 @@
 package zmqauth
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +28,20 @@ func stampOf(path string) (fileStamp, error) {
 		return fileStamp{}, err
 	}
 	return newFileStamp(&info), nil
+}
+
+// isTransient tells whether an error says nothing about a file, but about the system's state: too many open files, no
+// memory, a device that fails. It is worth another try.
+func isTransient(err error) bool {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return errors.Is(err, errGrowing)
+	}
+	switch errno {
+	case syscall.ENOENT, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, syscall.EACCES, syscall.EPERM, syscall.ENXIO:
+		return false
+	}
+	return true
 }
 
 // readRegular reads a regular file of at most limit bytes, into the buffer where that is large enough. It refuses

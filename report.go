@@ -62,6 +62,9 @@ func (r *reporter) askLevel() {
 	r.debug.Store(r.log.Enabled(context.Background(), slog.LevelDebug))
 }
 
+// say has a line logged by the reporter's goroutine.
+func (a *Authenticator) say(line func(*slog.Logger)) { a.reports.add(report{line: line}) }
+
 // add never waits.
 func (r *reporter) add(rep report) {
 	r.mu.Lock()

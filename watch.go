@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,6 +21,8 @@ type followed interface {
 	refresh(c changes)
 	// elsewhere names the directories that the directory's symbolic links lead over. They need not exist.
 	elsewhere() []string
+	// unfinished takes away what could not be told at the last refresh and is to be looked at again.
+	unfinished() changes
 }
 
 // changes is what is known to have happened below a directory.
@@ -27,6 +30,15 @@ type changes struct {
 	names map[string]struct{} // of its files
 	links bool                // something that its symbolic links lead over
 	all   bool                // anything
+}
+
+func (c *changes) merge(other changes) {
+	c.links, c.all = c.links || other.links, c.all || other.all
+	if c.names == nil {
+		c.names = other.names
+		return
+	}
+	maps.Copy(c.names, other.names)
 }
 
 func (c *changes) any() bool { return len(c.names) > 0 || c.links || c.all }
@@ -47,17 +59,21 @@ const (
 
 // watcher follows directories, with one inotify instance (the system allows a user few of them) and a goroutine for each.
 type watcher struct {
-	log *slog.Logger
+	say      func(line func(*slog.Logger)) // logs without waiting for the logger
+	overflow atomic.Uint64                 // counts how often events have been lost
 
+	// No method of fsnotify's that waits for its mutex may be waited for by its errors: see heed.
 	mu      sync.Mutex
 	notify  *fsnotify.Watcher // nil before the first directory, or where there is none to be had
 	follows map[*follow]struct{}
-	watched map[string]int // how many follows need each directory
+	watched map[string]int // how many follows need each directory, by its real path
 	closed  bool
 	ended   chan struct{} // closed with it, for those that follow by themselves
 }
 
-func newWatcher(log *slog.Logger) *watcher { return &watcher{log: log, ended: make(chan struct{})} }
+func newWatcher(say func(func(*slog.Logger))) *watcher {
+	return &watcher{say: say, ended: make(chan struct{})}
+}
 
 // follow is one directory that is followed.
 type follow struct {
@@ -73,19 +89,27 @@ type follow struct {
 	lost    bool // the watch has ended, or has never been
 
 	// Guarded by the watcher's mutex.
-	extra map[string]os.FileInfo // the directories elsewhere; nil: there is none by that name
+	real  string             // the path without symbolic links, by which it is watched
+	extra map[string]foreign // the directories elsewhere
 
 	// The goroutine's own.
 	identity os.FileInfo
 	missing  int
-	reported bool // that there is no watch
+	reported bool   // that there is no watch
+	overflow uint64 // of the watcher's, as seen last
+}
+
+// foreign is a directory that symbolic links lead over.
+type foreign struct {
+	info os.FileInfo // nil: there is none by that name
+	real string
 }
 
 // follow starts watching path, a directory, and gathers what happens there. Call begin once the present state has been
 // read, or stop.
 func (w *watcher) follow(path string, target followed) (*follow, error) {
 	f := &follow{watcher: w, path: filepath.Clean(path), target: target, stopped: make(chan struct{}), wake: make(chan struct{}, 1),
-		extra: make(map[string]os.FileInfo)}
+		extra: make(map[string]foreign), overflow: w.overflow.Load()}
 	f.stop = sync.OnceFunc(func() { close(f.stopped) })
 	identity, err := os.Stat(f.path)
 	if err != nil {
@@ -101,7 +125,8 @@ func (w *watcher) follow(path string, target followed) (*follow, error) {
 		w.follows, w.watched = make(map[*follow]struct{}), make(map[string]int)
 	}
 	w.follows[f] = struct{}{}
-	f.lost = !w.add(f.path)
+	f.real, err = w.add(f.path)
+	f.lost = err != nil
 	return f, nil
 }
 
@@ -110,6 +135,11 @@ func (f *follow) begin() { go f.run() }
 
 func (f *follow) run() {
 	defer f.watcher.forget(f)
+	select {
+	case <-f.stopped:
+		return
+	default:
+	}
 	if len(f.target.elsewhere()) > 0 { // what they lead to may have changed since it was read
 		f.mu.Lock()
 		f.pending.links = true
@@ -184,14 +214,20 @@ func (f *follow) check() time.Duration {
 	case isGone(err):
 		f.missing++
 		if f.missing == missingChecks {
-			f.watcher.log.Warn("zmqauth: a directory is gone, and what was in it is out of force until it comes back", "directory", f.path)
+			f.watcher.say(func(log *slog.Logger) {
+				log.Warn("zmqauth: a directory is gone, and what was in it is out of force until it comes back", "directory", f.path)
+			})
 			f.rescan()
 		}
+		f.checkElsewhere()
 		return checkInterval
-	case err != nil: // nobody can tell what is in it: what was in force stays
+	case err != nil: // nobody can tell what is in it: what was in force stays, and all is looked at as soon as it can be
+		f.mu.Lock()
+		f.lost = true
+		f.mu.Unlock()
 		return checkInterval
 	case f.missing >= missingChecks:
-		f.watcher.log.Info("zmqauth: a directory is back", "directory", f.path)
+		f.watcher.say(func(log *slog.Logger) { log.Info("zmqauth: a directory is back", "directory", f.path) })
 		lost = true
 	}
 	f.missing = 0
@@ -203,18 +239,22 @@ func (f *follow) check() time.Duration {
 	return f.rewatch()
 }
 
-// checkElsewhere looks whether symbolic links lead over other directories by now, under the same names.
+// checkElsewhere looks at what no event tells: whether symbolic links lead over other directories by now, under the same
+// names, whether events have been lost, and what could not be finished.
 func (f *follow) checkElsewhere() {
 	f.watcher.mu.Lock()
 	known := maps.Clone(f.extra)
 	f.watcher.mu.Unlock()
+	again := f.target.unfinished()
 	for dir, before := range known {
-		if !sameDirectory(before, identify(dir)) {
-			f.mu.Lock()
-			f.pending.links = true
-			f.mu.Unlock()
-		}
+		again.links = again.links || !sameDirectory(before.info, identify(dir))
 	}
+	if seen := f.watcher.overflow.Load(); seen != f.overflow {
+		f.overflow, again.all = seen, true
+	}
+	f.mu.Lock()
+	f.pending.merge(again)
+	f.mu.Unlock()
 	f.apply()
 }
 
@@ -242,19 +282,22 @@ func isGone(err error) bool { return errors.Is(err, os.ErrNotExist) || errors.Is
 // rewatch watches the path anew and scans it, the watch first. Without a watch there will be scans from time to time.
 func (f *follow) rewatch() time.Duration {
 	f.watcher.mu.Lock()
-	f.watcher.remove(f.path)
-	ok := f.watcher.add(f.path)
+	f.watcher.remove(f.real)
+	real, err := f.watcher.add(f.path)
+	f.real = real
 	f.watcher.mu.Unlock()
 	f.mu.Lock()
-	f.lost = !ok
+	f.lost = err != nil
 	f.mu.Unlock()
-	if !ok && !f.reported {
-		f.watcher.log.Warn("zmqauth: a directory cannot be watched, it is scanned from time to time instead", "directory", f.path)
+	if err != nil && !f.reported {
+		f.watcher.say(func(log *slog.Logger) {
+			log.Warn("zmqauth: a directory cannot be watched, it is scanned from time to time instead", "directory", f.path, "error", err)
+		})
 	}
-	f.reported = !ok
+	f.reported = err != nil
 	begun := time.Now()
 	f.rescan()
-	if ok {
+	if err == nil {
 		return checkInterval
 	}
 	return max(rescanInterval, time.Since(begun)) // a scan never takes more than half of the time
@@ -273,28 +316,26 @@ func (f *follow) watchElsewhere() {
 	dirs := f.target.elsewhere()
 	f.watcher.mu.Lock()
 	defer f.watcher.mu.Unlock()
-	for dir := range f.extra {
-		f.watcher.remove(dir)
+	for _, other := range f.extra {
+		f.watcher.remove(other.real)
 	}
 	clear(f.extra)
 	for _, dir := range dirs {
-		f.extra[dir] = identify(dir)
-		f.watcher.add(dir)
+		info := identify(dir)
+		real, _ := f.watcher.add(dir) // without a watch its own changes still show
+		f.extra[dir] = foreign{info, real}
 	}
 }
 
-// note adds an event to what is pending. elsewhere tells that symbolic links lead over where it has happened.
+// note adds an event to what is pending; the caller holds the watcher's mutex. elsewhere tells that symbolic links lead over where it has happened.
 func (f *follow) note(event fsnotify.Event, elsewhere bool) {
 	f.mu.Lock()
 	dir, name := filepath.Split(event.Name)
 	switch {
-	case event.Name == f.path: // the directory itself
-		if event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename) {
-			f.lost = true
-		}
-		f.mu.Unlock()
-		return
-	case filepath.Clean(dir) != f.path || name[0] == '.':
+	case event.Name == f.real: // the directory itself
+		f.lost = f.lost || event.Has(fsnotify.Remove|fsnotify.Rename)
+		f.pending.all = f.pending.all || event.Has(fsnotify.Chmod) // it may have been unreadable
+	case filepath.Clean(dir) != f.real || name[0] == '.':
 		f.pending.links = true
 	default:
 		if f.pending.names == nil {
@@ -307,13 +348,6 @@ func (f *follow) note(event fsnotify.Event, elsewhere bool) {
 	f.ring()
 }
 
-func (f *follow) noteAll() {
-	f.mu.Lock()
-	f.pending.all = true
-	f.mu.Unlock()
-	f.ring()
-}
-
 func (f *follow) ring() {
 	select {
 	case f.wake <- struct{}{}:
@@ -321,30 +355,37 @@ func (f *follow) ring() {
 	}
 }
 
-// add watches a directory, or counts one more that needs it. The caller holds w.mu.
-func (w *watcher) add(dir string) bool {
+// add watches a directory, or counts one more that needs it, and returns its real path: inotify knows a directory by one
+// name alone. The caller holds w.mu.
+func (w *watcher) add(dir string) (real string, err error) {
+	if w.closed {
+		return dir, ErrClosed
+	}
+	real, err = filepath.EvalSymlinks(dir)
+	if err != nil {
+		real = dir
+	}
+	w.watched[real]++
 	if w.notify == nil {
 		notify, err := fsnotify.NewWatcher()
 		if err != nil {
-			w.log.Warn("zmqauth: no directory can be watched", "error", err)
-			w.watched[dir]++
-			return false
+			return real, err
 		}
 		w.notify = notify
 		go w.run(notify)
+		go w.heed(notify)
 	}
-	w.watched[dir]++
-	return w.notify.Add(dir) == nil
+	return real, w.notify.Add(real)
 }
 
 // remove undoes one add. The caller holds w.mu.
-func (w *watcher) remove(dir string) {
-	if w.watched[dir]--; w.watched[dir] > 0 {
+func (w *watcher) remove(real string) {
+	if w.watched[real]--; w.watched[real] > 0 {
 		return
 	}
-	delete(w.watched, dir)
+	delete(w.watched, real)
 	if w.notify != nil {
-		_ = w.notify.Remove(dir) // an error: the watch has ended by itself
+		_ = w.notify.Remove(real) // an error: the watch has ended by itself
 	}
 }
 
@@ -353,32 +394,29 @@ func (w *watcher) forget(f *follow) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.follows, f)
-	w.remove(f.path)
-	for dir := range f.extra {
-		w.remove(dir)
+	w.remove(f.real)
+	for _, other := range f.extra {
+		w.remove(other.real)
 	}
 }
 
 // run hands events to the follows until the watcher is closed.
 func (w *watcher) run(notify *fsnotify.Watcher) {
-	for {
-		select {
-		case event, ok := <-notify.Events:
-			if !ok {
-				return
-			}
-			w.route(event)
-		case err, ok := <-notify.Errors:
-			if !ok {
-				return
-			}
-			w.log.Warn("zmqauth: watching directories; all are scanned now", "error", err)
-			w.mu.Lock()
-			for f := range w.follows {
-				f.noteAll()
-			}
-			w.mu.Unlock()
+	for event := range notify.Events {
+		w.route(event)
+	}
+}
+
+// heed takes fsnotify's errors. It takes no lock, because fsnotify holds its own while it hands them over.
+func (w *watcher) heed(notify *fsnotify.Watcher) {
+	for err := range notify.Errors {
+		if errors.Is(err, syscall.EINVAL) { // a watch that has ended by itself before it was removed
+			continue
 		}
+		w.overflow.Add(1)
+		w.say(func(log *slog.Logger) {
+			log.Warn("zmqauth: events of followed directories are lost, all are scanned now", "error", err)
+		})
 	}
 }
 
@@ -388,11 +426,21 @@ func (w *watcher) route(event fsnotify.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for f := range w.follows {
-		_, elsewhere := f.extra[dir]
-		if elsewhere || dir == f.path || event.Name == f.path {
+		elsewhere := f.leadsOver(dir)
+		if elsewhere || dir == f.real || event.Name == f.real {
 			f.note(event, elsewhere)
 		}
 	}
+}
+
+// leadsOver tells whether symbolic links of the directory lead over dir, a real path. The caller holds the watcher's mutex.
+func (f *follow) leadsOver(dir string) bool {
+	for _, other := range f.extra {
+		if other.real == dir {
+			return true
+		}
+	}
+	return false
 }
 
 // close ends all follows.
