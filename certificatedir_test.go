@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -529,4 +530,62 @@ func TestNoSecretKeysInLogs(t *testing.T) {
 	if !strings.Contains(s.said(), "chmod 600") {
 		t.Error("the log does not say how to mend the readable file")
 	}
+}
+
+// TestDirectoryByTwoPaths: inotify knows a directory by one name, but two domains may know it by two.
+func TestDirectoryByTwoPaths(t *testing.T) {
+	s, have := newCertificateStore(t, "ann.key")
+	alias := s.dir + ".alias"
+	must(t, os.Symlink(s.dir, alias))
+	must(t, s.a.ConfigureCurve("e", alias))
+	accepts := func(domain string, c *Certificate) bool {
+		status, _ := ask(t, s.a, zapRequest(domain, "", "CURVE", string(c.Public[:])))
+		return status == "200"
+	}
+	bob := s.write("bob.key")
+	must(t, os.Remove(s.path("ann.key")))
+	for _, domain := range []string{"d", "e"} {
+		eventually(t, "domain "+domain+" follows", func() bool { return accepts(domain, bob) && !accepts(domain, have["ann.key"]) })
+	}
+	must(t, s.a.ConfigureCurveKeys("d")) // the first lets go
+	eve := s.write("eve.key")
+	eventually(t, "the other follows still", func() bool { return accepts("e", eve) })
+}
+
+// TestDirectoryRename: a key whose file is renamed is never out of force.
+func TestDirectoryRename(t *testing.T) {
+	s, _ := newCertificateStore(t)
+	for i := range 20 {
+		name := fmt.Sprintf("%02d", i)
+		c := s.write(name + ".new.key")
+		s.within("a new file", c, true)
+		must(t, os.Rename(s.path(name+".new.key"), s.path(name+".key")))
+		marker := s.write(name + ".marker.key")
+		eventually(t, "a later file is in force", func() bool {
+			if !s.accepts(c) {
+				t.Fatal("a renamed file is out of force")
+			}
+			return s.accepts(marker)
+		})
+	}
+}
+
+// TestDirectoryLetGoAtOnce: nothing is left of directories with links that are closed as soon as they are configured.
+func TestDirectoryLetGoAtOnce(t *testing.T) {
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	for i := range 10 {
+		file := filepath.Join(elsewhere, fmt.Sprintf("%d.key", i))
+		must(t, newCertificate(t).SavePublic(file))
+		must(t, os.Symlink(file, filepath.Join(dir, fmt.Sprintf("%d.key", i))))
+	}
+	ctx := newContext(t)
+	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors(t)
+	for range 20 {
+		a, err := New(ctx, &Config{Logger: quiet()})
+		must(t, err)
+		must(t, a.ConfigureCurve("d", dir))
+		must(t, a.Close())
+	}
+	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
+	eventually(t, "no descriptor is left", func() bool { return openDescriptors(t) <= descriptors })
 }

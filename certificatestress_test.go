@@ -52,7 +52,7 @@ func stressDirectory(t *testing.T, duration time.Duration) {
 			case <-stop:
 				return
 			default:
-				disturb(t, dir, i%steady, good[i%steady], i)
+				disturb(t, dir, i/5%steady, good[i/5%steady], i)
 			}
 		}
 	})
@@ -118,8 +118,8 @@ func stressDirectory(t *testing.T, duration time.Duration) {
 	}
 	writers.Wait()
 	askers.Wait()
+	zap := newZAPClient(t, a.Context())
 	for key := range gone {
-		zap := newZAPClient(t, a.Context())
 		eventually(t, "the last keys are out", func() bool {
 			status, err := zapStatus(zap, key)
 			must(t, err)
@@ -140,7 +140,7 @@ func disturb(t *testing.T, dir string, i int, c *Certificate, round int) {
 	path := filepath.Join(dir, fmt.Sprintf("steady%d.key", i))
 	content := []byte("metadata\n    round = \"" + fmt.Sprint(round) + "\"\ncurve\n    public-key = \"" + c.Public.String() + "\"\n")
 	var err error
-	switch round % 4 {
+	switch round % 5 {
 	case 0:
 		err = os.WriteFile(path, content, 0o644)
 	case 1:
@@ -150,6 +150,10 @@ func disturb(t *testing.T, dir string, i int, c *Certificate, round int) {
 	case 2:
 		err = os.WriteFile(path, content[:rand.IntN(len(content))], 0o644)
 	case 3:
+		if err = os.Rename(path, path+".renamed"); err == nil {
+			err = os.Rename(path+".renamed", path)
+		}
+	case 4:
 		if err = os.Link(path, filepath.Join(dir, "0-second name")); err == nil {
 			err = os.Remove(filepath.Join(dir, "0-second name"))
 		}

@@ -2,7 +2,9 @@ package zmqauth
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -175,6 +177,58 @@ func TestVerifiedPasswordIsRemembered(t *testing.T) {
 	}
 }
 
+// TestBcryptAndNUL: to bcrypt a password with a NUL byte in it is another one.
+func TestBcryptAndNUL(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	must(t, a.ConfigurePlain("d", map[string]string{"ann": cheapBcrypt(t, "$2y$", "secret")}))
+	for _, password := range []string{"secret\x00secret", "secret\x00", "\x00secret"} {
+		if status, _ := ask(t, a, plainRequest("d", "ann", password)); status != "400" {
+			t.Errorf("%q: status %s", password, status)
+		}
+	}
+}
+
+// TestRemovedWhileItsHashIsComputed: nobody gets in whose entry is gone when the answer is there.
+func TestRemovedWhileItsHashIsComputed(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	must(t, a.ConfigurePlain("d", map[string]string{"ann": cheapBcrypt(t, "$2y$", "secret")}))
+	var r request
+	must(t, decodeRequest(plainRequest("d", "ann", "secret"), &r))
+	a.mu.RLock()
+	_, in := a.decide(&r, nil)
+	a.mu.RUnlock()
+	must(t, a.ConfigurePlain("d", nil))
+	if v := a.inquire(t.Context(), in); v.status != 400 {
+		t.Errorf("status %d, %s", v.status, v.reason)
+	}
+}
+
+// BenchmarkHashLatency is how long a CURVE client waits for its decision on an idle authenticator, and while 50 wrong
+// passwords are being found wrong.
+func BenchmarkHashLatency(b *testing.B) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), 10)
+	must(b, err)
+	for _, wrong := range []int{0, 50} {
+		b.Run(fmt.Sprintf("wrong=%d", wrong), func(b *testing.B) {
+			a := startAuthenticator(b, Config{CallbackTimeout: patience})
+			must(b, a.ConfigurePlain("d", map[string]string{"ann": string(hash)}))
+			must(b, a.ConfigureCurveKeys("d", PublicKey([]byte(key32))))
+			zap, other := newZAPClient(b, a.Context()), newZAPClient(b, a.Context())
+			for range wrong {
+				zap.send(plainRequest("d", "ann", "guess"))
+			}
+			var latencies []time.Duration
+			for b.Loop() {
+				sent := time.Now()
+				other.ask(zapRequest("d", "", "CURVE", key32))
+				latencies = append(latencies, time.Since(sent))
+			}
+			slices.Sort(latencies)
+			b.ReportMetric(float64(latencies[len(latencies)/2].Microseconds()), "µs/median")
+		})
+	}
+}
+
 // TestHashedReconnects: 500 clients whose password was found right before are decided without a hash.
 func TestHashedReconnects(t *testing.T) {
 	const clients, users = 500, 5
@@ -282,17 +336,26 @@ func TestDecoys(t *testing.T) {
 	}
 }
 
-// htpasswd makes an entry with the real tool.
-func htpasswd(t testing.TB, cost int, name, password string) string {
+// htpasswdFile is what the real tool writes into a new file.
+func htpasswdFile(t testing.TB, name, password string) string {
 	t.Helper()
 	if _, err := exec.LookPath("htpasswd"); err != nil {
 		missingPeer(t, "htpasswd", "apache2-utils")
 	}
-	command := exec.Command("htpasswd", "-n", "-i", "-B", "-C", fmt.Sprint(cost), name)
+	file := filepath.Join(t.TempDir(), "passwords")
+	command := exec.Command("htpasswd", "-c", "-i", "-B", "-C", "5", file, name)
 	command.Stdin = strings.NewReader(password)
-	out, err := command.Output()
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	a := newAuthenticator(t, Config{})
+	must(t, a.ConfigurePlainFile("d", file)) // its mode, too, is good enough
+	if status, _ := ask(t, a, plainRequest("d", name, password)); status != "200" {
+		t.Errorf("status %s with htpasswd's own file", status)
+	}
+	content, err := os.ReadFile(file)
 	must(t, err)
-	return strings.TrimSpace(string(out))
+	return string(content)
 }
 
 // BenchmarkRefusalTiming compares what an unknown user costs with what a wrong password does: "unknown/wrong" is the

@@ -73,7 +73,7 @@ func TestPasswordFile(t *testing.T) {
 		"fay=" + cheapBcrypt(t, "$2b$", "bcrypt"),
 		"gus:" + argon,
 		"hal=" + argon,
-		htpasswd(t, 5, "ida", "by htpasswd"),
+		strings.TrimSpace(htpasswdFile(t, "ida", "by htpasswd")),
 		" ian = blanks ",
 		"ann=the last line counts",
 		"jim=$1$not a hash that we know",

@@ -52,6 +52,8 @@ const (
 	gatherLimit = 250 * time.Millisecond
 	// rescanInterval is how often a directory that cannot be watched is scanned.
 	rescanInterval = 500 * time.Millisecond
+	// secondLook is when what a burst has left open is looked at again: a file that was not there may have been renamed.
+	secondLook = 50 * time.Millisecond
 	// missingChecks in a row have to miss a directory before its files count as removed: a directory may be replaced in
 	// two steps.
 	missingChecks = 2
@@ -155,6 +157,7 @@ func (f *follow) run() {
 		case <-f.wake:
 			f.gather()
 			f.apply()
+			check.Reset(secondLook)
 		case <-check.C:
 			check.Reset(f.check())
 		}
@@ -188,6 +191,7 @@ func (f *follow) apply() {
 	c := f.pending
 	f.pending = changes{}
 	f.mu.Unlock()
+	c.merge(f.target.unfinished())
 	if !c.any() {
 		return
 	}
@@ -245,7 +249,7 @@ func (f *follow) checkElsewhere() {
 	f.watcher.mu.Lock()
 	known := maps.Clone(f.extra)
 	f.watcher.mu.Unlock()
-	again := f.target.unfinished()
+	var again changes
 	for dir, before := range known {
 		again.links = again.links || !sameDirectory(before.info, identify(dir))
 	}
