@@ -33,7 +33,9 @@ type curveEntry struct {
 // The directory is followed until Close or until something else is configured for the domain: files that are added,
 // replaced, renamed or removed take effect within a second, at a cost that does not depend on how many there are. A
 // broken certificate is logged and counted in Stats; a file that was good keeps its last good content until it is mended
-// or removed. A directory that cannot be read is an error that changes nothing.
+// or removed. The directory must be on a local file system, and its files be written by their names in it or by those that
+// symbolic links lead to: the system tells of nothing else. A directory that cannot be read is an error that changes
+// nothing.
 func (a *Authenticator) ConfigureCurve(domain, location string) error {
 	if err := checkDomain(domain); err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// passwordHash is a password as bcrypt or argon2id keeps it. Its text may stand in a table or file of passwords in place
+// passwordHash is a password as bcrypt, which looks at the first 72 bytes only, or argon2id keeps it. Its text may stand in a table or file of passwords in place
 // of the password.
 type passwordHash struct {
 	text   string
