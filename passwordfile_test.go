@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // passwordStore is a password file that an authenticator follows.
@@ -48,6 +47,13 @@ func (s *passwordStore) replace(content string) {
 	s.t.Helper()
 	must(s.t, os.WriteFile(s.path+".new", []byte(content), 0o600))
 	must(s.t, os.Rename(s.path+".new", s.path))
+}
+
+// table is the one in force.
+func (s *passwordStore) table() *passwordTable {
+	s.a.mu.RLock()
+	defer s.a.mu.RUnlock()
+	return s.a.policy.plain["d"].table
 }
 
 func (s *passwordStore) accepts(name, password string) bool {
@@ -308,9 +314,18 @@ func TestPasswordFileRewrites(t *testing.T) {
 					}
 				})
 			}
+			loads, before := 0, s.table()
 			for i := range 1000 {
 				rewrite(s, version(i))
-				time.Sleep(time.Millisecond) // the writer's pace, so that the file is looked at meanwhile
+				if i%50 == 0 { // a pause in which the version comes into force
+					eventually(t, "the version is in force", func() bool { return s.table() != before })
+				}
+				if now := s.table(); now != before {
+					loads, before = loads+1, now
+				}
+			}
+			if loads < 20 {
+				t.Errorf("only %d of the versions have been in force", loads)
 			}
 			s.within("the last version", "passing5", "secret", true)
 			close(stop)

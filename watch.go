@@ -105,6 +105,7 @@ type follow struct {
 type foreign struct {
 	info os.FileInfo // nil: there is none by that name
 	real string
+	lost bool // it cannot be watched: what is in it is looked at from time to time
 }
 
 // follow starts watching path, a directory, and gathers what happens there. Call begin once the present state has been
@@ -235,7 +236,7 @@ func (f *follow) check() time.Duration {
 		lost = true
 	}
 	f.missing = 0
-	if !lost && os.SameFile(info, f.identity) {
+	if !lost && os.SameFile(info, f.identity) && f.isWatched() {
 		f.checkElsewhere()
 		return checkInterval
 	}
@@ -251,7 +252,7 @@ func (f *follow) checkElsewhere() {
 	f.watcher.mu.Unlock()
 	var again changes
 	for dir, before := range known {
-		again.links = again.links || !sameDirectory(before.info, identify(dir))
+		again.links = again.links || before.lost || !sameDirectory(before.info, identify(dir))
 	}
 	if seen := f.watcher.overflow.Load(); seen != f.overflow {
 		f.overflow, again.all = seen, true
@@ -278,6 +279,14 @@ func sameDirectory(before, now os.FileInfo) bool {
 		return before == nil && now == nil
 	}
 	return os.SameFile(before, now) && before.ModTime().Equal(now.ModTime())
+}
+
+// isWatched tells whether there is a watch still: one may end without an event, when a file system is unmounted.
+func (f *follow) isWatched() bool {
+	f.watcher.mu.Lock()
+	notify, real := f.watcher.notify, f.real
+	f.watcher.mu.Unlock()
+	return notify != nil && slices.Contains(notify.WatchList(), real)
 }
 
 // isGone tells whether an error means that nothing is there, rather than that it cannot be read.
@@ -326,8 +335,16 @@ func (f *follow) watchElsewhere() {
 	clear(f.extra)
 	for _, dir := range dirs {
 		info := identify(dir)
-		real, _ := f.watcher.add(dir) // without a watch its own changes still show
-		f.extra[dir] = foreign{info, real}
+		real, err := f.watcher.add(dir)
+		lost := err != nil && info != nil
+		f.extra[dir] = foreign{info, real, lost}
+		if lost && !f.reported {
+			f.reported = true
+			f.watcher.say(func(log *slog.Logger) {
+				log.Warn("zmqauth: a directory that symbolic links lead to cannot be watched, it is scanned from time to time instead",
+					"directory", dir, "error", err)
+			})
+		}
 	}
 }
 
