@@ -179,11 +179,10 @@ func (l *loop) serve(messages []libzmq.Message) {
 	l.untold = l.untold[:0]
 	l.a.reports.keepUp(arrived)
 	l.a.counters.requests.Add(uint64(len(messages)))
-	unanswerable := 0
 	l.a.mu.RLock()
 	for _, m := range messages {
 		if !l.handle(m, arrived) {
-			unanswerable++
+			l.a.drop()
 		}
 	}
 	if l.door != nil && l.a.state.refuses() { // whatever the goroutine behind it does
@@ -199,9 +198,6 @@ func (l *loop) serve(messages []libzmq.Message) {
 	}
 	l.send()
 	l.a.mu.RUnlock()
-	for range unanswerable {
-		l.a.drop()
-	}
 	for _, u := range l.untold {
 		l.a.tell(u.subject, u.verdict)
 	}

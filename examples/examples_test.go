@@ -73,8 +73,11 @@ func TestExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(directories) != len(outputs) {
-		t.Errorf("%d examples, %d of them tested", len(directories), len(outputs))
+	for _, file := range directories {
+		name := filepath.Dir(file)
+		if _, ok := outputs[name]; !ok && name != "gssapi" { // which needs a realm, and has a test where there is one
+			t.Errorf("the example %s is not tested", name)
+		}
 	}
 	for name, want := range outputs {
 		t.Run(name, func(t *testing.T) {
