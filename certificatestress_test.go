@@ -1,6 +1,8 @@
 package zmqauth
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -9,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pebbe/zmq4"
 )
 
 // TestDirectoryStress rewrites, renames, breaks and removes certificates while clients ask: a key that stays good is
@@ -82,6 +86,23 @@ func stressDirectory(t *testing.T, duration time.Duration) {
 			}
 		})
 	}
+	// Clients with good keys connect over TCP, one after the other.
+	key := newCertificate(t)
+	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", curveServer("d", key))
+	connected := 0
+	askers.Go(func() {
+		for ; ; connected++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := visit(server.endpoint, key.Public, good[connected%steady]); err != nil {
+				t.Errorf("a client whose key stays good: %v", err)
+				return
+			}
+		}
+	})
 	for range 2 {
 		zap := newZAPClient(t, a.Context())
 		askers.Go(func() {
@@ -118,6 +139,9 @@ func stressDirectory(t *testing.T, duration time.Duration) {
 	}
 	writers.Wait()
 	askers.Wait()
+	if connected < 10 {
+		t.Errorf("only %d clients have connected", connected)
+	}
 	zap := newZAPClient(t, a.Context())
 	for key := range gone {
 		eventually(t, "the last keys are out", func() bool {
@@ -126,6 +150,25 @@ func stressDirectory(t *testing.T, duration time.Duration) {
 			return status == "400"
 		})
 	}
+}
+
+// visit connects with a certificate, as a program of its own would, and leaves.
+func visit(endpoint string, server PublicKey, c *Certificate) error {
+	zctx, err := zmq4.NewContext()
+	if err != nil {
+		return err
+	}
+	socket, err := zctx.NewSocket(zmq4.PUSH)
+	if err != nil {
+		return errors.Join(err, zctx.Term())
+	}
+	err = errors.Join(socket.SetLinger(0), CurveClient(socket, server, c))
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		err = Connect(ctx, socket, endpoint)
+	}
+	return errors.Join(err, socket.Close(), zctx.Term())
 }
 
 func anyKey(keys map[PublicKey]time.Time) (PublicKey, time.Time) {

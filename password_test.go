@@ -336,6 +336,32 @@ func TestDecoys(t *testing.T) {
 	}
 }
 
+// TestDecoysOfSeveralCosts: an unknown name costs what a user does, as often as users cost it.
+func TestDecoysOfSeveralCosts(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	costly, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost+1)
+	must(t, err)
+	table := map[string]string{"costly": string(costly)}
+	for i := range 9 {
+		table[fmt.Sprintf("user%d", i)] = cheapBcrypt(t, "$2y$", "secret")
+	}
+	must(t, a.ConfigurePlain("d", table))
+	passwords, drawn := a.policy.plain["d"].table, 0
+	for i := range 1000 {
+		name := fmt.Sprintf("nobody%d", i)
+		decoy := passwords.decoy(a, name)
+		if decoy != passwords.decoy(a, name) {
+			t.Fatalf("%s costs another hash each time", name)
+		}
+		if decoy.text == string(costly) {
+			drawn++
+		}
+	}
+	if drawn < 50 || drawn > 200 { // of 1,000, for one user of ten
+		t.Errorf("the costly hash is drawn %d times", drawn)
+	}
+}
+
 // htpasswdFile is what the real tool writes into a new file.
 func htpasswdFile(t testing.TB, name, password string) string {
 	t.Helper()
