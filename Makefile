@@ -10,7 +10,8 @@
 FUZZTIME ?= 2000000x
 
 RUN_PACKAGES  := gcc libc6-dev pkg-config libzmq3-dev
-TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc krb5-admin-server krb5-user
+TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc krb5-admin-server krb5-user \
+                 openssh-server openssh-client openssl stunnel4 python3-rpyc
 
 .PHONY: demo test lint fuzz bench deps deps-run
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // TestMechanismsOverTCP takes each mechanism through the table of DESIGN's rules with real clients that send data.
@@ -103,7 +104,7 @@ func TestPythonClients(t *testing.T) {
 	curve := func(c *Certificate) []string {
 		return []string{"CURVE", serverKey.Public.String(), c.Public.String(), c.Secret.Z85()}
 	}
-	python := pythonZMQ(t)
+	python := testpeer.Python(t, "zmq", "python3-zmq")
 	for _, test := range []struct {
 		name       string
 		server     func(*zmq4.Socket) error

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 func plainRequest(domain, name, password string) [][]byte {
@@ -99,7 +101,7 @@ func TestCallbackTimeout(t *testing.T) {
 		t.Fatalf("status %s, want 300", reply[2])
 	}
 	other.send(plainRequest("d", "ann", "x"))
-	eventually(t, "the next one waits for the place", func() bool { return a.Stats().Pending == 1 })
+	testpeer.Eventually(t, "the next one waits for the place", func() bool { return a.Stats().Pending == 1 })
 	if reply := zap.ask(nullRequest()); reply[2] != "200" { // and no second answer came in between
 		t.Fatalf("status %s", reply[2])
 	}

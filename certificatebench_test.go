@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // BenchmarkLoadCertificates loads a directory and lets Python's zmq.auth load the same one: "x-python" is our time as a
@@ -67,7 +69,7 @@ for _ in range(3):
     best = took if best is None else min(best, took)
 print(best)
 `
-	out, err := exec.Command(pythonZMQ(b), "-c", program, dir).Output()
+	out, err := exec.Command(testpeer.Python(b, "zmq", "python3-zmq"), "-c", program, dir).Output()
 	if err != nil {
 		b.Fatalf("python: %v", err)
 	}
@@ -99,9 +101,9 @@ func BenchmarkDirectoryChange(b *testing.B) {
 			b.ResetTimer()
 			for range b.N {
 				must(b, c.SavePublic(path))
-				eventually(b, "the file is in force", accepted)
+				testpeer.Eventually(b, "the file is in force", accepted)
 				must(b, os.Remove(path))
-				eventually(b, "the file is out of force", func() bool { return !accepted() })
+				testpeer.Eventually(b, "the file is out of force", func() bool { return !accepted() })
 			}
 		})
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // certificateStore is a directory of certificates that an authenticator follows.
@@ -59,7 +61,7 @@ func (s *certificateStore) accepts(c *Certificate) bool {
 // and the benchmark shows the time.
 func (s *certificateStore) within(what string, c *Certificate, accepted bool) {
 	s.t.Helper()
-	eventually(s.t, what, func() bool { return s.accepts(c) == accepted })
+	testpeer.Eventually(s.t, what, func() bool { return s.accepts(c) == accepted })
 }
 
 // text is the certificate as a public file holds it.
@@ -130,7 +132,7 @@ func TestDirectoryMetadata(t *testing.T) {
 	}
 	for _, want := range []string{"reader", "operator"} {
 		write(want)
-		eventually(t, "the role is "+want, func() bool { return role() == want })
+		testpeer.Eventually(t, "the role is "+want, func() bool { return role() == want })
 	}
 }
 
@@ -204,9 +206,9 @@ func TestDirectorySharedKey(t *testing.T) {
 	first := *c
 	first.Metadata = map[string]string{"Role": "first by name"}
 	must(t, first.SavePublic(s.path("a.key")))
-	eventually(t, "the first file by name counts", func() bool { return role() == "first by name" })
+	testpeer.Eventually(t, "the first file by name counts", func() bool { return role() == "first by name" })
 	must(t, os.Remove(s.path("a.key")))
-	eventually(t, "then the other", func() bool { return role() == "" })
+	testpeer.Eventually(t, "then the other", func() bool { return role() == "" })
 	if !s.accepts(c) {
 		t.Error("out of force with one of its files still there")
 	}
@@ -324,7 +326,7 @@ func TestDirectoryItself(t *testing.T) {
 	fay := newCertificate(t)
 	must(t, fay.SavePublic(filepath.Join(next, "fay.key")))
 	must(t, errors.Join(os.Rename(s.dir, s.dir+".old"), os.Rename(next, s.dir)))
-	eventually(t, "the new directory is in force", func() bool {
+	testpeer.Eventually(t, "the new directory is in force", func() bool {
 		if !s.accepts(bob) {
 			t.Fatal("a key that is in both is out of force")
 		}
@@ -431,9 +433,9 @@ func TestDirectoryIsLetGo(t *testing.T) {
 	}
 	must(t, s.a.ConfigureCurve("e", s.dir))
 	must(t, s.a.ConfigureCurveKeys("d"))
-	eventually(t, "one is left", func() bool { return follows() == 1 })
+	testpeer.Eventually(t, "one is left", func() bool { return follows() == 1 })
 	bob := s.write("bob.key")
-	eventually(t, "the other domain still follows", func() bool {
+	testpeer.Eventually(t, "the other domain still follows", func() bool {
 		status, _ := ask(t, s.a, zapRequest("e", "", "CURVE", string(bob.Public[:])))
 		return status == "200"
 	})
@@ -441,7 +443,7 @@ func TestDirectoryIsLetGo(t *testing.T) {
 		t.Error("a domain that has let go of the directory follows it")
 	}
 	must(t, s.a.Close())
-	eventually(t, "none is left", func() bool { return follows() == 0 })
+	testpeer.Eventually(t, "none is left", func() bool { return follows() == 0 })
 	if err := s.a.ConfigureCurve("d", s.dir); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
@@ -545,11 +547,11 @@ func TestDirectoryByTwoPaths(t *testing.T) {
 	bob := s.write("bob.key")
 	must(t, os.Remove(s.path("ann.key")))
 	for _, domain := range []string{"d", "e"} {
-		eventually(t, "domain "+domain+" follows", func() bool { return accepts(domain, bob) && !accepts(domain, have["ann.key"]) })
+		testpeer.Eventually(t, "domain "+domain+" follows", func() bool { return accepts(domain, bob) && !accepts(domain, have["ann.key"]) })
 	}
 	must(t, s.a.ConfigureCurveKeys("d")) // the first lets go
 	eve := s.write("eve.key")
-	eventually(t, "the other follows still", func() bool { return accepts("e", eve) })
+	testpeer.Eventually(t, "the other follows still", func() bool { return accepts("e", eve) })
 }
 
 // TestDirectoryRename: a key whose file is renamed is never out of force.
@@ -561,7 +563,7 @@ func TestDirectoryRename(t *testing.T) {
 		s.within("a new file", c, true)
 		must(t, os.Rename(s.path(name+".new.key"), s.path(name+".key")))
 		marker := s.write(name + ".marker.key")
-		eventually(t, "a later file is in force", func() bool {
+		testpeer.Eventually(t, "a later file is in force", func() bool {
 			if !s.accepts(c) {
 				t.Fatal("a renamed file is out of force")
 			}
@@ -579,13 +581,13 @@ func TestDirectoryLetGoAtOnce(t *testing.T) {
 		must(t, os.Symlink(file, filepath.Join(dir, fmt.Sprintf("%d.key", i))))
 	}
 	ctx := newContext(t)
-	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors(t)
+	goroutines, descriptors := runtime.NumGoroutine(), testpeer.Descriptors()
 	for range 20 {
 		a, err := New(ctx, &Config{Logger: quiet()})
 		must(t, err)
 		must(t, a.ConfigureCurve("d", dir))
 		must(t, a.Close())
 	}
-	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
-	eventually(t, "no descriptor is left", func() bool { return openDescriptors(t) <= descriptors })
+	testpeer.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
+	testpeer.Eventually(t, "no descriptor is left", func() bool { return testpeer.Descriptors() <= descriptors })
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // czmqCertificatesSource is a program around the real zcert and zcertstore:
@@ -100,7 +102,7 @@ var awkwardMetadata = map[string]string{
 }
 
 func TestCzmqReadsOurs(t *testing.T) {
-	program := compileCzmq(t, czmqCertificatesSource)
+	program := testpeer.CompileCzmq(t, czmqCertificatesSource)
 	dir := t.TempDir()
 	publicFile, secretFile, err := CreateCertificates(dir, "n", awkwardMetadata)
 	if err != nil {
@@ -124,7 +126,7 @@ func TestCzmqReadsOurs(t *testing.T) {
 }
 
 func TestWeReadCzmqs(t *testing.T) {
-	program := compileCzmq(t, czmqCertificatesSource)
+	program := testpeer.CompileCzmq(t, czmqCertificatesSource)
 	metadata := map[string]string{"email": "ph@imatix.com", "name": "Pieter O'Hintjens", "hash": "x # y", "empty": "", "format": "100%", "utf-8": "é", "blanks": " x "}
 	path := filepath.Join(t.TempDir(), "mycert.txt")
 	args := []string{"save", path}
@@ -147,7 +149,7 @@ func TestWeReadCzmqs(t *testing.T) {
 }
 
 func TestCzmqStoreOfOurs(t *testing.T) {
-	program := compileCzmq(t, czmqCertificatesSource)
+	program := testpeer.CompileCzmq(t, czmqCertificatesSource)
 	dir := t.TempDir()
 	args := []string{"store", dir}
 	for i := range 5 {
@@ -179,7 +181,7 @@ func TestCzmqStoreOfOurs(t *testing.T) {
 }
 
 func TestWeReadCzmqsDirectory(t *testing.T) {
-	program := compileCzmq(t, czmqCertificatesSource)
+	program := testpeer.CompileCzmq(t, czmqCertificatesSource)
 	dir := t.TempDir()
 	want := map[PublicKey]*Certificate{}
 	for i := range 5 {
@@ -200,7 +202,7 @@ func TestWeReadCzmqsDirectory(t *testing.T) {
 // runPython runs a program with zmq.auth at hand and decodes the JSON that it prints.
 func runPython(t *testing.T, result any, program string, args ...string) {
 	t.Helper()
-	out, err := exec.Command(pythonZMQ(t), append([]string{"-c", "import json, sys, zmq.auth\n" + program}, args...)...).Output()
+	out, err := exec.Command(testpeer.Python(t, "zmq", "python3-zmq"), append([]string{"-c", "import json, sys, zmq.auth\n" + program}, args...)...).Output()
 	if err != nil {
 		t.Fatalf("python: %v\n%s", err, out)
 	}

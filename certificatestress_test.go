@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // TestDirectoryStress rewrites, renames, breaks and removes certificates while clients ask: a key that stays good is
@@ -23,10 +24,10 @@ func TestDirectoryStress(t *testing.T) {
 	if testing.Short() {
 		duration = 2 * time.Second
 	}
-	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors(t)
+	goroutines, descriptors := runtime.NumGoroutine(), testpeer.Descriptors()
 	t.Run("under load", func(t *testing.T) { stressDirectory(t, duration) })
-	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
-	eventually(t, "no descriptor is left", func() bool { return openDescriptors(t) <= descriptors })
+	testpeer.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
+	testpeer.Eventually(t, "no descriptor is left", func() bool { return testpeer.Descriptors() <= descriptors })
 }
 
 // graceful is how long a removed key may still be accepted.
@@ -144,7 +145,7 @@ func stressDirectory(t *testing.T, duration time.Duration) {
 	}
 	zap := newZAPClient(t, a.Context())
 	for key := range gone {
-		eventually(t, "the last keys are out", func() bool {
+		testpeer.Eventually(t, "the last keys are out", func() bool {
 			status, err := zapStatus(zap, key)
 			must(t, err)
 			return status == "400"

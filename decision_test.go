@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // TestDecisionsAndLogLines: one Decision for each request, and a line with the same facts.
@@ -90,7 +92,7 @@ func TestPanickingHookAndLogger(t *testing.T) {
 		}
 		<-called
 	}
-	eventually(t, "the panic is in the log", func() bool { return strings.Count(log.String(), "boom") == 2 })
+	testpeer.Eventually(t, "the panic is in the log", func() bool { return strings.Count(log.String(), "boom") == 2 })
 }
 
 // TestReporterLimit: what there is no room for is counted, and nobody waits.
@@ -99,7 +101,7 @@ func TestReporterLimit(t *testing.T) {
 	var lost atomic.Uint64
 	r := newReporter(quiet(), func(Decision) { <-free; called <- true }, &lost)
 	r.add(report{})
-	eventually(t, "the hook is called", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return len(r.queue) == 0 })
+	testpeer.Eventually(t, "the hook is called", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return len(r.queue) == 0 })
 	for range maxReports + 10 {
 		r.add(report{})
 	}
@@ -178,5 +180,5 @@ func TestWants(t *testing.T) {
 		}
 	}
 	level.Set(slog.LevelDebug)
-	eventually(t, "the new level is noticed", func() bool { r.keepUp(time.Now()); return r.wants(200) })
+	testpeer.Eventually(t, "the new level is noticed", func() bool { r.keepUp(time.Now()); return r.wants(200) })
 }

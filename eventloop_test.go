@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // reactor runs until stop is called, which returns when it has ended.
@@ -162,7 +163,7 @@ func TestAttachedStop(t *testing.T) {
 	zap := newZAPClient(t, a.Context())
 	waiting := func(n int) {
 		t.Helper()
-		eventually(t, "the requests wait", func() bool {
+		testpeer.Eventually(t, "the requests wait", func() bool {
 			a.loop.door.mu.Lock()
 			defer a.loop.door.mu.Unlock()
 			return len(a.loop.door.tickets) == n
@@ -265,7 +266,7 @@ func TestHandleZAPMessageContext(t *testing.T) {
 	go handle(running)
 	<-begun
 	go handle(waiting)
-	eventually(t, "one runs, one waits", func() bool { return a.Stats().Pending == 2 })
+	testpeer.Eventually(t, "one runs, one waits", func() bool { return a.Stats().Pending == 2 })
 	cancelWaiting()
 	if got := <-replies; got != "300" {
 		t.Errorf("status %s of the one that waited", got)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // These tests run real clients against a real KDC.
@@ -172,7 +173,7 @@ func TestGSSAPIRealmAfterClose(t *testing.T) {
 		must(t, a.ConfigureGSSAPI("d", bobFull))
 		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
 		sendAs(t, server.endpoint, ann)
-		eventually(t, "the client is refused", func() bool { return a.Stats().Denied > 0 })
+		testpeer.Eventually(t, "the client is refused", func() bool { return a.Stats().Denied > 0 })
 		must(t, a.Close())
 		server.receive(t)
 	})

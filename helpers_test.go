@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // patience is how long a test waits for what must come: long enough that only a fault exceeds it.
@@ -200,22 +201,10 @@ func ask(t testing.TB, a *Authenticator, request [][]byte) (status, userID strin
 	return string(reply[2]), string(reply[4])
 }
 
-// eventually waits until condition holds. It is for what nothing announces: numbers of goroutines and descriptors.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
 // waitForReports waits until all that is to be logged has been.
 func waitForReports(t testing.TB, a *Authenticator) {
 	t.Helper()
-	eventually(t, "everything is reported", func() bool {
+	testpeer.Eventually(t, "everything is reported", func() bool {
 		a.reports.mu.Lock()
 		defer a.reports.mu.Unlock()
 		return !a.reports.running

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/pebbe/zmq4"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // pattern is one of the five of ZeroMQ's security guide, with a client that gets in and one that does not.
@@ -57,7 +58,7 @@ func newPatterns(t *testing.T) (patterns []pattern, directory string) {
 
 // TestPatternsPythonClient brings a client of Python's zmq to the Go server of each pattern.
 func TestPatternsPythonClient(t *testing.T) {
-	python := pythonZMQ(t)
+	python := testpeer.Python(t, "zmq", "python3-zmq")
 	patterns, _ := newPatterns(t)
 	for _, p := range patterns {
 		t.Run(p.name, func(t *testing.T) {
@@ -80,7 +81,7 @@ func TestPatternsPythonClient(t *testing.T) {
 // TestPatternsPythonServer brings Go clients to a server of each pattern that Python's ThreadAuthenticator guards: the
 // stranger, where the pattern keeps anybody out, and then the client that gets in.
 func TestPatternsPythonServer(t *testing.T) {
-	python := pythonZMQ(t)
+	python := testpeer.Python(t, "zmq", "python3-zmq")
 	patterns, directory := newPatterns(t)
 	for _, p := range patterns {
 		t.Run(p.name, func(t *testing.T) {

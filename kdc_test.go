@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // realm is a throwaway Kerberos realm: MIT's KDC on a loopback port, its database, and a keytab and tickets for all its
@@ -77,7 +79,7 @@ func kerberosTool(t testing.TB, name string) string {
 			return path
 		}
 	}
-	missingPeer(t, "MIT Kerberos", "krb5-kdc krb5-admin-server krb5-user")
+	testpeer.Missing(t, "MIT Kerberos", "krb5-kdc krb5-admin-server krb5-user")
 	return ""
 }
 

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/pebbe/zmq4"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 func nullRequest() [][]byte { return zapRequest("d", "127.0.0.1", "NULL") }
@@ -147,7 +147,7 @@ func TestStopAnswersWhatIsPending(t *testing.T) {
 	zap.send(request) // runs
 	<-begun
 	zap.send(request) // waits
-	eventually(t, "two are pending", func() bool { return a.Stats().Pending == 2 })
+	testpeer.Eventually(t, "two are pending", func() bool { return a.Stats().Pending == 2 })
 	must(t, a.Stop())
 	must(t, a.Start())
 	for range 2 {
@@ -176,7 +176,7 @@ func TestNothingLeaks(t *testing.T) {
 	warm, err := New(ctx, &Config{Logger: quiet()})
 	must(t, err)
 	must(t, errors.Join(warm.Start(), warm.Close()))
-	socketsClosed := func() int { return openDescriptors(t) }
+	socketsClosed := func() int { return testpeer.Descriptors() }
 	goroutines, descriptors := runtime.NumGoroutine(), socketsClosed()
 
 	for range 200 {
@@ -191,16 +191,9 @@ func TestNothingLeaks(t *testing.T) {
 		must(t, errors.Join(a.Start(), a.Stop()))
 	}
 	must(t, a.Close())
-	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
+	testpeer.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
 	// libzmq's reaper closes sockets in its own time.
-	eventually(t, "no descriptor is left", func() bool { return socketsClosed() <= descriptors })
-}
-
-func openDescriptors(t *testing.T) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	must(t, err)
-	return len(entries)
+	testpeer.Eventually(t, "no descriptor is left", func() bool { return socketsClosed() <= descriptors })
 }
 
 // TestEveryMethodAtOnce calls all methods from many goroutines under load; the race detector judges.

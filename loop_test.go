@@ -10,6 +10,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // brokenSocket fails every Receive from a certain one on.
@@ -48,7 +49,7 @@ func TestFailureKeepsTheEndpoint(t *testing.T) {
 	if err := a.Wait(); !errors.Is(err, socket.err) {
 		t.Errorf("Wait: %v", err)
 	}
-	eventually(t, "it is not alive", func() bool { return !a.IsAlive() })
+	testpeer.Eventually(t, "it is not alive", func() bool { return !a.IsAlive() })
 	if reply := zap.ask(nullRequest()); reply[2] != "400" {
 		t.Errorf("status %s after the failure", reply[2])
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"golang.org/x/crypto/bcrypt"
 )
 
@@ -366,7 +367,7 @@ func TestDecoysOfSeveralCosts(t *testing.T) {
 func htpasswdFile(t testing.TB, name, password string) string {
 	t.Helper()
 	if _, err := exec.LookPath("htpasswd"); err != nil {
-		missingPeer(t, "htpasswd", "apache2-utils")
+		testpeer.Missing(t, "htpasswd", "apache2-utils")
 	}
 	file := filepath.Join(t.TempDir(), "passwords")
 	command := exec.Command("htpasswd", "-c", "-i", "-B", "-C", "5", file, name)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // passwordStore is a password file that an authenticator follows.
@@ -64,7 +66,7 @@ func (s *passwordStore) accepts(name, password string) bool {
 
 func (s *passwordStore) within(what, name, password string, accepted bool) {
 	s.t.Helper()
-	eventually(s.t, what, func() bool { return s.accepts(name, password) == accepted })
+	testpeer.Eventually(s.t, what, func() bool { return s.accepts(name, password) == accepted })
 }
 
 func TestPasswordFile(t *testing.T) {
@@ -217,13 +219,13 @@ func TestPasswordFileIsFollowed(t *testing.T) {
 	s.within("replaced by a rename", "ann", "six", true)
 	must(t, os.Remove(s.path))
 	s.within("removed", "ann", "six", false)
-	eventually(t, "the log says so", func() bool { return strings.Contains(s.said(), "is gone") })
+	testpeer.Eventually(t, "the log says so", func() bool { return strings.Contains(s.said(), "is gone") })
 	s.overwrite("ann=back\n")
 	s.within("made again", "ann", "back", true)
 
 	// What must not be used leaves what was in force, and is reported.
 	must(t, os.Chmod(s.path, 0o666))
-	eventually(t, "the mode is reported", func() bool { return strings.Contains(s.said(), "chmod go-w") })
+	testpeer.Eventually(t, "the mode is reported", func() bool { return strings.Contains(s.said(), "chmod go-w") })
 	if !s.accepts("ann", "back") {
 		t.Error("a file that must not be used has changed what was in force")
 	}
@@ -318,7 +320,7 @@ func TestPasswordFileRewrites(t *testing.T) {
 			for i := range 1000 {
 				rewrite(s, version(i))
 				if i%50 == 0 { // a pause in which the version comes into force
-					eventually(t, "the version is in force", func() bool { return s.table() != before })
+					testpeer.Eventually(t, "the version is in force", func() bool { return s.table() != before })
 				}
 				if now := s.table(); now != before {
 					loads, before = loads+1, now
@@ -340,7 +342,7 @@ func TestPasswordFileRewrites(t *testing.T) {
 // TestPasswordFileLikeCzmq has czmq's own zauth accept the same users from the same file, but for what is meant to
 // differ.
 func TestPasswordFileLikeCzmq(t *testing.T) {
-	program := compileCzmq(t, czmqPlain)
+	program := testpeer.CompileCzmq(t, czmqPlain)
 	lines := []string{
 		"# comment=no user", "ann=secret", "bob=two words", " lead=blank before", "trail =blank after the name", "val= blank before the value",
 		"end=blank after ", "eq=a=b", "eqs===", "hash=#no comment", "quote=\"quoted\"", "single='x'", "tab=\ta\tb", "\ttab=x", "utf8=grüße", "ütf8=x",

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // TestReadmePrograms builds the server and the client of the README as they stand there, but for the port, and takes the walk that it
@@ -36,7 +38,7 @@ func TestReadmePrograms(t *testing.T) {
 		must(t, server.Process.Kill())
 		_ = server.Wait()
 	})
-	eventually(t, "the server has made the keys", func() bool {
+	testpeer.Eventually(t, "the server has made the keys", func() bool {
 		_, err := os.Stat(filepath.Join(dir, "keys/clients/ann.key"))
 		return err == nil
 	})
@@ -50,7 +52,7 @@ func TestReadmePrograms(t *testing.T) {
 		t.Errorf("the client says %q", out)
 	}
 	must(t, os.Remove(filepath.Join(dir, "keys/clients/ann.key")))
-	eventually(t, "the client is refused", func() bool { return strings.Contains(client(), "access denied (status 400)") })
+	testpeer.Eventually(t, "the client is refused", func() bool { return strings.Contains(client(), "access denied (status 400)") })
 }
 
 func buildProgram(t *testing.T, dir, code string) string {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // dumpTree is the tree as testdata/zpl and dumpZPLSource write it: two blanks for each level, the name and the value in
@@ -100,7 +102,7 @@ int main (int argc, char **argv) {
 // czmqTrees is what czmq's zconfig_load makes of each file.
 func czmqTrees(t *testing.T, files []string) map[string]string {
 	t.Helper()
-	out, err := exec.Command(compileCzmq(t, dumpZPLSource), files...).Output()
+	out, err := exec.Command(testpeer.CompileCzmq(t, dumpZPLSource), files...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
