@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+	"github.com/zmqauth/zmqauth/internal/libzmq"
 )
 
 // HandshakeError says that a server has not let a client in.
@@ -54,9 +55,8 @@ func (e *HandshakeError) Unwrap() error {
 // inproc endpoint, where nobody is asked about anybody, it just connects. A second Connect to an endpoint that the socket
 // is connected to, which libzmq ignores, waits until ctx ends. It is to be called by the goroutine that owns s.
 //
-// A socket has one monitor, and Connect uses it. libzmq has no call that tells whether the program has set one already,
-// so that Connect can neither spare it nor refuse: it ends, its reader gets EVENT_MONITOR_STOPPED, and the program sets it
-// again after Connect (at another address: libzmq frees the first one later).
+// Connect sets the socket's monitor and ends it again. libzmq gives a socket only one, so that a socket whose monitor the
+// program has set is left alone and an error says so (on Linux; elsewhere that cannot be told, and the program's ends).
 func Connect(ctx context.Context, s *zmq4.Socket, endpoint string) error {
 	if strings.HasPrefix(endpoint, "inproc://") {
 		return connectSocket(s, endpoint)
@@ -67,6 +67,13 @@ func Connect(ctx context.Context, s *zmq4.Socket, endpoint string) error {
 
 // connectAndWait also tells whether anybody has accepted a connection.
 func connectAndWait(ctx context.Context, s *zmq4.Socket, endpoint string) (reached bool, err error) {
+	monitored, err := libzmq.Monitored(s)
+	if err == nil && monitored {
+		err = errMonitored
+	}
+	if err != nil {
+		return false, fmt.Errorf("zmqauth: %s: %w", endpoint, err)
+	}
 	m, err := newHandshakeMonitor(s, endpoint)
 	if err != nil {
 		return false, fmt.Errorf("zmqauth: %s: %w", endpoint, err)
@@ -118,6 +125,8 @@ const (
 	lastEvents = 8
 	monitorRun = 20 * time.Millisecond // how long a cancelled context may go unnoticed
 )
+
+var errMonitored = errors.New(`the socket has a monitor, and libzmq gives it only one: end it first, with Monitor("", 0)`)
 
 var monitors atomic.Uint64 // numbers their endpoints
 

@@ -185,22 +185,25 @@ func TestConnectWithoutAHandler(t *testing.T) {
 	}
 }
 
-// TestConnectEndsTheMonitor: libzmq has one for a socket. The program's reader is told that it has ended, and the
-// program may set it again.
-func TestConnectEndsTheMonitor(t *testing.T) {
+// TestConnectSparesTheMonitor: libzmq has one for a socket, and the program's goes on.
+func TestConnectSparesTheMonitor(t *testing.T) {
 	server := newServer(t, newContext(t), "tcp://127.0.0.1:*", nullClient)
 	zctx := newContext(t)
 	socket, reader := newSocket(t, zctx, zmq4.PUSH), newSocket(t, zctx, zmq4.PAIR)
 	const own = "inproc://own-monitor"
-	must(t, socket.Monitor(own, zmq4.EVENT_ALL))
+	must(t, socket.Monitor(own, zmq4.EVENT_HANDSHAKE_SUCCEEDED|zmq4.EVENT_MONITOR_STOPPED))
 	must(t, errors.Join(reader.SetRcvtimeo(patience), reader.Connect(own)))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	must(t, Connect(ctx, socket, server.endpoint))
-	if event, _, _, err := reader.RecvEvent(0); err != nil || event != zmq4.EVENT_MONITOR_STOPPED {
-		t.Errorf("%v, %v", event, err)
+	if err := Connect(ctx, socket, server.endpoint); err == nil || !strings.Contains(err.Error(), "monitor") || !strings.Contains(err.Error(), server.endpoint) {
+		t.Errorf("Connect on a socket with a monitor: %v", err)
 	}
-	must(t, socket.Monitor("inproc://own-monitor-again", zmq4.EVENT_ALL)) // libzmq frees the first address later
+	must(t, socket.Connect(server.endpoint))
+	if event, _, _, err := reader.RecvEvent(0); err != nil || event != zmq4.EVENT_HANDSHAKE_SUCCEEDED {
+		t.Errorf("the program's monitor: %v, %v", event, err)
+	}
+	must(t, errors.Join(socket.Disconnect(server.endpoint), socket.Monitor("", 0)))
+	must(t, Connect(ctx, socket, server.endpoint))
 }
 
 // TestConnectTemporary: a client told to try again gets in on the same call.
