@@ -1,0 +1,39 @@
+#!/bin/sh
+# Makes the two base images of the Dockerfile from Debian's packages, for machines whose Docker engine has no registry to
+# pull from, and prints them as build arguments:
+#
+#   docker/base.sh trixie
+#   BUILD_BASE=zmqauth-base-go:trixie
+#   RUNTIME_BASE=zmqauth-base:trixie
+#
+# The images trust the certificate authorities that this machine has been given besides Debian's, get packages the way
+# it does, and build with its Go. Needs root, debootstrap and a Docker engine. Images that are there already stay.
+set -eu
+
+suite=$1
+plain=zmqauth-base:$suite with_go=zmqauth-base-go:$suite
+
+make_plain() {
+    directory=$(mktemp -d)
+    trap 'rm -rf "$directory"' EXIT
+    root=$directory/root
+    debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "${MIRROR-http://deb.debian.org/debian}" \
+        >"$directory/log" 2>&1 || { tail -n 20 "$directory/log" >&2; exit 1; }
+    apt-config dump | grep -E '^Acquire::(http|https|Check-|Retries)' >"$root/etc/apt/apt.conf.d/80acquire" || true
+    if ls /usr/local/share/ca-certificates/*.crt >/dev/null 2>&1; then
+        cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/"
+        chroot "$root" update-ca-certificates >/dev/null 2>&1
+    fi
+    rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+    tar -C "$root" -c . | docker import --change 'CMD ["/bin/sh"]' - "$plain" >&2
+}
+
+make_with_go() {
+    printf 'FROM %s\nCOPY . /usr/local/go\nENV PATH=/usr/local/go/bin:$PATH\n' "$plain" |
+        docker build --tag "$with_go" --file - "$(go env GOROOT)" >&2
+}
+
+docker image inspect "$plain" >/dev/null 2>&1 || make_plain
+docker image inspect "$with_go" >/dev/null 2>&1 || make_with_go
+echo "BUILD_BASE=$with_go"
+echo "RUNTIME_BASE=$plain"
