@@ -2,6 +2,7 @@
 package testpeer
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,4 +96,14 @@ func CompileCzmq(t testing.TB, source string) string {
 		t.Fatalf("gcc: %v\n%s", err, out)
 	}
 	return program
+}
+
+// NeedIPv6 skips a test of IPv6 on a system that has none, as the inside of a container.
+func NeedIPv6(t testing.TB) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skipf("no IPv6 here: %v", err)
+	}
+	_ = listener.Close()
 }
