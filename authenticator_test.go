@@ -240,9 +240,6 @@ func TestAddressesOverTransports(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			if strings.Contains(test.bind, "[::") {
-				testpeer.NeedIPv6(t)
-			}
 			a := startAuthenticator(t, Config{})
 			must(t, a.Allow(test.allow))
 			server := newServer(t, a.Context(), test.bind, func(s *zmq4.Socket) error {

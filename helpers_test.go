@@ -93,6 +93,9 @@ type server struct {
 // newServer binds a PULL socket that role has prepared.
 func newServer(t testing.TB, ctx *zmq4.Context, bind string, role func(*zmq4.Socket) error) *server {
 	t.Helper()
+	if strings.Contains(bind, "[::") {
+		testpeer.NeedIPv6(t)
+	}
 	socket := newSocket(t, ctx, zmq4.PULL)
 	if strings.Contains(bind, "[::1]") {
 		must(t, socket.SetIpv6(true))

@@ -160,11 +160,13 @@ func TestProbeIsCancelled(t *testing.T) {
 func TestProbeTransports(t *testing.T) {
 	zctx := newContext(t)
 	for _, bind := range []string{"tcp://[::1]:*", "ipc://*"} {
-		server := newServer(t, zctx, bind, nullClient)
-		strangers, err := newStrangers()
-		must(t, err)
-		if result, err := strangers[0].probe(within(t, patience), newContext(t), server.endpoint); err != nil || !result.Accepted {
-			t.Errorf("%s: %v, %v", server.endpoint, result, err)
-		}
+		t.Run(bind, func(t *testing.T) {
+			server := newServer(t, zctx, bind, nullClient)
+			strangers, err := newStrangers()
+			must(t, err)
+			if result, err := strangers[0].probe(within(t, patience), newContext(t), server.endpoint); err != nil || !result.Accepted {
+				t.Errorf("%s: %v, %v", server.endpoint, result, err)
+			}
+		})
 	}
 }

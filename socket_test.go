@@ -376,18 +376,20 @@ func TestConnectTransports(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	must(t, a.DenyDomain("closed", "127.0.0.0/8", "::1", "ipc"))
 	for _, bind := range []string{"tcp://127.0.0.1:*", "tcp://[::1]:*", "ipc://*"} {
-		for domain, want := range map[string]int{"open": 200, "closed": 400} {
-			server := newServer(t, a.Context(), bind, nullServer(domain))
-			endpoints := []string{server.endpoint}
-			if port, ok := strings.CutPrefix(server.endpoint, "tcp://127.0.0.1:"); ok {
-				endpoints = append(endpoints, "tcp://localhost:"+port, "tcp://127.0.0.1:0;127.0.0.1:"+port)
-			}
-			for _, endpoint := range endpoints {
-				if _, err := connect(t, endpoint, nullClient); status(err) != want {
-					t.Errorf("%s: %v, want status %d", endpoint, err, want)
+		t.Run(bind, func(t *testing.T) {
+			for domain, want := range map[string]int{"open": 200, "closed": 400} {
+				server := newServer(t, a.Context(), bind, nullServer(domain))
+				endpoints := []string{server.endpoint}
+				if port, ok := strings.CutPrefix(server.endpoint, "tcp://127.0.0.1:"); ok {
+					endpoints = append(endpoints, "tcp://localhost:"+port, "tcp://127.0.0.1:0;127.0.0.1:"+port)
+				}
+				for _, endpoint := range endpoints {
+					if _, err := connect(t, endpoint, nullClient); status(err) != want {
+						t.Errorf("%s: %v, want status %d", endpoint, err, want)
+					}
 				}
 			}
-		}
+		})
 	}
 	zctx := newContext(t)
 	server := newServer(t, zctx, "inproc://here", nullClient)
