@@ -31,7 +31,7 @@ type certificateFile struct {
 	key     PublicKey // zero: it has never been good
 	entry   *curveEntry
 	problem string   // what has been reported of it; "": it is good
-	gone    bool     // it was not there at the last look: it may have been renamed
+	missing int      // looks in a row at which it was not there: it may have been renamed
 	links   []string // of a symbolic link: the directories that it leads over
 }
 
@@ -124,7 +124,7 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 		file = new(certificateFile)
 		d.files[name] = file
 	}
-	file.gone = false
+	file.missing = 0
 	if isTransient(result.err) {
 		d.lookAgain(name)
 		d.report(file, result.err)
@@ -149,19 +149,22 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 	dirty[file.key] = struct{}{}
 }
 
-// lose forgets a file that is not there. One that has just been is given until the next look: where it was renamed, its
-// key would be out of force until its new name is read.
+// missingLooks in a row have to miss a file before it counts as removed. One that is renamed would be out of force until its
+// new name is read, and one that is renamed all the time may be missed at both of its names more than once.
+const missingLooks = 3
+
+// lose forgets a file that is not there.
 func (d *certificateDirectory) lose(name string, file *certificateFile, dirty map[PublicKey]struct{}) {
-	switch {
-	case file == nil:
-	case !file.gone:
-		file.gone = true
-		d.lookAgain(name)
-	default:
-		d.disown(name, file.key, dirty)
-		d.relink(file, nil)
-		delete(d.files, name)
+	if file == nil {
+		return
 	}
+	if file.missing++; file.missing < missingLooks {
+		d.lookAgain(name)
+		return
+	}
+	d.disown(name, file.key, dirty)
+	d.relink(file, nil)
+	delete(d.files, name)
 }
 
 func (d *certificateDirectory) lookAgain(name string) {

@@ -25,7 +25,19 @@ func TestDirectoryStress(t *testing.T) {
 		duration = 2 * time.Second
 	}
 	goroutines, descriptors := runtime.NumGoroutine(), testpeer.Descriptors()
-	t.Run("under load", func(t *testing.T) { stressDirectory(t, duration) })
+	t.Run("under load", func(t *testing.T) {
+		for try := 1; ; try++ {
+			wrong, slowest := stressDirectory(t, duration)
+			if len(wrong) == 0 {
+				break
+			}
+			// Where the machine had a file stand half renamed for long, it was gone.
+			if slowest < quietPeriod || try == 3 {
+				t.Fatalf("%v; the slowest disturbance took %v", wrong, slowest)
+			}
+			t.Logf("once more, a disturbance took %v: %v", slowest, wrong)
+		}
+	})
 	testpeer.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
 	testpeer.Eventually(t, "no descriptor is left", func() bool { return testpeer.Descriptors() <= descriptors })
 }
@@ -33,7 +45,9 @@ func TestDirectoryStress(t *testing.T) {
 // graceful is how long a removed key may still be accepted.
 const graceful = time.Second
 
-func stressDirectory(t *testing.T, duration time.Duration) {
+// stressDirectory returns what keys that stay good have been told instead, and how long the slowest disturbance of their files
+// took.
+func stressDirectory(t *testing.T, duration time.Duration) (wrong []string, slowest time.Duration) {
 	const steady = 8
 	dir := t.TempDir()
 	a := startAuthenticator(t, Config{})
@@ -49,6 +63,11 @@ func stressDirectory(t *testing.T, duration time.Duration) {
 	var writers, askers sync.WaitGroup
 	var mu sync.Mutex
 	gone := make(map[PublicKey]time.Time) // when each key was removed
+	fault := func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		wrong = append(wrong, fmt.Sprintf(format, args...))
+	}
 
 	// The steady files are rewritten in place, replaced, renamed and broken, and always hold the same key.
 	writers.Go(func() {
@@ -57,7 +76,9 @@ func stressDirectory(t *testing.T, duration time.Duration) {
 			case <-stop:
 				return
 			default:
+				begun := time.Now()
 				disturb(t, dir, i/5%steady, good[i/5%steady], i)
+				slowest = max(slowest, time.Since(begun))
 			}
 		}
 	})
@@ -99,7 +120,7 @@ func stressDirectory(t *testing.T, duration time.Duration) {
 			default:
 			}
 			if err := visit(server.endpoint, key.Public, good[connected%steady]); err != nil {
-				t.Errorf("a client whose key stays good: %v", err)
+				fault("a client whose key stays good: %v", err)
 				return
 			}
 		}
@@ -115,7 +136,7 @@ func stressDirectory(t *testing.T, duration time.Duration) {
 				}
 				c := good[i%steady]
 				if status, err := zapStatus(zap, c.Public); err != nil || status != "200" {
-					t.Errorf("a key that stays good: status %s, %v", status, err)
+					fault("a key that stays good: status %s, %v", status, err)
 					return
 				}
 				mu.Lock()
@@ -140,7 +161,7 @@ func stressDirectory(t *testing.T, duration time.Duration) {
 	}
 	writers.Wait()
 	askers.Wait()
-	if connected < 10 {
+	if connected < 10 && len(wrong) == 0 {
 		t.Errorf("only %d clients have connected", connected)
 	}
 	zap := newZAPClient(t, a.Context())
@@ -151,6 +172,7 @@ func stressDirectory(t *testing.T, duration time.Duration) {
 			return status == "400"
 		})
 	}
+	return wrong, slowest
 }
 
 // visit connects with a certificate, as a program of its own would, and leaves.
