@@ -1,0 +1,190 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	minBackOff = 5 * time.Millisecond
+	maxBackOff = time.Second
+)
+
+// serve accepts connections until v is to end.
+func (s *Server) serve(v *serving) error {
+	v.close = sync.OnceValue(v.listener.Close)
+	defer v.close()
+	if err := s.check(); err != nil {
+		return err
+	}
+	if err := s.begin(v); err != nil {
+		return err
+	}
+	defer s.end(v)
+	backOff := time.Duration(0)
+	for s.awaitPlace(v) {
+		conn, err := v.listener.Accept()
+		switch {
+		case err == nil && conn != nil:
+			backOff = 0
+			s.admit(v, conn)
+		case s.isOver(v):
+		case isTemporary(err):
+			backOff = min(max(2*backOff, minBackOff), maxBackOff)
+			s.logger().Warn("stream: cannot accept for now", "listener", v.listener.Addr(), "error", err, "again in", backOff)
+			if isExhaustion(err) {
+				s.relieve()
+			}
+			s.pause(v, backOff)
+		default:
+			return fmt.Errorf("stream: accept on %v: %w", v.listener.Addr(), err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v.taken != nil {
+		return nil
+	}
+	return ErrServerClosed
+}
+
+// begin counts v among the listeners.
+func (s *Server) begin(v *serving) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.init()
+	if s.isStopping() {
+		return ErrServerClosed
+	}
+	s.listeners[v] = struct{}{}
+	return nil
+}
+
+// end undoes begin. Where one client only was to be served and none has come, none will be any more.
+func (s *Server) end(v *serving) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, v)
+	if v.one && v.taken == nil {
+		v.over = true
+		s.abandonOthers(v)
+	}
+	s.notify()
+}
+
+// isOver tells whether v has nobody to accept any more.
+func (s *Server) isOver(v *serving) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.isOverLocked(v)
+}
+
+func (s *Server) isOverLocked(v *serving) bool { return s.isStopping() || v.over || v.taken != nil }
+
+// awaitPlace waits until there may be one more client, and is false when there is to be none any more.
+func (s *Server) awaitPlace(v *serving) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.isOverLocked(v) {
+		if s.MaxConns == 0 || len(s.entered) < s.MaxConns {
+			return true
+		}
+		s.await(0)
+	}
+	return false
+}
+
+// admit begins the handshake of a client as soon as there is room for it.
+func (s *Server) admit(v *serving, conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for most := s.maxHandshakes(); ; {
+		if s.isOverLocked(v) {
+			_ = conn.Close()
+			return
+		}
+		switch {
+		case s.pending.count >= most:
+			if wait := s.makeRoom(); wait > 0 {
+				s.await(wait)
+			}
+		case s.pending.count+s.abandoned >= 2*most:
+			s.await(0)
+		default:
+			s.start(v, conn)
+			return
+		}
+	}
+}
+
+// makeRoom gives up a handshake, and returns 0; or returns when to try again. The caller holds the mutex.
+func (s *Server) makeRoom() (wait time.Duration) {
+	c, wait := s.pending.victim(time.Now(), s.handshakeTimeout()/graceShare)
+	if c == nil {
+		return max(wait, time.Millisecond)
+	}
+	s.abandon(c, errCrowded)
+	return 0
+}
+
+// relieve makes room for another Accept: silent and slow clients are what may have used up the descriptors.
+func (s *Server) relieve() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pending.count > 0 {
+		s.makeRoom()
+	}
+}
+
+// pause waits, unless v ends.
+func (s *Server) pause(v *serving, d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for again := time.Now().Add(d); !s.isOverLocked(v); {
+		left := time.Until(again)
+		if left <= 0 {
+			return
+		}
+		s.await(left)
+	}
+}
+
+// isExhaustion tells whether an error of Accept means that the process or the system has run out of something.
+func isExhaustion(err error) bool {
+	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// isTemporary tells whether an error of Accept says nothing about the listener, but about one client or about the
+// system's state. A deadline that someone has set on the listener is meant to end it.
+func isTemporary(err error) bool {
+	if isExhaustion(err) {
+		return true
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		switch errno { // the client's, by accept(2), "Error handling"
+		case syscall.ECONNABORTED, syscall.EPROTO, syscall.EPERM, syscall.EINTR, syscall.EAGAIN, syscall.ETIMEDOUT,
+			syscall.ENETDOWN, syscall.ENOPROTOOPT, syscall.EHOSTDOWN, syscall.ENONET, syscall.EHOSTUNREACH, syscall.ENETUNREACH:
+			return true
+		}
+		return false
+	}
+	temporary, ok := errors.AsType[interface {
+		error
+		Temporary() bool
+	}](err)
+	return ok && temporary.Temporary()
+}

@@ -1,0 +1,124 @@
+package stream
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	errTimeout = errors.New("the handshake took too long")
+	errCrowded = errors.New("closed in favour of a newer client, as too many handshakes went on")
+)
+
+const (
+	// silentGrace is how long a client that has sent nothing yet keeps its place against newcomers: enough for the first
+	// packet, which most protocols send as soon as they are connected.
+	silentGrace = 10 * time.Millisecond
+	// graceShare is the part of HandshakeTimeout for which one that has sent something keeps its place. Were it shorter than a
+	// handshake takes a busy machine, a crowd of honest clients would drive each other out for ever.
+	graceShare = 20
+)
+
+// handshakes are those that go on, in the order in which they began, by the client's network.
+type handshakes struct {
+	networks map[netip.Prefix][]*session
+	count    int
+}
+
+func (h *handshakes) add(c *session) {
+	if h.networks == nil {
+		h.networks = make(map[netip.Prefix][]*session)
+	}
+	h.networks[c.network] = append(h.networks[c.network], c)
+	h.count++
+}
+
+func (h *handshakes) remove(c *session) {
+	rest := slices.DeleteFunc(h.networks[c.network], func(other *session) bool { return other == c })
+	h.count--
+	if len(rest) == 0 {
+		delete(h.networks, c.network)
+		return
+	}
+	h.networks[c.network] = rest
+}
+
+func (h *handshakes) all() []*session {
+	return slices.Concat(slices.Collect(maps.Values(h.networks))...)
+}
+
+// victim is the handshake that has to make room for a newcomer: of the network with the most, the oldest that is silent, or
+// else the oldest. Where all are too young for that it is nil, and there may be one after wait.
+func (h *handshakes) victim(now time.Time, grace time.Duration) (c *session, wait time.Duration) {
+	crowds := slices.SortedFunc(maps.Values(h.networks), func(a, b []*session) int {
+		return cmp.Or(cmp.Compare(len(b), len(a)), a[0].begun.Compare(b[0].begun))
+	})
+	wait = max(grace, silentGrace)
+	for _, crowd := range crowds {
+		for _, c := range crowd {
+			age := now.Sub(c.begun)
+			if age < silentGrace { // and all that follow
+				wait = min(wait, silentGrace-age)
+				break
+			}
+			if !c.hasSpoken() {
+				return c, 0
+			}
+			wait = min(wait, max(grace-age, 0))
+		}
+		if oldest := crowd[0]; now.Sub(oldest.begun) >= max(grace, silentGrace) {
+			return oldest, 0
+		}
+	}
+	return nil, wait
+}
+
+// network is what a peer can be told by, where it may have many addresses: one IPv4 address, or 64 bits of an IPv6 address.
+// The zero value stands for all whose address is none of IP, as those of a Unix socket.
+func network(address net.Addr) netip.Prefix {
+	if address == nil {
+		return netip.Prefix{}
+	}
+	peer, err := netip.ParseAddrPort(address.String())
+	if err != nil {
+		return netip.Prefix{}
+	}
+	ip := peer.Addr().Unmap().WithZone("")
+	bits := 64
+	if ip.Is4() {
+		bits = 32
+	}
+	prefix, err := ip.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return prefix
+}
+
+// received tells whether the peer of a TCP connection has ever sent a byte, whoever has read it since. Where that cannot be
+// known it is true.
+func received(conn net.Conn) bool {
+	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok { // of a listener that wraps another's connections
+		conn = wrapped.NetConn()
+	}
+	tcp, ok := conn.(syscall.Conn)
+	if !ok {
+		return true
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return true
+	}
+	var info *unix.TCPInfo
+	var infoErr error
+	err = raw.Control(func(fd uintptr) { info, infoErr = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
+	return err != nil || infoErr != nil || info.Bytes_received > 0
+}

@@ -1,0 +1,117 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// patience is how long a test waits for what must come: long enough that only a fault exceeds it.
+const patience = 30 * time.Second
+
+// logBuffer is a log that many goroutines may write.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// logger writes everything, debug lines too, to the buffer.
+func (b *logBuffer) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func patient(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func newListener(t testing.TB) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// start serves on a port of the kernel's choice until the test ends, and returns host:port. Nothing of it may be left then.
+func start(t testing.TB, s *Server) string {
+	t.Helper()
+	testpeer.NothingLeft(t)
+	l := newListener(t)
+	startOn(t, s, l)
+	return l.Addr().String()
+}
+
+// startOn serves on a listener until the test ends.
+func startOn(t testing.TB, s *Server, l net.Listener) {
+	t.Helper()
+	if s.Logger == nil {
+		s.Logger = quiet()
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	t.Cleanup(func() {
+		must(t, s.Close())
+		must(t, s.Shutdown(patient(t)))
+		if err := <-served; err != ErrServerClosed {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+}
+
+// echo is a Handler that sends back what it gets.
+func echo(_ context.Context, conn net.Conn, _ any) { _, _ = io.Copy(conn, conn) }
+
+// dialTCP is a connection that is closed when the test ends.
+func dialTCP(t testing.TB, address string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	must(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	must(t, conn.SetDeadline(time.Now().Add(patience)))
+	return conn
+}
+
+// exchange sends text and wants it back.
+func exchange(conn net.Conn, text string) error {
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(conn, text); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(conn, make([]byte, len(text)))
+	return err
+}
+
+// sayHello dials, and sends and gets "hello".
+func sayHello(t testing.TB, address string, cfg TLSClient) error {
+	t.Helper()
+	conn, err := DialTLS(patient(t), address, cfg)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return exchange(conn, "hello")
+}

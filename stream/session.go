@@ -1,0 +1,254 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"time"
+)
+
+// session is one client of a Server, from Accept on.
+type session struct {
+	serving *serving
+	raw     net.Conn
+	network netip.Prefix
+	begun   time.Time
+
+	handshake context.Context // ends with its time
+	cancel    context.CancelCauseFunc
+	free      func() // frees the context
+
+	// Guarded by the server's mutex.
+	state  state
+	spoken bool // as hasSpoken has last found
+}
+
+// state is where a session has got to.
+type state int
+
+const (
+	pending   state = iota // in its handshake
+	abandoned              // given up, before its Authenticator has returned
+	entered                // authenticated, waiting for a place
+	handled                // in the Handler
+	over
+)
+
+// hasSpoken tells whether the client has sent anything, as far as that can be known. The caller holds the server's mutex.
+func (c *session) hasSpoken() bool {
+	c.spoken = c.spoken || received(c.raw)
+	return c.spoken
+}
+
+var errTaken = errors.New("another client was first, and there is only to be one")
+
+// start begins a client's handshake. The caller holds the mutex.
+func (s *Server) start(v *serving, conn net.Conn) {
+	c := &session{serving: v, raw: conn, network: network(conn.RemoteAddr()), begun: time.Now()}
+	ctx, cancel := context.WithCancelCause(s.base)
+	ctx, cancelTimer := context.WithDeadlineCause(ctx, c.begun.Add(s.handshakeTimeout()), errTimeout)
+	c.handshake, c.cancel = ctx, cancel
+	stop := context.AfterFunc(ctx, func() { s.giveUp(c) })
+	c.free = func() {
+		stop()
+		cancelTimer()
+		cancel(nil)
+	}
+	s.pending.add(c)
+	go s.run(c)
+}
+
+// abandon gives up a handshake: its place is free, and its context ends, so that its connection is closed. The caller holds
+// the mutex.
+func (s *Server) abandon(c *session, why error) {
+	if c.state != pending {
+		return
+	}
+	s.pending.remove(c)
+	c.state = abandoned
+	s.abandoned++
+	c.cancel(why)
+	s.notify()
+}
+
+// abandonOthers gives up every handshake of v's. The caller holds the mutex.
+func (s *Server) abandonOthers(v *serving) {
+	for _, c := range s.pending.all() {
+		if c.serving == v {
+			s.abandon(c, errTaken)
+		}
+	}
+}
+
+// giveUp is called when the context of a handshake has ended.
+func (s *Server) giveUp(c *session) {
+	s.mu.Lock()
+	s.abandon(c, context.Cause(c.handshake))
+	given := c.state == abandoned
+	s.mu.Unlock()
+	if given { // and not authenticated at the last moment
+		_ = c.raw.Close()
+	}
+}
+
+// run is the goroutine of a client's.
+func (s *Server) run(c *session) {
+	defer s.leave(c)
+	defer c.raw.Close() // whatever becomes of it
+	conn, credentials, err := s.authenticate(c)
+	if err == nil {
+		err = s.enter(c)
+	}
+	if err != nil {
+		s.refuse(c, conn, err)
+		return
+	}
+	c.free()
+	defer conn.Close()
+	if c.serving.one {
+		_ = c.serving.close() // nobody else is to come
+	}
+	// What the Authenticator may have set is not for the Handler. Errors: a connection that is closed, or never has a deadline.
+	_ = conn.SetDeadline(time.Time{})
+	_ = c.raw.SetDeadline(time.Time{})
+	if err := s.awaitTurn(c); err != nil {
+		s.logRefused(c, err)
+		return
+	}
+	s.logger().Debug("stream: a client is let in", "remote", c.raw.RemoteAddr())
+	s.handle(c, conn, credentials)
+}
+
+// authenticate asks the Authenticator.
+func (s *Server) authenticate(c *session) (conn net.Conn, credentials any, err error) {
+	if s.Authenticator == nil {
+		return c.raw, nil, nil
+	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.logger().Error("stream: the Authenticator panicked", "remote", c.raw.RemoteAddr(), "panic", fault, "stack", string(debug.Stack()))
+			conn, credentials, err = nil, nil, errors.New("the Authenticator panicked")
+		}
+	}()
+	return authenticate(c.handshake, s.Authenticator, c.raw)
+}
+
+// enter makes an authenticated client of c, unless it was given up in the meantime.
+func (s *Server) enter(c *session) error {
+	v := c.serving
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case c.state != pending:
+		return context.Cause(c.handshake)
+	case v.one && (v.over || v.taken != nil):
+		return errTaken
+	}
+	s.pending.remove(c)
+	c.state = entered
+	s.entered[c] = struct{}{}
+	if v.one {
+		v.taken = c
+		s.abandonOthers(v)
+	}
+	s.notify()
+	return nil
+}
+
+// awaitTurn waits for a place in the Handler.
+func (s *Server) awaitTurn(c *session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.MaxConns > 0 && s.handling >= s.MaxConns && !s.isStopping() {
+		s.await(0)
+	}
+	if s.isStopping() {
+		return ErrServerClosed
+	}
+	c.state = handled
+	s.handling++
+	return nil
+}
+
+// handle calls the Handler.
+func (s *Server) handle(c *session, conn net.Conn, credentials any) {
+	ctx, cancel := context.WithCancel(s.base)
+	defer cancel()
+	defer func() {
+		if fault := recover(); fault != nil {
+			c.serving.fault = fmt.Errorf("stream: the Handler panicked: %v", fault)
+			s.logger().Error("stream: the Handler panicked", "remote", c.raw.RemoteAddr(), "panic", fault, "stack", string(debug.Stack()))
+		}
+	}()
+	s.Handler(ctx, conn, credentials)
+}
+
+// leave forgets a client, whose connection is closed by now.
+func (s *Server) leave(c *session) {
+	c.free()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch c.state {
+	case pending:
+		s.pending.remove(c)
+	case abandoned:
+		s.abandoned--
+	case handled:
+		s.handling--
+	}
+	delete(s.entered, c)
+	c.state = over
+	if c.serving.taken == c {
+		close(c.serving.ended)
+	}
+	s.notify()
+}
+
+// refuse closes a connection that was not authenticated, and conn, which may wrap it or be nil.
+func (s *Server) refuse(c *session, conn net.Conn, why error) {
+	if c.handshake.Err() == nil {
+		sayLast(conn, c.raw)
+	} else {
+		why = context.Cause(c.handshake)
+	}
+	_ = c.raw.Close() // first, so that nothing waits for the peer
+	if conn != nil && conn != c.raw {
+		_ = conn.Close()
+	}
+	s.logRefused(c, why)
+}
+
+func (s *Server) logRefused(c *session, why error) {
+	level := slog.LevelInfo
+	if why == ErrServerClosed { // which is nothing that the client has done
+		level = slog.LevelDebug
+	}
+	s.logger().Log(context.Background(), level, "stream: a client is not let in", "remote", c.raw.RemoteAddr(), "error", refusal(why))
+}
+
+// lastWords is how long a refused client has to close the connection itself.
+const lastWords = 500 * time.Millisecond
+
+// sayLast lets a refused client read why. Were its connection closed while bytes from it are unread, TCP would drop what it
+// has not read yet, such as TLS's alert: so the connection is closed for writing, and read until the client closes it, or for
+// a short while.
+func sayLast(conn, raw net.Conn) {
+	closer, ok := raw.(interface{ CloseWrite() error })
+	if !ok {
+		return
+	}
+	if raw.SetDeadline(time.Now().Add(lastWords)) != nil {
+		return
+	}
+	if wrapper, ok := conn.(interface{ CloseWrite() error }); ok && conn != raw {
+		_ = wrapper.CloseWrite()
+	}
+	if closer.CloseWrite() == nil {
+		_, _ = io.Copy(io.Discard, raw)
+	}
+}

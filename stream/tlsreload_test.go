@@ -1,0 +1,311 @@
+package stream
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// reloadable is a server whose files a test changes.
+type reloadable struct {
+	t       *testing.T
+	dir     string
+	ca      *authority
+	address string
+	log     *logBuffer
+}
+
+func newReloadable(t *testing.T) *reloadable {
+	t.Helper()
+	r := &reloadable{t: t, dir: t.TempDir(), ca: newAuthority(t, "CA"), log: &logBuffer{}}
+	r.put(r.ca.issue("first"), r.ca)
+	r.address = start(t, &Server{Handler: echo, Logger: quiet(), Authenticator: &TLSAuthenticator{
+		CertFile: r.file("server.crt"), KeyFile: r.file("server.key"), CAFile: r.file("ca.crt"), Logger: r.log.logger(),
+	}})
+	return r
+}
+
+func (r *reloadable) file(name string) string { return filepath.Join(r.dir, name) }
+
+// put replaces all files, one after another.
+func (r *reloadable) put(server identity, ca *authority) {
+	r.t.Helper()
+	r.copy(server.cert, "server.crt")
+	r.copy(server.key, "server.key")
+	r.copy(ca.file, "ca.crt")
+}
+
+func (r *reloadable) copy(from, name string) {
+	r.t.Helper()
+	content, err := os.ReadFile(from)
+	must(r.t, err)
+	replace(r.t, r.file(name), content)
+}
+
+// config is a client's, who accepts the servers of ca.
+func config(client identity, ca *authority) TLSClient {
+	return TLSClient{CAFile: ca.file, CertFile: client.cert, KeyFile: client.key}
+}
+
+// serverName is the name in the certificate that the server shows.
+func (r *reloadable) serverName(client TLSClient) string {
+	r.t.Helper()
+	conn, err := DialTLS(patient(r.t), r.address, client)
+	must(r.t, err)
+	defer conn.Close()
+	must(r.t, exchange(conn, "hello"))
+	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.CommonName
+}
+
+// TestReload: changed files hold from the next handshake on, and open connections stay open.
+func TestReload(t *testing.T) {
+	r := newReloadable(t)
+	ann := r.ca.issue("ann")
+	old, err := DialTLS(patient(t), r.address, config(ann, r.ca))
+	must(t, err)
+	defer old.Close()
+	must(t, exchange(old, "before"))
+
+	for i := range 3 { // at once, one after the other: no two are too close for a change to be seen
+		name := fmt.Sprint("server ", i)
+		second := r.ca.issue(name)
+		r.put(second, r.ca)
+		if got := r.serverName(config(ann, r.ca)); got != name {
+			t.Errorf("the server shows the certificate %q, want %q", got, name)
+		}
+	}
+	other := newAuthority(t, "another CA")
+	bob := other.issue("bob")
+	if err := sayHello(t, r.address, config(bob, r.ca)); err == nil {
+		t.Error("a stranger is let in")
+	}
+	r.copy(other.file, "ca.crt")
+	must(t, sayHello(t, r.address, config(bob, r.ca)))
+	if err := sayHello(t, r.address, config(ann, r.ca)); err == nil || !strings.Contains(err.Error(), "remote error: tls:") {
+		t.Errorf("a client whose CA has been removed: %v", err)
+	}
+	must(t, exchange(old, "after"))
+}
+
+// TestReloadInPlace: files that are overwritten with content of the same size are seen to have changed, too.
+func TestReloadInPlace(t *testing.T) {
+	r := newReloadable(t)
+	ann := config(r.ca.issue("ann"), r.ca)
+	names := []string{"one", "two", "six"}
+	var pairs []string
+	for _, name := range names { // a combined file, so that one write changes all
+		id := r.ca.issue(name)
+		cert, err := os.ReadFile(id.cert)
+		must(t, err)
+		key, err := os.ReadFile(id.key)
+		must(t, err)
+		pairs = append(pairs, string(cert)+string(key))
+	}
+	file := r.file("both.pem")
+	a := &TLSAuthenticator{CertFile: file, CAFile: r.ca.file, Logger: quiet()}
+	must(t, os.WriteFile(file, []byte(pairs[0]), 0o600))
+	must(t, a.Check())
+	r.address = start(t, &Server{Handler: echo, Authenticator: a})
+	for i := range 30 {
+		must(t, os.WriteFile(file, []byte(pairs[i%3]), 0o600))
+		if got := r.serverName(ann); got != names[i%3] {
+			t.Fatalf("write %d: the server shows %q, want %q", i, got, names[i%3])
+		}
+	}
+}
+
+// TestBadReload: what cannot be used leaves in force what was there, is logged once, and is tried again when it is mended.
+func TestBadReload(t *testing.T) {
+	r := newReloadable(t)
+	ann := config(r.ca.issue("ann"), r.ca)
+	second := r.ca.issue("second")
+	for _, c := range []struct {
+		name   string
+		damage func()
+		want   string // in the log
+	}{
+		{"certificate without its key", func() { r.copy(second.cert, "server.crt") }, "private key does not match"},
+		{"empty key", func() { replace(t, r.file("server.key"), nil) }, "server.key: no PEM private key"},
+		{"half a CA", func() { must(t, os.Truncate(r.file("ca.crt"), 100)) }, "ca.crt: no PEM certificate"},
+		{"no CA", func() { must(t, os.Remove(r.file("ca.crt"))) }, "ca.crt: no such file"},
+		{"no certificate", func() { must(t, os.Remove(r.file("server.crt"))) }, "server.crt: no such file"},
+	} {
+		first := r.ca.issue("first")
+		r.put(first, r.ca)
+		if got := r.serverName(ann); got != "first" {
+			t.Fatalf("%s: mended, the server shows %q", c.name, got)
+		}
+		before := strings.Count(r.log.String(), c.want)
+		c.damage()
+		for range 3 {
+			if got := r.serverName(ann); got != "first" {
+				t.Errorf("%s: the server shows %q", c.name, got)
+			}
+			if err := sayHello(t, r.address, TLSClient{CAFile: r.ca.file}); err == nil {
+				t.Errorf("%s: a client without a certificate is let in", c.name)
+			}
+		}
+		if n := strings.Count(r.log.String(), c.want) - before; n != 1 {
+			t.Errorf("%s: logged %d times:\n%s", c.name, n, r.log)
+		}
+	}
+	if strings.Contains(r.log.String(), "PRIVATE KEY-----") || strings.Contains(r.log.String(), "BEGIN") {
+		t.Error("the log shows what is in the files")
+	}
+}
+
+// TestReloadSymbolicLinks: Kubernetes replaces all files of a secret by changing where one link leads.
+func TestReloadSymbolicLinks(t *testing.T) {
+	r := newReloadable(t)
+	ann := config(r.ca.issue("ann"), r.ca)
+	version := func(name string) {
+		id := r.ca.issue(name)
+		dir := r.file(".." + name)
+		must(t, os.Mkdir(dir, 0o700))
+		for from, to := range map[string]string{id.cert: "tls.crt", id.key: "tls.key", r.ca.file: "ca.crt"} {
+			content, err := os.ReadFile(from)
+			must(t, err)
+			must(t, os.WriteFile(filepath.Join(dir, to), content, 0o600))
+		}
+		must(t, os.Symlink(".."+name, r.file("..data_tmp")))
+		must(t, os.Rename(r.file("..data_tmp"), r.file("..data")))
+	}
+	version("v1")
+	a := &TLSAuthenticator{CertFile: r.file("tls.crt"), KeyFile: r.file("tls.key"), CAFile: r.file("secret-ca.crt"), Logger: quiet()}
+	for name, target := range map[string]string{"tls.crt": "tls.crt", "tls.key": "tls.key", "secret-ca.crt": "ca.crt"} {
+		must(t, os.Symlink(filepath.Join("..data", target), r.file(name)))
+	}
+	r.address = start(t, &Server{Handler: echo, Authenticator: a})
+	if got := r.serverName(ann); got != "v1" {
+		t.Errorf("the server shows %q", got)
+	}
+	version("v2")
+	if got := r.serverName(ann); got != "v2" {
+		t.Errorf("after the link has changed the server shows %q", got)
+	}
+}
+
+// TestResumption: a client resumes its session, but not once its CA has been removed, and neither after other changes.
+func TestResumption(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			r := newReloadable(t)
+			ann := r.ca.issue("ann")
+			pair, err := tls.LoadX509KeyPair(ann.cert, ann.key)
+			must(t, err)
+			roots := x509.NewCertPool()
+			roots.AddCert(r.ca.certificate)
+			client := &tls.Config{
+				ServerName: "localhost", RootCAs: roots, Certificates: []tls.Certificate{pair}, MaxVersion: version,
+				ClientSessionCache: tls.NewLRUClientSessionCache(8),
+			}
+			hello := func() (resumed bool, err error) {
+				conn := tls.Client(dialTCP(t, r.address), client)
+				defer conn.Close()
+				err = exchange(conn, "hello") // reads the ticket, too
+				return conn.ConnectionState().DidResume, err
+			}
+			if resumed, err := hello(); resumed || err != nil {
+				t.Fatalf("the first time: %v, %v", resumed, err)
+			}
+			if resumed, err := hello(); !resumed || err != nil {
+				t.Errorf("the second time: resumed %v, %v", resumed, err)
+			}
+			r.copy(newAuthority(t, "another CA").file, "ca.crt")
+			if _, err := hello(); err == nil {
+				t.Error("a client whose CA has been removed comes back")
+			}
+			r.copy(r.ca.file, "ca.crt")
+			if resumed, err := hello(); resumed || err != nil {
+				t.Errorf("after its CA is back: resumed %v, %v", resumed, err)
+			}
+		})
+	}
+}
+
+// TestReloadUnderLoad: while the files change all the time, in two steps, no honest client is refused.
+func TestReloadUnderLoad(t *testing.T) {
+	r := newReloadable(t)
+	ann := config(r.ca.issue("ann"), r.ca)
+	pairs := []identity{r.ca.issue("first"), r.ca.issue("second")}
+	var group sync.WaitGroup
+	done := make(chan struct{})
+	for range 4 {
+		group.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if err := sayHello(t, r.address, ann); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for i := range 200 {
+		r.copy(pairs[i%2].cert, "server.crt")
+		r.copy(pairs[i%2].key, "server.key")
+	}
+	close(done)
+	group.Wait()
+	if got := r.serverName(ann); got != "second" {
+		t.Errorf("in the end the server shows %q", got)
+	}
+}
+
+// TestReadFileDoesNotWait: a FIFO in the place of a file is an error at once.
+func TestReadFileDoesNotWait(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	must(t, syscall.Mkfifo(fifo, 0o600))
+	err := (&TLSAuthenticator{CertFile: fifo, KeyFile: fifo}).Check()
+	if err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Error(err)
+	}
+}
+
+// TestReloadOfOneThatWaits: a handshake that began before a change does not hold up those after it.
+func TestReloadOfOneThatWaits(t *testing.T) {
+	r := newReloadable(t)
+	ann := config(r.ca.issue("ann"), r.ca)
+	silent := dialTCP(t, r.address)
+	r.put(r.ca.issue("second"), r.ca)
+	if got := r.serverName(ann); got != "second" {
+		t.Errorf("the server shows %q", got)
+	}
+	_ = silent.Close()
+}
+
+// TestConcurrentFirstUse: many goroutines may be the first.
+func TestConcurrentFirstUse(t *testing.T) {
+	testpeer.NothingLeft(t)
+	ca := newAuthority(t, "CA")
+	server := ca.issue("server")
+	a := &TLSAuthenticator{CertFile: server.cert, KeyFile: server.key}
+	var group sync.WaitGroup
+	for range 16 {
+		group.Go(func() {
+			here, there := net.Pipe()
+			defer there.Close()
+			ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+			defer cancel()
+			if _, _, err := a.Authenticate(ctx, here); err == nil {
+				t.Error("a silent client is let in")
+			}
+		})
+	}
+	group.Wait()
+}
