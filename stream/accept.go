@@ -10,10 +10,14 @@ import (
 	"time"
 )
 
+// How long Accept is left alone after errors in a row that may pass.
 const (
 	minBackOff = 5 * time.Millisecond
 	maxBackOff = time.Second
 )
+
+// sayInterval is how often such errors are logged at most.
+const sayInterval = time.Second
 
 // serve accepts connections until v is to end.
 func (s *Server) serve(v *serving) error {
@@ -26,7 +30,8 @@ func (s *Server) serve(v *serving) error {
 		return err
 	}
 	defer s.end(v)
-	backOff := time.Duration(0)
+	var backOff time.Duration
+	var said time.Time // when an error was logged last
 	for s.awaitPlace(v) {
 		conn, err := v.listener.Accept()
 		switch {
@@ -36,9 +41,12 @@ func (s *Server) serve(v *serving) error {
 		case s.isOver(v):
 		case isTemporary(err):
 			backOff = min(max(2*backOff, minBackOff), maxBackOff)
-			s.logger().Warn("stream: cannot accept for now", "listener", v.listener.Addr(), "error", err, "again in", backOff)
-			if isExhaustion(err) {
-				s.relieve()
+			if time.Since(said) >= sayInterval {
+				said = time.Now()
+				s.logger().Warn("stream: cannot accept for now", "listener", v.listener.Addr(), "error", err)
+			}
+			if isExhaustion(err) && s.relieve() {
+				backOff = minBackOff
 			}
 			s.pause(v, backOff)
 		default:
@@ -124,7 +132,7 @@ func (s *Server) admit(v *serving, conn net.Conn) {
 
 // makeRoom gives up a handshake, and returns 0; or returns when to try again. The caller holds the mutex.
 func (s *Server) makeRoom() (wait time.Duration) {
-	c, wait := s.pending.victim(time.Now(), s.handshakeTimeout()/graceShare)
+	c, wait := s.pending.victim(time.Now(), s.handshakeTimeout())
 	if c == nil {
 		return max(wait, time.Millisecond)
 	}
@@ -132,13 +140,11 @@ func (s *Server) makeRoom() (wait time.Duration) {
 	return 0
 }
 
-// relieve makes room for another Accept: silent and slow clients are what may have used up the descriptors.
-func (s *Server) relieve() {
+// relieve makes room for another Accept, if it can: silent and slow clients are what may have used up the descriptors.
+func (s *Server) relieve() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pending.count > 0 {
-		s.makeRoom()
-	}
+	return s.pending.count > 0 && s.makeRoom() == 0
 }
 
 // pause waits, unless v ends.

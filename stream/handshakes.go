@@ -18,13 +18,14 @@ var (
 	errCrowded = errors.New("closed in favour of a newer client, as too many handshakes went on")
 )
 
+// A handshake is safe from newcomers for a part of HandshakeTimeout.
 const (
-	// silentGrace is how long a client that has sent nothing yet keeps its place against newcomers: enough for the first
-	// packet, which most protocols send as soon as they are connected.
-	silentGrace = 10 * time.Millisecond
-	// graceShare is the part of HandshakeTimeout for which one that has sent something keeps its place. Were it shorter than a
-	// handshake takes a busy machine, a crowd of honest clients would drive each other out for ever.
-	graceShare = 20
+	// silentShare is the part where the client has sent nothing yet. It is enough for the first packet, which most protocols
+	// send as soon as they are connected.
+	silentShare = 200
+	// spokenShare is the part where it has. Were that shorter than a handshake takes a busy machine, a crowd of honest clients
+	// would drive each other out for ever.
+	spokenShare = 20
 )
 
 // handshakes are those that go on, in the order in which they began, by the client's network.
@@ -57,24 +58,25 @@ func (h *handshakes) all() []*session {
 
 // victim is the handshake that has to make room for a newcomer: of the network with the most, the oldest that is silent, or
 // else the oldest. Where all are too young for that it is nil, and there may be one after wait.
-func (h *handshakes) victim(now time.Time, grace time.Duration) (c *session, wait time.Duration) {
+func (h *handshakes) victim(now time.Time, timeout time.Duration) (c *session, wait time.Duration) {
+	silent, spoken := timeout/silentShare, timeout/spokenShare
 	crowds := slices.SortedFunc(maps.Values(h.networks), func(a, b []*session) int {
 		return cmp.Or(cmp.Compare(len(b), len(a)), a[0].begun.Compare(b[0].begun))
 	})
-	wait = max(grace, silentGrace)
+	wait = spoken
 	for _, crowd := range crowds {
 		for _, c := range crowd {
 			age := now.Sub(c.begun)
-			if age < silentGrace { // and all that follow
-				wait = min(wait, silentGrace-age)
+			if age < silent { // and all that follow
+				wait = min(wait, silent-age)
 				break
 			}
 			if !c.hasSpoken() {
 				return c, 0
 			}
-			wait = min(wait, max(grace-age, 0))
+			wait = min(wait, spoken-age)
 		}
-		if oldest := crowd[0]; now.Sub(oldest.begun) >= max(grace, silentGrace) {
+		if oldest := crowd[0]; now.Sub(oldest.begun) >= spoken {
 			return oldest, 0
 		}
 	}

@@ -25,9 +25,10 @@ const (
 //
 // A client that is silent or slow in its handshake costs one of MaxHandshakes places, until HandshakeTimeout. Where all are
 // taken, a newcomer gets the place of another: of the address with the most handshakes (of an IPv6 network of 64 bits), and
-// there of the oldest. A handshake is safe from that for a hundredth of a second if its client has sent nothing yet, and else
-// for a twentieth of HandshakeTimeout; within these times newcomers wait, and then in the order in which they came. So
-// a crowd of silent clients keeps nobody waiting, and a crowd of honest ones that comes at once is let in one after another.
+// there of the oldest that is silent, or else the oldest. A handshake is safe from that for a 200th of HandshakeTimeout (50 ms)
+// if its client has sent nothing yet, and else for a 20th (0.5 s); in the meantime newcomers wait, in the order in which they
+// came. So a crowd of silent clients keeps nobody waiting, and a crowd of honest ones that comes at once is let in one after
+// another.
 type Server struct {
 	// Authenticator proves who a client is; nil: everybody is let in, with nil credentials.
 	Authenticator Authenticator

@@ -211,16 +211,18 @@ func (s *Server) leave(c *session) {
 
 // refuse closes a connection that was not authenticated, and conn, which may wrap it or be nil.
 func (s *Server) refuse(c *session, conn net.Conn, why error) {
-	if c.handshake.Err() == nil {
-		sayLast(conn, c.raw)
-	} else {
+	given := c.handshake.Err() != nil
+	if given {
 		why = context.Cause(c.handshake)
+	}
+	s.logRefused(c, why)
+	if !given {
+		sayLast(conn, c.raw)
 	}
 	_ = c.raw.Close() // first, so that nothing waits for the peer
 	if conn != nil && conn != c.raw {
 		_ = conn.Close()
 	}
-	s.logRefused(c, why)
 }
 
 func (s *Server) logRefused(c *session, why error) {

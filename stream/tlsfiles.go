@@ -167,15 +167,15 @@ func readFile(name string) ([]byte, fileStamp, error) {
 	if err != nil {
 		return nil, fileStamp{}, err
 	}
-	if !info.Mode().IsRegular() {
+	switch {
+	case !info.Mode().IsRegular():
 		return nil, fileStamp{}, errors.New("not a regular file")
+	case info.Size() > maxFileSize:
+		return nil, newFileStamp(info), fmt.Errorf("larger than %d bytes", maxFileSize)
 	}
-	text, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
+	text, err := io.ReadAll(io.LimitReader(file, maxFileSize)) // it may grow; what is cut off then is read the next time
 	if err != nil {
 		return nil, fileStamp{}, err
-	}
-	if len(text) > maxFileSize {
-		return nil, newFileStamp(info), fmt.Errorf("larger than %d bytes", maxFileSize)
 	}
 	return text, newFileStamp(info), nil
 }

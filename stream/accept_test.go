@@ -1,0 +1,179 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+func acceptError(err error) error {
+	return &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", err)}
+}
+
+// TestAcceptErrors: those that may pass are survived, and said; others end Serve.
+func TestAcceptErrors(t *testing.T) {
+	testpeer.NothingLeft(t)
+	for name, c := range map[string]struct {
+		err       error
+		temporary bool
+	}{
+		"too many open files":       {acceptError(syscall.EMFILE), true},
+		"too many in the system":    {acceptError(syscall.ENFILE), true},
+		"no buffers":                {acceptError(syscall.ENOBUFS), true},
+		"no memory":                 {acceptError(syscall.ENOMEM), true},
+		"a client that is gone":     {acceptError(syscall.ECONNABORTED), true},
+		"a firewall":                {acceptError(syscall.EPERM), true},
+		"one that says so":          {fmt.Errorf("wrapped: %w", temporaryError{}), true},
+		"a bad descriptor":          {acceptError(syscall.EBADF), false},
+		"no listener":               {acceptError(syscall.EINVAL), false},
+		"a deadline":                {&net.OpError{Op: "accept", Err: os.ErrDeadlineExceeded}, false},
+		"closed by somebody":        {&net.OpError{Op: "accept", Err: net.ErrClosed}, false},
+		"one that nobody has heard": {errors.New("strange"), false},
+		"nothing at all":            {nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := &logBuffer{}
+			handled := make(chan struct{})
+			s := &Server{Logger: log.logger(), Handler: func(context.Context, net.Conn, any) { close(handled) }}
+			l := &scriptedListener{done: make(chan struct{})}
+			here, there := net.Pipe()
+			defer there.Close()
+			l.script = func(n int) (net.Conn, error) {
+				switch n {
+				case 0, 1:
+					return nil, c.err
+				case 2:
+					return here, nil
+				}
+				<-l.done
+				return nil, net.ErrClosed
+			}
+			served := make(chan error, 1)
+			go func() { served <- s.Serve(l) }()
+			if !c.temporary {
+				if err := <-served; err == nil || !errors.Is(err, c.err) && c.err != nil || !strings.HasPrefix(err.Error(), "stream: accept on 127.0.0.1:0: ") {
+					t.Errorf("Serve: %v", err)
+				}
+				return
+			}
+			<-handled
+			if n := strings.Count(log.String(), "cannot accept for now"); n != 1 { // of two within a second
+				t.Errorf("said %d times:\n%s", n, log)
+			}
+			must(t, s.Close())
+			if err := <-served; err != ErrServerClosed {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+type temporaryError struct{}
+
+func (temporaryError) Error() string   { return "in a moment" }
+func (temporaryError) Temporary() bool { return true }
+
+// TestBackOff: errors in a row do not keep the processor busy, and Close does not wait for the next try.
+func TestBackOff(t *testing.T) {
+	testpeer.NothingLeft(t)
+	s := &Server{Handler: echo, Logger: quiet()}
+	tries := make(chan struct{}, 1000)
+	l := &scriptedListener{script: func(int) (net.Conn, error) {
+		tries <- struct{}{}
+		return nil, acceptError(syscall.EMFILE)
+	}}
+	served := make(chan error, 1)
+	begun := time.Now()
+	go func() { served <- s.Serve(l) }()
+	for range 6 {
+		<-tries
+	}
+	if took := time.Since(begun); took < 31*minBackOff { // 1+2+4+8+16
+		t.Errorf("6 tries within %v", took)
+	}
+	must(t, s.Close())
+	if err := <-served; err != ErrServerClosed {
+		t.Error(err)
+	}
+}
+
+// TestTooManyFiles: a server of few descriptors, all of which silent clients have taken, lets in who knows the word.
+func TestTooManyFiles(t *testing.T) {
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), childVariable+"=1")
+	stdin, err := child.StdinPipe() // the child ends with it
+	must(t, err)
+	stdout, err := child.StdoutPipe()
+	must(t, err)
+	log := &logBuffer{}
+	child.Stderr = log
+	must(t, child.Start())
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		if err := child.Wait(); err != nil {
+			t.Errorf("%v\n%s", err, log)
+		}
+	})
+	var address string
+	_, err = fmt.Fscan(stdout, &address)
+	must(t, err)
+	var silent []net.Conn
+	for range 100 {
+		silent = append(silent, dialTCP(t, address))
+	}
+	testpeer.Eventually(t, "the descriptors are used up", func() bool { return strings.Contains(log.String(), "too many open files") })
+	for range 5 {
+		begun := time.Now()
+		conn := enter(t, address)
+		must(t, conn.Close())
+		if took := time.Since(begun); took > patience/3 {
+			t.Errorf("it took %v", took)
+		}
+	}
+	for _, conn := range silent {
+		must(t, conn.Close())
+	}
+	must(t, enter(t, address).Close())
+}
+
+// childVariable tells the test's program to be the server of TestTooManyFiles.
+const childVariable = "ZMQAUTH_STREAM_TEST_CHILD"
+
+// serveWithFewFiles serves until its standard input ends.
+func serveWithFewFiles() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fail(err)
+	limit := uint64(testpeer.Descriptors() + 20)
+	fail(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: limit, Max: limit}))
+	s := &Server{
+		Authenticator: password, Handler: echo, HandshakeTimeout: 2 * patience,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	fmt.Println(l.Addr())
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	fail(s.Close())
+	fail(s.Shutdown(context.Background()))
+	if err := <-served; err != ErrServerClosed {
+		fail(err)
+	}
+}
+
+func fail(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,246 @@
+package stream
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// dialFrom is a connection from another address of this machine's.
+func dialFrom(t testing.TB, source, address string) net.Conn {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
+	conn, err := dialer.DialContext(patient(t), "tcp", address)
+	must(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// tlsServer is one with mutual TLS and an echo, and the configuration of a client that it knows.
+func tlsServer(t testing.TB, change func(*Server)) (s *Server, address string, client TLSClient) {
+	t.Helper()
+	ca := newAuthority(t, "CA")
+	server := ca.issue("server")
+	s = &Server{Handler: echo, Authenticator: &TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: ca.file}}
+	if change != nil {
+		change(s)
+	}
+	return s, start(t, s), config(ca.issue("ann"), ca)
+}
+
+// TestThousandSilent: with the default limits, 1,000 connections that say nothing and one that dribbles do not keep a good
+// client waiting, where without room being made each 128 of them would for 10 s; and Close ends them all.
+func TestThousandSilent(t *testing.T) {
+	s, address, client := tlsServer(t, nil)
+	var strangers []net.Conn
+	for range 1000 {
+		strangers = append(strangers, dialTCP(t, address))
+	}
+	dribble := func(conn net.Conn) {
+		for conn.SetWriteDeadline(time.Now().Add(patience)) == nil {
+			if _, err := conn.Write([]byte{22}); err != nil {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	slow := dialTCP(t, address)
+	dribbled := make(chan struct{})
+	go func() {
+		defer close(dribbled)
+		dribble(slow)
+	}()
+	for i := range 20 {
+		begun := time.Now()
+		must(t, sayHello(t, address, client))
+		if took := time.Since(begun); took > DefaultHandshakeTimeout/5 {
+			t.Errorf("good client %d waited %v", i, took)
+		}
+	}
+	if n := s.counts(); n.pending > DefaultMaxHandshakes {
+		t.Errorf("%+v", n)
+	}
+	begun := time.Now()
+	must(t, s.Close())
+	for _, conn := range strangers {
+		if !closed(conn) {
+			t.Fatal("a silent connection is still open")
+		}
+	}
+	<-dribbled
+	if took := time.Since(begun); took > DefaultHandshakeTimeout/2 {
+		t.Errorf("Close took %v", took)
+	}
+}
+
+// TestFlood: strangers that come back as soon as they are closed, silent ones and such that send half a greeting, keep
+// nobody out, neither who comes from elsewhere nor who comes from the same address.
+func TestFlood(t *testing.T) {
+	for name, greeting := range map[string]string{"silent": "", "half a greeting": "\x16\x03\x01\x02\x00\x01"} {
+		t.Run(name, func(t *testing.T) {
+			_, address, client := tlsServer(t, func(s *Server) {
+				s.MaxHandshakes, s.HandshakeTimeout = 8, 4*time.Second
+			})
+			ctx, cancel := context.WithCancel(context.Background())
+			var group sync.WaitGroup
+			for range 64 {
+				group.Go(func() {
+					for ctx.Err() == nil {
+						conn, err := net.Dial("tcp", address)
+						if err != nil {
+							continue
+						}
+						stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+						_, _ = io.WriteString(conn, greeting)
+						_, _ = io.Copy(io.Discard, conn)
+						stop()
+						_ = conn.Close()
+					}
+				})
+			}
+			t.Cleanup(group.Wait)
+			t.Cleanup(cancel)
+			config, err := client.config(address)
+			must(t, err)
+			for i := range 4 {
+				source := []string{"127.0.0.1", "127.0.0.2"}[i%2]
+				begun := time.Now()
+				must(t, exchange(tls.Client(dialFrom(t, source, address), config), "hello"))
+				if took := time.Since(begun); took > 16*time.Second { // 64 others are before it: 8 times 0.2 s
+					t.Errorf("from %s: %v", source, took)
+				}
+			}
+		})
+	}
+}
+
+// TestHonestCrowd: many that come at once are let in one after another, and drive nobody out.
+func TestHonestCrowd(t *testing.T) {
+	_, address, client := tlsServer(t, func(s *Server) { s.MaxHandshakes, s.HandshakeTimeout = 4, patience })
+	config, err := client.config(address)
+	must(t, err)
+	var group sync.WaitGroup
+	for range 200 {
+		conn := dialTCP(t, address)
+		group.Go(func() {
+			if err := exchange(tls.Client(conn, config), "hello"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// TestVictim: who has to make room.
+func TestVictim(t *testing.T) {
+	const timeout = 10 * time.Second // 50 ms for the silent, 500 ms for the others
+	l := newListener(t)
+	accept := func() net.Conn {
+		dialTCP(t, l.Addr().String())
+		conn, err := l.Accept()
+		must(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		return conn
+	}
+	silent := accept()
+	now := time.Now()
+	type client struct {
+		network string
+		age     time.Duration
+		spoken  bool
+	}
+	for name, c := range map[string]struct {
+		clients []client // the oldest first
+		victim  int      // -1: none
+		wait    time.Duration
+	}{
+		"the oldest silent one":             {[]client{{"10.0.0.1/32", time.Second, false}, {"10.0.0.1/32", time.Second / 2, false}}, 0, 0},
+		"silent before slow":                {[]client{{"10.0.0.1/32", time.Second, true}, {"10.0.0.1/32", time.Second / 10, false}}, 1, 0},
+		"the oldest slow one":               {[]client{{"10.0.0.1/32", 2 * time.Second, true}, {"10.0.0.1/32", time.Second, true}}, 0, 0},
+		"of the largest crowd":              {[]client{{"10.0.0.1/32", 9 * time.Second, false}, {"10.0.0.2/32", time.Second, true}, {"10.0.0.2/32", time.Second, true}}, 1, 0},
+		"of the older crowd of two":         {[]client{{"10.0.0.1/32", time.Second, true}, {"10.0.0.2/32", time.Second / 2, false}}, 0, 0},
+		"of another crowd, if that is safe": {[]client{{"10.0.0.1/32", time.Second / 10, false}, {"10.0.0.2/32", time.Second / 10, true}, {"10.0.0.2/32", time.Second / 10, true}}, 0, 0},
+		"none: young and silent":            {[]client{{"10.0.0.1/32", 40 * time.Millisecond, false}, {"10.0.0.1/32", 30 * time.Millisecond, false}}, -1, 10 * time.Millisecond},
+		"none: young and speaking":          {[]client{{"10.0.0.1/32", 300 * time.Millisecond, true}}, -1, 200 * time.Millisecond},
+		"no addresses at all":               {[]client{{"", time.Second, true}, {"", time.Second, true}}, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var h handshakes
+			var sessions []*session
+			for _, c := range c.clients {
+				var prefix netip.Prefix
+				if c.network != "" {
+					prefix = netip.MustParsePrefix(c.network)
+				}
+				s := &session{raw: silent, network: prefix, begun: now.Add(-c.age), spoken: c.spoken}
+				sessions = append(sessions, s)
+				h.add(s)
+			}
+			victim, wait := h.victim(now, timeout)
+			var want *session
+			if c.victim >= 0 {
+				want = sessions[c.victim]
+			}
+			if victim != want || wait != c.wait {
+				t.Errorf("%+v, wait %v", victim, wait)
+			}
+			for i, s := range sessions {
+				if h.remove(s); h.count != len(sessions)-1-i || len(h.all()) != h.count {
+					t.Errorf("%d left", h.count)
+				}
+			}
+			if len(h.networks) != 0 {
+				t.Errorf("%v left", h.networks)
+			}
+		})
+	}
+}
+
+// TestHasSpoken: also when what was sent has been read.
+func TestHasSpoken(t *testing.T) {
+	l := newListener(t)
+	client := dialTCP(t, l.Addr().String())
+	server, err := l.Accept()
+	must(t, err)
+	defer server.Close()
+	if received(server) {
+		t.Error("a silent client has spoken")
+	}
+	_, err = client.Write([]byte{1})
+	must(t, err)
+	testpeer.Eventually(t, "the byte has arrived", func() bool { return received(server) })
+	_, err = server.Read(make([]byte, 1))
+	must(t, err)
+	if !received(server) || !received(tls.Server(server, nil)) {
+		t.Error("a client whose byte was read is silent")
+	}
+	if other, _ := net.Pipe(); !received(other) {
+		t.Error("where it cannot be known, it is true")
+	}
+}
+
+func TestNetwork(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.1:5": "192.0.2.1/32", "[::ffff:192.0.2.1]:5": "192.0.2.1/32", "[2001:db8::1:2:3:4]:5": "2001:db8::/64",
+		"[fe80::1%lo]:5": "fe80::/64", "@": "invalid Prefix", "": "invalid Prefix",
+	} {
+		if got := network(textAddr(address)).String(); got != want {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+	}
+	if got := network(nil); got.IsValid() {
+		t.Error(got)
+	}
+}
+
+type textAddr string
+
+func (textAddr) Network() string  { return "test" }
+func (a textAddr) String() string { return string(a) }

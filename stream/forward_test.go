@@ -1,0 +1,332 @@
+package stream
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// forwarder is a TLS server that forwards to a backend, and what Forward has returned.
+func forwarder(t *testing.T, network, address string) (server string, client TLSClient, results chan error) {
+	t.Helper()
+	results = make(chan error, 16)
+	_, server, client = tlsServer(t, func(s *Server) {
+		s.Handler = func(ctx context.Context, conn net.Conn, _ any) { results <- Forward(ctx, conn, network, address) }
+	})
+	return server, client, results
+}
+
+// backend accepts connections and hands each to serve.
+func backend(t *testing.T, l net.Listener, serve func(conn net.Conn)) {
+	t.Helper()
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				serve(conn)
+			}()
+		}
+	}()
+}
+
+// TestForwardHalfClose: to backends of every kind. Each side ends its half, and gets the rest of the other's.
+func TestForwardHalfClose(t *testing.T) {
+	tcp := newListener(t)
+	path := filepath.Join(t.TempDir(), "backend")
+	unix, err := net.Listen("unix", path)
+	must(t, err)
+	// All that comes, then its length in letters, after the client has ended its half.
+	serve := func(conn net.Conn) {
+		data, err := io.ReadAll(conn)
+		if err == nil {
+			_, _ = io.WriteString(conn, strings.Repeat("x", len(data)))
+		}
+	}
+	backend(t, tcp, serve)
+	backend(t, unix, serve)
+	for _, c := range [][2]string{
+		{"tcp", tcp.Addr().String()}, {"", "tcp://" + tcp.Addr().String()}, {"tcp", "tcp://" + tcp.Addr().String()},
+		{"unix", path}, {"", "ipc://" + path},
+	} {
+		server, client, results := forwarder(t, c[0], c[1])
+		conn, err := DialTLS(patient(t), server, client)
+		must(t, err)
+		defer conn.Close()
+		const length = 300_000
+		_, err = io.WriteString(conn, strings.Repeat("y", length))
+		must(t, err)
+		must(t, conn.(*tls.Conn).CloseWrite())
+		reply, err := io.ReadAll(conn)
+		if err != nil || len(reply) != length {
+			t.Errorf("%v: %d bytes, %v", c, len(reply), err)
+		}
+		if err := <-results; err != nil {
+			t.Errorf("%v: %v", c, err)
+		}
+	}
+}
+
+// TestForwardBackendEndsFirst: its half alone ends, and what the client sends afterwards still arrives.
+func TestForwardBackendEndsFirst(t *testing.T) {
+	l := newListener(t)
+	got := make(chan string, 1)
+	backend(t, l, func(conn net.Conn) {
+		_, _ = io.WriteString(conn, "that is all")
+		_ = conn.(*net.TCPConn).CloseWrite()
+		text, err := io.ReadAll(conn)
+		if err != nil {
+			text = []byte(err.Error())
+		}
+		got <- string(text)
+	})
+	server, client, results := forwarder(t, "tcp", l.Addr().String())
+	conn, err := DialTLS(patient(t), server, client)
+	must(t, err)
+	defer conn.Close()
+	text, err := io.ReadAll(conn)
+	if err != nil || string(text) != "that is all" {
+		t.Errorf("%q, %v", text, err)
+	}
+	_, err = io.WriteString(conn, "thank you")
+	must(t, err)
+	must(t, conn.Close())
+	if text := <-got; text != "thank you" {
+		t.Errorf("the backend gets %q", text)
+	}
+	must(t, <-results)
+}
+
+// TestForwardErrors name the side, and the other side can tell them from an orderly end.
+func TestForwardErrors(t *testing.T) {
+	l := newListener(t)
+	backendEnds := make(chan error, 1)
+	backend(t, l, func(conn net.Conn) {
+		_, err := io.ReadFull(conn, make([]byte, 5))
+		if err == nil {
+			_, err = io.Copy(io.Discard, conn)
+		}
+		backendEnds <- err
+	})
+	t.Run("the client's connection breaks", func(t *testing.T) {
+		server, client, results := forwarder(t, "tcp", l.Addr().String())
+		conn, err := DialTLS(patient(t), server, client)
+		must(t, err)
+		_, err = io.WriteString(conn, "hello")
+		must(t, err)
+		raw := conn.(*tls.Conn).NetConn().(*net.TCPConn)
+		must(t, raw.SetLinger(0))
+		must(t, raw.Close())
+		if err := <-results; err == nil || !strings.HasPrefix(err.Error(), "stream: read from the client: ") || !errors.Is(err, syscall.ECONNRESET) {
+			t.Error(err)
+		}
+		if err := <-backendEnds; !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the backend sees %v", err)
+		}
+	})
+	t.Run("within a record", func(t *testing.T) {
+		server, client, results := forwarder(t, "tcp", l.Addr().String())
+		conn, err := DialTLS(patient(t), server, client)
+		must(t, err)
+		_, err = io.WriteString(conn, "hello")
+		must(t, err)
+		raw := conn.(*tls.Conn).NetConn()
+		_, err = raw.Write([]byte{23, 3, 3, 0, 100, 1})
+		must(t, err)
+		must(t, raw.Close())
+		if err := <-results; !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Error(err)
+		}
+		if err := <-backendEnds; !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the backend sees %v", err)
+		}
+	})
+	t.Run("the backend's connection breaks", func(t *testing.T) {
+		broken := newListener(t)
+		backend(t, broken, func(conn net.Conn) {
+			_, _ = io.ReadFull(conn, make([]byte, 5))
+			_ = conn.(*net.TCPConn).SetLinger(0)
+		})
+		server, client, results := forwarder(t, "tcp", broken.Addr().String())
+		conn, err := DialTLS(patient(t), server, client)
+		must(t, err)
+		defer conn.Close()
+		_, err = io.WriteString(conn, "hello")
+		must(t, err)
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the client sees %v", err)
+		}
+		if err := <-results; err == nil || !strings.HasPrefix(err.Error(), "stream: read from the backend: ") {
+			t.Error(err)
+		}
+	})
+	nobody := newListener(t)
+	must(t, nobody.Close())
+	for want, c := range map[string][2]string{
+		"stream: the backend: dial tcp " + nobody.Addr().String(): {"tcp", nobody.Addr().String()},
+		"stream: the backend: dial unix /nowhere":                 {"", "ipc:///nowhere"},
+		`stream: endpoint "inproc://x": want`:                     {"", "inproc://x"},
+		`stream: endpoint "nowhere": want`:                        {"", "nowhere"},
+		`stream: network "udp": want`:                             {"udp", "127.0.0.1:1"},
+		"stream: a Unix socket without a path":                    {"unix", ""},
+		"stream: /" + strings.Repeat("x", 107) + ": the path":     {"unix", "/" + strings.Repeat("x", 107)},
+	} {
+		server, client, results := forwarder(t, c[0], c[1])
+		conn, err := DialTLS(patient(t), server, client)
+		must(t, err)
+		if _, err := conn.Read(make([]byte, 1)); err == nil || err == io.EOF {
+			t.Errorf("%v: the client sees %v", c, err)
+		}
+		if err := <-results; err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+		_ = conn.Close()
+	}
+}
+
+// TestForwardEndsWithContext, whether or not anything is under way.
+func TestForwardEndsWithContext(t *testing.T) {
+	testpeer.NothingLeft(t)
+	l := newListener(t)
+	backend(t, l, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+	ctx, cancel := context.WithCancelCause(context.Background())
+	because := errors.New("because")
+	here, there := net.Pipe()
+	defer there.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- Forward(ctx, here, "tcp", l.Addr().String()) }()
+	_, err := there.Write([]byte("hello"))
+	must(t, err)
+	cancel(because)
+	if err := <-ended; !errors.Is(err, because) {
+		t.Error(err)
+	}
+	if err := Forward(ctx, here, "tcp", l.Addr().String()); err == nil {
+		t.Error("after its context has ended")
+	}
+}
+
+// TestForwardWithoutHalves: a connection that cannot be closed by halves is closed as a whole, and nothing is lost that was
+// sent before.
+func TestForwardWithoutHalves(t *testing.T) {
+	testpeer.NothingLeft(t)
+	l := newListener(t)
+	got := make(chan string, 1)
+	backend(t, l, func(conn net.Conn) {
+		_, _ = io.WriteString(conn, "x")
+		_ = conn.(*net.TCPConn).CloseWrite()
+		text, err := io.ReadAll(conn)
+		if err != nil {
+			text = []byte(err.Error())
+		}
+		got <- string(text)
+	})
+	here, there := net.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- Forward(context.Background(), here, "tcp", l.Addr().String()) }()
+	_, err := there.Write([]byte("hello"))
+	must(t, err)
+	if text, err := io.ReadAll(there); err != nil || string(text) != "x" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if text := <-got; text != "hello" {
+		t.Errorf("the backend gets %q", text)
+	}
+	must(t, <-ended)
+}
+
+// TestForwardDeliversLastWords: what a client has sent before it was gone arrives, although it takes nothing any more. On a
+// Unix socket that is how a ZeroMQ socket ends which still has messages to get.
+func TestForwardDeliversLastWords(t *testing.T) {
+	testpeer.NothingLeft(t)
+	front, err := net.Listen("unix", filepath.Join(t.TempDir(), "front"))
+	must(t, err)
+	l := newListener(t)
+	started, got := make(chan struct{}), make(chan int64, 1)
+	backend(t, l, func(conn net.Conn) {
+		close(started)
+		go func() { // more than anybody takes
+			for {
+				if _, err := conn.Write(make([]byte, 1<<16)); err != nil {
+					return
+				}
+			}
+		}()
+		n, _ := io.Copy(io.Discard, conn)
+		got <- n
+	})
+	ended := make(chan error, 1)
+	backend(t, front, func(conn net.Conn) { ended <- Forward(context.Background(), conn, "tcp", l.Addr().String()) })
+	conn, err := net.Dial("unix", front.Addr().String())
+	must(t, err)
+	<-started
+	const length = 150_000 // what the kernel holds for a Unix socket
+	n, err := conn.Write(make([]byte, length))
+	must(t, err)
+	must(t, conn.Close())
+	if sum := <-got; sum != int64(n) {
+		t.Errorf("%d of %d bytes arrive", sum, n)
+	}
+	if err := <-ended; err == nil || !strings.HasPrefix(err.Error(), "stream: write to the client: ") {
+		t.Error(err)
+	}
+}
+
+// TestForwardMemory: it does not grow with what is piped.
+func TestForwardMemory(t *testing.T) {
+	const total = 256 << 20
+	l := newListener(t)
+	backend(t, l, func(conn net.Conn) { _, _ = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn}) })
+	server, client, results := forwarder(t, "tcp", l.Addr().String())
+	conn, err := DialTLS(patient(t), server, client)
+	must(t, err)
+	defer conn.Close()
+	go func() {
+		chunk := make([]byte, 1<<16)
+		for range total / len(chunk) {
+			if _, err := conn.Write(chunk); err != nil {
+				return
+			}
+		}
+		_ = conn.(*tls.Conn).CloseWrite()
+	}()
+	chunk := make([]byte, 1<<16)
+	var sum, most uint64
+	var memory runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&memory)
+	before := memory.HeapInuse
+	for looked := time.Now(); ; {
+		n, err := conn.Read(chunk)
+		sum += uint64(n)
+		if err == io.EOF {
+			break
+		}
+		must(t, err)
+		if time.Since(looked) > 20*time.Millisecond {
+			runtime.ReadMemStats(&memory)
+			most, looked = max(most, memory.HeapInuse), time.Now()
+		}
+	}
+	must(t, <-results)
+	if sum != total {
+		t.Errorf("%d of %d bytes", sum, total)
+	}
+	if most > before+total/16 {
+		t.Errorf("the heap has grown from %d to %d bytes", before, most)
+	}
+}
