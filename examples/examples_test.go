@@ -60,6 +60,20 @@ ann, operator: write: done
 bob, viewer: read: done
 bob, viewer: write: not allowed
 `,
+	"rpc-tls": `
+ann calls: tea for ann
+bob calls: tea for bob
+a client without a certificate: refused
+`,
+	"magic-word": `
+Ma6ik: welcome, one who knows the word
+magic: the server does not like the word
+`,
+	"zmq-tls": `
+a TLS client is let in: ann
+"hello": "you said hello"
+"still there?": "you said still there?"
+`,
 	"demo": "Every outcome is the expected one.", // at the end of a table that depends on whether Python is there
 }
 
