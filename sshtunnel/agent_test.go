@@ -1,0 +1,138 @@
+package sshtunnel
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// startAgent starts a real ssh-agent with the keys, and returns its socket.
+func startAgent(t testing.TB, keys ...string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "agent") // the name of a test may be too long for a socket
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	socket := filepath.Join(dir, "agent")
+	read, write, err := os.Pipe()
+	must(t, err)
+	command := exec.Command("sh", "-c", underLifeline, "agent", testpeer.Program(t, install, "ssh-agent"), "-D", "-a", socket)
+	command.Stdin = read
+	must(t, command.Start())
+	must(t, read.Close())
+	t.Cleanup(func() {
+		must(t, write.Close())
+		_ = command.Wait()
+	})
+	testpeer.Eventually(t, "the agent listens", func() bool {
+		conn, err := net.Dial("unix", socket)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+	for _, key := range keys {
+		add := exec.Command(testpeer.Program(t, install, "ssh-add"), "-q", key)
+		add.Env = append(os.Environ(), "SSH_AUTH_SOCK="+socket)
+		if out, err := add.CombinedOutput(); err != nil {
+			t.Fatalf("ssh-add: %v\n%s", err, out)
+		}
+	}
+	return socket
+}
+
+func TestAgent(t *testing.T) {
+	testpeer.NothingLeft(t)
+	server := newSSHD(t)
+	t.Setenv("HOME", t.TempDir())
+	socket := startAgent(t, server.key())
+	cfg := server.config(t)
+	cfg.KeyFile = ""
+
+	t.Run("by name", func(t *testing.T) {
+		cfg := cfg
+		cfg.Agent = socket
+		echoes(t, open(t, cfg), echo(t))
+	})
+	t.Run("by the environment", func(t *testing.T) {
+		t.Setenv("SSH_AUTH_SOCK", socket)
+		cfg := cfg
+		cfg.Agent = ""
+		must(t, open(t, cfg).Err())
+		cfg.Agent = "none"
+		openFails(t, cfg, "nothing to try")
+	})
+	t.Run("by ssh_config", func(t *testing.T) {
+		cfg := cfg
+		cfg.Agent = ""
+		cfg.ConfigFile = filepath.Join(t.TempDir(), "config")
+		write(t, cfg.ConfigFile, "IdentityAgent "+socket+"\n")
+		must(t, open(t, cfg).Err())
+	})
+	t.Run("for a public key", func(t *testing.T) {
+		cfg := cfg
+		cfg.Agent = socket
+		cfg.KeyFile = filepath.Join(t.TempDir(), "key.pub")
+		write(t, cfg.KeyFile, readText(t, filepath.Join(server.dir, "authorized_keys")))
+		must(t, open(t, cfg).Err())
+	})
+	t.Run("for a key that is encrypted on disk", func(t *testing.T) {
+		cfg := cfg
+		cfg.Agent = socket
+		cfg.KeyFile = filepath.Join(t.TempDir(), "key")
+		write(t, cfg.KeyFile, readText(t, server.key()))
+		keygen(t, "-q", "-p", "-P", "", "-N", "open sesame", "-f", cfg.KeyFile)
+		must(t, open(t, cfg).Err()) // without anybody to ask
+	})
+	t.Run("no agent there", func(t *testing.T) {
+		cfg := cfg
+		cfg.Agent = filepath.Join(t.TempDir(), "none")
+		if err := openFails(t, cfg, cfg.Agent); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%v does not say why", err)
+		}
+	})
+}
+
+// TestFullAgent: sshd hangs up after six keys, so that the one that is configured has to come before the agent's others.
+func TestFullAgent(t *testing.T) {
+	server := newSSHD(t)
+	dir := t.TempDir()
+	t.Setenv("HOME", dir)
+	var keys []string
+	for i := range 8 {
+		keys = append(keys, newKey(t, filepath.Join(dir, fmt.Sprint("key", i))))
+	}
+	cfg := server.config(t)
+	cfg.Agent = startAgent(t, keys...)
+	must(t, open(t, cfg).Err())
+
+	cfg.KeyFile, cfg.ConfigFile = "", filepath.Join(dir, "config")
+	write(t, cfg.ConfigFile, "IdentityFile "+server.key()+"\n")
+	must(t, open(t, cfg).Err())
+
+	cfg.ConfigFile = "none"
+	var refused *AuthError
+	if err := openFails(t, cfg, "Too many authentication failures", "the agent's SHA256:"); !errors.As(err, &refused) {
+		t.Errorf("%T, want an AuthError", err)
+	}
+}
+
+// TestIdentitiesOnly: with it the agent's other keys are not offered.
+func TestIdentitiesOnly(t *testing.T) {
+	server := newSSHD(t)
+	dir := t.TempDir()
+	t.Setenv("HOME", dir)
+	cfg := server.config(t)
+	cfg.Agent = startAgent(t, server.key())
+	cfg.KeyFile, cfg.ConfigFile = "", filepath.Join(dir, "config")
+	other := newKey(t, filepath.Join(dir, "other"))
+	write(t, cfg.ConfigFile, "IdentityFile "+other+"\n")
+	must(t, open(t, cfg).Err())
+	write(t, cfg.ConfigFile, "IdentityFile "+other+"\nIdentitiesOnly yes\n")
+	openFails(t, cfg, other)
+}

@@ -1,0 +1,290 @@
+package sshtunnel
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"slices"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+)
+
+// login is one attempt to log in to one server.
+type login struct {
+	ctx     context.Context
+	target  *target
+	secrets *secrets
+	broken  func() error // why the connection has ended; nil: it has not
+
+	agent   net.Conn
+	offered []string // the keys that the server was shown
+	lazy    []*lazySigner
+	causes  []error // why something could not be tried
+	fatal   error   // what ends the attempt
+	begun   bool    // the server has been asked
+}
+
+func (l *login) close() {
+	if l.agent != nil {
+		_ = l.agent.Close()
+	}
+}
+
+// next is ssh.ClientConfig's AuthCallback: it chooses what to try next.
+func (l *login) next(state *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+	l.begun = true
+	if err := l.broken(); err != nil {
+		return nil, err // else a lost connection would look like a refusal of all that is left
+	}
+	for _, lazy := range l.lazy {
+		if lazy.failed != nil {
+			return nil, lazy.failed
+		}
+	}
+	if l.fatal != nil {
+		return nil, l.fatal
+	}
+	for _, method := range l.target.methods {
+		// A server may ask for two keys in a row, but each refusal of a method is final.
+		accepted := 0
+		for _, m := range state.PartialSuccessMethods {
+			if m == method {
+				accepted++
+			}
+		}
+		if !slices.Contains(state.AllowedMethods, method) || slices.Contains(state.TriedMethods, method) || accepted > 1 {
+			continue
+		}
+		if auth := l.method(method, state); auth != nil {
+			return auth, nil
+		}
+	}
+	return nil, l.refused(state)
+}
+
+// failed is why the server has not let the user in; nil where that is not what has failed.
+func (l *login) failed(err error) error {
+	if l.fatal != nil {
+		return l.fatal
+	}
+	var refused *AuthError
+	var unusable *FileError
+	switch {
+	case errors.As(err, &refused):
+		return refused
+	case errors.As(err, &unusable):
+		return unusable
+	case l.begun && !isNetwork(err): // such as: too many keys
+		refused = &AuthError{Host: l.target.String(), Causes: append(l.causes, err)}
+		if len(l.offered) > 0 {
+			refused.Tried = []string{methodKey + " (" + strings.Join(l.offered, ", ") + ")"}
+		}
+		return refused
+	}
+	return nil
+}
+
+// isNetwork tells whether a connection was lost, and not ended by the server with a reason.
+func isNetwork(err error) bool {
+	var network net.Error
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &network)
+}
+
+// method is how to log in by that method, nil where there is nothing to do it with.
+func (l *login) method(name string, state *ssh.ClientAuthContext) ssh.AuthMethod {
+	switch name {
+	case methodKey:
+		return ssh.PublicKeysCallback(l.signers)
+	case methodPassword:
+		if l.target.password != nil {
+			return ssh.PasswordCallback(l.password)
+		}
+	case methodInteractive:
+		if l.target.prompt != nil {
+			return ssh.KeyboardInteractive(l.prompt())
+		}
+		// The same password again would only be another wrong one.
+		if l.target.password != nil && !slices.Contains(state.TriedMethods, methodPassword) {
+			return ssh.KeyboardInteractive(l.answerWithPassword())
+		}
+	}
+	return nil
+}
+
+// refused is the error for a server that accepts nothing of what there is.
+func (l *login) refused(state *ssh.ClientAuthContext) error {
+	err := &AuthError{Host: l.target.String(), Allowed: state.AllowedMethods, Causes: l.causes}
+	for _, method := range state.TriedMethods {
+		switch {
+		case method == "none" || method == methodKey && len(l.offered) == 0:
+			continue
+		case method == methodKey:
+			method += " (" + strings.Join(l.offered, ", ") + ")"
+		}
+		err.Tried = append(err.Tried, method)
+	}
+	for _, method := range state.AllowedMethods {
+		switch {
+		case method == methodPassword && l.target.password == nil:
+			err.Causes = append(err.Causes, errors.New("there is no Config.Password"))
+		case method == methodInteractive && l.target.password == nil && l.target.prompt == nil:
+			err.Causes = append(err.Causes, errors.New("there is no Config.Prompt"))
+		}
+	}
+	return err
+}
+
+// signers are the keys to offer: those that are configured, from the agent or a file; the agent's others; the usual ones.
+func (l *login) signers() ([]ssh.Signer, error) {
+	held := l.agentSigners()
+	l.offered, l.lazy = nil, nil
+	var configured, usual []ssh.Signer
+	for _, file := range l.target.keys {
+		found, err := loadIdentity(l.ctx, file, l.target, l.secrets)
+		if err != nil {
+			if !file.usual || !errors.Is(err, fs.ErrNotExist) {
+				l.cannot(file, err)
+			}
+			continue
+		}
+		var signers []ssh.Signer
+		signers, held = l.signersOf(found, held)
+		if len(signers) == 0 {
+			l.cannot(file, found.fault)
+			continue
+		}
+		l.offered = append(l.offered, file.path)
+		if file.usual {
+			usual = append(usual, signers...)
+		} else {
+			configured = append(configured, signers...)
+		}
+	}
+	if l.fatal != nil {
+		return nil, l.fatal
+	}
+	if l.target.onlyKeys {
+		held = nil
+	}
+	for _, signer := range held {
+		l.offered = append(l.offered, "the agent's "+ssh.FingerprintSHA256(signer.PublicKey()))
+	}
+	return slices.Concat(configured, held, usual), nil
+}
+
+// signersOf are those of one key: what the agent holds of it, which leaves the rest, comes before the file.
+func (l *login) signersOf(id *identity, held []ssh.Signer) (signers, rest []ssh.Signer) {
+	for _, signer := range held {
+		certificate, certified := signer.PublicKey().(*ssh.Certificate)
+		switch {
+		case certified && sameKey(certificate.Key, id.public):
+			signers = append(signers, signer)
+		case sameKey(signer.PublicKey(), id.public):
+			id.signer = signer
+		default:
+			rest = append(rest, signer)
+		}
+	}
+	if id.signer == nil {
+		return signers, rest
+	}
+	if lazy, ok := id.signer.(*lazySigner); ok {
+		l.lazy = append(l.lazy, lazy)
+	}
+	var certificates []string
+	if !id.usual {
+		certificates = l.target.certificates
+	}
+	return append(signers, withCertificates(id, certificates)...), rest
+}
+
+func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
+
+// cannot takes note of a key that is of no use. One that the Config names ends the attempt.
+func (l *login) cannot(file keyFile, err error) {
+	if file.named {
+		l.fatal = err
+		return
+	}
+	l.causes = append(l.causes, err)
+}
+
+// agentSigners are the keys that the agent has. It is asked no longer than the attempt lasts.
+func (l *login) agentSigners() []ssh.Signer {
+	if l.target.agent == "" {
+		return nil
+	}
+	conn, err := (&net.Dialer{}).DialContext(l.ctx, "unix", l.target.agent)
+	if err != nil {
+		l.causes = append(l.causes, fmt.Errorf("sshtunnel: the agent: %w", err))
+		return nil
+	}
+	l.close()
+	l.agent = conn
+	context.AfterFunc(l.ctx, func() { _ = conn.Close() })
+	signers, err := agent.NewClient(conn).Signers()
+	if err != nil {
+		l.causes = append(l.causes, fmt.Errorf("sshtunnel: the agent %s: %w", l.target.agent, err))
+		return nil
+	}
+	return signers
+}
+
+func (l *login) password() (string, error) {
+	said, err := l.secrets.ask(l.ctx, loginPurpose(l.target)+methodPassword, func() ([]string, error) {
+		password, err := l.target.password()
+		return []string{password}, err
+	})
+	if err != nil {
+		l.fatal = fmt.Errorf("sshtunnel: %s: no password: %w", l.target, err)
+		return "", l.fatal
+	}
+	return said[0], nil
+}
+
+// answerWithPassword answers a server that asks for one thing only, and only once, with the password.
+func (l *login) answerWithPassword() ssh.KeyboardInteractiveChallenge {
+	answered := false
+	return func(_, _ string, questions []string, echos []bool) ([]string, error) {
+		if len(questions) == 0 {
+			return nil, nil
+		}
+		if len(questions) > 1 || echos[0] {
+			err := fmt.Errorf("sshtunnel: %s asks %q, which no password answers; there is no Config.Prompt", l.target, questions)
+			l.causes = append(l.causes, err)
+			return nil, err
+		}
+		if answered {
+			return nil, fmt.Errorf("sshtunnel: %s asks for the password again", l.target)
+		}
+		answered = true
+		password, err := l.password()
+		return []string{password}, err
+	}
+}
+
+// prompt answers with what Config.Prompt says, or has said to the same questions in the same order.
+func (l *login) prompt() ssh.KeyboardInteractiveChallenge {
+	asked := 0
+	return func(name, instruction string, questions []string, echos []bool) ([]string, error) {
+		asked++
+		purpose := fmt.Sprintf("%s%s\x00%d\x00%q", loginPurpose(l.target), methodInteractive, asked, append([]string{name, instruction}, questions...))
+		said, err := l.secrets.ask(l.ctx, purpose, func() ([]string, error) { return l.target.prompt(name, instruction, questions, echos) })
+		if err != nil {
+			l.fatal = fmt.Errorf("sshtunnel: %s: no answer: %w", l.target, err)
+			return nil, l.fatal
+		}
+		if len(said) != len(questions) {
+			l.secrets.forget(purpose)
+			l.fatal = fmt.Errorf("sshtunnel: %s: Config.Prompt has %d answers to %d questions", l.target, len(said), len(questions))
+			return nil, l.fatal
+		}
+		return said, nil
+	}
+}

@@ -1,0 +1,77 @@
+package sshtunnel
+
+import (
+	"errors"
+	"strings"
+)
+
+// errQuote is what is wrong with a line whose quotes do not end.
+var errQuote = errors.New("a quote without its end")
+
+const blanks = " \t"
+
+// splitKeyword takes a line of an ssh_config apart: the keyword, in lower case and "" where the line has none, and what
+// follows it and an optional =.
+func splitKeyword(line string) (keyword, rest string) {
+	line = strings.Trim(line, blanks+"\r\f")
+	if line == "" || line[0] == '#' {
+		return "", ""
+	}
+	end := strings.IndexAny(line, blanks+"=")
+	if end < 0 {
+		return strings.ToLower(line), ""
+	}
+	keyword = strings.ToLower(line[:end])
+	rest = strings.TrimLeft(line[end:], blanks)
+	if after, ok := strings.CutPrefix(rest, "="); ok {
+		rest = strings.TrimLeft(after, blanks)
+	}
+	return keyword, rest
+}
+
+// splitWords takes what follows a keyword apart as ssh does: words between blanks, which single and double quotes hold
+// together, up to a word that begins with #. A backslash stands before a quote, a backslash or a blank that means itself.
+func splitWords(text string) ([]string, error) {
+	var words []string
+	for i := 0; i < len(text); i++ {
+		switch {
+		case strings.IndexByte(blanks, text[i]) >= 0:
+			continue
+		case text[i] == '#':
+			return words, nil
+		}
+		word, length, err := firstWord(text[i:])
+		if err != nil {
+			return nil, err
+		}
+		words = append(words, word)
+		i += length
+	}
+	return words, nil
+}
+
+// firstWord is the word that text begins with, and how much of text it takes.
+func firstWord(text string) (word string, length int, err error) {
+	var b strings.Builder
+	quote := byte(0)
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case c == '\\' && i+1 < len(text) && (strings.IndexByte(`'"\`, text[i+1]) >= 0 || quote == 0 && text[i+1] == ' '):
+			i++
+			b.WriteByte(text[i])
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote == 0 && (c == '"' || c == '\''):
+			quote = c
+		case quote == 0 && strings.IndexByte(blanks, c) >= 0:
+			return b.String(), i, nil
+		default:
+			b.WriteByte(c)
+		}
+	}
+	if quote != 0 {
+		return "", 0, errQuote
+	}
+	return b.String(), len(text), nil
+}

@@ -1,0 +1,152 @@
+package sshtunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/pebbe/zmq4"
+)
+
+// How often a remote that cannot be reached is logged as a warning.
+const complainEvery = time.Minute
+
+// forward is a local endpoint for a remote.
+type forward struct {
+	tunnel   *Tunnel
+	remote   remote
+	endpoint string
+	listener net.Listener
+
+	mu         sync.Mutex
+	complained time.Time // when a warning was last logged; zero: the remote can be reached
+}
+
+// Forward returns a local endpoint for remote, "tcp://host:port" or "ipc:///path" as the SSH server would reach it. It is
+// a Unix socket ("ipc://…") in a directory that only this user can enter, or "tcp://127.0.0.1:port" with
+// [Config.LocalTCP]; it lives until Close, also while the connection is down. The same remote always has the same
+// endpoint.
+//
+// Each connection to the endpoint becomes a stream to the remote. Where nobody listens there it is closed, and a ZeroMQ
+// socket tries again by itself; the log has the reason, once a minute at most. While the tunnel is down it waits for
+// half a minute.
+//
+// A directory that is left behind, because the program was killed, has no one listening in it and may be removed.
+func (t *Tunnel) Forward(remote string) (endpoint string, err error) {
+	to, err := parseEndpoint(remote)
+	if err != nil {
+		return "", err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return "", ErrClosed
+	}
+	if known := t.forwards[to]; known != nil {
+		return known.endpoint, nil
+	}
+	f := &forward{tunnel: t, remote: to}
+	if err := f.listen(len(t.forwards) + 1); err != nil {
+		return "", fmt.Errorf("sshtunnel: a local endpoint for %s: %w", to, err)
+	}
+	t.forwards[to] = f
+	t.work.Go(f.serve)
+	return f.endpoint, nil
+}
+
+// Connect does what s.Connect(remote) does, through the tunnel: it returns at once, and libzmq connects as soon as it
+// can, and again whenever the connection is lost. It is to be called by the goroutine that owns s. To disconnect, ask
+// Forward for the endpoint.
+func (t *Tunnel) Connect(s *zmq4.Socket, remote string) error {
+	endpoint, err := t.Forward(remote)
+	if err != nil {
+		return err
+	}
+	if err := s.Connect(endpoint); err != nil {
+		return fmt.Errorf("sshtunnel: %s: %w", remote, err)
+	}
+	return nil
+}
+
+// listen is called with the tunnel's lock held.
+func (f *forward) listen(number int) (err error) {
+	if f.tunnel.localTCP {
+		if f.listener, err = net.Listen("tcp4", "127.0.0.1:0"); err == nil {
+			f.endpoint = "tcp://" + f.listener.Addr().String()
+		}
+		return err
+	}
+	if f.tunnel.dir == "" {
+		if f.tunnel.dir, err = privateDir(); err != nil {
+			return err
+		}
+	}
+	path := socketPath(f.tunnel.dir, number)
+	if f.listener, err = net.Listen("unix", path); err == nil {
+		f.endpoint = "ipc://" + path
+	}
+	return err
+}
+
+// serve accepts connections until the listener is closed.
+func (f *forward) serve() {
+	pause := time.Duration(0)
+	for {
+		local, err := f.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			pause = acceptPause(pause)
+			f.tunnel.logger.Warn("sshtunnel: a forward cannot accept connections for now", "remote", f.remote.String(), "error", err)
+			select {
+			case <-time.After(pause):
+			case <-f.tunnel.ctx.Done():
+			}
+			continue
+		}
+		pause = 0
+		if end := local.(near); !f.tunnel.keep(end, func(error) {}, func() { f.carry(end) }) {
+			_ = local.Close()
+		}
+	}
+}
+
+// carry takes one connection to the remote.
+func (f *forward) carry(local near) {
+	ctx, cancel := context.WithTimeout(f.tunnel.ctx, streamPatience)
+	s, err := f.tunnel.open(ctx, f.remote)
+	cancel()
+	f.report(err)
+	if err != nil {
+		_ = local.Close()
+		return
+	}
+	s.pipe(local, func() bool { return false }, func(error) {})
+}
+
+// report logs when the remote cannot be reached, and when it can be again.
+func (f *forward) report(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	logger := f.tunnel.logger.With("remote", f.remote.String())
+	switch {
+	case f.tunnel.ctx.Err() != nil:
+	case err == nil && !f.complained.IsZero():
+		f.complained = time.Time{}
+		logger.Info("sshtunnel: the remote can be reached again")
+	case err != nil && time.Since(f.complained) >= complainEvery:
+		f.complained = time.Now()
+		logger.Warn("sshtunnel: the remote cannot be reached", "error", err)
+	case err != nil:
+		logger.Debug("sshtunnel: the remote cannot be reached", "error", err)
+	}
+}
+
+// acceptPause is how long to wait after an error of Accept that may pass, such as too many open files.
+func acceptPause(before time.Duration) time.Duration {
+	return min(max(2*before, 5*time.Millisecond), time.Second)
+}

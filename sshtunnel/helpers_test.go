@@ -1,0 +1,190 @@
+package sshtunnel
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for what must come: long enough that only a fault exceeds it.
+const patience = 30 * time.Second
+
+// logBuffer is a log that many goroutines may write.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// logger writes everything, debug lines too, to the buffer.
+func (b *logBuffer) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// testLogger shows what was logged when the test has failed.
+func testLogger(t testing.TB) *slog.Logger {
+	log := &logBuffer{}
+	t.Cleanup(func() {
+		if t.Failed() && log.String() != "" {
+			t.Logf("logged:\n%s", log)
+		}
+	})
+	return log.logger()
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	must(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+func readText(t testing.TB, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	must(t, err)
+	return string(text)
+}
+
+func patient(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// open opens a tunnel that ends with the test.
+func open(t testing.TB, cfg Config) *Tunnel {
+	t.Helper()
+	tunnel, err := Open(patient(t), cfg)
+	must(t, err)
+	t.Cleanup(func() { must(t, tunnel.Close()) })
+	return tunnel
+}
+
+// openFails returns what Open has failed with, and makes sure that its text has all the parts.
+func openFails(t testing.TB, cfg Config, parts ...string) error {
+	t.Helper()
+	tunnel, err := Open(patient(t), cfg)
+	if err == nil {
+		_ = tunnel.Close()
+		t.Fatalf("it opens; want an error with %q", parts)
+	}
+	saysAll(t, err, parts...)
+	return err
+}
+
+func saysAll(t testing.TB, err error, parts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error; want one with %q", parts)
+	}
+	if !strings.HasPrefix(err.Error(), "sshtunnel: ") {
+		t.Errorf("the error %q does not say whose it is", err)
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("the error %q does not say %q", err, part)
+		}
+	}
+}
+
+// echo is a TCP server that sends everything back.
+func echo(t testing.TB) string {
+	t.Helper()
+	return serve(t, func(conn net.Conn) {
+		// Without the methods by which the system would copy: it keeps pipes for that, which look like something left behind.
+		_, _ = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn})
+	})
+}
+
+// serve runs handle for each connection to the address that it returns, until the test ends.
+func serve(t testing.TB, handle func(net.Conn)) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	serveOn(t, listener, handle)
+	return listener.Addr().String()
+}
+
+func serveOn(t testing.TB, listener net.Listener, handle func(net.Conn)) {
+	t.Helper()
+	var work sync.WaitGroup
+	var mu sync.Mutex
+	conns := map[net.Conn]bool{}
+	work.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			conns[conn] = true
+			mu.Unlock()
+			work.Go(func() {
+				defer func() {
+					mu.Lock()
+					delete(conns, conn)
+					mu.Unlock()
+					_ = conn.Close()
+				}()
+				handle(conn)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		mu.Lock()
+		for conn := range conns {
+			_ = conn.Close()
+		}
+		mu.Unlock()
+		work.Wait()
+	})
+}
+
+// says makes sure that what is sent to an echo comes back.
+func says(t testing.TB, conn net.Conn, text string) {
+	t.Helper()
+	must(t, conn.SetDeadline(time.Now().Add(patience)))
+	_, err := io.WriteString(conn, text)
+	must(t, err)
+	got := make([]byte, len(text))
+	_, err = io.ReadFull(conn, got)
+	must(t, err)
+	if string(got) != text {
+		t.Fatalf("%q comes back, want %q", got, text)
+	}
+}
+
+// echoes makes sure that a stream through the tunnel works.
+func echoes(t testing.TB, tunnel *Tunnel, address string) {
+	t.Helper()
+	conn, err := tunnel.Dial(patient(t), "tcp", address)
+	must(t, err)
+	defer conn.Close()
+	says(t, conn, "hello through the tunnel")
+}

@@ -1,0 +1,231 @@
+package sshtunnel
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+)
+
+// hostKeyCheck judges the key of one server, once for each connection. ssh asks again whenever new keys are exchanged;
+// then only the same key will do.
+type hostKeyCheck struct {
+	target   *target
+	known    *knownHosts
+	accepted []byte // the key as it goes over the wire; nil: none yet
+	onAccept func() // the server has proved who it is
+
+	mu    sync.Mutex
+	fault error // why the key was refused
+}
+
+func newHostKeyCheck(t *target, onAccept func()) (*hostKeyCheck, error) {
+	known, err := loadKnownHosts(t.knownHosts, t.knownName, t.plainName, t.logger)
+	if err != nil {
+		return nil, err
+	}
+	if t.revokedKeys != "" {
+		if err := known.loadRevoked(t.revokedKeys); err != nil {
+			return nil, err
+		}
+	}
+	return &hostKeyCheck{target: t, known: known, onAccept: onAccept}, nil
+}
+
+// algorithms are those to ask the server for: first the certificates, where there is an authority for it, and the kinds
+// of keys that are known of it. A server has several keys, and one that is asked for another would seem to have changed.
+func (c *hostKeyCheck) algorithms() []string {
+	var first, others []string
+	for _, algorithm := range c.target.algorithms.HostKeys {
+		certified := isCertificate(algorithm)
+		known := slices.ContainsFunc(c.known.keys, func(l knownLine) bool { return slices.Contains(signatures(l.key.Type()), algorithm) })
+		switch {
+		case certified && len(c.known.authorities) == 0: // there is nothing to check one with
+		case certified || known:
+			first = append(first, algorithm)
+		default:
+			others = append(others, algorithm)
+		}
+	}
+	slices.SortStableFunc(first, func(a, b string) int { return rank(a) - rank(b) })
+	return append(first, others...)
+}
+
+// rank has certificates before plain keys.
+func rank(algorithm string) int {
+	if isCertificate(algorithm) {
+		return 0
+	}
+	return 1
+}
+
+func isCertificate(algorithm string) bool { return strings.Contains(algorithm, "-cert-v0") }
+
+// signatures are the algorithms that a key of that type can sign with.
+func signatures(keyType string) []string {
+	if keyType == ssh.KeyAlgoRSA {
+		return []string{ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSA}
+	}
+	return []string{keyType}
+}
+
+// callback is ssh.ClientConfig's HostKeyCallback. It is called after the server has proved that it has the key.
+func (c *hostKeyCheck) callback(_ string, _ net.Addr, key ssh.PublicKey) error {
+	wire := key.Marshal()
+	if c.accepted != nil && bytes.Equal(wire, c.accepted) {
+		return nil
+	}
+	var err error
+	if c.accepted != nil {
+		err = fmt.Errorf("%w, while connected", c.describe(key, ErrHostKeyChanged))
+	} else {
+		err = c.judge(key)
+	}
+	if err != nil {
+		c.mu.Lock()
+		c.fault = err
+		c.mu.Unlock()
+		return err
+	}
+	c.accepted = wire
+	c.onAccept()
+	return nil
+}
+
+// failed is why the key was refused; nil: it was not.
+func (c *hostKeyCheck) failed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fault
+}
+
+func (c *hostKeyCheck) judge(key ssh.PublicKey) error {
+	if at, ok := c.known.revokes(key); ok {
+		fault := c.describe(key, ErrHostKeyRevoked)
+		fault.File, fault.Line = at.file, at.line
+		return fault
+	}
+	var refused error // what is wrong with the certificate
+	if certificate, ok := key.(*ssh.Certificate); ok {
+		if refused = c.judgeCertificate(certificate); refused == nil {
+			return nil
+		}
+		key = certificate.Key // its owner has signed with it, so it is as good as without the certificate
+	}
+	if _, ok := c.known.find(c.known.keys, key); ok {
+		return nil
+	}
+	if refused != nil {
+		return refused
+	}
+	if len(c.known.keys) > 0 && !c.known.guess {
+		return c.describe(key, ErrHostKeyChanged)
+	}
+	if !c.target.acceptNew {
+		return c.describe(key, ErrUnknownHost)
+	}
+	return c.record(key)
+}
+
+// judgeCertificate accepts what one of the host's authorities has signed for this host and this time.
+func (c *hostKeyCheck) judgeCertificate(certificate *ssh.Certificate) error {
+	at, ok := c.known.find(c.known.authorities, certificate.SignatureKey)
+	if !ok {
+		return c.describe(certificate, fmt.Errorf("%w: no authority for this host has signed it", ErrHostCertificate))
+	}
+	err := checkCertificate(certificate, certificateName(c.target.knownName))
+	if err == nil {
+		return nil
+	}
+	fault := c.describe(certificate, fmt.Errorf("%w: %s", ErrHostCertificate, strings.TrimPrefix(err.Error(), "ssh: ")))
+	fault.File, fault.Line = at.file, at.line
+	return fault
+}
+
+func checkCertificate(certificate *ssh.Certificate, host string) error {
+	if certificate.CertType != ssh.HostCert {
+		return errors.New("it is not a host's")
+	}
+	if format := certificate.Signature.Format; slices.Contains(ssh.InsecureAlgorithms().HostKeys, format) {
+		return fmt.Errorf("it is signed with %s", format)
+	}
+	// Names in certificates may be patterns, which CheckCert does not know.
+	for _, principal := range certificate.ValidPrincipals {
+		if matchPattern(host, strings.ToLower(principal)) {
+			host = principal
+			break
+		}
+	}
+	return (&ssh.CertChecker{}).CheckCert(host, certificate)
+}
+
+// certificateName is the host that a certificate is for: without the port.
+func certificateName(knownName string) string {
+	if inside, ok := strings.CutPrefix(knownName, "["); ok {
+		if end := strings.LastIndex(inside, "]:"); end >= 0 {
+			return inside[:end]
+		}
+	}
+	return knownName
+}
+
+// describe is a HostKeyError with all that is known about the host.
+func (c *hostKeyCheck) describe(key ssh.PublicKey, err error) *HostKeyError {
+	plain := key
+	if certificate, ok := key.(*ssh.Certificate); ok {
+		plain = certificate.Key
+	}
+	fault := &HostKeyError{
+		Host: c.target.knownName, Type: key.Type(), Fingerprint: ssh.FingerprintSHA256(plain), Err: err,
+		File: "any file: none is configured",
+	}
+	if len(c.known.files) > 0 {
+		fault.File = c.known.files[0]
+	}
+	for _, line := range c.known.keys {
+		fault.Want = append(fault.Want, line.describe())
+	}
+	switch {
+	case errors.Is(err, ErrHostKeyChanged):
+		if len(fault.Want) > 0 {
+			fault.File, fault.Line = fault.Want[0].File, fault.Want[0].Line
+		}
+		for _, want := range fault.Want { // best the line that this key would have to be in
+			if want.Type == fault.Type {
+				fault.File, fault.Line = want.File, want.Line
+				break
+			}
+		}
+	case errors.Is(err, ErrUnknownHost):
+		fault.Want = nil
+		if unread := c.known.unread; len(unread) > 0 {
+			fault.Err = fmt.Errorf("%w (%s cannot be read)", err, strings.Join(unread[:min(3, len(unread))], ", "))
+		}
+		fault.Entry = c.target.knownName + " " + string(bytes.TrimSpace(ssh.MarshalAuthorizedKey(key)))
+	}
+	return fault
+}
+
+// record accepts a host that nothing is known about, and remembers its key.
+func (c *hostKeyCheck) record(key ssh.PublicKey) error {
+	if len(c.known.files) == 0 {
+		return c.describe(key, ErrUnknownHost)
+	}
+	name := c.target.knownName
+	if c.target.hashNew {
+		name = knownhosts.HashHostname(name)
+	}
+	file := c.known.files[0]
+	if err := appendLine(file, name+" "+string(ssh.MarshalAuthorizedKey(key))); err != nil {
+		return fmt.Errorf("sshtunnel: the key of %s is not accepted, because it cannot be recorded: %w", c.target.knownName, err)
+	}
+	c.target.logger.Info("sshtunnel: a new host is accepted", "host", c.target.knownName, "type", key.Type(),
+		"fingerprint", ssh.FingerprintSHA256(key), "file", file)
+	return nil
+}

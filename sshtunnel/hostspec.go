@@ -1,0 +1,86 @@
+package sshtunnel
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// hostSpec is what somebody has written to name a host.
+type hostSpec struct {
+	user string // "": not said
+	host string
+	port int // 0: not said
+}
+
+// parseHostSpec reads host, host:port, user@host:port and [IPv6]:port, with or without ssh:// before it. An IPv6 address
+// without brackets has no port.
+func parseHostSpec(text string) (hostSpec, error) {
+	rest := text
+	if uri, ok := strings.CutPrefix(rest, "ssh://"); ok {
+		rest = strings.TrimSuffix(uri, "/")
+	}
+	var spec hostSpec
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		spec.user, rest = rest[:at], rest[at+1:]
+		if spec.user == "" {
+			return hostSpec{}, fmt.Errorf("sshtunnel: host %q: no user before the @", text)
+		}
+	}
+	spec.host = rest
+	switch {
+	case strings.HasPrefix(rest, "["):
+		inside, after, ok := strings.Cut(rest[1:], "]")
+		if !ok || net.ParseIP(zoneless(inside)) == nil {
+			return hostSpec{}, fmt.Errorf("sshtunnel: host %q: not an IPv6 address in brackets", text)
+		}
+		spec.host = inside
+		if after == "" {
+			return spec, nil
+		}
+		port, ok := strings.CutPrefix(after, ":")
+		if !ok {
+			return hostSpec{}, fmt.Errorf("sshtunnel: host %q: something other than a port behind the brackets", text)
+		}
+		return spec.withPort(port, text)
+	case strings.Count(rest, ":") == 1:
+		host, port, _ := strings.Cut(rest, ":")
+		spec.host = host
+		return spec.withPort(port, text)
+	case strings.Contains(rest, ":") && net.ParseIP(zoneless(rest)) == nil:
+		return hostSpec{}, fmt.Errorf("sshtunnel: host %q: neither host:port nor an IPv6 address", text)
+	}
+	return spec.checked(text)
+}
+
+func (s hostSpec) withPort(port, text string) (hostSpec, error) {
+	number, err := parsePort(port)
+	if err != nil {
+		return hostSpec{}, fmt.Errorf("sshtunnel: host %q: %w", text, err)
+	}
+	s.port = number
+	return s.checked(text)
+}
+
+func (s hostSpec) checked(text string) (hostSpec, error) {
+	if s.host == "" {
+		return hostSpec{}, fmt.Errorf("sshtunnel: host %q: there is no host in it", text)
+	}
+	return s, nil
+}
+
+// parsePort reads a port's decimal number.
+func parsePort(text string) (int, error) {
+	number, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || number == 0 {
+		return 0, fmt.Errorf("%q is not a port", text)
+	}
+	return int(number), nil
+}
+
+// zoneless is an IPv6 address without the interface it may name.
+func zoneless(address string) string {
+	address, _, _ = strings.Cut(address, "%")
+	return address
+}

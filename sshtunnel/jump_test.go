@@ -1,0 +1,142 @@
+package sshtunnel
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// hostBlock is what ssh_config says about a server.
+func (s *sshd) hostBlock(t testing.TB, name string, more ...string) string {
+	t.Helper()
+	lines := append([]string{"Host " + name, "HostName 127.0.0.1", fmt.Sprint("Port ", s.port), "User " + s.user,
+		"IdentityFile " + s.key(), "UserKnownHostsFile " + s.knownHosts(t)}, more...)
+	return strings.Join(lines, "\n\t") + "\n"
+}
+
+func configFile(t testing.TB, blocks ...string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "config")
+	write(t, file, strings.Join(blocks, ""))
+	return file
+}
+
+// TestJump goes through two servers to a third one. Each has a key of its own and lets in another user's key.
+func TestJump(t *testing.T) {
+	testpeer.NothingLeft(t)
+	first, second, last := newSSHD(t), newSSHD(t), newSSHD(t)
+	cfg := Config{Host: "last", Agent: "none", Logger: testLogger(t)}
+	t.Run("by ssh_config", func(t *testing.T) {
+		cfg := cfg
+		cfg.ConfigFile = configFile(t, first.hostBlock(t, "first"), second.hostBlock(t, "second"), last.hostBlock(t, "last", "ProxyJump first,second"))
+		echoes(t, open(t, cfg), echo(t))
+	})
+	t.Run("one after the other", func(t *testing.T) {
+		cfg := cfg
+		cfg.ConfigFile = configFile(t, first.hostBlock(t, "first"), second.hostBlock(t, "second", "ProxyJump first"),
+			last.hostBlock(t, "last", "ProxyJump ssh://second"))
+		echoes(t, open(t, cfg), echo(t))
+		cfg.Jumps = []Config{} // not through the others, who are not needed here
+		logins := strings.Count(first.log.String(), "Accepted publickey")
+		echoes(t, open(t, cfg), echo(t))
+		if strings.Count(first.log.String(), "Accepted publickey") != logins {
+			t.Error("it went through them")
+		}
+	})
+	t.Run("by the Config", func(t *testing.T) {
+		cfg := last.config(t)
+		cfg.Jumps = []Config{first.config(t), second.config(t)}
+		echoes(t, open(t, cfg), echo(t))
+		for _, s := range []*sshd{first, second, last} {
+			if !strings.Contains(s.log.String(), "Accepted publickey for "+s.user) {
+				t.Errorf("nobody has logged in at %s", s.name())
+			}
+		}
+	})
+	t.Run("with the Config's key", func(t *testing.T) {
+		cfg := last.config(t)
+		first.authorize(t, filepath.Join(last.dir, "authorized_keys"))
+		jump := first.config(t)
+		jump.KeyFile = ""
+		cfg.Jumps = []Config{jump}
+		echoes(t, open(t, cfg), echo(t))
+	})
+	t.Run("a changed host key on the way", func(t *testing.T) {
+		cfg := last.config(t)
+		jump := first.config(t)
+		jump.known(t, first.name()+" "+readText(t, second.hostKey+".pub"))
+		cfg.Jumps = []Config{jump}
+		var fault *HostKeyError
+		if err := openFails(t, cfg, first.name()); !errors.Is(err, ErrHostKeyChanged) || !errors.As(err, &fault) || fault.Host != first.name() {
+			t.Error(err)
+		}
+	})
+	t.Run("a changed host key at the end", func(t *testing.T) {
+		cfg := last.config(t)
+		cfg.known(t, last.name()+" "+readText(t, first.hostKey+".pub"))
+		cfg.Jumps = []Config{first.config(t)}
+		if err := openFails(t, cfg, last.name()); !errors.Is(err, ErrHostKeyChanged) {
+			t.Error(err)
+		}
+	})
+	t.Run("refused on the way", func(t *testing.T) {
+		cfg := last.config(t)
+		jump := first.config(t)
+		jump.KeyFile = newKey(t, filepath.Join(t.TempDir(), "stranger"))
+		cfg.Jumps = []Config{jump}
+		var refused *AuthError
+		if err := openFails(t, cfg); !errors.As(err, &refused) || !strings.HasSuffix(refused.Host, fmt.Sprint(":", first.port)) {
+			t.Error(err)
+		}
+	})
+	t.Run("nobody at the end", func(t *testing.T) {
+		cfg := last.config(t)
+		cfg.Port = freePort(t)
+		cfg.Jumps = []Config{first.config(t)}
+		openFails(t, cfg, fmt.Sprint("127.0.0.1:", cfg.Port), "Connection refused")
+	})
+	t.Run("in a circle", func(t *testing.T) {
+		cfg := cfg
+		cfg.ConfigFile = configFile(t, "Host *\nProxyJump first\n")
+		openFails(t, cfg, "more than 16")
+	})
+}
+
+// TestNoPasswordForJumpHosts: the password for the last server is not sent to those on the way, unless it is meant for them.
+func TestNoPasswordForJumpHosts(t *testing.T) {
+	needPasswords(t)
+	t.Setenv("HOME", t.TempDir())
+	first := newSSHD(t, allowPassword, allowInteractive, usePAM)
+	last := newSSHD(t, allowPassword)
+	cfg := last.config(t)
+	cfg.KeyFile = ""
+	var count atomic.Int32
+	cfg.Password = asked(&count, thePassword)
+	jump := first.config(t)
+	jump.KeyFile = ""
+	cfg.Jumps = []Config{jump}
+	openFails(t, cfg, fmt.Sprint(first.port), "there is no Config.Password", "there is no Config.Prompt")
+	cfg.Prompt = func(string, string, []string, []bool) ([]string, error) {
+		t.Error("Prompt is called for a jump host")
+		return nil, errors.New("no")
+	}
+	openFails(t, cfg, fmt.Sprint(first.port))
+	cfg.Jumps, cfg.ConfigFile = nil, configFile(t, first.hostBlock(t, "first", "IdentitiesOnly yes", "PubkeyAuthentication no"), "Match originalhost 127.0.0.1\nProxyJump first\n")
+	cfg.KnownHosts = ""
+	openFails(t, cfg, fmt.Sprint(first.port))
+	if count.Load() != 0 {
+		t.Fatal("the password is asked for")
+	}
+	cfg = last.config(t)
+	jump.Password = asked(&count, thePassword)
+	cfg.Jumps = []Config{jump}
+	must(t, open(t, cfg).Err())
+	if count.Load() != 1 {
+		t.Errorf("asked %d times", count.Load())
+	}
+}

@@ -1,0 +1,207 @@
+package sshtunnel
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// The lines are compared here and not by x/crypto's package knownhosts: that one gives up the whole file for one line
+// that it cannot read, takes a port apart from its host (so that "*" and "[gateway]:*" miss what they match for ssh),
+// takes an authority's key for a host's, and cannot say which keys there are for a host, which decides what to ask it for.
+
+// knownHosts is what known_hosts files say about one host (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
+type knownHosts struct {
+	keys        []knownLine // the host's own
+	authorities []knownLine // those that may vouch for it
+	guess       bool        // these lines are for the host at the usual port: they can let it in, not keep it out
+	revoked     map[string]knownLine
+	files       []string // all that were asked
+	unread      []string // the places of lines that could not be read
+}
+
+// knownLine is a key and where it is written.
+type knownLine struct {
+	file string
+	line int
+	key  ssh.PublicKey
+}
+
+func (l knownLine) describe() KnownKey {
+	return KnownKey{File: l.file, Line: l.line, Type: l.key.Type(), Fingerprint: ssh.FingerprintSHA256(l.key)}
+}
+
+// loadKnownHosts reads what the files say about a host: under its name, which may have a port, or else under the host's
+// name alone, as ssh does. A file that is not there says nothing.
+func loadKnownHosts(files []string, name, plainName string, logger *slog.Logger) (*knownHosts, error) {
+	found := &knownHosts{revoked: map[string]knownLine{}, files: files}
+	guess := &knownHosts{revoked: found.revoked, files: files, guess: true}
+	for _, file := range files {
+		data, _, err := readFile(file, maxKnownHosts)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for i, text := range bytes.Split(data, []byte("\n")) {
+			line, err := parseKnownLine(text)
+			if err != nil {
+				fault := &FileError{File: file, Line: i + 1, Err: err}
+				if bytes.HasPrefix(bytes.TrimLeft(text, blanks), []byte("@")) { // it might revoke the very key
+					return nil, fault
+				}
+				logger.Debug("sshtunnel: a line of known_hosts that cannot be read is left out", "file", place(file, i+1), "error", err)
+				found.unread = append(found.unread, place(file, i+1))
+				continue
+			}
+			if line == nil {
+				continue
+			}
+			at := knownLine{file: file, line: i + 1, key: line.key}
+			if line.marker == "revoked" {
+				found.revoked[string(line.key.Marshal())] = at
+				continue
+			}
+			found.add(at, line, name)
+			guess.add(at, line, plainName)
+		}
+	}
+	if plainName != "" && len(found.keys) == 0 && len(found.authorities) == 0 {
+		guess.unread = found.unread
+		return guess, nil
+	}
+	return found, nil
+}
+
+func (k *knownHosts) add(at knownLine, line *parsedLine, name string) {
+	if name == "" || !line.matches(name) {
+		return
+	}
+	if line.marker == "cert-authority" {
+		k.authorities = append(k.authorities, at)
+	} else {
+		k.keys = append(k.keys, at)
+	}
+}
+
+// loadRevoked adds the keys of a file that RevokedHostKeys names. Like ssh, it goes nowhere without that file.
+func (k *knownHosts) loadRevoked(file string) error {
+	data, _, err := readFile(file, maxKnownHosts)
+	if err != nil {
+		return err
+	}
+	if bytes.HasPrefix(data, []byte("SSHKRL\n\x00")) {
+		return &FileError{File: file, Err: errors.New("a revocation list in ssh-keygen's binary format is not supported; write " +
+			"one public key a line")}
+	}
+	for i, text := range bytes.Split(data, []byte("\n")) {
+		if text = bytes.TrimSpace(text); len(text) == 0 || text[0] == '#' {
+			continue
+		}
+		key, _, _, _, err := ssh.ParseAuthorizedKey(text)
+		if err != nil {
+			return &FileError{File: file, Line: i + 1, Err: errors.New("not a public key")}
+		}
+		if certificate, ok := key.(*ssh.Certificate); ok {
+			key = certificate.Key
+		}
+		k.revoked[string(key.Marshal())] = knownLine{file: file, line: i + 1, key: key}
+	}
+	return nil
+}
+
+// revokes tells whether a key, or with a certificate the key in it or the authority's, must never be accepted.
+func (k *knownHosts) revokes(key ssh.PublicKey) (knownLine, bool) {
+	keys := []ssh.PublicKey{key}
+	if certificate, ok := key.(*ssh.Certificate); ok {
+		keys = append(keys, certificate.Key, certificate.SignatureKey)
+	}
+	for _, key := range keys {
+		if at, ok := k.revoked[string(key.Marshal())]; ok {
+			return at, true
+		}
+	}
+	return knownLine{}, false
+}
+
+func (k *knownHosts) find(lines []knownLine, key ssh.PublicKey) (knownLine, bool) {
+	i := slices.IndexFunc(lines, func(l knownLine) bool { return bytes.Equal(l.key.Marshal(), key.Marshal()) })
+	if i < 0 {
+		return knownLine{}, false
+	}
+	return lines[i], true
+}
+
+// parsedLine is one line of a known_hosts file.
+type parsedLine struct {
+	marker string // "", "revoked", "cert-authority"
+	hosts  []string
+	key    ssh.PublicKey
+}
+
+// parseKnownLine reads a line; it returns nil for one that is empty or a comment.
+func parseKnownLine(text []byte) (*parsedLine, error) {
+	text = bytes.Trim(text, blanks+"\r")
+	if len(text) == 0 || text[0] == '#' {
+		return nil, nil
+	}
+	marker, hosts, key, _, _, err := ssh.ParseKnownHosts(text)
+	if err != nil {
+		return nil, errors.New("not a host and a public key of a known type")
+	}
+	if marker != "" && marker != "revoked" && marker != "cert-authority" {
+		return nil, fmt.Errorf("@%s is neither @cert-authority nor @revoked", marker)
+	}
+	if _, ok := key.(*ssh.Certificate); ok {
+		return nil, errors.New("a certificate where a public key is wanted")
+	}
+	line := &parsedLine{marker: marker, hosts: hosts, key: key}
+	if strings.HasPrefix(hosts[0], "|") {
+		if _, _, err := decodeHashed(hosts[0]); err != nil || len(hosts) != 1 {
+			return nil, errors.New("not a hashed host name")
+		}
+		return line, nil
+	}
+	for i, host := range hosts {
+		hosts[i] = strings.ToLower(host)
+	}
+	return line, nil
+}
+
+// matches tells whether the line is about the host, which is in lower case.
+func (l *parsedLine) matches(name string) bool {
+	if strings.HasPrefix(l.hosts[0], "|") {
+		salt, sum, err := decodeHashed(l.hosts[0])
+		return err == nil && hmac.Equal(hashName(name, salt), sum)
+	}
+	return matchList(name, l.hosts)
+}
+
+// decodeHashed reads |1|SALT|HASH.
+func decodeHashed(text string) (salt, sum []byte, err error) {
+	parts := strings.Split(text, "|")
+	if len(parts) != 4 || parts[1] != "1" {
+		return nil, nil, errors.New("not |1|SALT|HASH")
+	}
+	if salt, err = base64.StdEncoding.DecodeString(parts[2]); err != nil {
+		return nil, nil, err
+	}
+	sum, err = base64.StdEncoding.DecodeString(parts[3])
+	return salt, sum, err
+}
+
+func hashName(name string, salt []byte) []byte {
+	mac := hmac.New(sha1.New, salt)
+	mac.Write([]byte(name))
+	return mac.Sum(nil)
+}

@@ -1,0 +1,297 @@
+package sshtunnel
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+const (
+	allowPassword    = "PasswordAuthentication yes"
+	allowInteractive = "KbdInteractiveAuthentication yes"
+	usePAM           = "UsePAM yes"
+)
+
+func TestKey(t *testing.T) {
+	testpeer.NothingLeft(t)
+	server := newSSHD(t)
+	echoes(t, open(t, server.config(t)), echo(t))
+}
+
+// TestKeyKinds logs in with every kind of key that ssh-keygen makes and sshd takes, in the file formats they come in.
+func TestKeyKinds(t *testing.T) {
+	server := newSSHD(t)
+	for name, args := range map[string][]string{
+		"ed25519":     {"-t", "ed25519"},
+		"ecdsa":       {"-t", "ecdsa", "-b", "384"},
+		"rsa":         {"-t", "rsa", "-b", "2048"},
+		"rsa PEM":     {"-t", "rsa", "-b", "2048", "-m", "PEM"},
+		"ecdsa PKCS8": {"-t", "ecdsa", "-m", "PKCS8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := server.config(t)
+			cfg.KeyFile = newKey(t, filepath.Join(t.TempDir(), "key"), args...)
+			server.authorize(t, cfg.KeyFile+".pub")
+			must(t, open(t, cfg).Err())
+		})
+	}
+}
+
+// authorize lets in the holders of the keys in a file of public keys.
+func (s *sshd) authorize(t testing.TB, file string) {
+	t.Helper()
+	path := filepath.Join(s.dir, "authorized_keys")
+	write(t, path, readText(t, path)+readText(t, file))
+}
+
+// asked is a callback that counts how often it is called.
+func asked(count *atomic.Int32, answer string) func() (string, error) {
+	return func() (string, error) {
+		count.Add(1)
+		return answer, nil
+	}
+}
+
+func TestEncryptedKey(t *testing.T) {
+	server := newSSHD(t)
+	for name, args := range map[string][]string{
+		"OpenSSH's format":           nil,
+		"PEM, which hides the key":   {"-m", "PEM", "-t", "rsa", "-b", "2048"},
+		"PEM without the public key": {"-m", "PEM", "-t", "ecdsa"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			key := newKey(t, filepath.Join(t.TempDir(), "key"), append(args, "-N", "open sesame")...)
+			server.authorize(t, key+".pub")
+			if strings.Contains(name, "without") {
+				must(t, os.Remove(key+".pub"))
+			}
+			cfg := server.config(t)
+			cfg.KeyFile = key
+			var count atomic.Int32
+			cfg.Password = asked(&count, "open sesame")
+			must(t, open(t, cfg).Err())
+			if count.Load() != 1 {
+				t.Errorf("the passphrase is asked for %d times", count.Load())
+			}
+			cfg.Password, cfg.Passphrase = nil, func(file string) (string, error) {
+				if file != key {
+					t.Errorf("the passphrase of %q is asked for", file)
+				}
+				return "open sesame", nil
+			}
+			must(t, open(t, cfg).Err())
+
+			cfg.Passphrase = func(string) (string, error) { return "close sesame", nil }
+			err := openFails(t, cfg, key, "the passphrase is wrong")
+			if strings.Contains(err.Error(), "sesame") {
+				t.Errorf("%q shows a passphrase", err)
+			}
+			cfg.Passphrase = nil
+			openFails(t, cfg, key, "encrypted", "Config.Passphrase")
+			reason := errors.New("nobody is at home")
+			cfg.Passphrase = func(string) (string, error) { return "", reason }
+			if err := openFails(t, cfg, key); !errors.Is(err, reason) {
+				t.Errorf("%v does not say why", err)
+			}
+		})
+	}
+}
+
+// TestPassphraseIsAskedForInNeed: a key that the server does not want is not decrypted for it.
+func TestPassphraseIsAskedForInNeed(t *testing.T) {
+	server := newSSHD(t)
+	cfg := server.config(t)
+	cfg.KeyFile = newKey(t, filepath.Join(t.TempDir(), "key"), "-N", "open sesame")
+	var count atomic.Int32
+	cfg.Password = asked(&count, "open sesame")
+	var refused *AuthError
+	if err := openFails(t, cfg, cfg.KeyFile, "publickey"); !errors.As(err, &refused) {
+		t.Errorf("%T, want an AuthError", err)
+	}
+	if count.Load() != 0 {
+		t.Error("the passphrase is asked for")
+	}
+}
+
+func TestUnusableKeys(t *testing.T) {
+	server := newSSHD(t)
+	dir := t.TempDir()
+	open := filepath.Join(dir, "open")
+	write(t, open, readText(t, server.key()))
+	must(t, os.Chmod(open, 0o640))
+	text := filepath.Join(dir, "text")
+	write(t, text, "not a key at all")
+	broken := filepath.Join(dir, "broken")
+	write(t, broken, "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n")
+	for name, c := range map[string]struct {
+		file  string
+		parts []string
+		is    error
+	}{
+		"others can read it": {open, []string{"0640", "chmod 600"}, nil},
+		"missing":            {filepath.Join(dir, "none"), nil, fs.ErrNotExist},
+		"a directory":        {dir, []string{"not a regular file"}, nil},
+		"text":               {text, []string{"neither a private nor a public key"}, nil},
+		"broken":             {broken, []string{"not a private key"}, nil},
+		"public, no agent":   {server.hostKey + ".pub", []string{"no agent has"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := server.config(t)
+			cfg.KeyFile = c.file
+			err := openFails(t, cfg, append(c.parts, c.file)...)
+			var fault *FileError
+			if !errors.As(err, &fault) || fault.File != c.file {
+				t.Errorf("%#v, want a FileError of %s", err, c.file)
+			}
+			if c.is != nil && !errors.Is(err, c.is) {
+				t.Errorf("%v is not %v", err, c.is)
+			}
+		})
+	}
+}
+
+func TestPassword(t *testing.T) {
+	needPasswords(t)
+	testpeer.NothingLeft(t)
+	server := newSSHD(t, allowPassword)
+	cfg := server.config(t)
+	cfg.KeyFile = ""
+	t.Setenv("HOME", t.TempDir())
+	var count atomic.Int32
+	cfg.Password = asked(&count, thePassword)
+	echoes(t, open(t, cfg), echo(t))
+	if count.Load() != 1 {
+		t.Errorf("the password is asked for %d times", count.Load())
+	}
+
+	count.Store(0)
+	cfg.Password = asked(&count, "battery staple")
+	err := openFails(t, cfg, server.user+"@127.0.0.1", "tried password", "publickey")
+	var refused *AuthError
+	if !errors.As(err, &refused) || !slices.Equal(refused.Tried, []string{"password"}) || !slices.Contains(refused.Allowed, "password") {
+		t.Errorf("%#v", err)
+	}
+	if count.Load() != 1 || strings.Contains(err.Error(), "battery") {
+		t.Errorf("asked %d times; %v", count.Load(), err)
+	}
+	if tries := strings.Count(server.log.String(), "Failed password"); tries != 1 {
+		t.Errorf("the wrong password was sent %d times", tries)
+	}
+
+	cfg.Password = nil
+	openFails(t, cfg, "nothing to try", "there is no Config.Password")
+	cfg.Password = func() (string, error) { return "", context.Canceled }
+	if err := openFails(t, cfg, "no password"); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v does not say why", err)
+	}
+	cfg.Password = func() (string, error) { panic("a fault of the program") }
+	openFails(t, cfg, "panicked")
+}
+
+func TestKeyboardInteractive(t *testing.T) {
+	needPasswords(t)
+	testpeer.NothingLeft(t)
+	server := newSSHD(t, allowInteractive, usePAM)
+	cfg := server.config(t)
+	cfg.KeyFile = ""
+	t.Setenv("HOME", t.TempDir())
+	t.Run("with Prompt", func(t *testing.T) {
+		cfg := cfg
+		cfg.Prompt = func(name, instruction string, questions []string, echos []bool) ([]string, error) {
+			if len(questions) == 0 { // PAM has nothing more to say
+				return nil, nil
+			}
+			if len(questions) != 1 || !strings.Contains(questions[0], "Password:") || echos[0] {
+				t.Errorf("asked %q, %v", questions, echos)
+			}
+			return []string{thePassword}, nil
+		}
+		echoes(t, open(t, cfg), echo(t))
+		cfg.Prompt = func(_, _ string, questions []string, _ []bool) ([]string, error) {
+			return make([]string, len(questions)), nil
+		}
+		openFails(t, cfg, "tried keyboard-interactive")
+		cfg.Prompt = func(string, string, []string, []bool) ([]string, error) { return []string{"one", "two", "three"}, nil }
+		openFails(t, cfg, "3 answers to 1 questions")
+		cfg.Prompt = func(string, string, []string, []bool) ([]string, error) { return nil, context.Canceled }
+		if err := openFails(t, cfg, "no answer"); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v does not say why", err)
+		}
+	})
+	t.Run("with Password", func(t *testing.T) {
+		cfg := cfg
+		var count atomic.Int32
+		cfg.Password = asked(&count, thePassword)
+		echoes(t, open(t, cfg), echo(t))
+		cfg.Password = asked(&count, "battery staple")
+		openFails(t, cfg, "tried keyboard-interactive")
+		if count.Load() != 2 {
+			t.Errorf("asked %d times by two tunnels", count.Load())
+		}
+	})
+	t.Run("with nothing", func(t *testing.T) { openFails(t, cfg, "there is no Config.Prompt") })
+}
+
+// TestTwoFactors: a server that wants a key and then a password.
+func TestTwoFactors(t *testing.T) {
+	needPasswords(t)
+	server := newSSHD(t, allowPassword, "AuthenticationMethods publickey,password")
+	cfg := server.config(t)
+	openFails(t, cfg, "there is no Config.Password")
+	cfg.Password = func() (string, error) { return thePassword, nil }
+	must(t, open(t, cfg).Err())
+}
+
+// TestWrongPasswordIsSentOnce: one that was refused by one method is not tried again by another.
+func TestWrongPasswordIsSentOnce(t *testing.T) {
+	needPasswords(t)
+	server := newSSHD(t, allowPassword, allowInteractive, usePAM)
+	cfg := server.config(t)
+	cfg.KeyFile = ""
+	t.Setenv("HOME", t.TempDir())
+	cfg.Password = func() (string, error) { return "battery staple", nil }
+	openFails(t, cfg, "tried password")
+	testpeer.Eventually(t, "sshd has logged it", func() bool { return strings.Contains(server.log.String(), "Connection closed by") })
+	if tries := strings.Count(server.log.String(), "Failed "); tries != 1 {
+		t.Errorf("it was sent %d times", tries)
+	}
+}
+
+// TestSilentCallback: Open returns when its context ends, whatever the callbacks do.
+func TestSilentCallback(t *testing.T) {
+	server := newSSHD(t)
+	cfg := server.config(t)
+	cfg.KeyFile = newKey(t, filepath.Join(t.TempDir(), "key"), "-N", "open sesame")
+	server.authorize(t, cfg.KeyFile+".pub")
+	ctx, cancel := context.WithCancel(t.Context())
+	release := make(chan struct{})
+	defer close(release)
+	cfg.Passphrase = func(string) (string, error) {
+		cancel()
+		<-release
+		return "", nil
+	}
+	if _, err := Open(ctx, cfg); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want the context's", err)
+	}
+}
+
+// TestUserCertificate logs in with a certificate beside the key, of which the server knows the authority alone.
+func TestUserCertificate(t *testing.T) {
+	dir := t.TempDir()
+	authority := newKey(t, filepath.Join(dir, "authority"))
+	server := newSSHD(t, "TrustedUserCAKeys "+authority+".pub")
+	cfg := server.config(t)
+	cfg.KeyFile = newKey(t, filepath.Join(dir, "key"))
+	openFails(t, cfg, cfg.KeyFile)
+	keygen(t, "-q", "-s", authority, "-I", "ann", "-n", server.user, cfg.KeyFile+".pub")
+	must(t, open(t, cfg).Err())
+}

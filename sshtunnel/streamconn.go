@@ -1,0 +1,132 @@
+package sshtunnel
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// How long what was written before Close may take to get out.
+const streamLinger = time.Minute
+
+// streamConn is the net.Conn of a stream: one end of a socket pair, so that deadlines, half-closing and Close are those
+// that the system has.
+type streamConn struct {
+	near
+	stream *stream
+	remote net.Addr
+	linger time.Duration
+
+	mu     sync.Mutex
+	closed bool
+	ended  bool        // the stream
+	timer  *time.Timer // of a stream that is closed and has not ended yet
+	cause  error       // why it was cut off
+}
+
+// newStreamConn returns the connection, and the end that the stream is to be piped to.
+func newStreamConn(s *stream, to remote, linger time.Duration) (*streamConn, near, error) {
+	syscall.ForkLock.RLock()
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(pair[0])
+		syscall.CloseOnExec(pair[1])
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, nil, fmt.Errorf("socket pair: %w", err)
+	}
+	here, err := fileConn(pair[0])
+	far, err2 := fileConn(pair[1])
+	if err := errors.Join(err, err2); err != nil {
+		for _, end := range []near{here, far} {
+			if end != nil {
+				_ = end.Close()
+			}
+		}
+		return nil, nil, fmt.Errorf("socket pair: %w", err)
+	}
+	return &streamConn{near: here, stream: s, remote: to.addr(), linger: linger}, far, nil
+}
+
+// fileConn takes a descriptor over.
+func fileConn(descriptor int) (near, error) {
+	file := os.NewFile(uintptr(descriptor), "stream")
+	defer file.Close()
+	conn, err := net.FileConn(file)
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.UnixConn), nil
+}
+
+// run carries what goes through the connection until both ways have ended.
+func (c *streamConn) run(far near) {
+	c.stream.pipe(far, c.isClosed, c.cut)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = true
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+}
+
+func (c *streamConn) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// cut takes note of why the stream is cut off.
+func (c *streamConn) cut(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil {
+		c.cause = err
+	}
+}
+
+// Read returns the reason instead of io.EOF where the stream was cut off.
+func (c *streamConn) Read(p []byte) (int, error) {
+	n, err := c.near.Read(p)
+	return n, c.explain(err)
+}
+
+// Write returns the reason where the stream was cut off.
+func (c *streamConn) Write(p []byte) (int, error) {
+	n, err := c.near.Write(p)
+	return n, c.explain(err)
+}
+
+func (c *streamConn) explain(err error) error {
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil || c.closed {
+		return err
+	}
+	return c.cause
+}
+
+// Close closes the connection. What was written before still goes out, if the far end takes it in time.
+func (c *streamConn) Close() error {
+	c.mu.Lock()
+	if !c.closed && !c.ended {
+		c.timer = time.AfterFunc(c.linger, func() { _ = c.stream.Close() })
+	}
+	c.closed = true
+	c.mu.Unlock()
+	return c.near.Close()
+}
+
+// RemoteAddr is the address that was dialled.
+func (c *streamConn) RemoteAddr() net.Addr { return c.remote }
+
+// LocalAddr has no address: the far end sees the SSH server's.
+func (c *streamConn) LocalAddr() net.Addr { return addr{c.remote.Network(), ""} }
