@@ -47,23 +47,33 @@ func (a *Authenticator) ConfigureCurve(domain, location string) error {
 	if location == "" {
 		return fmt.Errorf("zmqauth: domain %q: the directory has no name", domain)
 	}
+	setup, err := a.openCertificates(location)
+	if err != nil {
+		return err
+	}
+	a.configureCurve(domain, setup)
+	setup.follow.begin()
+	return nil
+}
+
+// openCertificates is a setup with the keys of a directory, which is watched already. Put it in force and begin to follow, or
+// have the watcher forget it.
+func (a *Authenticator) openCertificates(location string) (*curveSetup, error) {
 	path, err := filepath.Abs(location) // the working directory may change
 	if err != nil {
-		return fileError(location, err)
+		return nil, fileError(location, err)
 	}
 	directory := newCertificateDirectory(a, path)
 	follow, err := a.watcher.follow(path, directory) // before it is read, so that nothing is missed
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := directory.load(); err != nil {
 		a.watcher.forget(follow)
-		return err
+		return nil, err
 	}
 	directory.setup.follow = follow
-	a.configureCurve(domain, directory.setup)
-	follow.begin()
-	return nil
+	return directory.setup, nil
 }
 
 // configureCurve puts a setup in force, and lets go of the directory of the one before it.

@@ -29,6 +29,8 @@
 //
 // An allowed address never replaces a credential.
 //
+// All of that may stand in one file: [LoadPolicy] reads it and [Authenticator.Apply] puts it in force, in one step.
+//
 // # It fails closed
 //
 // libzmq lets clients in where no handler answers. So Stop, and a failure of the service, keep the endpoint bound and

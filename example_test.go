@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/pebbe/zmq4"
@@ -161,4 +162,48 @@ func ExampleHashPassword() {
 	hash, err := zmqauth.HashPassword("correct horse")
 	fmt.Println(hash[:28], err)
 	// Output: $argon2id$v=19$m=19456,t=2,p <nil>
+}
+
+// A whole configuration in one file, put in force in one step. A file that is wrong changes nothing, and says where.
+func ExampleLoadPolicy() {
+	dir, err := os.MkdirTemp("", "policy")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "policy.zpl")
+	write := func(text string) { os.WriteFile(file, []byte(text), 0o600) }
+	auth, err := zmqauth.New(nil, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer auth.Close()
+
+	for _, text := range []string{
+		"domain = \"*\"\n    allow = 10.0.0.0/8, 127.0.0.1\ndomain = admin\n    allow = 10.1.0.0/16\n",
+		"domain = \"*\"\n    allow = 10.0.0.0/8, 127.0.0\n    plan = passwords\n",
+	} {
+		write(text)
+		policy, err := zmqauth.LoadPolicy(file)
+		if err == nil {
+			err = auth.Apply(policy)
+		}
+		if err != nil {
+			fmt.Println(strings.ReplaceAll(err.Error(), dir, "…"))
+		}
+	}
+	for _, domain := range []string{"orders", "admin"} {
+		var request [][]byte
+		for _, frame := range []string{"1.0", "1", domain, "10.2.0.1", "", "NULL"} {
+			request = append(request, []byte(frame))
+		}
+		fmt.Printf("%s %s\n", domain, auth.HandleZAPMessage(context.Background(), request)[2])
+	}
+	// Output:
+	// zmqauth: …/policy.zpl:2: allow: address "127.0.0": not an IPv4 or IPv6 address, a network (address/bits), ipc, uid:N, gid:N or pid:N
+	// zmqauth: …/policy.zpl:3: unknown name "plan" below a domain: allow, deny, plain, curve, gssapi
+	// orders 200
+	// admin 400
 }

@@ -36,11 +36,20 @@ func (a *Authenticator) ConfigureGSSAPI(domain string, principals ...string) err
 	if err := checkDomain(domain); err != nil {
 		return err
 	}
+	setup, err := newGSSAPISetup(principals)
+	if err != nil {
+		return fmt.Errorf("zmqauth: domain %q: %w", domain, err)
+	}
+	configure(a, &a.policy.gssapi, domain, setup)
+	return nil
+}
+
+func newGSSAPISetup(principals []string) (*gssapiSetup, error) {
 	setup := &gssapiSetup{any: len(principals) == 0, exact: make(map[string]struct{})}
 	for _, entry := range principals {
 		pattern, wild, err := parsePrincipalPattern(entry)
 		if err != nil {
-			return fmt.Errorf("zmqauth: domain %q: principal %q: %w", domain, entry, err)
+			return nil, fmt.Errorf("principal %q: %w", entry, err)
 		}
 		if wild {
 			setup.patterns = append(setup.patterns, pattern)
@@ -48,8 +57,7 @@ func (a *Authenticator) ConfigureGSSAPI(domain string, principals ...string) err
 			setup.exact[entry] = struct{}{}
 		}
 	}
-	configure(a, &a.policy.gssapi, domain, setup)
-	return nil
+	return setup, nil
 }
 
 // ConfigureGSSAPICallback has a callback decide on the principals of a domain's clients. It replaces what the domain had

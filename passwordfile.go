@@ -34,24 +34,33 @@ func (a *Authenticator) ConfigurePlainFile(domain, path string) error {
 	if path == "" {
 		return fmt.Errorf("zmqauth: domain %q: the file has no name", domain)
 	}
+	setup, err := a.openPasswordFile(path)
+	if err != nil {
+		return err
+	}
+	a.configurePlain(domain, setup)
+	go setup.file.run()
+	return nil
+}
+
+// openPasswordFile is a setup with the table of a file. Put it in force and run what follows the file, or drop it.
+func (a *Authenticator) openPasswordFile(path string) (*plainSetup, error) {
 	absolute, err := filepath.Abs(path) // the working directory may change
 	if err != nil {
-		return fileError(path, err)
+		return nil, fileError(path, err)
 	}
 	f := &passwordFile{a: a, path: absolute, setup: &plainSetup{table: newPasswordTable()}, stopped: make(chan struct{})}
 	f.stop = sync.OnceFunc(func() { close(f.stopped) })
 	if err := f.loadFirst(); err != nil {
-		return err
+		return nil, err
 	}
 	select {
 	case <-a.watcher.ended:
-		return ErrClosed
+		return nil, ErrClosed
 	default:
 	}
 	f.setup.file = f
-	a.configurePlain(domain, f.setup)
-	go f.run()
-	return nil
+	return f.setup, nil
 }
 
 // passwordFile keeps the table of a plainSetup up to date with a file, which it looks at four times a second: for a

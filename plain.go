@@ -116,10 +116,14 @@ func (t *passwordTable) add(a *Authenticator, name, password string) error {
 // keep takes over from an older table what was remembered of users whose hash is the same.
 func (t *passwordTable) keep(old *passwordTable) {
 	for name, entry := range t.users {
-		if before := old.users[name]; before != nil && entry.hash != nil && before.hash != nil && entry.hash.text == before.hash.text {
+		if before := old.users[name]; entry.sameHash(before) {
 			t.users[name] = before
 		}
 	}
+}
+
+func (e *passwordEntry) sameHash(other *passwordEntry) bool {
+	return other != nil && e.hash != nil && other.hash != nil && e.hash.text == other.hash.text
 }
 
 // digest is SHA-256 of a secret and the password. It never leaves memory, so that HMAC, which would stand up to the
@@ -190,12 +194,16 @@ func (t *passwordTable) verify(a *Authenticator, entry *passwordEntry, r request
 	}
 }
 
-// stillHas tells whether the entry is in force: it may have been removed while its hash was computed.
+// stillHas tells whether the entry is in force, or another one with the same hash: it may have been removed while its hash
+// was computed.
 func (a *Authenticator) stillHas(domain []byte, name string, entry *passwordEntry) bool {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	setup := setupFor(a.policy.plain, domain)
-	return setup != nil && setup.table != nil && setup.table.users[name] == entry
+	if setup == nil || setup.table == nil {
+		return false
+	}
+	return entry.sameHash(setup.table.users[name])
 }
 
 // decoy picks the same hash for a name each time, as if the name were a user's.

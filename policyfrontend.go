@@ -1,0 +1,171 @@
+package zmqauth
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Frontend is one frontend entry of a policy, for a program that puts an authenticated socket in front of a service that
+// has none: cmd/zmqauth's proxy. The Authenticator has no use for it.
+//
+//	frontend = orders
+//	    type = router
+//	    bind = tcp://*:5555
+//	    backend = tcp://127.0.0.1:6666
+//	    mechanism = curve
+//	    domain = global
+//	    certificate = server.key_secret
+//
+// LoadPolicy has checked that all is there that must be and nothing that has no meaning; but it has not looked at the
+// certificate.
+type Frontend struct {
+	Name      string // no other frontend's
+	Type      string // of the bound socket: "router", "xsub" (its clients publish), "xpub" (they subscribe) or "pull"
+	Bind      string // tcp:// with a port or *, or ipc:// with an absolute path or an abstract name (@name)
+	Backend   string // the service's endpoint, with a port
+	Mechanism string // "null", "plain", "curve" or "gssapi"
+	Domain    string // never empty
+
+	Certificate string // of curve: the path of the secret certificate, absolute; else empty
+	Principal   string // of gssapi: see GSSAPIServer; mostly empty
+
+	File string // the policy, as it was given to LoadPolicy
+	Line int    // of the frontend in it
+}
+
+// frontendField is one entry below a frontend.
+type frontendField struct {
+	name     string
+	value    *string
+	check    func(value string) error // nil: anything but nothing
+	required bool
+}
+
+// fields are the entries that f may have; which of them its mechanism wants is known once that has been read.
+func (f *Frontend) fields() []frontendField {
+	return []frontendField{
+		{"type", &f.Type, oneOf("router", "xsub", "xpub", "pull"), true},
+		{"bind", &f.Bind, checkBind, true},
+		{"backend", &f.Backend, checkBackend, true},
+		{"mechanism", &f.Mechanism, oneOf("null", "plain", "curve", "gssapi"), true},
+		{"domain", &f.Domain, checkDomainLength, true},
+		{"certificate", &f.Certificate, nil, f.Mechanism == "curve"},
+		{"principal", &f.Principal, nil, false},
+	}
+}
+
+// frontend reads the entry of a frontend.
+func (r *policyReader) frontend(n *zplNode) {
+	r.name(n, r.frontends)
+	f := Frontend{Name: n.value, File: r.policy.file, Line: n.line}
+	lines := make(map[string]int)
+	for _, child := range n.children {
+		r.frontendEntry(&f, child, lines)
+	}
+	for _, field := range f.fields() {
+		if field.required && lines[field.name] == 0 {
+			r.fail(n.line, "the frontend has no %s", field.name)
+		}
+	}
+	for name, mechanism := range map[string]string{"certificate": "curve", "principal": "gssapi"} {
+		if lines[name] != 0 && lines["mechanism"] != 0 && f.Mechanism != mechanism {
+			r.fail(lines[name], "%s is for the mechanism %s", name, mechanism)
+		}
+	}
+	if !strings.HasSuffix(f.Bind, ":*") && !strings.HasSuffix(f.Bind, ":0") { // the system chooses another port each time
+		if first := r.binds[f.Bind]; first != 0 && f.Bind != "" {
+			r.fail(lines["bind"], "another frontend binds this endpoint, in line %d", first)
+		}
+		r.binds[f.Bind] = lines["bind"]
+	}
+	if f.Certificate != "" {
+		f.Certificate = r.policy.resolve(f.Certificate)
+	}
+	r.policy.frontends = append(r.policy.frontends, f)
+}
+
+func (r *policyReader) frontendEntry(f *Frontend, n *zplNode, lines map[string]int) {
+	fields := f.fields()
+	at := slices.IndexFunc(fields, func(field frontendField) bool { return field.name == n.name })
+	switch {
+	case at < 0:
+		var names []string
+		for _, field := range fields {
+			names = append(names, field.name)
+		}
+		r.unknown(n, "below a frontend", names...)
+		return
+	case lines[n.name] != 0:
+		r.fail(n.line, "a second %s, the first is in line %d", n.name, lines[n.name])
+		return
+	}
+	lines[n.name] = n.line
+	*fields[at].value = n.value
+	if r.leaf(n) && fields[at].check != nil {
+		if err := fields[at].check(n.value); err != nil {
+			r.fail(n.line, "%s %.100q: %w", n.name, n.value, err)
+		}
+	}
+}
+
+func oneOf(values ...string) func(string) error {
+	return func(value string) error {
+		if !slices.Contains(values, value) {
+			return fmt.Errorf("none of %s", strings.Join(values, ", "))
+		}
+		return nil
+	}
+}
+
+func checkDomainLength(domain string) error {
+	if len(domain) > maxDomainLength {
+		return fmt.Errorf("a domain has at most %d bytes", maxDomainLength)
+	}
+	return nil
+}
+
+func checkBind(endpoint string) error    { return checkEndpoint(endpoint, true) }
+func checkBackend(endpoint string) error { return checkEndpoint(endpoint, false) }
+
+// maxIPCPath is what the system's address of a Unix socket has room for, without its final NUL.
+const maxIPCPath = 107
+
+// checkEndpoint finds what libzmq would only find out later, or never.
+func checkEndpoint(endpoint string, bind bool) error {
+	transport, address, ok := strings.Cut(endpoint, "://")
+	switch {
+	case ok && transport == "tcp":
+		return checkTCP(address, bind)
+	case ok && transport == "ipc":
+		name := strings.TrimLeft(address, "/@")
+		if name == "" || name == address || len(address) > maxIPCPath {
+			return fmt.Errorf("ipc:// wants an absolute path, or an abstract name (@name), of at most %d bytes", maxIPCPath)
+		}
+		return nil
+	case ok && transport == "inproc":
+		return errors.New("inproc is for one process alone, and libzmq asks nobody about its clients")
+	}
+	return errors.New("not tcp://HOST:PORT or ipc://PATH")
+}
+
+func checkTCP(address string, bind bool) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" || strings.ContainsAny(address, "; /") {
+		return errors.New("tcp:// wants HOST:PORT, and an IPv6 address stands in brackets")
+	}
+	if bind && port == "*" {
+		return nil
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || number == 0 && !bind {
+		return errors.New("no port number")
+	}
+	if host == "*" && !bind {
+		return errors.New("* is every address of this host: nobody can connect to that")
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package zmqauth
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Rule is a line of a policy that has decided on a client.
+type Rule struct {
+	File string // the policy, as it was given to LoadPolicy
+	Line int    // from 1
+	Text string // what stands there, and how it has decided: "deny 10.0.0.0/8", "curve certificates"
+
+	// Location is the absolute path of the password file or directory of certificates that has decided, or CurveAllowAny;
+	// empty for other rules.
+	Location string
+}
+
+// String is "FILE:LINE: TEXT".
+func (r Rule) String() string { return fmt.Sprintf("%s:%d: %s", r.File, r.Line, r.Text) }
+
+// RuleFor finds the line that a decision goes back to, where an Authenticator has made it by this policy alone, or tells
+// that there is none: nothing is set up for the mechanism, say, or NULL clients may come from anywhere. who is what the
+// client has proved or claimed to be: its principal for GSSAPI; for the other mechanisms it does not matter.
+func (p *Policy) RuleFor(d Decision, who string) (rule Rule, found bool) {
+	switch d.Reason {
+	case ReasonMalformed, ReasonStopped, ReasonUnknownMechanism, ReasonNotConfigured:
+		return Rule{}, false
+	case ReasonAddressDenied:
+		return p.ruleForAddress(d, false)
+	}
+	switch d.Mechanism {
+	case mechanismNull:
+		return p.ruleForAddress(d, true)
+	case mechanismPlain:
+		return p.ruleForFile(policyPlain, d.Domain, func(domain *policyDomain) *policyEntry { return domain.plain })
+	case mechanismCurve:
+		return p.ruleForFile(policyCurve, d.Domain, func(domain *policyDomain) *policyEntry { return domain.curve })
+	case mechanismGSSAPI:
+		return p.ruleForPrincipal(d.Domain, who)
+	}
+	return Rule{}, false
+}
+
+func (p *Policy) rule(line int, text string) (Rule, bool) {
+	return Rule{File: p.file, Line: line, Text: text}, true
+}
+
+// domainWith is the domain whose setup counts for a request: the one of that name if it has any, else AnyDomain.
+func (p *Policy) domainWith(name string, has func(*policyDomain) bool) *policyDomain {
+	for _, name := range []string{name, AnyDomain} {
+		if domain := p.domain(name); domain != nil && has(domain) {
+			return domain
+		}
+	}
+	return nil
+}
+
+// ruleForAddress finds the rule that has kept an address out, or with passed one that has let it in: that of the domain
+// rather than the general one.
+func (p *Policy) ruleForAddress(d Decision, passed bool) (Rule, bool) {
+	address, err := parsePeer(d.Address)
+	names := []string{AnyDomain, d.Domain}
+	if passed {
+		names = []string{d.Domain, AnyDomain}
+	}
+	for _, name := range names {
+		domain := p.domain(name)
+		if domain == nil || domain.kind == noList {
+			continue
+		}
+		if err != nil {
+			return p.rule(domain.addresses[0].line, "no address that can be read, where there are rules")
+		}
+		entry := domain.entryFor(address)
+		switch {
+		case entry != nil && (domain.kind == allowList) == passed:
+			return p.rule(entry.line, fmt.Sprintf("%s %s", domain.verb(), entry.text))
+		case entry == nil && domain.kind == allowList && !passed:
+			return p.rule(domain.addresses[0].line, none(policyAllow, domain.addresses))
+		}
+	}
+	return Rule{}, false
+}
+
+func (d *policyDomain) verb() string {
+	if d.kind == denyList {
+		return policyDeny
+	}
+	return policyAllow
+}
+
+// entryFor is the first entry of the list that names an address.
+func (d *policyDomain) entryFor(address peer) *policyEntry {
+	for i := range d.addresses {
+		var list addressList
+		if err := list.add(d.kind, []string{d.addresses[i].text}); err != nil {
+			continue // LoadPolicy has read it
+		}
+		if list.names(address, d.kind == denyList) {
+			return &d.addresses[i]
+		}
+	}
+	return nil
+}
+
+func (p *Policy) ruleForFile(name, domain string, get func(*policyDomain) *policyEntry) (Rule, bool) {
+	with := p.domainWith(domain, func(d *policyDomain) bool { return get(d) != nil })
+	if with == nil {
+		return Rule{}, false
+	}
+	entry := get(with)
+	rule := Rule{File: p.file, Line: entry.line, Text: name + " " + entry.text, Location: CurveAllowAny}
+	if name != policyCurve || entry.text != CurveAllowAny {
+		rule.Location = p.resolve(entry.text)
+	}
+	return rule, true
+}
+
+func (p *Policy) ruleForPrincipal(domain, principal string) (Rule, bool) {
+	with := p.domainWith(domain, func(d *policyDomain) bool { return len(d.gssapi) > 0 })
+	if with == nil {
+		return Rule{}, false
+	}
+	for _, entry := range with.gssapi {
+		if setup, err := newGSSAPISetup([]string{entry.text}); err == nil && setup.names(principal) {
+			return p.rule(entry.line, policyGSSAPI+" "+entry.text)
+		}
+	}
+	return p.rule(with.gssapi[0].line, none(policyGSSAPI, with.gssapi))
+}
+
+// none says that no item of a list holds.
+func none(name string, items []policyEntry) string {
+	const few = 8
+	if len(items) > few {
+		return fmt.Sprintf("%s: none of the %d entries", name, len(items))
+	}
+	return fmt.Sprintf("%s: none of %s", name, strings.Join(texts(items), " "))
+}
