@@ -1,0 +1,108 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zmqauth/zmqauth"
+)
+
+// The metadata that bounds the time in which a key is accepted.
+const (
+	notBefore = "not-before"
+	notAfter  = "not-after"
+)
+
+// certificateInfo is what is shown of a certificate: never its secret key.
+type certificateInfo struct {
+	File        string            `json:"file"`
+	Kind        string            `json:"kind"` // "public" or "secret"
+	Key         string            `json:"key,omitempty"`
+	Fingerprint string            `json:"fingerprint,omitempty"`
+	NotBefore   string            `json:"not_before,omitempty"`
+	NotAfter    string            `json:"not_after,omitempty"`
+	Metadata    map[string]string `json:"metadata,omitempty"`
+	Problems    []string          `json:"problems,omitempty"`
+}
+
+const (
+	kindPublic = "public"
+	kindSecret = "secret"
+)
+
+func describe(file string, cert *zmqauth.Certificate) certificateInfo {
+	info := certificateInfo{
+		File: file, Kind: kindPublic, Key: cert.Public.String(), Fingerprint: fingerprint(cert.Public),
+		NotBefore: cert.Metadata[notBefore], NotAfter: cert.Metadata[notAfter], Metadata: maps.Clone(cert.Metadata),
+	}
+	if cert.Secret != nil {
+		info.Kind = kindSecret
+	}
+	delete(info.Metadata, notBefore)
+	delete(info.Metadata, notAfter)
+	if problem := outOfTime(cert.Metadata, time.Now()); problem != "" {
+		info.Problems = append(info.Problems, problem)
+	}
+	return info
+}
+
+// outOfTime tells why a key would not be accepted at that time. LoadCertificate has checked the bounds.
+func outOfTime(metadata map[string]string, now time.Time) string {
+	if t, err := time.Parse(time.RFC3339, metadata[notAfter]); err == nil && !now.Before(t) {
+		return "expired"
+	}
+	if t, err := time.Parse(time.RFC3339, metadata[notBefore]); err == nil && now.Before(t) {
+		return "not valid yet"
+	}
+	return ""
+}
+
+func (c certificateInfo) validity() string {
+	var parts []string
+	if c.NotBefore != "" {
+		parts = append(parts, "from "+c.NotBefore)
+	}
+	if c.NotAfter != "" {
+		parts = append(parts, "until "+c.NotAfter)
+	}
+	return strings.Join(parts, " ")
+}
+
+func (c certificateInfo) metadataText() string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(c.Metadata)) {
+		parts = append(parts, name+"="+c.Metadata[name])
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (c certificateInfo) pairs() [][2]string {
+	return [][2]string{
+		{"file", c.File}, {"kind", c.Kind}, {"key", c.Key}, {"fingerprint", c.Fingerprint},
+		{"validity", c.validity()}, {"metadata", c.metadataText()}, {"problems", strings.Join(c.Problems, "; ")},
+	}
+}
+
+// fingerprint is the SHA-256 of the key's 32 raw bytes in unpadded base64, in the form that ssh-keygen gives: short enough to be compared by
+// people over the telephone.
+func fingerprint(key zmqauth.PublicKey) string {
+	sum := sha256.Sum256(key[:])
+	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
+}
+
+// keyFrom reads a public key that is given as its 40 characters of Z85 or as a certificate that holds it.
+func keyFrom(text string) (zmqauth.PublicKey, error) {
+	if key, err := zmqauth.ParsePublicKey(text); err == nil {
+		return key, nil
+	}
+	cert, err := zmqauth.LoadCertificate(text)
+	if err != nil {
+		return zmqauth.PublicKey{}, fmt.Errorf("%w (nor is it a key in Z85)", err)
+	}
+	return cert.Public, nil
+}

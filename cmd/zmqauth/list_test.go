@@ -1,0 +1,63 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/zmqauth/zmqauth"
+)
+
+// TestListMeetsWhatServersMeet: the public certificates that list shows are those that LoadCertificates reads, and the broken
+// ones those that it complains of.
+func TestListMeetsWhatServersMeet(t *testing.T) {
+	dir := t.TempDir()
+	identity(t, dir, "ann")
+	identity(t, dir, "bob")
+	for _, name := range []string{"broken", "broken.key", ".hidden", "backup~", "#lock#", "#begun", "end#", "no_secret", "x.key~"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte("broken"), 0o600))
+	}
+	must(t, os.Mkdir(filepath.Join(dir, "directory"), 0o700))
+	must(t, os.Symlink("directory", filepath.Join(dir, "link")))
+	must(t, os.Symlink("ann.key", filepath.Join(dir, "alias.key")))
+	must(t, os.Symlink("nowhere", filepath.Join(dir, "dangling.key")))
+	good, err := zmqauth.LoadCertificates(dir)
+	broken := make(map[string]bool)
+	for _, err := range err.(interface{ Unwrap() []error }).Unwrap() {
+		var fileErr *zmqauth.FileError
+		if errors.As(err, &fileErr) {
+			broken[filepath.Base(fileErr.File)] = true
+		}
+	}
+	listed, err := readDirectory(dir)
+	must(t, err)
+	for _, c := range listed {
+		if c.Kind != kindPublic {
+			continue
+		}
+		if c.Key == "" {
+			if !broken[c.File] {
+				t.Errorf("%s is broken here alone: %v", c.File, c.Problems)
+			}
+			delete(broken, c.File)
+			continue
+		}
+		key, err := zmqauth.ParsePublicKey(c.Key)
+		must(t, err)
+		if good[key] == nil {
+			t.Errorf("%s is good here alone", c.File)
+		}
+	}
+	if len(good) != 2 || len(broken) != 0 {
+		t.Errorf("%d good ones, not listed: %v", len(good), broken)
+	}
+}
+
+// TestFingerprint is what ssh-keygen's form says of the key's raw bytes.
+func TestFingerprint(t *testing.T) {
+	key := zmqauth.PublicKey([]byte("0123456789abcdef0123456789ABCDEF"))
+	if got, want := fingerprint(key), "SHA256:8CrjgGBsSNYiiFYMCf0K+ig0B+af2YmOA0hpMhdAqr8"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

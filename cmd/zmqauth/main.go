@@ -1,0 +1,109 @@
+// Command zmqauth makes and looks after the keys, passwords and policies of ZeroMQ servers, tells what a policy decides and
+// what a server lets in, and puts an authenticated front before a service that has none.
+//
+// Errors go to stderr. The exit code is 1 for them, and for an answer that is no: a client that would be refused, a
+// certificate with a problem, a port that lets strangers in. It is 2 for a command line that makes no sense.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run executes one command line and returns the exit code.
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal ends the process at once
+	root := newRoot()
+	root.SetArgs(args)
+	command, err := root.ExecuteContextC(ctx)
+	var failed *failure
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errNo):
+		return exitFailure
+	case errors.As(err, &failed):
+		complain(failed.err)
+		return exitFailure
+	default:
+		complain(err)
+		fmt.Fprintf(os.Stderr, "usage: %s\nzmqauth %s--help says more\n", command.UseLine(), strings.TrimPrefix(command.CommandPath()+" ", "zmqauth "))
+		return exitUsage
+	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "zmqauth",
+		Short: "Authentication for ZeroMQ servers",
+		Long: "zmqauth makes and looks after the keys, passwords and policies of ZeroMQ servers, tells what a policy decides\n" +
+			"and what a server lets in, and puts an authenticated front before a service that has none.\n\n" +
+			"The exit code is 1 for errors and for an answer that is no, 2 for a command line that makes no sense.",
+		Args:          cobra.NoArgs, // an unknown command
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version(),
+	}
+	root.AddCommand(newKeygen(), newList(), newShow(), newPubkey(), newPasswd(), newCheck(), newProbe(), newConnect(), newProxy())
+	return root
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version
+}
+
+// failure is an error of what a command does, as opposed to one of its command line.
+type failure struct{ err error }
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// errNo is the answer no, which has been given already.
+var errNo = errors.New("no")
+
+// usageError is an error of the command line that only the command itself finds.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// does makes a command's function tell its failures from errors of the command line.
+func does(act func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		err := act(cmd, args)
+		var usage usageError
+		if err == nil || errors.As(err, &usage) {
+			return err
+		}
+		return &failure{err}
+	}
+}
+
+// complain writes an error to stderr, each of its lines with the program's name, as the library's have it.
+func complain(err error) {
+	for line := range strings.Lines(err.Error()) {
+		line = strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "zmqauth: ")
+		fmt.Fprintf(os.Stderr, "zmqauth: %s\n", printable(line))
+	}
+}

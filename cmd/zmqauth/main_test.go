@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/zmqauth/zmqauth"
+)
+
+// binary is the program as a user has it, but for the race detector where the tests have it.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(testBinary(m)) }
+
+func testBinary(m *testing.M) int {
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // else each run of the program takes a second more
+	dir, err := os.MkdirTemp("", "zmqauth-bin")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "zmqauth")
+	args := []string{"build", "-o", binary}
+	if raceDetector {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// TestScripts runs the scripts of testdata/script, each in a directory of its own.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", os.Getenv("GORACE"))
+			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits": exits, "mode": mode, "await": await, "keyof": keyOf, "since": since,
+		},
+	})
+}
+
+// exits runs a program and checks its exit code: exits CODE PROGRAM ARGUMENT…
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits code program [argument...]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+// mode checks the permissions of a file: mode 0600 FILE
+func mode(ts *testscript.TestScript, neg bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if got := fmt.Sprintf("%04o", info.Mode().Perm()); (got == args[0]) == neg {
+		ts.Fatalf("%s has mode %s", args[1], got)
+	}
+}
+
+// await waits until a file is there, or with ! until it is not: a socket, say, that a program in the background binds.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		_, err := os.Lstat(ts.MkAbs(args[0]))
+		if errors.Is(err, fs.ErrNotExist) == neg {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s: not within 30 s (%v)", args[0], err)
+		}
+	}
+}
+
+// keyof sets a variable to the public key of a certificate: keyof VARIABLE FILE
+func keyOf(ts *testscript.TestScript, _ bool, args []string) {
+	cert, err := zmqauth.LoadCertificate(ts.MkAbs(args[1]))
+	ts.Check(err)
+	ts.Setenv(args[0], cert.Public.String())
+	if cert.Secret != nil {
+		ts.Setenv(args[0]+"_SECRET", cert.Secret.Z85())
+	}
+}
+
+// since changes a certificate's time: since FILE NAME TIME replaces the value of the metadata NAME.
+func since(ts *testscript.TestScript, _ bool, args []string) {
+	data, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	var out bytes.Buffer
+	for line := range strings.Lines(string(data)) {
+		if strings.HasPrefix(strings.TrimSpace(line), args[1]+" ") {
+			line = fmt.Sprintf("    %s = %q\n", args[1], args[2])
+		}
+		out.WriteString(line)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), out.Bytes(), 0o600))
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zmqauth/zmqauth"
+)
+
+func newPasswd() *cobra.Command {
+	var remove bool
+	cmd := &cobra.Command{
+		Use:   "passwd FILE USER",
+		Short: "Add a user to a password file, change the password, or delete the user",
+		Long: "passwd adds a user to a password file, which it makes where there is none, or changes the user's password. It asks\n" +
+			"for the password on the terminal, twice and without echo, or reads it from stdin as the only line there. The file\n" +
+			"gets a hash (argon2id). It is replaced at once, never seen half written, with mode 0600; its other lines stay as\n" +
+			"they are. A server that follows the file takes the change over within a second.",
+		Example: "  zmqauth passwd passwords ann\n  zmqauth passwd passwords ann --delete\n  generate | zmqauth passwd passwords ann",
+		Args:    cobra.ExactArgs(2),
+		RunE: does(func(cmd *cobra.Command, args []string) error {
+			file, user := args[0], args[1]
+			if err := checkUser(user); err != nil {
+				return err
+			}
+			if remove {
+				return editPasswords(file, false, func(lines []byte) ([]byte, error) { return deleteUser(lines, user) })
+			}
+			password, err := readNewSecret(cmd.Context(), "Password of "+printable(user)+": ", "Again: ")
+			if err != nil {
+				return err
+			}
+			hash, err := zmqauth.HashPassword(password)
+			if err != nil {
+				return err
+			}
+			return editPasswords(file, true, func(lines []byte) ([]byte, error) { return setUser(lines, user, hash), nil })
+		}),
+	}
+	cmd.Flags().BoolVar(&remove, "delete", false, "delete the user")
+	return cmd
+}
+
+const maxUser = 255 // bytes, what PLAIN has room for
+
+// checkUser tells whether a password file can hold a user of that name.
+func checkUser(user string) error {
+	switch {
+	case user == "":
+		return errors.New("the user name is empty")
+	case len(user) > maxUser:
+		return fmt.Errorf("a user name has at most %d bytes", maxUser)
+	case strings.ContainsAny(user, "=:"):
+		return fmt.Errorf("user %q: = and : end the name in a password file", user)
+	case strings.HasPrefix(user, "#"):
+		return fmt.Errorf("user %q: a password file takes a line that begins with # for a comment", user)
+	case strings.IndexFunc(user, unicode.IsControl) >= 0:
+		return fmt.Errorf("user %q: a control character in the name", user)
+	}
+	return nil
+}

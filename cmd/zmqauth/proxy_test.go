@@ -1,0 +1,400 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// TestProxyPatterns: each type of frontends passes on what it is for, with each mechanism that needs no KDC.
+func TestProxyPatterns(t *testing.T) {
+	dir := t.TempDir()
+	zctx := newContext(t)
+	server, ann := identity(t, dir, "server"), identity(t, mkdir(t, dir, "clients"), "ann")
+	must(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte("ann=secret\n"), 0o600))
+	pull, sub, pub := newSocket(t, zctx, zmq4.PULL), newSocket(t, zctx, zmq4.SUB), newSocket(t, zctx, zmq4.XPUB)
+	config := "domain = *\n    plain = passwords\n    curve = clients\n    allow = 127.0.0.1 ::1 ipc\n" +
+		frontendConfig("orders", "router", "tcp://[::1]:*", echo(t, zctx), "plain") +
+		frontendConfig("jobs", "pull", "tcp://127.0.0.1:*", bindLocal(t, pull), "curve", "certificate = server.key_secret") +
+		frontendConfig("reports", "xsub", "ipc://WORK/reports.sock", bindLocal(t, sub), "null") +
+		frontendConfig("news", "xpub", "tcp://127.0.0.1:0", bindLocal(t, pub), "null")
+	p := startProxy(t, dir, config)
+
+	t.Run("router", func(t *testing.T) {
+		client := newSocket(t, zctx, zmq4.REQ)
+		must(t, errors.Join(client.SetIpv6(true), zmqauth.PlainClient(client, "ann", "secret")))
+		must(t, enter(t, client, p.endpoint("orders"), nil, nil))
+		must(t, ask(client, "hello"))
+		must(t, ask(client, strings.Repeat("x", 1<<20)))
+		stranger := newSocket(t, zctx, zmq4.REQ)
+		must(t, errors.Join(stranger.SetIpv6(true), zmqauth.PlainClient(stranger, "ann", "Secret")))
+		if err := enter(t, stranger, p.endpoint("orders"), nil, nil); !errors.Is(err, zmqauth.ErrDenied) {
+			t.Errorf("a wrong password: %v", err)
+		}
+	})
+	t.Run("pull", func(t *testing.T) {
+		client := newSocket(t, zctx, zmq4.PUSH)
+		must(t, enter(t, client, p.endpoint("jobs"), server, ann))
+		_, err := client.SendMessage("a", "", "b")
+		must(t, err)
+		if got, err := pull.RecvMessage(0); err != nil || strings.Join(got, "|") != "a||b" {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+	t.Run("xsub", func(t *testing.T) { // the client publishes, the service subscribes
+		must(t, sub.SetSubscribe("a"))
+		client := newSocket(t, zctx, zmq4.XPUB)
+		must(t, enter(t, client, p.endpoint("reports"), nil, nil))
+		testpeer.Eventually(t, "the subscription is there", func() bool {
+			_, _ = sub.Recv(zmq4.DONTWAIT) // a SUB socket that nobody uses does not send it
+			got, err := client.Recv(zmq4.DONTWAIT)
+			return err == nil && got == "\x01a"
+		})
+		for _, text := range []string{"b: not wanted", "a: wanted"} {
+			_, err := client.Send(text, 0)
+			must(t, err)
+		}
+		if got, err := sub.Recv(0); err != nil || got != "a: wanted" {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+	t.Run("xpub", func(t *testing.T) { // the client subscribes, the service publishes
+		client := newSocket(t, zctx, zmq4.SUB)
+		must(t, client.SetSubscribe("a"))
+		must(t, enter(t, client, p.endpoint("news"), nil, nil))
+		if got, err := pub.Recv(0); err != nil || got != "\x01a" {
+			t.Fatalf("the subscription: %q, %v", got, err)
+		}
+		for _, text := range []string{"b: not wanted", "a: wanted"} {
+			_, err := pub.Send(text, 0)
+			must(t, err)
+		}
+		if got, err := client.Recv(0); err != nil || got != "a: wanted" {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+	p.waitFor("zmqauth: refused", map[string]string{"reason": zmqauth.ReasonWrongPassword, "level": "INFO", "user": "ann"})
+	p.waitFor("zmqauth: accepted", map[string]string{"mechanism": "CURVE", "level": "DEBUG", "user": ann.Public.String()})
+	must(t, p.stop(syscall.SIGINT))
+	if strings.Contains(strings.ToLower(p.text()), "secret\"") {
+		t.Error("the log holds a password")
+	}
+}
+
+// TestProxyReload: a bad configuration changes nothing; frontends are added, replaced and removed beside one that goes on
+// with the connections that it has.
+func TestProxyReload(t *testing.T) {
+	dir := t.TempDir()
+	zctx := newContext(t)
+	one, two := identity(t, dir, "one"), identity(t, dir, "two")
+	ann := identity(t, mkdir(t, dir, "clients"), "ann")
+	backend, fixed := echo(t, zctx), freeEndpoint(t)
+	domains := "domain = *\n    curve = clients\n"
+	steady := frontendConfig("steady", "router", "tcp://127.0.0.1:*", backend, "curve", "certificate = one.key_secret")
+	changing := frontendConfig("changing", "router", fixed, backend, "curve", "certificate = one.key_secret")
+	changed := strings.Replace(changing, "one.key", "two.key", 1)
+	p := startProxy(t, dir, domains+steady+changing)
+	client := newSocket(t, zctx, zmq4.REQ)
+	must(t, enter(t, client, p.endpoint("steady"), one, ann))
+	connects := func(endpoint string, server *zmqauth.Certificate) error {
+		socket := newSocket(t, zctx, zmq4.REQ)
+		if err := enter(t, socket, endpoint, server, ann); err != nil {
+			return err
+		}
+		return ask(socket, "hello")
+	}
+
+	for name, config := range map[string]string{
+		"an unknown name":     domains + steady + "nonsense = 1\n",
+		"a bad value":         domains + steady + strings.Replace(changed, "router", "rep", 1),
+		"no certificate":      domains + steady + strings.Replace(changed, "two", "three", 1),
+		"no directory":        strings.Replace(domains, "clients", "nowhere", 1) + steady + changed,
+		"no frontend at all":  domains,
+		"no ZPL":              "\tx",
+		"a password in clear": domains + "    plain = passwords\n" + steady + changed, // only Apply finds that
+	} {
+		must(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte("ann=secret\n"), 0o644))
+		must(t, os.Chmod(filepath.Join(dir, "passwords"), 0o644))
+		p.configure(config)
+		line := p.reload(messageWrong)
+		if text := fmt.Sprint(line["error"]); !strings.Contains(text, "zmqauth.zpl") {
+			t.Errorf("%s: the error does not name the file: %s", name, text)
+		}
+		must(t, ask(client, "still here"))
+		if err := connects(fixed, one); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+
+	t.Run("another certificate at the same endpoint", func(t *testing.T) {
+		p.configure(domains + changed + steady)
+		p.reload(messageReloaded)
+		must(t, connects(fixed, two))
+		if err := connects(fixed, one); err == nil {
+			t.Error("the old key is there still")
+		}
+		must(t, ask(client, "still here"))
+	})
+	t.Run("endpoints change hands", func(t *testing.T) {
+		p.configure(domains + steady + strings.Replace(changed, "= changing", "= renamed", 1))
+		p.reload(messageReloaded)
+		must(t, connects(fixed, two))
+	})
+	t.Run("removed", func(t *testing.T) {
+		p.configure(domains + steady)
+		p.reload(messageReloaded)
+		p.waitFor(messageEnded, map[string]string{"frontend": "renamed"})
+		conn, err := net.Dial("tcp", strings.TrimPrefix(fixed, "tcp://"))
+		if err == nil {
+			t.Error("the endpoint is bound still")
+			_ = conn.Close()
+		}
+	})
+	t.Run("one that fails", func(t *testing.T) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		defer listener.Close()
+		other := frontendConfig("other", "router", freeEndpoint(t), backend, "curve", "certificate = two.key_secret")
+		p.configure(domains + steady + changing + other)
+		p.reload(messageReloaded)
+		p.configure(domains + steady + strings.Replace(changing, fixed, "tcp://"+listener.Addr().String(), 1) + strings.Replace(other, "two.key", "one.key", 1))
+		line := p.reload(messagePartly)
+		if text := fmt.Sprint(line["error"]); !strings.Contains(text, `zmqauth.zpl:10: frontend "changing": bind tcp://`) || !strings.Contains(text, "address already in use") {
+			t.Errorf("the error: %s", text)
+		}
+		must(t, connects(fixed, one))               // as it was
+		must(t, connects(p.endpoint("other"), one)) // as it shall be
+		must(t, ask(client, "still here"))
+	})
+	if count := strings.Count(p.text(), `"frontend":"steady"`); count != 1 {
+		t.Errorf("%d lines about the frontend that went on:\n%s", count, p.text())
+	}
+	must(t, p.stop(syscall.SIGTERM))
+}
+
+// TestProxyReplacesUnixSocket: the file of the next frontend at an endpoint is not removed with the one before.
+func TestProxyReplacesUnixSocket(t *testing.T) {
+	dir := t.TempDir()
+	zctx := newContext(t)
+	backend := echo(t, zctx)
+	config := func(n int) string {
+		return frontendConfig("f", "router", "ipc://WORK/f.sock", backend, "null", fmt.Sprintf("domain = d%d", n))
+	}
+	p := startProxy(t, dir, config(0))
+	for n := range 20 {
+		p.configure(config(n + 1))
+		p.reload(messageReloaded)
+		client := newSocket(t, zctx, zmq4.REQ)
+		must(t, enter(t, client, "ipc://"+dir+"/f.sock", nil, nil))
+		must(t, ask(client, "hello"))
+		p.waitFor("zmqauth: accepted", map[string]string{"domain": fmt.Sprintf("d%d", n+1)})
+	}
+	must(t, p.stop(syscall.SIGTERM))
+	if _, err := os.Lstat(filepath.Join(dir, "f.sock")); !os.IsNotExist(err) {
+		t.Errorf("the socket's file is left: %v", err)
+	}
+}
+
+// TestProxyEndsWithWhatIsUnderWay: replies that the service still owes reach their clients after SIGTERM.
+func TestProxyEndsWithWhatIsUnderWay(t *testing.T) {
+	zctx := newContext(t)
+	service := newSocket(t, zctx, zmq4.ROUTER)
+	config := frontendConfig("f", "router", "tcp://127.0.0.1:*", bindLocal(t, service), "null")
+	p := startProxy(t, t.TempDir(), config, "--linger", "1m")
+	client := newSocket(t, zctx, zmq4.DEALER)
+	must(t, enter(t, client, p.endpoint("f"), nil, nil))
+	const requests = 100
+	for i := range requests {
+		_, err := client.SendMessage("", fmt.Sprint(i))
+		must(t, err)
+	}
+	first, err := service.RecvMessageBytes(0)
+	must(t, err)
+	must(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	p.waitFor("zmqauth: the proxy ends", nil)
+	_, err = service.SendMessage(first)
+	must(t, err)
+	for range requests - 1 {
+		request, err := service.RecvMessageBytes(0)
+		must(t, err)
+		_, err = service.SendMessage(request)
+		must(t, err)
+	}
+	for i := range requests {
+		if got, err := client.RecvMessage(0); err != nil || len(got) != 2 || got[1] != fmt.Sprint(i) {
+			t.Fatalf("reply %d: %q, %v", i, got, err)
+		}
+	}
+	<-p.exited
+	if p.err != nil {
+		t.Error(p.err)
+	}
+	if line, lost := p.find(messageLost, nil); lost != 0 {
+		t.Errorf("%v", line)
+	}
+}
+
+// TestProxyReplacesWhatIsUnderWay: a frontend that is replaced at its endpoint delivers the replies that its clients are owed.
+func TestProxyReplacesWhatIsUnderWay(t *testing.T) {
+	zctx := newContext(t)
+	service, endpoint := newSocket(t, zctx, zmq4.ROUTER), freeEndpoint(t)
+	config := frontendConfig("f", "router", endpoint, bindLocal(t, service), "null", "domain = a")
+	p := startProxy(t, t.TempDir(), config, "--linger", "1m")
+	client := newSocket(t, zctx, zmq4.REQ)
+	must(t, enter(t, client, endpoint, nil, nil))
+	_, err := client.Send("before", 0)
+	must(t, err)
+	request, err := service.RecvMessageBytes(0)
+	must(t, err)
+	p.configure(strings.Replace(config, "domain = a", "domain = b", 1))
+	must(t, p.cmd.Process.Signal(syscall.SIGHUP))
+	_, err = service.SendMessage(request)
+	must(t, err)
+	if got, err := client.Recv(0); err != nil || got != "before" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	p.waitFor(messageReloaded, nil)
+	p.waitFor("zmqauth: accepted", map[string]string{"domain": "b"}) // the client comes back by itself
+	_, err = client.Send("after", 0)
+	must(t, err)
+	request, err = service.RecvMessageBytes(0)
+	must(t, err)
+	_, err = service.SendMessage(request)
+	must(t, err)
+	if got, err := client.Recv(0); err != nil || got != "after" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	must(t, p.stop(syscall.SIGTERM))
+	if line, lost := p.find(messageLost, nil); lost != 0 {
+		t.Errorf("%v", line)
+	}
+}
+
+// TestProxyEndsInTime: though the service owes replies and takes nothing, and at once for a second signal.
+func TestProxyEndsInTime(t *testing.T) {
+	for name, test := range map[string]struct {
+		linger string
+		twice  bool
+	}{"at the end of its time": {"300ms", false}, "at a second signal": {"1h", true}} {
+		t.Run(name, func(t *testing.T) {
+			zctx := newContext(t)
+			config := frontendConfig("f", "router", "tcp://127.0.0.1:*", freeEndpoint(t), "null")
+			p := startProxy(t, t.TempDir(), config, "--linger", test.linger)
+			client := newSocket(t, zctx, zmq4.DEALER)
+			must(t, client.SetSndtimeo(200*time.Millisecond))
+			must(t, enter(t, client, p.endpoint("f"), nil, nil))
+			for { // until every queue is full
+				if _, err := client.SendBytes(make([]byte, 1000), 0); err != nil {
+					break
+				}
+			}
+			if !test.twice {
+				must(t, p.stop(syscall.SIGTERM))
+				p.waitFor(messageLost, nil)
+				return
+			}
+			must(t, p.cmd.Process.Signal(syscall.SIGTERM))
+			p.waitFor("zmqauth: the proxy ends", nil)
+			testpeer.Eventually(t, "it has ended", func() bool {
+				_ = p.cmd.Process.Signal(syscall.SIGTERM)
+				select {
+				case <-p.exited:
+					return true
+				default:
+					return false
+				}
+			})
+		})
+	}
+}
+
+// TestProxyHoldsBack: while the service is away whoever sends has to wait, in bounded memory, and nothing is lost, whatever
+// signals come in between.
+func TestProxyHoldsBack(t *testing.T) {
+	zctx := newContext(t)
+	backend := freeEndpoint(t)
+	p := startProxy(t, t.TempDir(), frontendConfig("f", "pull", "tcp://127.0.0.1:*", backend, "null"))
+	client := newSocket(t, zctx, zmq4.PUSH)
+	must(t, enter(t, client, p.endpoint("f"), nil, nil))
+	must(t, client.SetSndtimeo(500*time.Millisecond))
+	const size, most = 10_000, 20_000
+	sent := 0
+	message := func(n int) []byte { return append(make([]byte, size), fmt.Sprint(n)...) }
+	for ; sent < most; sent++ {
+		if _, err := client.SendBytes(message(sent), 0); err != nil {
+			break
+		}
+	}
+	if sent == most {
+		t.Fatalf("%d messages were taken that nobody has read", sent)
+	}
+	const limit = 300 << 20 // the detector of races takes its part
+	if rss := residentMemory(t, p.cmd.Process.Pid); rss > limit {
+		t.Errorf("%d MiB", rss>>20)
+	}
+	service := newSocket(t, zctx, zmq4.PULL)
+	must(t, service.Bind(backend))
+	must(t, client.SetSndtimeo(patience))
+	done := make(chan error, 1)
+	const total = 50_000
+	go func() {
+		for ; sent < total; sent++ {
+			if _, err := client.SendBytes(message(sent)[size:], 0); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for n := range total {
+		got, err := service.RecvBytes(0)
+		if err != nil || string(bytes.TrimLeft(got, "\x00")) != fmt.Sprint(n) {
+			t.Fatalf("message %d: %.20q, %v", n, bytes.TrimLeft(got, "\x00"), err)
+		}
+		if n%200 == 0 {
+			must(t, p.cmd.Process.Signal(syscall.SIGHUP)) // that interrupts what libzmq waits for
+		}
+	}
+	must(t, <-done)
+	must(t, p.stop(syscall.SIGTERM))
+}
+
+// residentMemory is in bytes.
+func residentMemory(t testing.TB, pid int) int {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	must(t, err)
+	var size, resident int
+	_, err = fmt.Sscan(string(data), &size, &resident)
+	must(t, err)
+	return resident * os.Getpagesize()
+}
+
+// TestProxyFailsClosed: the process ends, and says so, where its Authenticator does.
+func TestProxyFailsClosed(t *testing.T) {
+	zctx := newContext(t)
+	auth, err := zmqauth.New(zctx, &zmqauth.Config{Logger: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	must(t, auth.Start())
+	p := &proxy{log: slog.New(slog.DiscardHandler), auth: auth, frontends: newFrontendSet(zctx, slog.New(slog.DiscardHandler), 0)}
+	served := make(chan error)
+	go func() { served <- p.serve(context.Background(), nil) }()
+	must(t, auth.Close())
+	if err := <-served; err == nil || !strings.Contains(err.Error(), "the authenticator has ended") {
+		t.Errorf("%v", err)
+	}
+}

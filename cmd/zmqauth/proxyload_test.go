@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// TestProxyUnderLoad: 100,000 requests of 50 CURVE clients pass without the loss of one, while the configuration is reloaded
+// ten times, keys come and go, and so does another frontend. A removed key's next connection is refused, though the one that it
+// has goes on.
+func TestProxyUnderLoad(t *testing.T) {
+	const clients, requests, reloads = 50, 2000, 10
+	dir := t.TempDir()
+	keys := mkdir(t, dir, "clients")
+	server := identity(t, dir, "server")
+	certificates := make([]*zmqauth.Certificate, clients)
+	for i := range certificates {
+		certificates[i] = identity(t, keys, fmt.Sprintf("client%d", i))
+	}
+	zctx := newContext(t)
+	must(t, zctx.SetIoThreads(2))
+	config := "domain = orders\n    allow = 127.0.0.1\n    curve = clients\n" +
+		frontendConfig("orders", "router", "tcp://127.0.0.1:*", echo(t, zctx), "curve", "certificate = server.key_secret")
+	other := frontendConfig("other", "pull", "ipc://WORK/other.sock", "ipc://WORK/backend.sock", "null")
+	p := startProxy(t, dir, config, "--quiet")
+	endpoint := p.endpoint("orders")
+
+	sockets := make([]*zmq4.Socket, clients)
+	for i := range sockets {
+		sockets[i] = newSocket(t, zctx, zmq4.REQ)
+		must(t, enter(t, sockets[i], endpoint, server, certificates[i]))
+	}
+	var answered atomic.Int64
+	var work sync.WaitGroup
+	for i, socket := range sockets {
+		work.Go(func() {
+			for n := range requests {
+				if err := ask(socket, fmt.Sprintf("%d of %d", n, i)); err != nil {
+					t.Error(err)
+					return
+				}
+				answered.Add(1)
+			}
+		})
+	}
+	refused := func(cert *zmqauth.Certificate) func() bool {
+		return func() bool {
+			return errors.Is(enter(t, newSocket(t, zctx, zmq4.REQ), endpoint, server, cert), zmqauth.ErrDenied)
+		}
+	}
+	for i := range reloads {
+		// The load is spread over the reloads, so that each of them meets some.
+		testpeer.Eventually(t, "requests are answered", func() bool {
+			return answered.Load() >= int64(i*clients*requests/(reloads+2)) || t.Failed()
+		})
+		guest := identity(t, keys, fmt.Sprintf("guest%d", i))
+		p.configure(config + map[bool]string{true: other}[i%2 == 0])
+		p.reload(messageReloaded)
+		socket := newSocket(t, zctx, zmq4.REQ)
+		must(t, enter(t, socket, endpoint, server, guest))
+		must(t, os.Remove(filepath.Join(keys, fmt.Sprintf("guest%d.key", i))))
+		testpeer.Eventually(t, "the guest's next connection is refused", refused(guest))
+		must(t, ask(socket, "still here"))
+	}
+	must(t, os.Remove(filepath.Join(keys, "client0.key")))
+	p.reload(messageReloaded)
+	if !refused(certificates[0])() {
+		t.Error("after a reload a removed key gets in")
+	}
+	work.Wait()
+	if got := answered.Load(); got != clients*requests {
+		t.Errorf("%d answers", got)
+	}
+	if err := p.stop(syscall.SIGTERM); err != nil {
+		t.Errorf("%v", err)
+	}
+	if line, lost := p.find(messageLost, nil); lost != 0 {
+		t.Errorf("%v", line)
+	}
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zmqauth/zmqauth"
+)
+
+func newPubkey() *cobra.Command {
+	return &cobra.Command{
+		Use:   "pubkey FILE",
+		Short: "Print the public key that belongs to a secret one",
+		Long: "pubkey derives the public key from the secret key of a certificate, and prints it in Z85. With - for the file it\n" +
+			"reads the secret key itself, 40 characters of Z85, from stdin, without echo on a terminal.",
+		Args: cobra.ExactArgs(1),
+		RunE: does(func(cmd *cobra.Command, args []string) error {
+			secret, err := readSecretKey(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(os.Stdout, secret.Public())
+			return err
+		}),
+	}
+}
+
+func readSecretKey(cmd *cobra.Command, file string) (zmqauth.SecretKey, error) {
+	if file == "-" {
+		text, err := readSecret(cmd.Context(), "Secret key: ")
+		if err != nil {
+			return zmqauth.SecretKey{}, err
+		}
+		return zmqauth.ParseSecretKey(text)
+	}
+	cert, err := zmqauth.LoadCertificate(file)
+	if err != nil {
+		return zmqauth.SecretKey{}, err
+	}
+	if cert.Secret == nil {
+		return zmqauth.SecretKey{}, fmt.Errorf("%s: a public certificate, without a secret key", file)
+	}
+	return *cert.Secret, nil
+}

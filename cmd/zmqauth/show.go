@@ -1,0 +1,28 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/zmqauth/zmqauth"
+)
+
+func newShow() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show FILE",
+		Short: "Show a certificate, but never its secret key",
+		Args:  cobra.ExactArgs(1),
+		RunE: does(func(cmd *cobra.Command, args []string) error {
+			cert, err := zmqauth.LoadCertificate(args[0])
+			if err != nil {
+				return err
+			}
+			out, info := newOutput(cmd), describe(args[0], cert)
+			if out.json {
+				return out.printJSON(info)
+			}
+			return out.pairs(info.pairs()...)
+		}),
+	}
+	addJSON(cmd)
+	return cmd
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// terminal is a program that runs on one, with somebody in front of it.
+type terminal struct {
+	t    testing.TB
+	cmd  *exec.Cmd
+	side *os.File // where that somebody sits
+	tty  *os.File // where the program does
+
+	mu     sync.Mutex
+	screen strings.Builder
+	closed chan struct{}
+}
+
+// onTerminal runs the program with all of its input and output on a terminal.
+func onTerminal(t testing.TB, dir string, args ...string) *terminal {
+	t.Helper()
+	side, tty, err := pty.Open()
+	must(t, err)
+	term := &terminal{t: t, cmd: exec.Command(binary, args...), side: side, tty: tty, closed: make(chan struct{})}
+	term.cmd.Dir = dir
+	term.cmd.Stdin, term.cmd.Stdout, term.cmd.Stderr = tty, tty, tty
+	term.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	must(t, term.cmd.Start())
+	go func() {
+		defer close(term.closed)
+		_, _ = io.Copy(term, side)
+	}()
+	t.Cleanup(func() {
+		_ = term.cmd.Process.Kill()
+		_, _ = tty.Close(), side.Close()
+		<-term.closed
+	})
+	return term
+}
+
+// Write takes what the program writes.
+func (t *terminal) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.screen.Write(p)
+}
+
+func (t *terminal) text() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.screen.String()
+}
+
+// answer waits for a prompt, and for the terminal to show nothing any more, and types.
+func (t *terminal) answer(prompt, text string) {
+	t.t.Helper()
+	testpeer.Eventually(t.t, "it asks "+prompt, func() bool { return strings.HasSuffix(t.text(), prompt) && !t.echoes() })
+	_, err := t.side.WriteString(text)
+	must(t.t, err)
+}
+
+// echoes tells whether the terminal shows what is typed.
+func (t *terminal) echoes() bool {
+	t.t.Helper()
+	state, err := unix.IoctlGetTermios(int(t.tty.Fd()), unix.TCGETS)
+	must(t.t, err)
+	return state.Lflag&unix.ECHO != 0
+}
+
+// exit waits for the end and checks the exit code.
+func (t *terminal) exit(want int) {
+	t.t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- t.cmd.Wait() }()
+	select {
+	case err := <-done:
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.t.Fatal(err)
+		}
+		if got := t.cmd.ProcessState.ExitCode(); got != want {
+			t.t.Errorf("exit code %d, want %d:\n%s", got, want, t.text())
+		}
+	case <-time.After(patience):
+		t.t.Fatalf("it does not end:\n%s", t.text())
+	}
+	if !t.echoes() {
+		t.t.Error("the terminal is left without echo")
+	}
+}
+
+func TestPasswdOnTerminal(t *testing.T) {
+	const secret = "correct horse"
+	t.Run("asks twice", func(t *testing.T) {
+		dir := t.TempDir()
+		term := onTerminal(t, dir, "passwd", "users", "ann")
+		term.answer("Password of ann: ", secret+"\n")
+		term.answer("Again: ", secret+"\n")
+		term.exit(0)
+		if strings.Contains(term.text(), secret) {
+			t.Errorf("the terminal shows the password: %q", term.text())
+		}
+		command := exec.Command(binary, "check", "--config", "policy.zpl", "--mechanism", "plain", "--domain", "a", "--address", "1.1.1.1", "--username", "ann")
+		command.Dir = dir
+		command.Stdin = strings.NewReader(secret)
+		must(t, os.WriteFile(filepath.Join(dir, "policy.zpl"), []byte("domain = a\n    plain = users\n"), 0o600))
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Errorf("the password is another: %v\n%s", err, out)
+		}
+	})
+	for name, test := range map[string]struct {
+		answers []string
+		says    string
+	}{
+		"two different ones": {[]string{secret + "\n", "battery staple\n"}, "not the same"},
+		"nothing":            {[]string{"\n", "\n"}, "1 to 255 bytes"},
+		"an interrupt":       {[]string{secret + "\x03"}, "interrupted"},
+		"a late interrupt":   {[]string{secret + "\n", "\x03"}, "interrupted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			term := onTerminal(t, dir, "passwd", "users", "ann")
+			for i, answer := range test.answers {
+				term.answer([]string{"Password of ann: ", "Again: "}[i], answer)
+			}
+			term.exit(1)
+			testpeer.Eventually(t, "it says why", func() bool { return strings.Contains(term.text(), test.says) })
+			if strings.Contains(term.text(), secret) {
+				t.Errorf("the terminal shows the password: %q", term.text())
+			}
+			if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+				t.Errorf("it leaves %v behind, %v", entries, err)
+			}
+		})
+	}
+}
+
+// TestColours: problems are red on a terminal, unless somebody does not want that.
+func TestColours(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "broken.key"), nil, 0o600))
+	for name, test := range map[string]struct {
+		env  []string
+		want bool
+	}{
+		"a terminal":      {[]string{"TERM=xterm", "NO_COLOR="}, true},
+		"NO_COLOR":        {[]string{"TERM=xterm", "NO_COLOR=1"}, false},
+		"a dumb terminal": {[]string{"TERM=dumb", "NO_COLOR="}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, env := range test.env {
+				variable, value, _ := strings.Cut(env, "=")
+				t.Setenv(variable, value)
+			}
+			term := onTerminal(t, dir, "list", ".")
+			term.exit(1)
+			testpeer.Eventually(t, "it tells the problem", func() bool { return strings.Contains(term.text(), "no certificate") })
+			if got := strings.Contains(term.text(), "\x1b[31mno certificate"); got != test.want {
+				t.Errorf("red: %v\n%q", got, term.text())
+			}
+		})
+	}
+}
+
+// TestHostileNames: file names, metadata and users do nothing to a terminal.
+func TestHostileNames(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "\x1b]0;title\x07\n.key"), nil, 0o600))
+	for _, args := range [][]string{{"list", "."}, {"show", "\x1b]0;title\x07"}, {"passwd", "users", "\x1b[2J"}, {"keygen", "\x1b[2J", "--dir", "nowhere"}, {"\x1b[2J"}} {
+		command := exec.Command(binary, args...)
+		command.Dir = dir
+		out, err := command.CombinedOutput()
+		if err == nil || strings.ContainsAny(string(out), "\x1b\x07") {
+			t.Errorf("%q: %v, %q", args, err, out)
+		}
+	}
+}
+
+// TestPasswdAtOnce: of many that change a file at the same time, none loses what another has written.
+func TestPasswdAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	const users = 20
+	var work sync.WaitGroup
+	for i := range users {
+		work.Go(func() {
+			command := exec.Command(binary, "passwd", "users", fmt.Sprintf("user%d", i))
+			command.Dir = dir
+			command.Stdin = strings.NewReader("secret\n")
+			if out, err := command.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+	work.Wait()
+	data, err := os.ReadFile(filepath.Join(dir, "users"))
+	must(t, err)
+	for i := range users {
+		if lineOf(data, fmt.Sprintf("user%d", i)) == 0 {
+			t.Errorf("user%d is lost", i)
+		}
+	}
+	if lines := strings.Count(string(data), "\n"); lines != users {
+		t.Errorf("%d lines", lines)
+	}
+}

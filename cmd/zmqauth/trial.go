@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth"
+)
+
+// trial is a policy in force where nobody can connect.
+type trial struct {
+	policy    *zmqauth.Policy
+	ctx       *zmq4.Context
+	auth      *zmqauth.Authenticator
+	decisions chan zmqauth.Decision
+	problems  problemLog
+}
+
+func newTrial(config string) (*trial, error) {
+	policy, err := zmqauth.LoadPolicy(config)
+	if err != nil {
+		return nil, err
+	}
+	t := &trial{policy: policy, decisions: make(chan zmqauth.Decision, 1)}
+	if t.ctx, err = zmq4.NewContext(); err != nil {
+		return nil, err
+	}
+	t.auth, err = zmqauth.New(t.ctx, &zmqauth.Config{
+		Logger:     slog.New(&t.problems),
+		OnDecision: func(d zmqauth.Decision) { t.decisions <- d },
+	})
+	if err == nil {
+		err = t.auth.Apply(policy)
+	}
+	if err != nil {
+		t.close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *trial) close() {
+	if t.auth != nil {
+		_ = t.auth.Close()
+	}
+	_ = t.ctx.Term()
+}
+
+// decide has a client judged as libzmq would ask about it.
+func (t *trial) decide(ctx context.Context, domain, address, mechanism string, credentials []string) zmqauth.Decision {
+	var request [][]byte
+	for _, frame := range append([]string{"1.0", "1", domain, address, "", mechanism}, credentials...) {
+		request = append(request, []byte(frame))
+	}
+	t.auth.HandleZAPMessage(ctx, request)
+	return <-t.decisions
+}
+
+// broken is what the Authenticator has left out of the files that the policy names; nil: nothing.
+func (t *trial) broken() error {
+	t.decide(context.Background(), "", "", "", nil) // what was logged before has been logged once this is reported
+	return t.problems.take()
+}
+
+// problemLog is a log that keeps the errors of warnings.
+type problemLog struct {
+	mu   sync.Mutex
+	errs []error
+}
+
+// Enabled implements slog.Handler.
+func (*problemLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+// Handle implements slog.Handler.
+func (l *problemLog) Handle(_ context.Context, record slog.Record) error {
+	err := errors.New(record.Message)
+	record.Attrs(func(attr slog.Attr) bool {
+		if cause, ok := attr.Value.Any().(error); ok && attr.Key == "error" {
+			err = cause
+		}
+		return true
+	})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.errs = append(l.errs, err)
+	return nil
+}
+
+// WithAttrs implements slog.Handler. The Authenticator uses neither attributes nor groups of a logger.
+func (l *problemLog) WithAttrs([]slog.Attr) slog.Handler { return l }
+
+// WithGroup implements slog.Handler.
+func (l *problemLog) WithGroup(string) slog.Handler { return l }
+
+func (l *problemLog) take() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	errs := l.errs
+	l.errs = nil
+	return errors.Join(errs...)
+}
