@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/pebbe/zmq4"
 
@@ -207,181 +205,6 @@ func TestProxyReplacesUnixSocket(t *testing.T) {
 	if _, err := os.Lstat(filepath.Join(dir, "f.sock")); !os.IsNotExist(err) {
 		t.Errorf("the socket's file is left: %v", err)
 	}
-}
-
-// TestProxyEndsWithWhatIsUnderWay: replies that the service still owes reach their clients after SIGTERM.
-func TestProxyEndsWithWhatIsUnderWay(t *testing.T) {
-	zctx := newContext(t)
-	service := newSocket(t, zctx, zmq4.ROUTER)
-	config := frontendConfig("f", "router", "tcp://127.0.0.1:*", bindLocal(t, service), "null")
-	p := startProxy(t, t.TempDir(), config, "--linger", "1m")
-	client := newSocket(t, zctx, zmq4.DEALER)
-	must(t, enter(t, client, p.endpoint("f"), nil, nil))
-	const requests = 100
-	for i := range requests {
-		_, err := client.SendMessage("", fmt.Sprint(i))
-		must(t, err)
-	}
-	first, err := service.RecvMessageBytes(0)
-	must(t, err)
-	must(t, p.cmd.Process.Signal(syscall.SIGTERM))
-	p.waitFor("zmqauth: the proxy ends", nil)
-	_, err = service.SendMessage(first)
-	must(t, err)
-	for range requests - 1 {
-		request, err := service.RecvMessageBytes(0)
-		must(t, err)
-		_, err = service.SendMessage(request)
-		must(t, err)
-	}
-	for i := range requests {
-		if got, err := client.RecvMessage(0); err != nil || len(got) != 2 || got[1] != fmt.Sprint(i) {
-			t.Fatalf("reply %d: %q, %v", i, got, err)
-		}
-	}
-	<-p.exited
-	if p.err != nil {
-		t.Error(p.err)
-	}
-	if line, lost := p.find(messageLost, nil); lost != 0 {
-		t.Errorf("%v", line)
-	}
-}
-
-// TestProxyReplacesWhatIsUnderWay: a frontend that is replaced at its endpoint delivers the replies that its clients are owed.
-func TestProxyReplacesWhatIsUnderWay(t *testing.T) {
-	zctx := newContext(t)
-	service, endpoint := newSocket(t, zctx, zmq4.ROUTER), freeEndpoint(t)
-	config := frontendConfig("f", "router", endpoint, bindLocal(t, service), "null", "domain = a")
-	p := startProxy(t, t.TempDir(), config, "--linger", "1m")
-	client := newSocket(t, zctx, zmq4.REQ)
-	must(t, enter(t, client, endpoint, nil, nil))
-	_, err := client.Send("before", 0)
-	must(t, err)
-	request, err := service.RecvMessageBytes(0)
-	must(t, err)
-	p.configure(strings.Replace(config, "domain = a", "domain = b", 1))
-	must(t, p.cmd.Process.Signal(syscall.SIGHUP))
-	_, err = service.SendMessage(request)
-	must(t, err)
-	if got, err := client.Recv(0); err != nil || got != "before" {
-		t.Fatalf("%q, %v", got, err)
-	}
-	p.waitFor(messageReloaded, nil)
-	p.waitFor("zmqauth: accepted", map[string]string{"domain": "b"}) // the client comes back by itself
-	_, err = client.Send("after", 0)
-	must(t, err)
-	request, err = service.RecvMessageBytes(0)
-	must(t, err)
-	_, err = service.SendMessage(request)
-	must(t, err)
-	if got, err := client.Recv(0); err != nil || got != "after" {
-		t.Fatalf("%q, %v", got, err)
-	}
-	must(t, p.stop(syscall.SIGTERM))
-	if line, lost := p.find(messageLost, nil); lost != 0 {
-		t.Errorf("%v", line)
-	}
-}
-
-// TestProxyEndsInTime: though the service owes replies and takes nothing, and at once for a second signal.
-func TestProxyEndsInTime(t *testing.T) {
-	for name, test := range map[string]struct {
-		linger string
-		twice  bool
-	}{"at the end of its time": {"300ms", false}, "at a second signal": {"1h", true}} {
-		t.Run(name, func(t *testing.T) {
-			zctx := newContext(t)
-			config := frontendConfig("f", "router", "tcp://127.0.0.1:*", freeEndpoint(t), "null")
-			p := startProxy(t, t.TempDir(), config, "--linger", test.linger)
-			client := newSocket(t, zctx, zmq4.DEALER)
-			must(t, client.SetSndtimeo(200*time.Millisecond))
-			must(t, enter(t, client, p.endpoint("f"), nil, nil))
-			for { // until every queue is full
-				if _, err := client.SendBytes(make([]byte, 1000), 0); err != nil {
-					break
-				}
-			}
-			if !test.twice {
-				must(t, p.stop(syscall.SIGTERM))
-				p.waitFor(messageLost, nil)
-				return
-			}
-			must(t, p.cmd.Process.Signal(syscall.SIGTERM))
-			p.waitFor("zmqauth: the proxy ends", nil)
-			testpeer.Eventually(t, "it has ended", func() bool {
-				_ = p.cmd.Process.Signal(syscall.SIGTERM)
-				select {
-				case <-p.exited:
-					return true
-				default:
-					return false
-				}
-			})
-		})
-	}
-}
-
-// TestProxyHoldsBack: while the service is away whoever sends has to wait, in bounded memory, and nothing is lost, whatever
-// signals come in between.
-func TestProxyHoldsBack(t *testing.T) {
-	zctx := newContext(t)
-	backend := freeEndpoint(t)
-	p := startProxy(t, t.TempDir(), frontendConfig("f", "pull", "tcp://127.0.0.1:*", backend, "null"))
-	client := newSocket(t, zctx, zmq4.PUSH)
-	must(t, enter(t, client, p.endpoint("f"), nil, nil))
-	must(t, client.SetSndtimeo(500*time.Millisecond))
-	const size, most = 10_000, 20_000
-	sent := 0
-	message := func(n int) []byte { return append(make([]byte, size), fmt.Sprint(n)...) }
-	for ; sent < most; sent++ {
-		if _, err := client.SendBytes(message(sent), 0); err != nil {
-			break
-		}
-	}
-	if sent == most {
-		t.Fatalf("%d messages were taken that nobody has read", sent)
-	}
-	const limit = 300 << 20 // the detector of races takes its part
-	if rss := residentMemory(t, p.cmd.Process.Pid); rss > limit {
-		t.Errorf("%d MiB", rss>>20)
-	}
-	service := newSocket(t, zctx, zmq4.PULL)
-	must(t, service.Bind(backend))
-	must(t, client.SetSndtimeo(patience))
-	done := make(chan error, 1)
-	const total = 50_000
-	go func() {
-		for ; sent < total; sent++ {
-			if _, err := client.SendBytes(message(sent)[size:], 0); err != nil {
-				done <- err
-				return
-			}
-		}
-		done <- nil
-	}()
-	for n := range total {
-		got, err := service.RecvBytes(0)
-		if err != nil || string(bytes.TrimLeft(got, "\x00")) != fmt.Sprint(n) {
-			t.Fatalf("message %d: %.20q, %v", n, bytes.TrimLeft(got, "\x00"), err)
-		}
-		if n%200 == 0 {
-			must(t, p.cmd.Process.Signal(syscall.SIGHUP)) // that interrupts what libzmq waits for
-		}
-	}
-	must(t, <-done)
-	must(t, p.stop(syscall.SIGTERM))
-}
-
-// residentMemory is in bytes.
-func residentMemory(t testing.TB, pid int) int {
-	t.Helper()
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	must(t, err)
-	var size, resident int
-	_, err = fmt.Sscan(string(data), &size, &resident)
-	must(t, err)
-	return resident * os.Getpagesize()
 }
 
 // TestProxyFailsClosed: the process ends, and says so, where its Authenticator does.
