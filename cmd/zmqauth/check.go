@@ -54,7 +54,8 @@ func newCheck() *cobra.Command {
 	flags.StringVar(&q.key, "key", "", "of a CURVE client: its public key in Z85, or a certificate that has it")
 	flags.StringVar(&q.username, "username", "", "of a PLAIN client")
 	flags.StringVar(&q.principal, "principal", "", "of a GSSAPI client: name@REALM")
-	_ = cmd.RegisterFlagCompletionFunc("mechanism", cobra.FixedCompletions([]string{"null", "plain", "curve", "gssapi"}, cobra.ShellCompDirectiveNoFileComp))
+	mechanisms := []string{"null", "plain", "curve", "gssapi"}
+	_ = cmd.RegisterFlagCompletionFunc("mechanism", cobra.FixedCompletions(mechanisms, cobra.ShellCompDirectiveNoFileComp))
 	addJSON(cmd)
 	return cmd
 }

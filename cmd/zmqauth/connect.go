@@ -27,7 +27,8 @@ type connection struct {
 
 // socketTypes are the types that connect offers. Each speaks to some types of servers only.
 var socketTypes = map[string]zmq4.Type{
-	"dealer": zmq4.DEALER, "req": zmq4.REQ, "router": zmq4.ROUTER, "push": zmq4.PUSH, "pull": zmq4.PULL, "pub": zmq4.PUB, "sub": zmq4.SUB, "pair": zmq4.PAIR,
+	"dealer": zmq4.DEALER, "req": zmq4.REQ, "router": zmq4.ROUTER, "pair": zmq4.PAIR,
+	"push": zmq4.PUSH, "pull": zmq4.PULL, "pub": zmq4.PUB, "sub": zmq4.SUB,
 }
 
 func newConnect() *cobra.Command {

@@ -84,7 +84,8 @@ func (f *frontend) bind() error {
 		return f.blame(err)
 	}
 	f.bound = bound
-	f.log.Info("zmqauth: bound", "endpoint", bound, "backend", f.spec.Backend, "type", f.spec.Type, "mechanism", f.spec.Mechanism, "domain", f.spec.Domain)
+	f.log.Info("zmqauth: bound", "endpoint", bound, "backend", f.spec.Backend,
+		"type", f.spec.Type, "mechanism", f.spec.Mechanism, "domain", f.spec.Domain)
 	return nil
 }
 

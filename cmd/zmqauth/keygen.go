@@ -45,7 +45,8 @@ func newKeygen() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&dir, "dir", ".", "directory to write to; it has to exist")
 	cmd.Flags().StringArrayVar(&meta, "meta", nil, "metadata, NAME=VALUE; may be repeated")
-	cmd.Flags().StringVar(&until, "not-after", "", "when the key ends to be accepted: in so many days (90d) or hours (12h), or a time (2027-01-31T00:00:00Z)")
+	cmd.Flags().StringVar(&until, "not-after", "",
+		"when the key ends to be accepted: in so many days (90d) or hours (12h), or a time (2027-01-31T00:00:00Z)")
 	_ = cmd.MarkFlagDirname("dir")
 	addJSON(cmd)
 	return cmd
