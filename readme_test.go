@@ -1,69 +1,229 @@
 package zmqauth
 
 import (
+	"bytes"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"golang.org/x/mod/module"
+	modzip "golang.org/x/mod/zip"
 )
 
-// TestReadmePrograms builds the server and the client of the README as they stand there, but for the port, and takes the walk that it
-// describes: the client gets in, and is refused once its certificate is removed.
-func TestReadmePrograms(t *testing.T) {
-	readme, err := os.ReadFile("README.md")
-	must(t, err)
-	dir := t.TempDir()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	must(t, listener.Close())
-	endpoint := "tcp://" + listener.Addr().String() // 5555 may be taken
-	var programs []string
-	for _, block := range strings.Split(string(readme), "```go\n")[1:] {
-		code, _, _ := strings.Cut(block, "```")
-		if strings.HasPrefix(code, "package main") {
-			programs = append(programs, buildProgram(t, dir, strings.ReplaceAll(code, "tcp://127.0.0.1:5555", endpoint)))
-		}
+// TestReadmeWalk is a newcomer's: from an empty folder with the README alone to a CURVE server that lets one client in. It runs
+// the commands of the guide, and builds its files, as they stand there, but for the port where 5555 is taken.
+func TestReadmeWalk(t *testing.T) {
+	guide := readmeSection(t, "## A CURVE server in five minutes")
+	walk := newWalk(t)
+	files := regexp.MustCompile("(?s)`([a-z/.]+)`[^`]*?\n\n```go\n(.*?)```").FindAllStringSubmatch(guide, -1)
+	commands := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(guide, -1)
+	if len(files) != 2 || len(commands) != 4 {
+		t.Fatalf("%d files and %d blocks of commands in the guide, want a server and a client, and: prepare, serve, ask, revoke", len(files), len(commands))
 	}
-	if len(programs) != 2 {
-		t.Fatalf("%d programs in the README, want a server and a client", len(programs))
+	walk.run(commands[0][1])
+	for _, file := range files {
+		walk.write(file[1], file[2])
 	}
-	server := exec.Command(programs[0])
-	server.Dir = dir
-	must(t, server.Start())
-	t.Cleanup(func() {
-		must(t, server.Process.Kill())
-		_ = server.Wait()
-	})
-	testpeer.Eventually(t, "the server has made the keys", func() bool {
-		_, err := os.Stat(filepath.Join(dir, "keys/clients/ann.key"))
-		return err == nil
-	})
-	client := func() string {
-		command := exec.Command(programs[1])
-		command.Dir = dir
-		out, _ := command.CombinedOutput()
-		return string(out)
-	}
-	if out := client(); !strings.HasPrefix(out, "hello operator, your key is ") {
+	walk.start(commands[1][1])
+	testpeer.Eventually(t, "the server listens", walk.listens)
+	if out := walk.run(commands[2][1]); out != "hello operator\n" {
 		t.Errorf("the client says %q", out)
 	}
-	must(t, os.Remove(filepath.Join(dir, "keys/clients/ann.key")))
-	testpeer.Eventually(t, "the client is refused", func() bool { return strings.Contains(client(), "access denied (status 400)") })
+	revoke := commands[3][1]
+	if !strings.Contains(revoke, "\ngo run ./client\n") {
+		t.Fatalf("the guide ends with %q", revoke)
+	}
+	walk.run(strings.Replace(revoke, "go run ./client\n", "", 1))
+	testpeer.Eventually(t, "the client is refused, with the reason", func() bool {
+		out, err := walk.command("go run ./client").CombinedOutput()
+		return err != nil && strings.Contains(string(out), "access denied (status 400)")
+	})
 }
 
-func buildProgram(t *testing.T, dir, code string) string {
+// readmeSection is the text of one section of the README.
+func readmeSection(t *testing.T, heading string) string {
 	t.Helper()
-	source, err := os.MkdirTemp(dir, "source")
+	readme, err := os.ReadFile("README.md")
 	must(t, err)
-	file := filepath.Join(source, "main.go")
-	must(t, os.WriteFile(file, []byte(code), 0o600))
-	program := filepath.Join(source, "program")
-	if out, err := exec.Command("go", "build", "-o", program, file).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s\n%s", err, out, code)
+	_, section, found := strings.Cut(string(readme), "\n"+heading+"\n")
+	if !found {
+		t.Fatalf("the README has no section %q", heading)
 	}
-	return program
+	section, _, _ = strings.Cut(section, "\n## ")
+	return section
+}
+
+// readmeWalk is an empty folder, and a module proxy that has this checkout as the latest version.
+type readmeWalk struct {
+	t       *testing.T
+	dir     string
+	env     []string
+	address string
+}
+
+func newWalk(t *testing.T) *readmeWalk {
+	t.Helper()
+	home := t.TempDir()
+	goEnv := func(name string) string {
+		out, err := exec.Command("go", "env", name).Output()
+		must(t, err)
+		return strings.TrimSpace(string(out))
+	}
+	downloaded := "file://" + filepath.Join(goEnv("GOMODCACHE"), "cache/download")
+	w := &readmeWalk{t: t, dir: filepath.Join(home, "orders"), address: freeAddress(t, "127.0.0.1:5555")}
+	must(t, os.Mkdir(w.dir, 0o700))
+	w.env = append(os.Environ(),
+		"GOPROXY="+checkoutProxy(t)+","+downloaded+","+goEnv("GOPROXY"),
+		"GONOSUMDB=github.com/zmqauth/zmqauth", // no checksum database knows this checkout
+		"GOPATH="+filepath.Join(home, "go"), "GOBIN="+filepath.Join(home, "go/bin"), "GOFLAGS=-modcacherw -trimpath",
+		"PATH="+filepath.Join(home, "go/bin")+":"+os.Getenv("PATH"))
+	return w
+}
+
+func (w *readmeWalk) command(script string) *exec.Cmd {
+	command := exec.Command("sh", "-e", "-c", script)
+	command.Dir, command.Env = w.dir, w.env
+	return command
+}
+
+// run runs commands and returns what they print on standard output.
+func (w *readmeWalk) run(script string) string {
+	w.t.Helper()
+	command := w.command(script)
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		w.t.Fatalf("%v\n%s\n%s%s", err, script, out, stderr.Bytes())
+	}
+	return string(out)
+}
+
+// start runs commands beside the test, and ends them with it.
+func (w *readmeWalk) start(script string) {
+	w.t.Helper()
+	command := w.command(script)
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run has a child
+	var out bytes.Buffer
+	command.Stdout, command.Stderr = &out, &out
+	must(w.t, command.Start())
+	w.t.Cleanup(func() {
+		must(w.t, syscall.Kill(-command.Process.Pid, syscall.SIGKILL))
+		_ = command.Wait()
+		if w.t.Failed() {
+			w.t.Logf("the server said: %s", out.String())
+		}
+	})
+}
+
+func (w *readmeWalk) write(name, content string) {
+	w.t.Helper()
+	content = strings.ReplaceAll(content, "127.0.0.1:5555", w.address)
+	must(w.t, os.WriteFile(filepath.Join(w.dir, name), []byte(content), 0o600))
+}
+
+func (w *readmeWalk) listens() bool {
+	conn, err := net.Dial("tcp", w.address)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err == nil
+}
+
+// freeAddress is the address itself, or one with another port where that is taken.
+func freeAddress(t *testing.T, address string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		listener, err = net.Listen("tcp", "127.0.0.1:0")
+	}
+	must(t, err)
+	must(t, listener.Close())
+	return listener.Addr().String()
+}
+
+// checkoutProxy is a module proxy in a directory, with this checkout as the one version of the module.
+func checkoutProxy(t *testing.T) (url string) {
+	t.Helper()
+	version := module.Version{Path: "github.com/zmqauth/zmqauth", Version: "v0.0.1"}
+	root := t.TempDir()
+	dir := filepath.Join(root, version.Path, "@v")
+	must(t, os.MkdirAll(dir, 0o700))
+	write := func(name string, content []byte) { must(t, os.WriteFile(filepath.Join(dir, name), content, 0o600)) }
+	mod, err := os.ReadFile("go.mod")
+	must(t, err)
+	var archive bytes.Buffer
+	must(t, modzip.CreateFromDir(&archive, version, "."))
+	write("list", []byte(version.Version+"\n"))
+	write(version.Version+".info", fmt.Appendf(nil, `{"Version":%q,"Time":"2026-01-01T00:00:00Z"}`, version.Version))
+	write(version.Version+".mod", mod)
+	write(version.Version+".zip", archive.Bytes())
+	return "file://" + root
+}
+
+// readmePreamble declares what the fragments of code in the README take for granted.
+const readmePreamble = `package main
+
+import (
+	"context"
+	"net"
+	"net/rpc"
+	"testing"
+
+	"github.com/pebbe/zmq4"
+	"github.com/zmqauth/zmqauth"
+)
+
+var _ = rpc.NewServer
+var _ net.Conn
+
+type account struct{ Role string }
+
+type accounts struct{}
+
+func (accounts) Check(ctx context.Context, name, password string) (*account, error) { return nil, nil }
+
+func check(err error) {}
+
+func main() {}
+`
+
+// TestReadmeFragments compiles each fragment of code in the README that is no whole program.
+func TestReadmeFragments(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	must(t, err)
+	source := readmePreamble
+	fragments := 0
+	for _, block := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1) {
+		if strings.HasPrefix(block[1], "package main") {
+			continue
+		}
+		fragments++
+		source += fmt.Sprintf("\nfunc fragment%d(ctx context.Context, t *testing.T, auth *zmqauth.Authenticator, socket *zmq4.Socket, database accounts, password string) {\n%s}\n", fragments, block[1])
+	}
+	if fragments < 8 {
+		t.Fatalf("%d fragments found", fragments)
+	}
+	dir := t.TempDir()
+	file, overlay := filepath.Join(dir, "main.go"), filepath.Join(dir, "overlay.json")
+	must(t, os.WriteFile(file, []byte(source), 0o600))
+	here, err := filepath.Abs("readmefragments/main.go") // as if it were there: within the module
+	must(t, err)
+	must(t, os.WriteFile(overlay, fmt.Appendf(nil, `{"Replace": {%q: %q}}`, here, file), 0o600))
+	out, err := exec.Command("go", "build", "-gcflags=-e", "-overlay", overlay, "-o", os.DevNull, "./readmefragments").CombinedOutput()
+	if err == nil {
+		return
+	}
+	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		if !strings.HasPrefix(line, "#") && !strings.Contains(line, "declared and not used") {
+			t.Error(line)
+		}
+	}
 }
