@@ -62,7 +62,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		Version:       version(),
 	}
-	root.AddCommand(newKeygen(), newList(), newShow(), newPubkey(), newPasswd(), newCheck(), newProbe(), newConnect(), newProxy())
+	root.AddCommand(newKeygen(), newList(), newShow(), newPubkey(), newPasswd(), newCheck(), newProbe(), newConnect(), newProxy(), newHealth())
 	return root
 }
 
