@@ -2,6 +2,7 @@
 # make test     all tests, with the race detector
 # make lint     gofmt, vet, staticcheck
 # make fuzz     each fuzz target, FUZZTIME long
+# make docker-demo, make docker-test    the images: the proxy in front of a service, and the tests in three Debian suites
 # make bench    against a loop in C that answers every request with yes
 #
 # Each installs what it needs where that is missing: on Debian and its kin as root or with sudo.
@@ -9,11 +10,12 @@
 # A number of inputs: with a time, go test (to 1.26) may report its own deadline as a failure (golang/go#75804).
 FUZZTIME ?= 2000000x
 
+DOCKER_PACKAGES := debootstrap
 RUN_PACKAGES  := gcc libc6-dev pkg-config libzmq3-dev
 TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc krb5-admin-server krb5-user \
                  openssh-server openssh-client openssl stunnel4 python3-rpyc
 
-.PHONY: demo test lint fuzz bench deps deps-run
+.PHONY: demo test lint fuzz bench docker-demo docker-test deps deps-run deps-docker docker-engine
 
 demo: deps-run
 	go run ./examples/demo
@@ -37,10 +39,18 @@ fuzz: deps
 bench: deps-run
 	go run ./bench
 
+docker-demo docker-test: deps-docker
+	docker/$(@:docker-%=%).sh
+
+deps-docker: docker-engine
+docker-engine:
+	@. docker/engine.sh
+
 # The one place that installs: deps what the tests need, deps-run what is needed to build and run.
 deps: PACKAGES := $(TEST_PACKAGES)
 deps-run: PACKAGES := $(RUN_PACKAGES)
-deps deps-run:
+deps-docker: PACKAGES := $(DOCKER_PACKAGES)
+deps deps-run deps-docker:
 	@command -v go >/dev/null || { echo "Go 1.26 or later is needed: https://go.dev/dl/" >&2; exit 1; }
 	@if command -v dpkg-query >/dev/null; then \
 		missing=; \
