@@ -48,7 +48,7 @@ func backend(t *testing.T, l net.Listener, serve func(conn net.Conn)) {
 func TestForwardHalfClose(t *testing.T) {
 	tcp := newListener(t)
 	path := filepath.Join(t.TempDir(), "backend")
-	unix, err := net.Listen("unix", path)
+	local, err := net.Listen("unix", path)
 	must(t, err)
 	// All that comes, then its length in letters, after the client has ended its half.
 	serve := func(conn net.Conn) {
@@ -58,7 +58,7 @@ func TestForwardHalfClose(t *testing.T) {
 		}
 	}
 	backend(t, tcp, serve)
-	backend(t, unix, serve)
+	backend(t, local, serve)
 	for _, c := range [][2]string{
 		{"tcp", tcp.Addr().String()}, {"", "tcp://" + tcp.Addr().String()}, {"tcp", "tcp://" + tcp.Addr().String()},
 		{"unix", path}, {"", "ipc://" + path},
@@ -249,40 +249,88 @@ func TestForwardWithoutHalves(t *testing.T) {
 	must(t, <-ended)
 }
 
-// TestForwardDeliversLastWords: what a client has sent before it was gone arrives, although it takes nothing any more. On a
-// Unix socket that is how a ZeroMQ socket ends which still has messages to get.
-func TestForwardDeliversLastWords(t *testing.T) {
-	testpeer.NothingLeft(t)
-	front, err := net.Listen("unix", filepath.Join(t.TempDir(), "front"))
-	must(t, err)
-	l := newListener(t)
-	started, got := make(chan struct{}), make(chan int64, 1)
+// pour is a backend that sends more than anybody takes, and calls read for what comes. It does not mind half-closes.
+func pour(t *testing.T, l net.Listener, read func(conn net.Conn)) {
+	t.Helper()
 	backend(t, l, func(conn net.Conn) {
-		close(started)
-		go func() { // more than anybody takes
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
 			for {
 				if _, err := conn.Write(make([]byte, 1<<16)); err != nil {
 					return
 				}
 			}
 		}()
+		read(conn)
+		<-done
+	})
+}
+
+// gone is a pipe from a Unix socket, whose client has been sent something, to a backend.
+func gone(t *testing.T, l net.Listener, drainTime time.Duration) (client net.Conn, p *pipes, ended chan error) {
+	t.Helper()
+	door, err := net.Listen("unix", filepath.Join(t.TempDir(), "door"))
+	must(t, err)
+	defer door.Close()
+	client, err = net.Dial("unix", door.Addr().String())
+	must(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	server, err := door.Accept()
+	must(t, err)
+	p = newPipes(end{"the client", server}, end{"the backend", dialTCP(t, l.Addr().String())}, drainTime)
+	ended = make(chan error, 1)
+	go func() { ended <- p.copy(context.Background()) }()
+	_, err = io.ReadFull(client, make([]byte, 1<<20))
+	must(t, err)
+	return client, p, ended
+}
+
+// TestForwardDeliversLastWords: what a client has sent before it was gone arrives, although it takes nothing any more, and
+// however late the backend reads it. On a Unix socket that is how a ZeroMQ socket ends which still has messages to get.
+func TestForwardDeliversLastWords(t *testing.T) {
+	testpeer.NothingLeft(t)
+	l := newListener(t)
+	read, got := make(chan struct{}), make(chan int64, 1)
+	pour(t, l, func(conn net.Conn) {
+		<-read
 		n, _ := io.Copy(io.Discard, conn)
 		got <- n
+		_ = conn.Close()
 	})
-	ended := make(chan error, 1)
-	backend(t, front, func(conn net.Conn) { ended <- Forward(context.Background(), conn, "tcp", l.Addr().String()) })
-	conn, err := net.Dial("unix", front.Addr().String())
+	client, p, ended := gone(t, l, patience)
+	n, err := client.Write(make([]byte, 150_000)) // what the kernel holds for a Unix socket, and more than it holds for TCP
 	must(t, err)
-	<-started
-	const length = 150_000 // what the kernel holds for a Unix socket
-	n, err := conn.Write(make([]byte, length))
-	must(t, err)
-	must(t, conn.Close())
+	must(t, client.Close())
+	testpeer.Eventually(t, "the client's half has ended", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.halves[0].ended
+	})
+	close(read)
 	if sum := <-got; sum != int64(n) {
 		t.Errorf("%d of %d bytes arrive", sum, n)
 	}
-	if err := <-ended; err == nil || !strings.HasPrefix(err.Error(), "stream: write to the client: ") {
+	if err := <-ended; err == nil || !strings.HasSuffix(err.Error(), "broken pipe") && !strings.HasSuffix(err.Error(), "connection reset by peer") {
 		t.Error(err)
+	}
+}
+
+// TestForwardDoesNotPourForEver: a backend that does not end its half although the client is gone, and it has been told so,
+// is cut off.
+func TestForwardDoesNotPourForEver(t *testing.T) {
+	testpeer.NothingLeft(t)
+	l := newListener(t)
+	pour(t, l, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+	client, _, ended := gone(t, l, 20*time.Millisecond)
+	must(t, client.Close())
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("no error")
+		}
+	case <-time.After(patience):
+		t.Error("it goes on")
 	}
 }
 

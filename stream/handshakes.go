@@ -57,7 +57,8 @@ func (h *handshakes) all() []*session {
 }
 
 // victim is the handshake that has to make room for a newcomer: of the network with the most, the oldest that is silent, or
-// else the oldest. Where all are too young for that it is nil, and there may be one after wait.
+// else the oldest. Where all of these are safe it is one of another network, that is not safe even if it had spoken; or
+// nil, and there may be one after wait.
 func (h *handshakes) victim(now time.Time, timeout time.Duration) (c *session, wait time.Duration) {
 	silent, spoken := timeout/silentShare, timeout/spokenShare
 	crowds := slices.SortedFunc(maps.Values(h.networks), func(a, b []*session) int {
@@ -65,10 +66,14 @@ func (h *handshakes) victim(now time.Time, timeout time.Duration) (c *session, w
 	})
 	wait = spoken
 	for _, crowd := range crowds {
+		grace := silent
+		if len(crowd) < len(crowds[0]) {
+			grace = spoken
+		}
 		for _, c := range crowd {
 			age := now.Sub(c.begun)
-			if age < silent { // and all that follow
-				wait = min(wait, silent-age)
+			if age < grace { // and all that follow
+				wait = min(wait, grace-age)
 				break
 			}
 			if !c.hasSpoken() {

@@ -216,7 +216,7 @@ func TestServeOneErrors(t *testing.T) {
 	broken := errors.New("broken")
 	inside, goOn := make(chan struct{}), make(chan struct{})
 	s = &Server{
-		Logger:  quiet(),
+		Logger: quiet(), HandshakeTimeout: 2 * patience,
 		Handler: func(context.Context, net.Conn, any) { t.Error("handled after all") },
 		Authenticator: AuthenticatorFunc(func(_ context.Context, conn net.Conn) (net.Conn, any, error) {
 			close(inside)
@@ -236,10 +236,10 @@ func TestServeOneErrors(t *testing.T) {
 	if err := s.ServeOne(failing); !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}
-	close(goOn)
 	if !closed(there) {
 		t.Error("not closed")
 	}
+	close(goOn)
 	must(t, s.Shutdown(patient(t)))
 }
 

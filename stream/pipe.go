@@ -7,14 +7,16 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
 const (
 	// pipeBuffer is what is read at once: two records of TLS.
 	pipeBuffer = 32 << 10
-	// drainTime is how long a side has to end its half when the other side is gone and it has been told so.
-	drainTime = 5 * time.Second
+	// drainTime is how long a side has to end its half when the other side is gone and it has been told so. It may first have
+	// to read what the other has sent before.
+	drainTime = 30 * time.Second
 )
 
 // end is one side of a pipe.
@@ -30,6 +32,13 @@ func (e end) closeWrite() {
 		return
 	}
 	_ = e.conn.Close()
+}
+
+// isComplete tells whether all that the peer has sent was read, although reading has ended with an error: the peer of a Unix
+// socket that is closed before it has read everything is said to have reset the connection.
+func (e end) isComplete(err error) bool {
+	_, ok := e.conn.(*net.UnixConn)
+	return ok && errors.Is(err, syscall.ECONNRESET)
 }
 
 // reset ends the connection so that the peer can tell it from an orderly end: by TCP's reset, and with TLS without its
@@ -60,13 +69,34 @@ func (e *sideError) Error() string { return fmt.Sprintf("stream: %s %s: %v", e.w
 func (e *sideError) Unwrap() error { return e.err }
 
 // pipe copies what comes from each side to the other until both have ended, and closes both. The error is the first.
-func pipe(ctx context.Context, a, b end) error {
+func pipe(ctx context.Context, a, b end) error { return newPipes(a, b, drainTime).copy(ctx) }
+
+// pipes is both directions of a pipe.
+type pipes struct {
+	drainTime time.Duration
+
+	mu     sync.Mutex
+	halves [2]half
+	err    error // the first; others follow from it
+}
+
+// half is one direction. What changes is guarded by the mutex of pipes.
+type half struct {
+	from, to end
+	useless  bool // to takes nothing any more
+	ended    bool
+}
+
+func newPipes(a, b end, drainTime time.Duration) *pipes {
+	return &pipes{drainTime: drainTime, halves: [2]half{{from: a, to: b}, {from: b, to: a}}}
+}
+
+func (p *pipes) copy(ctx context.Context) error {
+	a, b := p.halves[0].from, p.halves[1].from
 	stop := context.AfterFunc(ctx, func() {
 		a.reset()
 		b.reset()
 	})
-	var p pipes
-	p.halves = [2]half{{from: a, to: b}, {from: b, to: a}}
 	var group sync.WaitGroup
 	for i := range p.halves {
 		group.Go(func() { p.run(&p.halves[i], &p.halves[1-i]) })
@@ -78,20 +108,6 @@ func pipe(ctx context.Context, a, b end) error {
 	_ = a.conn.Close()
 	_ = b.conn.Close()
 	return p.err
-}
-
-// pipes is both directions of a pipe.
-type pipes struct {
-	mu     sync.Mutex
-	halves [2]half
-	err    error // the first; others follow from it
-}
-
-// half is one direction. What changes is guarded by the mutex of pipes.
-type half struct {
-	from, to end
-	useless  bool // to takes nothing any more
-	ended    bool
 }
 
 var buffers = sync.Pool{New: func() any { return new([pipeBuffer]byte) }}
@@ -114,11 +130,12 @@ func (p *pipes) run(h, other *half) {
 		if err == nil {
 			continue
 		}
-		// Closed: by the other direction, where there is no half to close.
-		if err == io.EOF || isClosed(err) {
+		if err != io.EOF {
+			p.fail(&sideError{"read from", h.from.name, err})
+		}
+		if err == io.EOF || isClosed(err) || h.from.isComplete(err) {
 			h.to.closeWrite()
 		} else {
-			p.fail(&sideError{"read from", h.from.name, err})
 			h.from.reset()
 			h.to.reset()
 		}
@@ -127,14 +144,14 @@ func (p *pipes) run(h, other *half) {
 	}
 }
 
-// mark notes what has become of h. A direction that is useless has only drainTime left once the other has ended.
+// mark notes what has become of h. A direction that is useless has only the drain time left once the other has ended.
 func (p *pipes) mark(h, other *half, change func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	change()
 	for _, pair := range [][2]*half{{h, other}, {other, h}} {
 		if pair[0].useless && pair[1].ended {
-			_ = pair[0].from.conn.SetReadDeadline(time.Now().Add(drainTime)) // an error: it is closed
+			_ = pair[0].from.conn.SetReadDeadline(time.Now().Add(p.drainTime)) // an error: it is closed
 		}
 	}
 }
@@ -148,7 +165,8 @@ func (p *pipes) fail(err error) {
 	}
 }
 
-// isClosed tells whether an error means that this end has closed the connection.
+// isClosed tells whether an error means that this end has closed the connection, as the other direction does where there
+// are no halves to close.
 func isClosed(err error) bool {
 	return errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
 }

@@ -39,6 +39,7 @@ if len(sys.argv) > 1:
     authenticator = SSLAuthenticator(key, cert, ca_certs=ca)
 server = ThreadedServer(Service, hostname="127.0.0.1", port=0, authenticator=authenticator,
                         protocol_config={"allow_public_attrs": True})
+server._listen()  # before anybody is told the port
 threading.Thread(target=server.start, daemon=True).start()
 print(server.port, flush=True)
 sys.stdin.read()

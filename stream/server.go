@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -25,9 +27,9 @@ const (
 //
 // A client that is silent or slow in its handshake costs one of MaxHandshakes places, until HandshakeTimeout. Where all are
 // taken, a newcomer gets the place of another: of the address with the most handshakes (of an IPv6 network of 64 bits), and
-// there of the oldest that is silent, or else the oldest. A handshake is safe from that for a 200th of HandshakeTimeout (50 ms)
-// if its client has sent nothing yet, and else for a 20th (0.5 s); in the meantime newcomers wait, in the order in which they
-// came. So a crowd of silent clients keeps nobody waiting, and a crowd of honest ones that comes at once is let in one after
+// there of the oldest that is silent, or else the oldest. A handshake is safe from that for a 20th of HandshakeTimeout (0.5 s),
+// or for a 200th (50 ms) if its client has sent nothing yet and no address has more; in the meantime newcomers wait, in
+// the order in which they came. So a crowd of silent clients keeps nobody waiting, and a crowd of honest ones that comes at once is let in one after
 // another.
 type Server struct {
 	// Authenticator proves who a client is; nil: everybody is let in, with nil credentials.
@@ -67,8 +69,8 @@ type serving struct {
 	one   bool          // ends with the first client that is authenticated
 	taken *session      // that client
 	over  bool          // none is to be taken any more
-	ended chan struct{} // closed when the Handler of taken has returned
-	fault error         // of that Handler; to be read after ended
+	ended chan struct{} // closed when the Handler of taken has returned, or has panicked, which is its fault
+	fault error
 }
 
 // Serve accepts connections on l until Shutdown or Close, then returns ErrServerClosed. Accept errors that may pass, such
@@ -90,7 +92,7 @@ func (s *Server) ServeOne(l net.Listener) error {
 		return err
 	}
 	<-v.ended
-	return v.fault
+	return v.fault // which is written before ended is closed
 }
 
 // ListenAndServe listens on address ("tcp" with host:port, or "unix" with a path) and serves as Serve does. A Unix socket
@@ -148,8 +150,8 @@ func (s *Server) isStopping() bool {
 	}
 }
 
-// Shutdown closes the listeners and ends the handshakes, then waits until every Handler has returned, and returns nil; or
-// until ctx ends, and returns its error, while the Handlers go on.
+// Shutdown closes the listeners and ends the handshakes, then waits until every Handler has returned, and every
+// Authenticator, and returns nil; or until ctx ends, and returns its error, while the Handlers go on.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop(false)
 	select {
@@ -172,24 +174,27 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// stop ends what Shutdown ends, or also what Close ends.
+// stop ends what Shutdown ends, or also what Close ends. The listeners come first.
 func (s *Server) stop(all bool) {
 	s.mu.Lock()
 	s.init()
 	if !s.isStopping() {
 		close(s.stopping)
 	}
-	var ending []func() error
-	for v := range s.listeners {
-		ending = append(ending, v.close)
+	listeners := slices.Collect(maps.Keys(s.listeners))
+	s.mu.Unlock()
+	for _, v := range listeners {
+		_ = v.close()
 	}
+	var conns []net.Conn
+	s.mu.Lock()
 	for _, c := range s.pending.all() {
 		s.abandon(c, ErrServerClosed)
-		ending = append(ending, c.raw.Close)
+		conns = append(conns, c.raw)
 	}
 	for c := range s.entered {
 		if all || c.state == entered { // for which there was no place, and will be none
-			ending = append(ending, c.raw.Close)
+			conns = append(conns, c.raw)
 		}
 	}
 	if all {
@@ -197,8 +202,8 @@ func (s *Server) stop(all bool) {
 	}
 	s.notify()
 	s.mu.Unlock()
-	for _, end := range ending {
-		_ = end() // an error: it was closed already
+	for _, conn := range conns {
+		_ = conn.Close()
 	}
 }
 

@@ -196,18 +196,26 @@ func TestHandshakeDeadline(t *testing.T) {
 	must(t, exchange(good, "still here")) // after the time of two others
 }
 
-// TestStuckAuthenticator: one that heeds neither its context nor its connection gives its place free at its deadline.
+// TestStuckAuthenticator: one that heeds neither its context nor its connection gives its place free at its deadline, and its
+// yes comes too late.
 func TestStuckAuthenticator(t *testing.T) {
 	release := make(chan struct{})
 	var first atomic.Bool
 	s := &Server{
-		MaxHandshakes: 1, HandshakeTimeout: 20 * time.Millisecond, Handler: echo,
+		MaxHandshakes: 1, HandshakeTimeout: 20 * time.Millisecond,
 		Authenticator: AuthenticatorFunc(func(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
 			if first.CompareAndSwap(false, true) {
 				<-release
+				return conn, "late", nil
 			}
 			return password(ctx, conn)
 		}),
+		Handler: func(ctx context.Context, conn net.Conn, credentials any) {
+			if credentials == "late" {
+				t.Error("it is handled all the same")
+			}
+			echo(ctx, conn, nil)
+		},
 	}
 	address := start(t, s)
 	stuck := dialTCP(t, address)
@@ -216,7 +224,8 @@ func TestStuckAuthenticator(t *testing.T) {
 		t.Error("the connection is not closed")
 	}
 	enter(t, address)
-	close(release) // and its yes comes too late
+	close(release)
+	testpeer.Eventually(t, "it has ended", func() bool { return s.counts().abandoned == 0 })
 }
 
 // TestAuthenticatorsAreBounded: those that do not return do not pile up without end.
@@ -273,25 +282,37 @@ func TestHandlerPanic(t *testing.T) {
 // TestMaxConns: never more at once, the next one waits, and silent strangers take no place.
 func TestMaxConns(t *testing.T) {
 	var running, most atomic.Int32
-	address := start(t, &Server{Authenticator: password, MaxConns: 2, Handler: func(ctx context.Context, conn net.Conn, _ any) {
+	s := &Server{Authenticator: password, MaxConns: 2, Handler: func(ctx context.Context, conn net.Conn, _ any) {
 		most.Store(max(most.Load(), running.Add(1)))
 		defer running.Add(-1)
 		echo(ctx, conn, nil)
-	}})
+	}}
+	address := start(t, s)
 	for range 3 {
 		dialTCP(t, address)
 	}
 	first, _ := enter(t, address), enter(t, address)
 	third := dialTCP(t, address)
 	must(t, giveWord(third))
+	var more []net.Conn
+	for range 5 {
+		more = append(more, dialTCP(t, address))
+		must(t, giveWord(more[len(more)-1]))
+	}
 	if !stillOpen(third) {
 		t.Error("the third client is not kept waiting")
+	}
+	if n := s.counts(); n.entered > 3 || n.pending > 3 { // one more may have been accepted before the second had entered
+		t.Errorf("they are accepted: %+v", n)
+	}
+	for _, conn := range more {
+		must(t, conn.Close())
 	}
 	must(t, first.Close())
 	must(t, exchange(third, "hello"))
 
-	var group sync.WaitGroup
 	must(t, third.Close())
+	var group sync.WaitGroup
 	for range 20 {
 		group.Go(func() {
 			conn, err := net.Dial("tcp", address)

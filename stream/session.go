@@ -23,6 +23,7 @@ type session struct {
 	cancel    context.CancelCauseFunc
 	free      func() // frees the context
 
+	fault error // the Handler's panic
 	// Guarded by the server's mutex.
 	state  state
 	spoken bool // as hasSpoken has last found
@@ -143,11 +144,8 @@ func (s *Server) enter(c *session) error {
 	v := c.serving
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case c.state != pending:
+	if c.state != pending {
 		return context.Cause(c.handshake)
-	case v.one && (v.over || v.taken != nil):
-		return errTaken
 	}
 	s.pending.remove(c)
 	c.state = entered
@@ -181,7 +179,7 @@ func (s *Server) handle(c *session, conn net.Conn, credentials any) {
 	defer cancel()
 	defer func() {
 		if fault := recover(); fault != nil {
-			c.serving.fault = fmt.Errorf("stream: the Handler panicked: %v", fault)
+			c.fault = fmt.Errorf("stream: the Handler panicked: %v", fault)
 			s.logger().Error("stream: the Handler panicked", "remote", c.raw.RemoteAddr(), "panic", fault, "stack", string(debug.Stack()))
 		}
 	}()
@@ -203,8 +201,9 @@ func (s *Server) leave(c *session) {
 	}
 	delete(s.entered, c)
 	c.state = over
-	if c.serving.taken == c {
-		close(c.serving.ended)
+	if v := c.serving; v.taken == c {
+		v.fault = c.fault
+		close(v.ended)
 	}
 	s.notify()
 }

@@ -267,6 +267,21 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
+// TestFreshFile: one that was written a moment ago is looked at again, as another write may leave the same times.
+func TestFreshFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	must(t, os.WriteFile(file, []byte("content"), 0o600))
+	look := func() bool {
+		_, stamp, err := readFile(file)
+		must(t, err)
+		return stamp.isCurrent(file)
+	}
+	if look() {
+		t.Error("at once")
+	}
+	testpeer.Eventually(t, "it is not fresh any more", look)
+}
+
 // TestReadFileDoesNotWait: a FIFO in the place of a file is an error at once.
 func TestReadFileDoesNotWait(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
