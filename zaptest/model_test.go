@@ -1,0 +1,233 @@
+package zaptest_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/zaptest"
+)
+
+// model is a handler that does all that zaptest asks for, but for a fault.
+type model struct {
+	zaptest.Handler
+	fault
+	socket *zmq4.Socket
+}
+
+// fault is what a handler does wrong. Each of its functions may be nil.
+type fault struct {
+	setup    func(*zmq4.Socket) error                    // before the endpoint is bound
+	misread  func(*query)                                // changes a request before it is judged
+	misjudge func(m *model, q query, accepted bool) bool // judges again
+	distort  func(q query, out *outgoing)                // changes a reply
+	dies     func(query) bool                            // ends the handler at a request
+	send     func(m *model, out outgoing) error          // sends a reply in place of the model
+	batch    func([]outgoing) []outgoing                 // changes replies that go out together
+}
+
+// query is a request as the model reads it. Fields that are missing are empty.
+type query struct {
+	envelope                                          []string // with the delimiter
+	body                                              []string
+	version, id, domain, address, identity, mechanism string
+	credentials                                       []string
+}
+
+// outgoing is a reply.
+type outgoing struct {
+	envelope, frames []string
+}
+
+func (o *outgoing) accepted() bool { return o.frames[2] == "200" }
+
+// startModel serves a context until it ends.
+func startModel(t *testing.T, ctx *zmq4.Context, h zaptest.Handler, f fault) {
+	t.Helper()
+	socket, err := ctx.NewSocket(zmq4.ROUTER)
+	must(t, err)
+	m := &model{Handler: h, fault: f, socket: socket}
+	must(t, errors.Join(socket.SetLinger(0), socket.SetRcvhwm(0), socket.SetSndhwm(0)))
+	if f.setup != nil {
+		must(t, f.setup(socket))
+	}
+	must(t, socket.Bind(zaptest.Endpoint))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// A mere close frees the endpoint some time later.
+		if err := errors.Join(m.serve(), unlessEnd(socket.Unbind(zaptest.Endpoint)), socket.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Cleanup(func() { must(t, ctx.Term()); <-done })
+}
+
+func (m *model) serve() error {
+	for {
+		messages, err := m.receive()
+		if err != nil {
+			return unlessEnd(err)
+		}
+		var replies []outgoing
+		for _, message := range messages {
+			q := parseQuery(message)
+			if m.dies != nil && m.dies(q) {
+				return nil
+			}
+			if len(q.body) >= 2 {
+				replies = append(replies, m.reply(q))
+			}
+		}
+		if m.batch != nil {
+			replies = m.batch(replies)
+		}
+		for _, out := range replies {
+			if err := m.deliver(out); err != nil {
+				return unlessEnd(err)
+			}
+		}
+	}
+}
+
+// receive waits for a message, and with a fault in batches for those that follow shortly.
+func (m *model) receive() (messages [][]string, err error) {
+	message, err := m.socket.RecvMessage(0)
+	if m.batch == nil {
+		return [][]string{message}, err
+	}
+	for err == nil {
+		messages = append(messages, message)
+		if err := m.socket.SetRcvtimeo(5 * time.Millisecond); err != nil {
+			return nil, err
+		}
+		message, err = m.socket.RecvMessage(0)
+	}
+	if len(messages) == 0 || !errors.Is(err, zmq4.Errno(syscall.EAGAIN)) {
+		return nil, err
+	}
+	return messages, m.socket.SetRcvtimeo(-1)
+}
+
+// unlessEnd leaves errors out that are part of the test: the context's end, and a strict socket's.
+func unlessEnd(err error) error {
+	if errors.Is(err, zmq4.ETERM) || errors.Is(err, zmq4.Errno(syscall.EHOSTUNREACH)) {
+		return nil
+	}
+	return err
+}
+
+// parseQuery gives an empty query for a message without a delimiter.
+func parseQuery(message []string) (q query) {
+	i := slices.Index(message[1:], "") + 1
+	if i == 0 {
+		return q
+	}
+	q.envelope, q.body = message[:i+1], message[i+1:]
+	for i, field := range []*string{&q.version, &q.id, &q.domain, &q.address, &q.identity, &q.mechanism} {
+		if i < len(q.body) {
+			*field = q.body[i]
+		}
+	}
+	if len(q.body) > 6 {
+		q.credentials = q.body[6:]
+	}
+	return q
+}
+
+func (m *model) reply(q query) outgoing {
+	seen := q
+	if m.misread != nil {
+		seen.credentials = slices.Clone(q.credentials)
+		m.misread(&seen)
+	}
+	accepted := m.accepts(seen)
+	if m.misjudge != nil {
+		accepted = m.misjudge(m, seen, accepted)
+	}
+	out := outgoing{envelope: slices.Clone(q.envelope), frames: []string{"1.0", q.id, "400", "No", "", ""}}
+	switch {
+	case accepted:
+		out.frames = []string{"1.0", q.id, "200", "OK", m.userID(q), m.metadata(q)}
+	case q.mechanism == "GSSAPI":
+		out.frames[2] = "999"
+	}
+	if m.distort != nil {
+		m.distort(q, &out)
+	}
+	return out
+}
+
+func (m *model) deliver(out outgoing) error {
+	if m.send != nil {
+		return m.send(m, out)
+	}
+	return m.sendNow(out)
+}
+
+func (m *model) sendNow(out outgoing) error {
+	_, err := m.socket.SendMessage(out.envelope, out.frames)
+	return err
+}
+
+func (m *model) userID(q query) string {
+	if q.mechanism == "PLAIN" && len(q.credentials) > 0 {
+		return q.credentials[0]
+	}
+	return ""
+}
+
+func (m *model) metadata(q query) string {
+	if q.mechanism == "PLAIN" || q.mechanism == "CURVE" {
+		return properties(m.Metadata)
+	}
+	return ""
+}
+
+func properties(values map[string]string) string {
+	var frame []byte
+	for name, value := range values {
+		frame = append(append(frame, byte(len(name))), name...)
+		frame = append(binary.BigEndian.AppendUint32(frame, uint32(len(value))), value...)
+	}
+	return string(frame)
+}
+
+func (m *model) accepts(q query) bool {
+	if len(q.body) < 6 || q.version != "1.0" || !m.passes(q.address) {
+		return false
+	}
+	here := m.EveryDomain || q.domain == m.Domain
+	switch credentials := q.credentials; q.mechanism {
+	case "NULL":
+		return m.Null && len(credentials) == 0
+	case "PLAIN":
+		return here && m.User != "" && slices.Equal(credentials, []string{m.User, m.Password})
+	case "CURVE":
+		return here && m.Key != nil && len(credentials) == 1 && (credentials[0] == string(m.Key) || m.EveryKey && len(credentials[0]) == 32)
+	case "GSSAPI":
+		return len(credentials) == 1 && credentials[0] != "" && credentials[0] == m.Principal
+	}
+	return false
+}
+
+func (m *model) passes(address string) bool {
+	if m.RefusedAddress == "" {
+		return true
+	}
+	ip, err := netip.ParseAddr(address)
+	return err == nil && ip.Unmap() != netip.MustParseAddr(m.RefusedAddress)
+}
+
+// cut is what a C string holds of a frame.
+func cut(frame string) string {
+	before, _, _ := strings.Cut(frame, "\x00")
+	return before
+}

@@ -1,0 +1,197 @@
+package zaptest_test
+
+import (
+	"bufio"
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/zaptest"
+)
+
+var update = flag.Bool("update", false, "write testdata/peers.md")
+
+//go:embed testdata/czmq.c
+var czmqSource string
+
+// peer is a handler in a process of its own that takes requests at an endpoint.
+type peer struct {
+	command  []string // and the endpoint, and what files has made
+	endpoint string
+	version  string // as the process says it
+	process  *exec.Cmd
+}
+
+func newPeer(t *testing.T, command ...string) *peer {
+	t.Helper()
+	directory, err := os.MkdirTemp("", "zaptest") // the path of a Unix socket must be short
+	must(t, err)
+	p := &peer{command: command, endpoint: "ipc://" + filepath.Join(directory, "zap")}
+	t.Cleanup(func() {
+		p.stop()
+		must(t, os.RemoveAll(directory))
+	})
+	return p
+}
+
+func (p *peer) stop() {
+	if p.process != nil {
+		_ = p.process.Process.Kill() // it may have ended by itself
+		_ = p.process.Wait()
+		p.process = nil
+	}
+}
+
+// start starts the handler, after an end of the one before, and returns when it is ready.
+func (p *peer) start(args ...string) error {
+	p.stop()
+	process := exec.Command(p.command[0], append(append(p.command[1:len(p.command):len(p.command)], p.endpoint), args...)...)
+	out, err := process.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if _, err := process.StdinPipe(); err != nil { // which ends with this process, and the handler with it
+		return err
+	}
+	if err := process.Start(); err != nil {
+		return err
+	}
+	p.process = process
+	line, err := bufio.NewReader(out).ReadString('\n')
+	version, ready := strings.CutPrefix(strings.TrimSpace(line), "ready ")
+	if err != nil || !ready {
+		return fmt.Errorf("%s says %q: %w", p.command[0], line, err)
+	}
+	p.version = version
+	return nil
+}
+
+// column is a peer under test.
+type column struct {
+	peer     *peer
+	name     string // "": what the process calls itself
+	world    zaptest.Handler
+	outcomes outcomes
+	err      error // which ended the test
+}
+
+// fill holds the handler against the suite, and what does not apply to it once more with nothing set up.
+func (c *column) fill(t *testing.T, ctx *zmq4.Context, directory string) error {
+	h := c.world
+	h.Endpoint, h.Timeout = c.peer.endpoint, 2*time.Second // which passes whenever the handler ends
+	h.Restart = func() error { return c.peer.start(directory, h.RefusedAddress) }
+	if err := h.Restart(); err != nil {
+		return err
+	}
+	c.outcomes = make(outcomes)
+	c.outcomes.add(t, zaptest.Check(ctx, h))
+	if err := c.peer.start(); err != nil {
+		return err
+	}
+	c.outcomes.add(t, zaptest.Check(ctx, zaptest.Handler{Endpoint: h.Endpoint, Timeout: h.Timeout, Null: true}))
+	return nil
+}
+
+// outcomes are those of the checks of a handler, by name.
+type outcomes map[string]string
+
+const (
+	passes       = "yes"
+	fails        = "**no**"
+	ends         = "**ends**" // the handler, or it hangs
+	doesNotApply = "-"
+)
+
+// add adds results where there is none that says more.
+func (o outcomes) add(t *testing.T, results []zaptest.Result) {
+	for _, r := range results {
+		if o[r.Name] != "" && o[r.Name] != doesNotApply {
+			continue
+		}
+		t.Log(r)
+		switch {
+		case errors.Is(r.Err, zaptest.ErrNoAnswer):
+			o[r.Name] = ends
+		case r.Failed():
+			o[r.Name] = fails
+		case r.Passed():
+			o[r.Name] = passes
+		default:
+			o[r.Name] = doesNotApply
+		}
+	}
+}
+
+// TestPeers holds other handlers against the suite. What they fail is on record: a line that goes, or that comes, is
+// news about the peer or a fault of the suite.
+func TestPeers(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	must(t, err)
+	zmq4Version, err := exec.Command("go", "list", "-m", "-f", "zmq4 {{slice .Version 1}}", "github.com/pebbe/zmq4").Output()
+	must(t, err)
+	h := world()
+	directory := files(t, &h)
+	withMetadata := h
+	withMetadata.Metadata = map[string]string{"Role": "operator"}
+	columns := []column{
+		{peer: newPeer(t, self, asZmq4), world: withMetadata, name: strings.TrimSpace(string(zmq4Version))},
+		{peer: newPeer(t, testpeer.CompileCzmq(t, czmqSource)), world: h},
+		{peer: newPeer(t, testpeer.Python(t, "zmq", "python3-zmq"), "testdata/pyzmq.py"), world: h},
+	}
+	ctx := newContext(t)
+	var all sync.WaitGroup
+	for i := range columns {
+		all.Go(func() { columns[i].err = columns[i].fill(t, ctx, directory) })
+	}
+	all.Wait()
+	for i := range columns {
+		must(t, columns[i].err)
+		if columns[i].name == "" {
+			columns[i].name = columns[i].peer.version
+		}
+	}
+	got := table(columns)
+	if *update {
+		must(t, os.WriteFile("testdata/peers.md", []byte(got), 0o644))
+	}
+	want, err := os.ReadFile("testdata/peers.md")
+	must(t, err)
+	if got != string(want) {
+		t.Errorf("go test -run TestPeers -update ./zaptest would change testdata/peers.md from\n%s\nto\n%s", want, got)
+	}
+}
+
+// table is in Markdown, with a line for each check that a handler fails.
+func table(columns []column) string {
+	var b strings.Builder
+	b.WriteString("| check | required by | what is required | zmqauth |")
+	for _, c := range columns {
+		fmt.Fprintf(&b, " %s |", c.name)
+	}
+	b.WriteString("\n|---|---|---|---|" + strings.Repeat("---|", len(columns)) + "\n")
+	for _, r := range zaptest.Requirements() {
+		line := fmt.Sprintf("| `%s` | %s | %s | yes |", r.Name, r.Section, r.Text)
+		failed := false
+		for _, c := range columns {
+			outcome := c.outcomes[r.Name]
+			line += " " + outcome + " |"
+			failed = failed || outcome == fails || outcome == ends
+		}
+		if failed {
+			b.WriteString(line + "\n")
+		}
+	}
+	return b.String()
+}
