@@ -18,25 +18,18 @@ import (
 )
 
 // TestReadmeWalk is a newcomer's: from an empty folder with the README alone to a CURVE server that lets one client in. It runs
-// the commands of the guide, and builds its files, as they stand there, but for the port where 5555 is taken.
+// the commands of the guide, and builds its files, as they stand there, but for the port where that is taken.
 func TestReadmeWalk(t *testing.T) {
-	guide := readmeSection(t, "## A CURVE server in five minutes")
-	walk := newWalk(t)
-	files := regexp.MustCompile("(?s)`([a-z/.]+)`[^`]*?\n\n```go\n(.*?)```").FindAllStringSubmatch(guide, -1)
-	commands := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(guide, -1)
-	if len(files) != 2 || len(commands) != 4 {
-		t.Fatalf("%d files and %d blocks of commands in the guide, want a server and a client, and: prepare, serve, ask, revoke", len(files), len(commands))
-	}
-	walk.run(commands[0][1])
-	for _, file := range files {
-		walk.write(file[1], file[2])
-	}
-	walk.start(commands[1][1])
+	walk := newWalk(t, "## A CURVE server in five minutes", "127.0.0.1:5555")
+	commands := walk.commands(4) // prepare, serve, ask, revoke
+	walk.run(commands[0])
+	walk.writeFiles(2)
+	walk.start(commands[1])
 	testpeer.Eventually(t, "the server listens", walk.listens)
-	if out := walk.run(commands[2][1]); out != "hello operator\n" {
+	if out := walk.run(commands[2]); out != "hello operator\n" {
 		t.Errorf("the client says %q", out)
 	}
-	revoke := commands[3][1]
+	revoke := commands[3]
 	if !strings.Contains(revoke, "\ngo run ./client\n") {
 		t.Fatalf("the guide ends with %q", revoke)
 	}
@@ -45,6 +38,19 @@ func TestReadmeWalk(t *testing.T) {
 		out, err := walk.command("go run ./client").CombinedOutput()
 		return err != nil && strings.Contains(string(out), "access denied (status 400)")
 	})
+}
+
+// TestReadmeTLS takes the walk of the guide to TLS, in the same way.
+func TestReadmeTLS(t *testing.T) {
+	walk := newWalk(t, "### TLS", "localhost:7000")
+	walk.run("go mod init example.org/tls && go get github.com/zmqauth/zmqauth@latest && mkdir tlsserver tlsclient")
+	walk.run(walk.commands(1)[0])
+	walk.writeFiles(2)
+	walk.start("go run ./tlsserver")
+	testpeer.Eventually(t, "the server listens", walk.listens)
+	if out := walk.run("go run ./tlsclient"); out != "hello ann\n" {
+		t.Errorf("the client says %q", out)
+	}
 }
 
 // readmeSection is the text of one section of the README.
@@ -56,19 +62,24 @@ func readmeSection(t *testing.T, heading string) string {
 	if !found {
 		t.Fatalf("the README has no section %q", heading)
 	}
-	section, _, _ = strings.Cut(section, "\n## ")
+	level, _, _ := strings.Cut(heading, " ")
+	for ; len(level) > 1; level = level[1:] {
+		section, _, _ = strings.Cut(section, "\n"+level+" ")
+	}
 	return section
 }
 
-// readmeWalk is an empty folder, and a module proxy that has this checkout as the latest version.
+// readmeWalk is a guide of the README, an empty folder, and a module proxy that has this checkout as the latest version.
 type readmeWalk struct {
 	t       *testing.T
+	guide   string
 	dir     string
 	env     []string
-	address string
+	written string // the address in the guide
+	address string // that the programs use
 }
 
-func newWalk(t *testing.T) *readmeWalk {
+func newWalk(t *testing.T, heading, address string) *readmeWalk {
 	t.Helper()
 	home := t.TempDir()
 	goEnv := func(name string) string {
@@ -77,7 +88,7 @@ func newWalk(t *testing.T) *readmeWalk {
 		return strings.TrimSpace(string(out))
 	}
 	downloaded := "file://" + filepath.Join(goEnv("GOMODCACHE"), "cache/download")
-	w := &readmeWalk{t: t, dir: filepath.Join(home, "orders"), address: freeAddress(t, "127.0.0.1:5555")}
+	w := &readmeWalk{t: t, guide: readmeSection(t, heading), dir: filepath.Join(home, "orders"), written: address, address: freeAddress(t, address)}
 	must(t, os.Mkdir(w.dir, 0o700))
 	w.env = append(os.Environ(),
 		"GOPROXY="+checkoutProxy(t)+","+downloaded+","+goEnv("GOPROXY"),
@@ -123,10 +134,29 @@ func (w *readmeWalk) start(script string) {
 	})
 }
 
-func (w *readmeWalk) write(name, content string) {
+// commands are the guide's blocks of commands.
+func (w *readmeWalk) commands(want int) []string {
 	w.t.Helper()
-	content = strings.ReplaceAll(content, "127.0.0.1:5555", w.address)
-	must(w.t, os.WriteFile(filepath.Join(w.dir, name), []byte(content), 0o600))
+	var commands []string
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(w.guide, -1) {
+		commands = append(commands, block[1])
+	}
+	if len(commands) != want {
+		w.t.Fatalf("%d blocks of commands in the guide, want %d", len(commands), want)
+	}
+	return commands
+}
+
+// writeFiles writes the guide's whole programs, under the names that it gives them.
+func (w *readmeWalk) writeFiles(want int) {
+	w.t.Helper()
+	files := regexp.MustCompile("(?s)`([a-z]+/main.go)`[^`]*?\n\n```go\n(package main\n.*?)```").FindAllStringSubmatch(w.guide, -1)
+	if len(files) != want {
+		w.t.Fatalf("%d programs in the guide, want %d", len(files), want)
+	}
+	for _, file := range files {
+		must(w.t, os.WriteFile(filepath.Join(w.dir, file[1]), []byte(strings.ReplaceAll(file[2], w.written, w.address)), 0o600))
+	}
 }
 
 func (w *readmeWalk) listens() bool {
@@ -146,7 +176,11 @@ func freeAddress(t *testing.T, address string) string {
 	}
 	must(t, err)
 	must(t, listener.Close())
-	return listener.Addr().String()
+	host, _, err := net.SplitHostPort(address)
+	must(t, err)
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	must(t, err)
+	return net.JoinHostPort(host, port)
 }
 
 // checkoutProxy is a module proxy in a directory, with this checkout as the one version of the module.
@@ -173,16 +207,35 @@ const readmePreamble = `package main
 
 import (
 	"context"
+	"crypto/subtle"
+	"errors"
+	"io"
+	"log"
 	"net"
-	"net/rpc"
 	"testing"
 
 	"github.com/pebbe/zmq4"
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/sshtunnel"
+	"github.com/zmqauth/zmqauth/stream"
+	"github.com/zmqauth/zmqauth/zaptest"
 )
 
-var _ = rpc.NewServer
-var _ net.Conn
+// All of them are used, whatever the fragments are.
+var (
+	_ = subtle.ConstantTimeCompare
+	_ = errors.New
+	_ = io.ReadFull
+	_ = log.Print
+	_ net.Conn
+	_ stream.Server
+	_ sshtunnel.Config
+	_ zaptest.Handler
+)
+
+func startMyHandler(t *testing.T) *zmq4.Context { return nil }
+
+var key []byte
 
 type account struct{ Role string }
 
@@ -206,6 +259,10 @@ func TestReadmeFragments(t *testing.T) {
 			continue
 		}
 		fragments++
+		if strings.HasPrefix(block[1], "func ") {
+			source += "\n" + block[1]
+			continue
+		}
 		source += fmt.Sprintf("\nfunc fragment%d(ctx context.Context, t *testing.T, auth *zmqauth.Authenticator, socket *zmq4.Socket, database accounts, password string) {\n%s}\n", fragments, block[1])
 	}
 	if fragments < 8 {
