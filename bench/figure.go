@@ -41,12 +41,16 @@ func (b bound) holds(value float64) bool {
 	}
 }
 
-// number has three digits or more.
+// number has two digits or more.
 func number(value float64) string {
-	if value >= 100 {
+	switch {
+	case value >= 100:
 		return fmt.Sprintf("%.0f", value)
+	case value >= 0.1:
+		return fmt.Sprintf("%.2f", value)
+	default:
+		return fmt.Sprintf("%.2g", value)
 	}
-	return fmt.Sprintf("%.2f", value)
 }
 
 func median(samples []float64) float64 {
@@ -58,20 +62,26 @@ func median(samples []float64) float64 {
 	return sorted[middle]
 }
 
-// printTable prints figures by their medians and spreads, and tells whether all are as wanted.
-func printTable(w io.Writer, title string, figures []figure) (ok bool) {
+// table is figures of one kind.
+type table struct {
+	title   string
+	figures []figure
+}
+
+// print prints the figures by their medians and spreads, and tells whether all are as wanted.
+func (t table) print(to io.Writer) (ok bool) {
 	ok = true
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "%s\n\tmedian\tmin..max\twanted\t\n", title)
-	for _, f := range figures {
+	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "%s\n\tmedian\tmin..max\twanted\t\n", t.title)
+	for _, f := range t.figures {
 		mark, value := "", median(f.samples)
 		if !f.wanted.holds(value) {
 			ok, mark = false, "MISSED"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s..%s\t%v\t%s\n", f.what, number(value),
+		fmt.Fprintf(w, "%s\t%s\t%s..%s\t%v\t%s\n", f.what, number(value),
 			number(slices.Min(f.samples)), number(slices.Max(f.samples)), f.wanted, mark)
 	}
-	fmt.Fprintln(table)
-	_ = table.Flush()
+	fmt.Fprintln(w)
+	_ = w.Flush()
 	return ok
 }

@@ -66,7 +66,7 @@ func (s *keySet) measure() (time.Duration, error) {
 
 // measureKeys shows that a decision does not depend on the number of keys. What a processor's cache holds does: where
 // every key of a large set comes in turn, each decision waits for the memory, which has a line of its own.
-func measureKeys() ([]figure, error) {
+func measureKeys() ([]table, error) {
 	single, err := newKeySet(1, 1)
 	if err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func measureKeys() ([]figure, error) {
 		}
 		figures = append(figures, figure{c.what + ": time, times that with one key", slowdowns, c.wanted})
 	}
-	return figures, nil
+	return []table{{"HandleZAPMessage with many keys in a set, beside one key", figures}}, nil
 }
 
 // compareKeys returns how many times the time of single a set takes, for each repeat.
@@ -120,7 +120,7 @@ func compareKeys(set, single *keySet) ([]float64, error) {
 const memoryRepeats = 3
 
 // measureMemory shows what a large set costs.
-func measureMemory() ([]figure, error) {
+func measureMemory() ([]table, error) {
 	var perKey []float64
 	for range memoryRepeats {
 		a, err := zmqauth.New(nil, nil)
@@ -136,7 +136,7 @@ func measureMemory() ([]figure, error) {
 			return nil, err
 		}
 	}
-	return []figure{{fmt.Sprintf("%d keys: bytes for each", manyKeys), perKey, atMost(wantedBytes)}}, nil
+	return []table{{"Memory", []figure{{fmt.Sprintf("%d keys: bytes for each", manyKeys), perKey, atMost(wantedBytes)}}}}, nil
 }
 
 func heapInUse() uint64 {

@@ -52,6 +52,13 @@ func (l *Load) check() error {
 	return nil
 }
 
+func (l *Load) timeout() time.Duration {
+	if l.Timeout == 0 {
+		return defaultTimeout
+	}
+	return l.Timeout
+}
+
 // request is the load's request as libzmq frames it (RFC 27), behind the empty delimiter: the frames one after the
 // other, and their sizes.
 func (l *Load) request() (bytes []byte, sizes []uint32) {
@@ -80,21 +87,17 @@ func Run(ctx *zmq4.Context, load Load) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	timeout := load.Timeout
-	if timeout == 0 {
-		timeout = defaultTimeout
-	}
 	bytes, sizes := load.request()
 	var result C.loadgen_result
 	code := C.loadgen_run(pointer, (*C.uint8_t)(unsafe.SliceData(bytes)), (*C.uint32_t)(unsafe.SliceData(sizes)),
-		C.int(len(sizes)), C.int(load.InFlight), C.int(load.Requests), C.int(timeout.Milliseconds()), &result)
+		C.int(len(sizes)), C.int(load.InFlight), C.int(load.Requests), C.int(load.timeout().Milliseconds()), &result)
 	runtime.KeepAlive(ctx)
-	return newResult(&result), errno(code)
+	return newResult(uint64(result.nanoseconds), result.by_status[:]), errno(int(code))
 }
 
-func newResult(c *C.loadgen_result) Result {
-	r := Result{Elapsed: time.Duration(c.nanoseconds), ByStatus: make(map[int]int)}
-	for status, count := range c.by_status {
+func newResult[Count ~uint32](nanoseconds uint64, byStatus []Count) Result {
+	r := Result{Elapsed: time.Duration(nanoseconds), ByStatus: make(map[int]int)}
+	for status, count := range byStatus {
 		if count > 0 {
 			r.ByStatus[status] = int(count)
 		}
@@ -102,7 +105,7 @@ func newResult(c *C.loadgen_result) Result {
 	return r
 }
 
-func errno(code C.int) error {
+func errno(code int) error {
 	switch syscall.Errno(code) {
 	case 0:
 		return nil

@@ -21,7 +21,7 @@ func StartReference(ctx *zmq4.Context) (*Reference, error) {
 		return nil, err
 	}
 	r := &Reference{}
-	if err := errno(C.loadgen_reference_start(pointer, &r.c)); err != nil {
+	if err := errno(int(C.loadgen_reference_start(pointer, &r.c))); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -35,5 +35,5 @@ func (r *Reference) Stop() error {
 	}
 	c := r.c
 	r.c = nil
-	return errno(C.loadgen_reference_stop(c))
+	return errno(int(C.loadgen_reference_stop(c)))
 }

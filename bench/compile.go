@@ -1,0 +1,38 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/zmqauth/zmqauth/bench/loadgen"
+)
+
+// compile builds a program or, with -shared among the flags, a library from the load generator and a source, which may be
+// empty. It is put into the world's directory. The libraries are pkg-config's names.
+func (w *world) compile(name, source string, libraries []string, flags ...string) (path string, err error) {
+	directory := filepath.Join(w.directory, name+"-source")
+	if err := os.CopyFS(directory, loadgen.Sources); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(directory, name+".c"), []byte(source), 0o600); err != nil {
+		return "", err
+	}
+	linked, err := exec.Command("pkg-config", append([]string{"--cflags", "--libs"}, libraries...)...).Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: gcc, pkg-config and the headers of %s", name, errMissing, strings.Join(libraries, ", "))
+	}
+	path = filepath.Join(w.directory, name)
+	args := append([]string{"-O2", "-o", path, "client.c", "serve.c", name + ".c"}, flags...)
+	command := exec.Command("gcc", append(args, strings.Fields(string(linked))...)...)
+	command.Dir = directory
+	if out, err := command.CombinedOutput(); errors.Is(err, exec.ErrNotFound) {
+		return "", fmt.Errorf("%s: %w: gcc", name, errMissing)
+	} else if err != nil {
+		return "", fmt.Errorf("%s: gcc: %w\n%s", name, err, out)
+	}
+	return path, nil
+}

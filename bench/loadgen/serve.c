@@ -1,0 +1,74 @@
+#include "zap.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+enum { MAX_FRAMES = 16, MAX_BYTES = 4096 };
+
+// Returns how many bytes came before the end of the input, or -1.
+static ssize_t read_all(int fd, void *bytes, size_t size) {
+	size_t got = 0;
+	while (got < size) {
+		ssize_t n = read(fd, (uint8_t *) bytes + got, size - got);
+		if (n == -1 && errno != EINTR)
+			return -1;
+		if (n == 0)
+			break;
+		if (n > 0)
+			got += (size_t) n;
+	}
+	return (ssize_t) got;
+}
+
+static int read_exactly(int fd, void *bytes, size_t size) {
+	ssize_t n = read_all(fd, bytes, size);
+	if (n == -1)
+		return errno;
+	return (size_t) n == size ? 0 : EPROTO;
+}
+
+static int write_all(int fd, const void *bytes, size_t size) {
+	for (size_t done = 0; done < size;) {
+		ssize_t n = write(fd, (const uint8_t *) bytes + done, size - done);
+		if (n == -1 && errno != EINTR)
+			return errno;
+		if (n > 0)
+			done += (size_t) n;
+	}
+	return 0;
+}
+
+static int read_request(int fd, const loadgen_order *order, uint32_t *sizes, uint8_t *bytes) {
+	if (order->frames > MAX_FRAMES)
+		return EPROTO;
+	int error = read_exactly(fd, sizes, order->frames * sizeof *sizes);
+	size_t total = 0;
+	for (uint32_t i = 0; !error && i < order->frames; i++) {
+		total += sizes[i];
+		if (total > MAX_BYTES)
+			error = EPROTO;
+	}
+	return error ? error : read_exactly(fd, bytes, total);
+}
+
+int loadgen_serve(void *context, int in, int out) {
+	loadgen_order order;
+	uint32_t sizes[MAX_FRAMES];
+	uint8_t bytes[MAX_BYTES];
+	for (;;) {
+		ssize_t n = read_all(in, &order, sizeof order);
+		if (n == 0)
+			return 0;
+		if (n != sizeof order)
+			return n == -1 ? errno : EPROTO;
+		int error = read_request(in, &order, sizes, bytes);
+		if (error)
+			return error;
+		loadgen_report report;
+		report.error = loadgen_run(context, bytes, sizes, (int) order.frames, (int) order.in_flight, (int) order.requests,
+		                           (int) order.timeout_ms, &report.result);
+		error = write_all(out, &report, sizeof report);
+		if (error)
+			return error;
+	}
+}
