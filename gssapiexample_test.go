@@ -6,21 +6,22 @@ import (
 	"path/filepath"
 	"regexp"
 	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/testrealm"
 )
 
 // TestGSSAPIExample runs examples/gssapi against a real KDC.
 func TestGSSAPIExample(t *testing.T) {
 	t.Parallel()
-	kerberosTool(t, "krb5kdc")
 	dir := t.TempDir()
 	program := filepath.Join(dir, "gssapi")
 	if output, err := exec.Command("go", "build", "-o", program, "./examples/gssapi").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
-	newRealm(t, dir)
+	testrealm.New(t, dir)
 	start := func(args ...string) (wait func() (output, log string, err error)) {
 		command := exec.CommandContext(t.Context(), program, args...)
-		command.Env = realmEnvironment(dir)
+		command.Env = testrealm.Environment(dir)
 		var out, errs bytes.Buffer
 		command.Stdout, command.Stderr = &out, &errs
 		must(t, command.Start())
@@ -35,7 +36,7 @@ func TestGSSAPIExample(t *testing.T) {
 		output string // a regular expression
 	}{
 		{"the cache's principal", nil, `^accepted: "hello" from carol@ZMQAUTH\.TEST\nrefused: zmqauth: tcp://.*Kerberos.*\n$`},
-		{"a named one", []string{"-principal", ann, "-service", service, "ann/*@ZMQAUTH.TEST"}, `^accepted: "hello" from ann/client@ZMQAUTH\.TEST\nrefused: .*\n$`},
+		{"a named one", []string{"-principal", testrealm.Ann, "-service", testrealm.Service, "ann/*@ZMQAUTH.TEST"}, `^accepted: "hello" from ann/client@ZMQAUTH\.TEST\nrefused: .*\n$`},
 		{"nobody", []string{"bob@ZMQAUTH.TEST"}, `^$`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -51,7 +52,7 @@ func TestGSSAPIExample(t *testing.T) {
 		if output, log, err := client(); err != nil || output != "" {
 			t.Fatalf("client: %v: %s\n%s", err, output, log)
 		}
-		if output, log, err := server(); err != nil || output != "accepted: \"hello\" from "+carolFull+"\n" {
+		if output, log, err := server(); err != nil || output != "accepted: \"hello\" from "+testrealm.CarolFull+"\n" {
 			t.Errorf("server: %v: %s\n%s", err, output, log)
 		}
 	})

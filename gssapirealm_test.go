@@ -11,6 +11,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testrealm"
 )
 
 // These tests run real clients against a real KDC.
@@ -25,7 +26,7 @@ func brieflyGSSAPIServer(s *zmq4.Socket) error {
 }
 
 func gssapiClient(principal string) func(*zmq4.Socket) error {
-	return func(s *zmq4.Socket) error { return GSSAPIClient(s, principal, service) }
+	return func(s *zmq4.Socket) error { return GSSAPIClient(s, principal, testrealm.Service) }
 }
 
 // connectAs connects a client to endpoint; it must get in.
@@ -50,7 +51,7 @@ func arrives(t *testing.T, client *zmq4.Socket, server *server, want string) {
 func sendAs(t *testing.T, endpoint, principal string) {
 	t.Helper()
 	socket := newSocket(t, newContext(t), zmq4.PUSH)
-	must(t, GSSAPIClient(socket, principal, service))
+	must(t, GSSAPIClient(socket, principal, testrealm.Service))
 	must(t, socket.Connect(endpoint))
 	_, err := socket.Send("hello", zmq4.DONTWAIT)
 	must(t, err)
@@ -67,16 +68,16 @@ func nothingArrives(t *testing.T, server *server) {
 
 // TestGSSAPIRealmAccepts: several principals in one process, each with its own user id.
 func TestGSSAPIRealmAccepts(t *testing.T) {
-	inRealm(t, func(*realm) {
+	testrealm.Run(t, func(*testrealm.Realm) {
 		for name, role := range map[string]func(*zmq4.Socket) error{
 			"keytab alone":     gssapiServer("d"),
-			"with a principal": func(s *zmq4.Socket) error { return GSSAPIServer(s, "d", service) },
+			"with a principal": func(s *zmq4.Socket) error { return GSSAPIServer(s, "d", testrealm.Service) },
 		} {
 			t.Run(name, func(t *testing.T) {
 				a := startAuthenticator(t, Config{})
 				server := newServer(t, a.Context(), "tcp://127.0.0.1:*", role)
 				clients := newContext(t)
-				for _, client := range []struct{ principal, want string }{{ann, annFull}, {bob, bobFull}, {"", carolFull}, {ann, annFull}} {
+				for _, client := range []struct{ principal, want string }{{testrealm.Ann, testrealm.AnnFull}, {testrealm.Bob, testrealm.BobFull}, {"", testrealm.CarolFull}, {testrealm.Ann, testrealm.AnnFull}} {
 					socket, err := connectFrom(t, clients, server.endpoint, gssapiClient(client.principal))
 					must(t, err)
 					arrives(t, socket, server, client.want)
@@ -88,16 +89,16 @@ func TestGSSAPIRealmAccepts(t *testing.T) {
 
 // TestGSSAPIRealmIdentity: what a callback says of a principal reaches the server.
 func TestGSSAPIRealmIdentity(t *testing.T) {
-	inRealm(t, func(*realm) {
+	testrealm.Run(t, func(*testrealm.Realm) {
 		a := startAuthenticator(t, Config{})
 		must(t, a.ConfigureGSSAPICallback("d", func(_ context.Context, domain, principal string) (*Identity, error) {
 			return &Identity{UserID: "user of " + domain, Metadata: map[string]string{"Principal": principal}}, nil
 		}))
 		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
-		socket := connectAs(t, server.endpoint, ann)
+		socket := connectAs(t, server.endpoint, testrealm.Ann)
 		_, err := socket.Send("hello", 0)
 		must(t, err)
-		if _, metadata := server.receive(t, "User-Id", "Principal"); metadata["User-Id"] != "user of d" || metadata["Principal"] != annFull {
+		if _, metadata := server.receive(t, "User-Id", "Principal"); metadata["User-Id"] != "user of d" || metadata["Principal"] != testrealm.AnnFull {
 			t.Errorf("%q", metadata)
 		}
 	})
@@ -114,7 +115,7 @@ func TestGSSAPIRealmRefusals(t *testing.T) {
 	name := func(principals ...string) func(*Authenticator) error {
 		return func(a *Authenticator) error { return a.ConfigureGSSAPI("d", principals...) }
 	}
-	inRealm(t, func(*realm) {
+	testrealm.Run(t, func(*testrealm.Realm) {
 		for reason, test := range map[string]struct {
 			refuse func(*Authenticator) error
 			mend   func(*Authenticator) error // nil: lets everyone in
@@ -123,7 +124,7 @@ func TestGSSAPIRealmRefusals(t *testing.T) {
 				refuse: func(a *Authenticator) error { return a.DenyDomain("d", "127.0.0.1") },
 				mend:   func(a *Authenticator) error { a.ResetAddresses(); return nil },
 			},
-			ReasonUnknownPrincipal: {refuse: name("ann@"+realmName, bobFull, "*@"+realmName, "ann/*@OTHER.TEST"), mend: name("ann/*@" + realmName)},
+			ReasonUnknownPrincipal: {refuse: name("ann@"+testrealm.Name, testrealm.BobFull, "*@"+testrealm.Name, "ann/*@OTHER.TEST"), mend: name("ann/*@" + testrealm.Name)},
 			ReasonCallbackDenied:   {refuse: answer(nil, ErrDenied)},
 			ReasonTryAgain:         {refuse: answer(nil, ErrTemporary)},
 			ReasonCallbackError:    {refuse: answer(&Identity{}, errors.New("no database"))},
@@ -144,7 +145,7 @@ func TestGSSAPIRealmRefusals(t *testing.T) {
 				a := startAuthenticator(t, Config{CallbackTimeout: 100 * time.Millisecond, OnDecision: func(d Decision) { decisions <- d }})
 				must(t, test.refuse(a))
 				server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
-				sendAs(t, server.endpoint, ann)
+				sendAs(t, server.endpoint, testrealm.Ann)
 				nothingArrives(t, server)
 				count := len(decisions)
 				if count < 2 || count > 7 { // without delays they would be 13 or so
@@ -168,11 +169,11 @@ func TestGSSAPIRealmRefusals(t *testing.T) {
 // TestGSSAPIRealmAfterClose: the documented exception. libzmq lets GSSAPI clients in where there is no ZAP handler, also
 // one that was refused before.
 func TestGSSAPIRealmAfterClose(t *testing.T) {
-	inRealm(t, func(*realm) {
+	testrealm.Run(t, func(*testrealm.Realm) {
 		a := startAuthenticator(t, Config{})
-		must(t, a.ConfigureGSSAPI("d", bobFull))
+		must(t, a.ConfigureGSSAPI("d", testrealm.BobFull))
 		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
-		sendAs(t, server.endpoint, ann)
+		sendAs(t, server.endpoint, testrealm.Ann)
 		testpeer.Eventually(t, "the client is refused", func() bool { return a.Stats().Denied > 0 })
 		must(t, a.Close())
 		server.receive(t)
@@ -181,7 +182,7 @@ func TestGSSAPIRealmAfterClose(t *testing.T) {
 
 // TestGSSAPIRealmStatus400 shows what statusCut is for.
 func TestGSSAPIRealmStatus400(t *testing.T) {
-	inRealm(t, func(*realm) {
+	testrealm.Run(t, func(*testrealm.Realm) {
 		zctx := newContext(t)
 		handler, err := zctx.NewSocket(zmq4.REP)
 		must(t, err)
@@ -198,7 +199,7 @@ func TestGSSAPIRealmStatus400(t *testing.T) {
 			}
 		}()
 		server := newServer(t, zctx, "tcp://127.0.0.1:*", gssapiServer("d"))
-		sendAs(t, server.endpoint, ann)
+		sendAs(t, server.endpoint, testrealm.Ann)
 		<-asked
 		must(t, server.socket.SetRcvtimeo(2*time.Second))
 		if _, err := server.socket.Recv(0); err != nil {
@@ -210,13 +211,13 @@ func TestGSSAPIRealmStatus400(t *testing.T) {
 
 // TestGSSAPIRealmConnect: Connect tells a refused client soon, also one whose refusals are held back already.
 func TestGSSAPIRealmConnect(t *testing.T) {
-	inRealm(t, func(*realm) {
+	testrealm.Run(t, func(*testrealm.Realm) {
 		a := startAuthenticator(t, Config{})
-		must(t, a.ConfigureGSSAPI("d", bobFull))
+		must(t, a.ConfigureGSSAPI("d", testrealm.BobFull))
 		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
 		for range 3 {
 			begun := time.Now()
-			_, err := connect(t, server.endpoint, gssapiClient(ann))
+			_, err := connect(t, server.endpoint, gssapiClient(testrealm.Ann))
 			var refused *HandshakeError
 			if !errors.As(err, &refused) || refused.Status != 0 || !strings.Contains(err.Error(), "refuses this Kerberos principal") {
 				t.Fatalf("%v", err)
@@ -225,22 +226,22 @@ func TestGSSAPIRealmConnect(t *testing.T) {
 				t.Errorf("it took %v", took)
 			}
 		}
-		must(t, a.ConfigureGSSAPI("d", annFull))
-		connectAs(t, server.endpoint, ann)
+		must(t, a.ConfigureGSSAPI("d", testrealm.AnnFull))
+		connectAs(t, server.endpoint, testrealm.Ann)
 		// The delay is that of one principal.
 		must(t, a.ConfigureGSSAPI("d"))
-		arrives(t, connectAs(t, server.endpoint, bob), server, bobFull)
+		arrives(t, connectAs(t, server.endpoint, testrealm.Bob), server, testrealm.BobFull)
 	})
 }
 
 // TestGSSAPIRealmNoTicket: a client that has no ticket, or asks for one to a service that the KDC does not know.
 func TestGSSAPIRealmNoTicket(t *testing.T) {
-	inRealm(t, func(*realm) {
+	testrealm.Run(t, func(*testrealm.Realm) {
 		a := startAuthenticator(t, Config{})
 		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", brieflyGSSAPIServer)
 		for name, role := range map[string]func(*zmq4.Socket) error{
 			"no ticket":          gssapiClient("stranger@client"),
-			"an unknown service": func(s *zmq4.Socket) error { return GSSAPIClient(s, ann, "nobody@localhost") },
+			"an unknown service": func(s *zmq4.Socket) error { return GSSAPIClient(s, testrealm.Ann, "nobody@localhost") },
 		} {
 			t.Run(name, func(t *testing.T) {
 				_, err := connect(t, server.endpoint, role)
@@ -253,17 +254,17 @@ func TestGSSAPIRealmNoTicket(t *testing.T) {
 		if requests := a.Stats().Requests; requests != 0 {
 			t.Errorf("%d requests", requests)
 		}
-		arrives(t, connectAs(t, server.endpoint, ann), server, annFull)
+		arrives(t, connectAs(t, server.endpoint, testrealm.Ann), server, testrealm.AnnFull)
 	})
 }
 
 // TestGSSAPIRealmWrongKeytab: a server that cannot read its clients' tickets lets none in, and is none the worse for it
 // when it gets the right keytab.
 func TestGSSAPIRealmWrongKeytab(t *testing.T) {
-	inRealm(t, func(r *realm) {
-		keytab := filepath.Join(r.dir, "keytab")
+	testrealm.Run(t, func(r *testrealm.Realm) {
+		keytab := filepath.Join(r.Dir, "keytab")
 		must(t, os.Rename(keytab, keytab+".right"))
-		r.run(t, "kadmin.local", "ktadd", "-norandkey", "-k", keytab, "bob/client")
+		r.Run(t, "kadmin.local", "ktadd", "-norandkey", "-k", keytab, "bob/client")
 		a := startAuthenticator(t, Config{})
 		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", brieflyGSSAPIServer)
 		_, err := connect(t, server.endpoint, gssapiClient(""))
@@ -272,25 +273,25 @@ func TestGSSAPIRealmWrongKeytab(t *testing.T) {
 			t.Errorf("%v, %+v", err, a.Stats())
 		}
 		must(t, os.Rename(keytab+".right", keytab))
-		arrives(t, connectAs(t, server.endpoint, ""), server, carolFull)
+		arrives(t, connectAs(t, server.endpoint, ""), server, testrealm.CarolFull)
 	})
 }
 
 // TestGSSAPIRealmWithoutKDC: while the KDC is down, those who are connected stay so, and those who have a ticket to the
 // service get in; who has none does when the KDC is back.
 func TestGSSAPIRealmWithoutKDC(t *testing.T) {
-	inRealm(t, func(r *realm) {
+	testrealm.Run(t, func(r *testrealm.Realm) {
 		a := startAuthenticator(t, Config{})
 		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", brieflyGSSAPIServer)
-		connected := connectAs(t, server.endpoint, ann)
-		r.stopKDC(t)
-		arrives(t, connected, server, annFull)
-		if _, err := connect(t, server.endpoint, gssapiClient(bob)); err == nil {
+		connected := connectAs(t, server.endpoint, testrealm.Ann)
+		r.StopKDC(t)
+		arrives(t, connected, server, testrealm.AnnFull)
+		if _, err := connect(t, server.endpoint, gssapiClient(testrealm.Bob)); err == nil {
 			t.Error("a client without a ticket to the service got in without the KDC")
 		}
-		arrives(t, connectAs(t, server.endpoint, ann), server, annFull)
-		r.startKDC(t)
-		arrives(t, connectAs(t, server.endpoint, bob), server, bobFull)
-		arrives(t, connected, server, annFull)
+		arrives(t, connectAs(t, server.endpoint, testrealm.Ann), server, testrealm.AnnFull)
+		r.StartKDC(t)
+		arrives(t, connectAs(t, server.endpoint, testrealm.Bob), server, testrealm.BobFull)
+		arrives(t, connected, server, testrealm.AnnFull)
 	})
 }
