@@ -28,7 +28,8 @@ func Child(t *testing.T, adjust func(*exec.Cmd)) bool {
 	if adjust != nil {
 		adjust(command)
 	}
-	command.Env = append(command.Env, childVariable+"="+t.Name())
+	// By default the race detector has every process wait for a second at its end.
+	command.Env = append(command.Env, childVariable+"="+t.Name(), "GORACE=atexit_sleep_ms=50 "+os.Getenv("GORACE"))
 	output, err := command.CombinedOutput()
 	if err != nil || !strings.Contains(string(output), "--- PASS: "+t.Name()+" ") {
 		t.Fatalf("in a process of its own: %v\n%s", err, output)
