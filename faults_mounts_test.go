@@ -1,0 +1,148 @@
+package zmqauth
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// These tests mount file systems, in a process whose mounts nobody else sees.
+
+// mounting runs the calling test in such a process, as testpeer.Child does.
+func mounting(t *testing.T) bool {
+	t.Helper()
+	own := &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	if os.Getuid() != 0 {
+		root := func(id int) []syscall.SysProcIDMap {
+			return []syscall.SysProcIDMap{{ContainerID: 0, HostID: id, Size: 1}}
+		}
+		own = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+			UidMappings: root(os.Getuid()), GidMappings: root(os.Getgid())}
+	}
+	try := exec.Command("true")
+	try.SysProcAttr = own
+	if err := try.Run(); errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) { // ENOSPC: no user namespaces
+		t.Skipf("mounts of one's own are not allowed here: %v", err)
+	}
+	return testpeer.Child(t, func(command *exec.Cmd) { command.SysProcAttr = own })
+}
+
+// mountMemory mounts an empty file system over dir, until unmount is called.
+func mountMemory(t *testing.T, dir, options string) (unmount func()) {
+	t.Helper()
+	must(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, options))
+	return func() { must(t, syscall.Unmount(dir, syscall.MNT_DETACH)) }
+}
+
+// TestDiskFull: however little room is left, CreateCertificates works or says which file does not fit and why, and leaves
+// nothing behind.
+func TestDiskFull(t *testing.T) {
+	if !mounting(t) {
+		return
+	}
+	for what, options := range map[string]string{"no space": "mode=0700,size=%dk", "no inodes": "mode=0700,nr_inodes=%d"} {
+		t.Run(what, func(t *testing.T) {
+			dir := t.TempDir()
+			missed := make(map[string]bool) // the files that did not fit
+			for room := 2; ; room++ {
+				unmount := mountMemory(t, dir, fmt.Sprintf(options, room))
+				must(t, os.WriteFile(filepath.Join(dir, "other"), []byte("x"), 0o600))
+				public, secret, err := CreateCertificates(dir, "ann", map[string]string{"Role": "reader"})
+				if err == nil {
+					_, err = LoadCertificate(secret)
+					must(t, err)
+					_, err = LoadCertificate(public)
+					must(t, err)
+				}
+				entries, readErr := os.ReadDir(dir)
+				must(t, readErr)
+				unmount()
+				if err == nil {
+					break
+				}
+				var at *FileError
+				if public != "" || secret != "" || !errors.Is(err, syscall.ENOSPC) || !errors.As(err, &at) || !strings.HasPrefix(err.Error(), "zmqauth: "+at.File) {
+					t.Fatalf("%d: %q, %q, %v", room, public, secret, err)
+				}
+				missed[filepath.Base(at.File)] = true
+				if len(entries) != 1 {
+					t.Errorf("%d: left behind: %v", room, entries)
+				}
+			}
+			if !missed["ann.key_secret"] || !missed["ann.key"] {
+				t.Errorf("only %v did not fit", missed)
+			}
+		})
+	}
+}
+
+// TestRemount: a followed directory and a followed file are those that the path leads to, also when something is mounted
+// over it and unmounted again.
+func TestRemount(t *testing.T) {
+	if !mounting(t) {
+		return
+	}
+	certificates, have := newCertificateStore(t, "ann.key")
+	ann := have["ann.key"]
+	dir := t.TempDir()
+	passwords := &passwordStore{t: t, path: filepath.Join(dir, "passwords"), a: certificates.a, log: certificates.log}
+	passwords.overwrite("ann=below\n")
+	must(t, passwords.a.ConfigurePlainFile("d", passwords.path))
+
+	for range 2 {
+		unmountCertificates, unmountPasswords := mountMemory(t, certificates.dir, ""), mountMemory(t, dir, "")
+		bob := certificates.write("bob.key")
+		passwords.overwrite("ann=above\n")
+		certificates.within("a key in what is mounted", bob, true)
+		certificates.within("a key in what is hidden by it", ann, false)
+		passwords.within("a password in what is mounted", "ann", "above", true)
+		eve := certificates.write("eve.key")
+		certificates.within("a key that comes later", eve, true)
+		if passwords.accepts("ann", "below") {
+			t.Error("the hidden password is in force")
+		}
+
+		unmountCertificates()
+		unmountPasswords()
+		certificates.within("a key that is back", ann, true)
+		certificates.within("a key that was mounted", bob, false)
+		certificates.within("another", eve, false)
+		passwords.within("a password that is back", "ann", "below", true)
+		if passwords.accepts("ann", "above") {
+			t.Error("the unmounted password is in force")
+		}
+		fay := certificates.write("fay.key")
+		certificates.within("a key that comes then", fay, true)
+		must(t, os.Remove(certificates.path("fay.key")))
+		certificates.within("a key that is removed then", fay, false)
+	}
+	if log := certificates.said(); strings.Contains(log, "level=ERROR") {
+		t.Errorf("the log:\n%s", log)
+	}
+}
+
+// TestFileSizeLimit: what cannot be written to its end is not written at all.
+func TestFileSizeLimit(t *testing.T) {
+	if !testpeer.Child(t, nil) {
+		return
+	}
+	dir := t.TempDir()
+	must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 100, Max: 100}))
+	_, _, err := CreateCertificates(dir, "ann", nil)
+	var at *FileError
+	if !errors.Is(err, syscall.EFBIG) || !errors.As(err, &at) || at.File != filepath.Join(dir, "ann.key_secret") {
+		t.Error(err)
+	}
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	if len(entries) != 0 {
+		t.Errorf("left behind: %v", entries)
+	}
+}
