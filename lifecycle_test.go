@@ -71,66 +71,6 @@ func TestCloseFreesTheEndpoint(t *testing.T) {
 	}
 }
 
-// TestTermEndsTheService: at each step of the life cycle the context's end is clean, and what follows it too.
-func TestTermEndsTheService(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		before func(*Authenticator) error
-	}{
-		{"before Start", func(*Authenticator) error { return nil }},
-		{"started", (*Authenticator).Start},
-		{"stopped", func(a *Authenticator) error { return errors.Join(a.Start(), a.Stop()) }},
-		{"started again", func(a *Authenticator) error { return errors.Join(a.Start(), a.Stop(), a.Start()) }},
-		{"closed", func(a *Authenticator) error { return errors.Join(a.Start(), a.Close()) }},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			ctx, err := zmq4.NewContext()
-			must(t, err)
-			a, err := New(ctx, &Config{Logger: quiet()})
-			must(t, err)
-			must(t, test.before(a))
-			must(t, ctx.Term())
-			must(t, a.Wait())
-			if a.IsAlive() {
-				t.Error("alive after the context's end")
-			}
-			must(t, a.Stop())
-			must(t, a.Close())
-			if err := a.Start(); !errors.Is(err, ErrClosed) {
-				t.Errorf("Start after the context's end: %v, want ErrClosed", err)
-			}
-		})
-	}
-}
-
-func TestTermWhileCallbacksRun(t *testing.T) {
-	ctx, err := zmq4.NewContext()
-	must(t, err)
-	a, err := New(ctx, &Config{Logger: quiet(), CallbackTimeout: 10 * patience})
-	must(t, err)
-	begun, ended := make(chan bool), make(chan bool)
-	must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
-		begun <- true
-		<-ctx.Done()
-		ended <- true
-		return &Identity{}, nil
-	}))
-	must(t, a.Start())
-	client, err := ctx.NewSocket(zmq4.DEALER)
-	must(t, err)
-	must(t, client.Connect(ZAPEndpoint))
-	_, err = client.SendMessage("", "1.0", "1", "d", "127.0.0.1", "", "PLAIN", "ann", "x")
-	must(t, err)
-	<-begun
-	must(t, client.Close())
-	must(t, ctx.Term())
-	<-ended // its context ends with the service
-	must(t, a.Wait())
-	if stats := a.Stats(); stats.Requests != 1 || stats.Denied != 1 {
-		t.Errorf("%+v", stats)
-	}
-}
-
 // TestStopAnswersWhatIsPending: nothing that was asked before a stop is accepted after it, not even by a callback that
 // ignores its context, and not after the next Start either.
 func TestStopAnswersWhatIsPending(t *testing.T) {

@@ -135,7 +135,9 @@ const leaveBatches = 1000
 
 // leave frees the endpoint, then refuses what has been asked before.
 func (l *loop) leave() {
-	l.closeErr = l.socket.Unbind()
+	if err := l.socket.Unbind(); !errors.Is(err, zmq4.ETERM) { // the context's end frees it, too
+		l.closeErr = err
+	}
 	l.held.release()
 	for range leaveBatches {
 		l.socket.Wake() // so that Receive does not wait

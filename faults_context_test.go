@@ -1,0 +1,373 @@
+package zmqauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pebbe/zmq4"
+	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// These tests terminate the context at every step of an authenticator's life.
+
+// TestContextEndsBetweenCalls: Term does not hang, the authenticator is closed then, and every later call says so.
+func TestContextEndsBetweenCalls(t *testing.T) {
+	testpeer.NothingLeft(t)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "passwords")
+	must(t, os.WriteFile(file, []byte("ann=secret\n"), 0o600))
+	for _, test := range []struct {
+		name   string
+		before func(*Authenticator) error
+		served bool // there was an endpoint once: its end is noticed
+	}{
+		{"before Start", func(*Authenticator) error { return nil }, false},
+		{"started", (*Authenticator).Start, true},
+		{"stopped", func(a *Authenticator) error { return errors.Join(a.Start(), a.Stop()) }, true},
+		{"stopped before it was started", (*Authenticator).Stop, false},
+		{"started again", func(a *Authenticator) error { return errors.Join(a.Start(), a.Stop(), a.Start()) }, true},
+		{"following", func(a *Authenticator) error {
+			return errors.Join(a.ConfigureCurve("d", dir), a.ConfigurePlainFile("d", file), a.Start())
+		}, true},
+		{"attached", attach(t), true},
+		{"closed", func(a *Authenticator) error { return errors.Join(a.Start(), a.Close()) }, true},
+		{"closed before it was started", (*Authenticator).Close, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ctx, err := zmq4.NewContext()
+			must(t, err)
+			a, err := New(ctx, &Config{Logger: quiet()})
+			must(t, err)
+			must(t, test.before(a))
+			must(t, ctx.Term())
+			must(t, a.Wait())
+			if a.IsAlive() {
+				t.Error("alive after the context's end")
+			}
+			if test.served {
+				for name, err := range map[string]error{"ConfigureCurve": a.ConfigureCurve("e", dir), "ConfigurePlainFile": a.ConfigurePlainFile("e", file)} {
+					if !errors.Is(err, ErrClosed) {
+						t.Errorf("%s: %v, want ErrClosed", name, err)
+					}
+				}
+				if status, _ := ask(t, a, nullRequest()); status != "400" {
+					t.Errorf("status %s", status)
+				}
+			}
+			must(t, errors.Join(a.Stop(), a.Stop(), a.Close(), a.Close(), a.Wait()))
+			for name, err := range map[string]error{"Start": a.Start(), "Attach": a.Attach(zmq4.NewReactor())} {
+				if !errors.Is(err, ErrClosed) {
+					t.Errorf("%s: %v, want ErrClosed", name, err)
+				}
+			}
+			must(t, errors.Join(a.Allow("127.0.0.1"), a.ConfigurePlain("d", nil), a.ConfigureCurveKeys("d"), a.ConfigureGSSAPI("d")))
+			if status, _ := ask(t, a, nullRequest()); status != "400" {
+				t.Errorf("status %s in the end", status)
+			}
+		})
+	}
+}
+
+// TestContextEndsBeforeNew: New asks nothing of a context, Start says that it is over. zmq4's default context says so to
+// New itself.
+func TestContextEndsBeforeNew(t *testing.T) {
+	ctx, err := zmq4.NewContext()
+	must(t, err)
+	must(t, ctx.Term())
+	a, err := New(ctx, &Config{Logger: quiet()})
+	must(t, err)
+	if err := a.Start(); !errors.Is(err, ErrClosed) {
+		t.Errorf("Start: %v, want ErrClosed", err)
+	}
+	must(t, a.Close())
+	if !testpeer.Child(t, nil) { // which has a default context of its own
+		return
+	}
+	must(t, zmq4.Term())
+	if _, err := New(nil, nil); err == nil || !strings.HasPrefix(err.Error(), "zmqauth: zmq4's default context: ") {
+		t.Errorf("New: %v", err)
+	}
+}
+
+// attach attaches to a reactor that runs when the test is over, and so has a look at what is left to do.
+func attach(t *testing.T) func(*Authenticator) error {
+	return func(a *Authenticator) error {
+		reactor := zmq4.NewReactor()
+		err := a.Attach(reactor)
+		if err == nil {
+			t.Cleanup(func() { _ = reactor.Run(time.Millisecond) }) // until it has no socket left, which is an error
+		}
+		return err
+	}
+}
+
+// ending is a context whose end has begun, by another handle: zmq4 does not guard its own against two goroutines. It is
+// over when finish is called.
+type ending struct {
+	ctx   *zmq4.Context
+	other zmq4.Context
+	guard *zmq4.Socket // libzmq's part lives as long as this
+	done  chan error
+}
+
+func newEnding(t *testing.T) *ending {
+	t.Helper()
+	ctx, err := zmq4.NewContext()
+	must(t, err)
+	guard, err := ctx.NewSocket(zmq4.PAIR)
+	must(t, err)
+	return &ending{ctx: ctx, other: *ctx, guard: guard, done: make(chan error, 1)}
+}
+
+// begin starts Term.
+func (e *ending) begin() { go func() { e.done <- e.other.Term() }() }
+
+// begun waits until libzmq knows.
+func (e *ending) begun(t *testing.T) {
+	t.Helper()
+	testpeer.Eventually(t, "the context is terminating", func() bool {
+		_, err := e.guard.RecvBytes(zmq4.DONTWAIT)
+		return errors.Is(err, zmq4.ETERM)
+	})
+}
+
+// finish waits for the end of Term.
+func (e *ending) finish(t *testing.T) {
+	t.Helper()
+	must(t, e.guard.Close())
+	must(t, <-e.done)
+	*e.ctx = e.other
+}
+
+// TestContextEndsDuringCalls: the end comes while a call is under way, somewhere in it, or just before.
+func TestContextEndsDuringCalls(t *testing.T) {
+	testpeer.NothingLeft(t)
+	dir := t.TempDir()
+	must(t, newCertificate(t).SavePublic(filepath.Join(dir, "ann.key")))
+	file := filepath.Join(t.TempDir(), "passwords")
+	must(t, os.WriteFile(file, []byte("ann=secret\n"), 0o600))
+	start := (*Authenticator).Start
+	for _, test := range []struct {
+		name   string
+		before func(*Authenticator) error // nil: nothing
+		call   func(*Authenticator) error
+	}{
+		{"Start", nil, start},
+		{"Start again", func(a *Authenticator) error { return errors.Join(a.Start(), a.Stop()) }, start},
+		{"Attach", nil, attach(t)},
+		{"Stop", start, (*Authenticator).Stop},
+		{"Stop and Start", start, func(a *Authenticator) error { return errors.Join(a.Stop(), a.Start()) }},
+		{"Close", start, (*Authenticator).Close},
+		{"Close before Start", nil, (*Authenticator).Close},
+		{"ConfigureCurve", start, func(a *Authenticator) error { return a.ConfigureCurve("d", dir) }},
+		{"ConfigurePlainFile", start, func(a *Authenticator) error { return a.ConfigurePlainFile("d", file) }},
+		{"ConfigurePlain", start, func(a *Authenticator) error { return a.ConfigurePlain("d", map[string]string{"ann": "secret"}) }},
+		{"ConfigureCurveKeys", start, func(a *Authenticator) error { return a.ConfigureCurveKeys("d") }},
+		{"Deny", start, func(a *Authenticator) error { return a.Deny("192.0.2.1") }},
+		{"HandleZAPMessage", start, func(a *Authenticator) error {
+			must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+				<-ctx.Done()
+				return &Identity{}, nil
+			}))
+			if reply := a.HandleZAPMessage(t.Context(), plainRequest("d", "ann", "x")); string(reply[2]) != "400" {
+				return fmt.Errorf("reply %q", reply)
+			}
+			return nil
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for round := range 30 {
+				e := newEnding(t)
+				a, err := New(e.ctx, &Config{Logger: quiet()})
+				must(t, err)
+				if test.before != nil {
+					must(t, test.before(a))
+				}
+				e.begin()
+				if round%3 == 0 {
+					e.begun(t)
+				}
+				if err := test.call(a); err != nil && !errors.Is(err, ErrClosed) {
+					t.Error(err)
+				}
+				e.finish(t)
+				must(t, a.Wait())
+				if a.IsAlive() {
+					t.Error("alive after the context's end")
+				}
+				must(t, a.Close())
+				if err := a.Start(); !errors.Is(err, ErrClosed) {
+					t.Errorf("Start: %v, want ErrClosed", err)
+				}
+			}
+		})
+	}
+}
+
+// TestContextEndsDuringConnect: so does the client's.
+func TestContextEndsDuringConnect(t *testing.T) {
+	testpeer.NothingLeft(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	must(t, err)
+	defer listener.Close()
+	endpoint := "tcp://" + listener.Addr().String()
+	for round := range 20 {
+		e := newEnding(t)
+		socket, err := e.ctx.NewSocket(zmq4.PUSH)
+		must(t, err)
+		must(t, socket.SetLinger(0))
+		if round%2 == 0 {
+			e.begin()
+		} else {
+			go func() { // once Connect waits for the handshake
+				if connection, err := listener.Accept(); err == nil {
+					e.begin()
+					_ = connection.Close()
+				}
+			}()
+		}
+		err = Connect(t.Context(), socket, endpoint)
+		if err == nil || !strings.HasPrefix(err.Error(), "zmqauth: "+endpoint+": ") || !errors.Is(err, zmq4.ETERM) {
+			t.Errorf("%v", err)
+		}
+		must(t, socket.Close())
+		e.finish(t)
+	}
+}
+
+// TestContextEndsWhileCallbacksRun: their contexts end, and what they have been asked is refused.
+func TestContextEndsWhileCallbacksRun(t *testing.T) {
+	ctx, err := zmq4.NewContext()
+	must(t, err)
+	a, err := New(ctx, &Config{Logger: quiet(), CallbackTimeout: 10 * patience})
+	must(t, err)
+	begun, ended := make(chan bool), make(chan bool)
+	must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+		begun <- true
+		<-ctx.Done()
+		ended <- true
+		return &Identity{}, nil
+	}))
+	must(t, a.Start())
+	client, err := ctx.NewSocket(zmq4.DEALER)
+	must(t, err)
+	must(t, client.Connect(ZAPEndpoint))
+	_, err = client.SendMessage("", "1.0", "1", "d", "127.0.0.1", "", "PLAIN", "ann", "x")
+	must(t, err)
+	<-begun
+	must(t, client.Close())
+	must(t, ctx.Term())
+	<-ended // its context ends with the service
+	must(t, a.Wait())
+	if stats := a.Stats(); stats.Requests != 1 || stats.Denied != 1 {
+		t.Errorf("%+v", stats)
+	}
+}
+
+// TestContextEndsUnderLoad: in the middle of batches of requests, some of them with callbacks. Each request that was
+// received is counted and reported once, and none is left open.
+func TestContextEndsUnderLoad(t *testing.T) {
+	testpeer.NothingLeft(t)
+	for round := range 10 {
+		e := newEnding(t)
+		var reported atomic.Uint64
+		a, err := New(e.ctx, &Config{Logger: quiet(), OnDecision: func(Decision) { reported.Add(1) }})
+		must(t, err)
+		must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+			<-ctx.Done()
+			return &Identity{}, nil
+		}))
+		must(t, a.Start())
+		client, err := e.ctx.NewSocket(zmq4.DEALER)
+		must(t, err)
+		must(t, errors.Join(client.SetLinger(0), client.SetSndhwm(0), client.SetRcvhwm(0), client.Connect(ZAPEndpoint)))
+		for i := range 3000 {
+			request := nullRequest()
+			if i%10 == 0 {
+				request = plainRequest("d", "ann", "x")
+			}
+			_, err := client.SendMessage(append([][]byte{nil}, request...))
+			must(t, err)
+		}
+		testpeer.Eventually(t, "it is busy", func() bool { return a.Stats().Requests > uint64(round*100) })
+		e.begin()
+		must(t, a.Wait())
+		stats := a.Stats()
+		if stats.Requests != stats.Allowed+stats.Denied || stats.Pending != 0 || stats.Denied == 0 {
+			t.Errorf("%+v", stats)
+		}
+		testpeer.Eventually(t, "all are reported once", func() bool { return reported.Load() >= stats.Requests })
+		waitForReports(t, a)
+		if reported := reported.Load(); reported != stats.Requests {
+			t.Errorf("%d reports of %d requests", reported, stats.Requests)
+		}
+		must(t, client.Close())
+		e.finish(t)
+	}
+}
+
+// endingSocket is a ZAP socket whose context ends while a batch is received and answered.
+type endingSocket struct {
+	*fakeSocket
+	log  []string
+	last []libzmq.Message
+}
+
+func (s *endingSocket) Receive() ([]libzmq.Message, error) {
+	s.log = append(s.log, "receive")
+	return s.last, zmq4.ETERM
+}
+
+func (s *endingSocket) Send([]byte, []uint32, []uint32) error {
+	s.log = append(s.log, "send")
+	return zmq4.ETERM
+}
+
+func (s *endingSocket) Close() error {
+	s.log = append(s.log, "close")
+	return nil
+}
+
+// TestBatchThatEnds: what came with the end of the context is decided and reported, the socket is closed at once, and
+// nobody is told of an error.
+func TestBatchThatEnds(t *testing.T) {
+	var log logBuffer
+	reasons := make(chan string, 10)
+	a := newAuthenticator(t, Config{Logger: log.logger(), OnDecision: func(d Decision) { reasons <- d.Reason }})
+	must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+		<-ctx.Done()
+		return &Identity{}, nil
+	}))
+	socket := &endingSocket{fakeSocket: newFakeSocket(), last: []libzmq.Message{
+		message(nullRequest()), message(plainRequest("d", "ann", "x")), message(zapRequest("d", "", "OTHER"))}}
+	a.loop = newLoop(a, socket, nil)
+	a.state = stateServing
+	go a.loop.run()
+	must(t, a.Wait())
+	got := map[string]int{}
+	for range socket.last {
+		got[<-reasons]++
+	}
+	waitForReports(t, a)
+	if len(got) != 3 || got[ReasonAccepted] != 1 || got[ReasonStopped] != 1 || got[ReasonUnknownMechanism] != 1 || len(reasons) != 0 {
+		t.Errorf("%v, %d more", got, len(reasons))
+	}
+	if stats := a.Stats(); stats.Requests != 3 || stats.Allowed != 1 || stats.Denied != 2 || stats.Pending != 0 {
+		t.Errorf("%+v", stats)
+	}
+	if said := strings.Join(socket.log, " "); said != "receive send close" {
+		t.Errorf("the socket's calls: %s", said)
+	}
+	if strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("the log:\n%s", log.String())
+	}
+}
