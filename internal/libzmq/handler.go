@@ -135,7 +135,7 @@ func (h *Handler) Close() error {
 	}
 	h.closed = true
 	err := h.socket.Close()
-	clear(unsafe.Slice((*byte)(&h.c.bytes[0]), int(h.c.used)))
+	clear(unsafe.Slice((*byte)(&h.c.bytes[0]), C.ZAP_BUFFER)) // all: the context's end may have cut a message short
 	C.zap_handler_free(h.c)
 	h.c = nil
 	return err
