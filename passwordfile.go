@@ -74,6 +74,7 @@ type passwordFile struct {
 
 	// The goroutine's own.
 	stamp     fileStamp // of what is in force
+	confirmed bool      // that the stamp is no older than what it stands for: see look
 	seen      fileStamp // at the last look
 	seenFirst time.Time // when it looked so first
 	unsettled time.Time // since when it has looked other than what is in force
@@ -121,6 +122,12 @@ func (f *passwordFile) look() time.Duration {
 		f.a.say(func(log *slog.Logger) { log.Info("zmqauth: a password file is back", "file", f.path) })
 	}
 	f.missing = 0
+	if !f.confirmed { // a change in the tick of the clock in which the file was read first shows in no stamp
+		f.confirmed = true
+		if !f.sameContent() {
+			f.stamp = fileStamp{}
+		}
+	}
 	if stamp == f.stamp {
 		f.unsettled = time.Time{}
 		return checkInterval
@@ -222,7 +229,7 @@ func (f *passwordFile) load(want fileStamp) error {
 	if err != nil {
 		return err
 	}
-	f.stamp = stamp
+	f.stamp, f.content = stamp, f.a.digest(data)
 	f.replace(table)
 	f.report(problems)
 	return nil

@@ -235,6 +235,23 @@ func TestPasswordFileIsFollowed(t *testing.T) {
 	s.within("mended", "ann", "mended", true)
 }
 
+// TestPasswordFileChangedAtOnce: a change that looks like no change, because it comes in the tick of the file system's
+// clock in which the file was read first.
+func TestPasswordFileChangedAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "passwords")
+	f := &passwordFile{a: newAuthenticator(t, Config{}), path: path, setup: &plainSetup{table: newPasswordTable()}}
+	must(t, os.WriteFile(path, []byte("ann=one\n"), 0o600))
+	must(t, f.loadFirst())
+	must(t, os.WriteFile(path, []byte("ann=two\n"), 0o600))
+	stamp, err := stampOf(path)
+	must(t, err)
+	f.stamp = stamp
+	testpeer.Eventually(t, "the change is noticed", func() bool {
+		f.look()
+		return *f.setup.table.users["ann"].digest.Load() == f.a.digest([]byte("two"))
+	})
+}
+
 // TestPasswordFileSymlinkSwap: as Kubernetes mounts secrets.
 func TestPasswordFileSymlinkSwap(t *testing.T) {
 	dir := t.TempDir()
