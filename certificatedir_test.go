@@ -473,7 +473,7 @@ func TestValidityAtEachDecision(t *testing.T) {
 			c.Metadata["not-after"] = now.Add(test.notAfter).Format(time.RFC3339)
 		}
 		entry := s.a.newCurveEntry(c)
-		reason := entry.invalid()
+		reason := entry.invalid(now)
 		if reason == "" {
 			reason = ReasonAccepted
 		}

@@ -138,7 +138,7 @@ func (a *Authenticator) judgeCurve(r *request) (verdict, *inquiry) {
 	if !known && !setup.any {
 		return denied(ReasonUnknownKey).about("key", key.String()), nil
 	}
-	if reason := entry.invalid(); reason != "" {
+	if reason := entry.invalid(time.Now()); reason != "" {
 		return denied(reason).about("key", key.String()), nil
 	}
 	if a.cfg.CurveUserID != nil {
@@ -150,12 +150,12 @@ func (a *Authenticator) judgeCurve(r *request) (verdict, *inquiry) {
 	return a.accepted(key.String(), entry.metadata), nil
 }
 
-// invalid is the reason why a key is not to be accepted now, or "".
-func (e *curveEntry) invalid() string {
+// invalid is the reason why a key is not to be accepted at a time, or "".
+func (e *curveEntry) invalid(now time.Time) string {
 	if e == nil || e.notBefore.IsZero() && e.notAfter.IsZero() {
 		return ""
 	}
-	switch now := time.Now(); {
+	switch {
 	case !e.notAfter.IsZero() && !now.Before(e.notAfter):
 		return ReasonKeyExpired
 	case now.Before(e.notBefore):

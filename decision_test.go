@@ -157,7 +157,7 @@ func TestHostileLogHandler(t *testing.T) {
 			}
 			a := startAuthenticator(t, Config{Logger: slog.New(hostileHandler{slog.DiscardHandler, enabled})})
 			started.Store(a)
-			a.reports.checked.Store(0) // ask the handler again
+			a.reports.checked.Store(-2 * int64(levelPeriod)) // ask the handler again
 			zap := newZAPClient(t, a.Context())
 			for _, request := range [][][]byte{nullRequest(), zapRequest("d", "127.0.0.1", "OTHER"), nullRequest()} {
 				zap.ask(request)

@@ -26,7 +26,8 @@ type reporter struct {
 	running bool
 
 	debug   atomic.Bool  // whether acceptances are logged
-	checked atomic.Int64 // when the logger was asked, in nanoseconds since 1970
+	begun   time.Time    // carries the monotonic clock, which nobody sets back
+	checked atomic.Int64 // when the logger was asked, in nanoseconds since then
 }
 
 // report is a decision, or a line for the log alone.
@@ -37,7 +38,7 @@ type report struct {
 }
 
 func newReporter(log *slog.Logger, onDecision func(Decision), lost *atomic.Uint64) *reporter {
-	r := &reporter{log: log, onDecision: onDecision, lost: lost}
+	r := &reporter{log: log, onDecision: onDecision, lost: lost, begun: time.Now()}
 	r.askLevel()
 	return r
 }
@@ -49,8 +50,8 @@ func (r *reporter) wants(status int) bool {
 
 // keepUp has the logger asked for its level again, from time to time.
 func (r *reporter) keepUp(now time.Time) {
-	checked := r.checked.Load()
-	if now.UnixNano()-checked > int64(levelPeriod) && r.checked.CompareAndSwap(checked, now.UnixNano()) {
+	checked, elapsed := r.checked.Load(), int64(now.Sub(r.begun))
+	if elapsed-checked > int64(levelPeriod) && r.checked.CompareAndSwap(checked, elapsed) {
 		go r.askLevel()
 	}
 }
@@ -58,7 +59,7 @@ func (r *reporter) keepUp(now time.Time) {
 // askLevel asks the logger, which may take its time, whether acceptances are logged.
 func (r *reporter) askLevel() {
 	defer r.recover()
-	r.checked.Store(time.Now().UnixNano())
+	r.checked.Store(int64(time.Since(r.begun)))
 	r.debug.Store(r.log.Enabled(context.Background(), slog.LevelDebug))
 }
 

@@ -1,0 +1,79 @@
+package zmqauth
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// These tests set the clock. What lasts for a while must not notice; what holds until a date must, at once.
+
+// jumped is the reading that the clock gives at the moment t when it has been set by so many whole seconds: the
+// monotonic clock, which t carries too, goes on as before.
+func jumped(t testing.TB, at time.Time, by time.Duration) time.Time {
+	t.Helper()
+	const seconds = 30 // where they lie in a time.Time's first word: see its source
+	after := at
+	*(*uint64)(unsafe.Pointer(&after)) += uint64(by/time.Second) << seconds
+	if after.Sub(at) != 0 || after.Round(0).Sub(at.Round(0)) != by { // Round takes the monotonic clock away
+		t.Fatalf("package time has changed inside: %v has become %v", at, after)
+	}
+	return after
+}
+
+var clockJumps = map[string]time.Duration{"ten years on": 3652 * 24 * time.Hour, "ten years back": -3652 * 24 * time.Hour, "a second back": -time.Second}
+
+// TestClockAndValidity: the dates of a certificate are the clock's.
+func TestClockAndValidity(t *testing.T) {
+	now := time.Now()
+	entry := &curveEntry{notBefore: now.Round(0).Add(-time.Hour), notAfter: now.Round(0).Add(time.Hour)}
+	for by, want := range map[time.Duration]string{
+		0: "", time.Minute: "", -time.Minute: "",
+		time.Hour + time.Second: ReasonKeyExpired, -time.Hour - time.Second: ReasonKeyNotYetValid,
+	} {
+		if got := entry.invalid(jumped(t, now, by)); got != want {
+			t.Errorf("set by %v: %q, want %q", by, got, want)
+		}
+	}
+}
+
+// TestClockAndRefusals: the memory of refused GSSAPI clients is a minute's, whatever the clock says.
+func TestClockAndRefusals(t *testing.T) {
+	for name, by := range clockJumps {
+		t.Run(name, func(t *testing.T) {
+			p, now := newRefusedPeers(), time.Now()
+			p.refuse(localhost, someone, now)
+			now = jumped(t, now, by)
+			if delay := p.refuse(localhost, someone, now); delay != firstRefusalDelay {
+				t.Errorf("after the clock was set: %v", delay)
+			}
+			now = now.Add(refusalMemory + 1)
+			if delay := p.refuse(localhost, someone, now); delay != 0 {
+				t.Errorf("a minute later: %v", delay)
+			}
+		})
+	}
+}
+
+// TestClockAndLevel: the logger's level is asked for every second, whatever the clock says.
+func TestClockAndLevel(t *testing.T) {
+	for name, by := range clockJumps {
+		t.Run(name, func(t *testing.T) {
+			var level slog.LevelVar
+			r := newReporter(slog.New(slog.NewTextHandler(new(logBuffer), &slog.HandlerOptions{Level: &level})), nil, new(atomic.Uint64))
+			level.Set(slog.LevelDebug)
+			now := jumped(t, time.Now(), by)
+			r.keepUp(now)
+			if r.wants(statusOK) {
+				t.Error("the logger is asked at once")
+			}
+			later := now.Add(2 * levelPeriod)
+			r.keepUp(later)
+			testpeer.Eventually(t, "the new level is noticed", func() bool { return r.wants(statusOK) })
+		})
+	}
+}
