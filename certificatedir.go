@@ -1,9 +1,9 @@
 package zmqauth
 
 import (
+	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -19,15 +19,19 @@ type certificateDirectory struct {
 	owners map[PublicKey][]string // the names of the files that hold a key, in order: the first one counts
 	links  map[string]int         // how many symbolic links lead over each directory
 	loader certificateLoader
+	limit  directoryLimit
+	size   int64        // of the files in force
 	reads  atomic.Int64 // of files
 
 	unreadable bool    // that the directory could not be read has been reported
+	full       bool    // certificates are left out for want of room, which has been reported
 	again      changes // what is to be looked at once more
 }
 
 // certificateFile is what is known of one file. It keeps its last good content until it is mended or removed.
 type certificateFile struct {
 	stamp   fileStamp
+	size    int64     // of its last good content
 	key     PublicKey // zero: it has never been good
 	entry   *curveEntry
 	problem string   // what has been reported of it; "": it is good
@@ -39,13 +43,13 @@ func newCertificateDirectory(a *Authenticator, path string) *certificateDirector
 	return &certificateDirectory{
 		a: a, path: path, setup: &curveSetup{keys: make(map[PublicKey]*curveEntry)},
 		files: make(map[string]*certificateFile), owners: make(map[PublicKey][]string),
-		links: make(map[string]int),
+		links: make(map[string]int), limit: certificateLimit,
 	}
 }
 
-// load reads the whole directory. Its error is that the directory cannot be read.
+// load reads the whole directory. Its error is that the directory cannot be read, or holds too much.
 func (d *certificateDirectory) load() error {
-	results, err := readCertificates(d.path)
+	results, err := readCertificates(d.path, d.limit)
 	if err != nil {
 		return err
 	}
@@ -94,7 +98,14 @@ func (d *certificateDirectory) suspects(c changes) map[string]struct{} {
 	if !c.all {
 		return suspects
 	}
-	entries, err := os.ReadDir(d.path)
+	found := 0
+	err := listCertificates(d.path, func(entry fs.DirEntry) bool {
+		if name := entry.Name(); d.files[name] == nil {
+			suspects[name] = struct{}{}
+			found++
+		}
+		return found <= d.limit.files // with one more, some are left out anyway
+	})
 	if err != nil && !isGone(err) {
 		if !d.unreadable {
 			d.a.say(func(log *slog.Logger) {
@@ -105,11 +116,6 @@ func (d *certificateDirectory) suspects(c changes) map[string]struct{} {
 		return suspects
 	}
 	d.unreadable = false
-	for _, entry := range entries {
-		if name := entry.Name(); d.files[name] == nil && !entry.IsDir() && isCertificateName(name) {
-			suspects[name] = struct{}{}
-		}
-	}
 	return suspects
 }
 
@@ -121,6 +127,10 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 		return
 	}
 	if file == nil {
+		if len(d.files) >= d.limit.files {
+			d.leaveOut(d.limit.tooMany())
+			return
+		}
 		file = new(certificateFile)
 		d.files[name] = file
 	}
@@ -136,10 +146,17 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 		if isGone(result.err) { // behind a link
 			d.disown(name, file.key, dirty)
 			file.key, file.entry = PublicKey{}, nil
+			d.resize(file, 0)
 		}
 		d.report(file, result.err)
 		return
 	}
+	if d.size-file.size+result.size() > d.limit.bytes {
+		file.stamp = fileStamp{} // so that it is read again when there is room
+		d.leaveOut(d.limit.tooLarge())
+		return
+	}
+	d.resize(file, result.size())
 	file.problem = ""
 	if file.key != result.cert.Public {
 		d.disown(name, file.key, dirty)
@@ -164,7 +181,38 @@ func (d *certificateDirectory) lose(name string, file *certificateFile, dirty ma
 	}
 	d.disown(name, file.key, dirty)
 	d.relink(file, nil)
+	d.resize(file, 0)
 	delete(d.files, name)
+	d.makeRoom()
+}
+
+// resize takes note of what a file in force takes of the limit.
+func (d *certificateDirectory) resize(file *certificateFile, size int64) {
+	if size < file.size {
+		d.makeRoom()
+	}
+	d.size += size - file.size
+	file.size = size
+}
+
+// leaveOut takes note that there is no room for a certificate; what is in force stays. It is reported once, and again
+// where there was room meanwhile, but not for all.
+func (d *certificateDirectory) leaveOut(err error) {
+	if d.full {
+		return
+	}
+	d.full = true
+	d.a.counters.broken.Add(1)
+	d.a.say(func(log *slog.Logger) {
+		log.Error("zmqauth: a directory is full, further certificates are left out until others are removed", "error", fileError(d.path, err))
+	})
+}
+
+// makeRoom has everything looked at again where something was left out.
+func (d *certificateDirectory) makeRoom() {
+	if d.full {
+		d.full, d.again.all = false, true
+	}
 }
 
 func (d *certificateDirectory) lookAgain(name string) {

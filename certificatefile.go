@@ -176,9 +176,9 @@ const readBufferSize = 4 << 10
 // ends in _secret, dot files and editors' backups; symbolic links are followed. Of two files with the same key, the first by
 // name counts. No certificate has a secret key. Files that are no good certificates hide no others: the map holds the
 // good ones, and the error, nil where there is none, joins (see errors.Join) one *FileError for each, in the order of their names. For
-// a directory that cannot be read the map is nil.
+// a directory that cannot be read, or that holds more than 1,048,576 certificates or 1 GiB of them, the map is nil.
 func LoadCertificates(dir string) (map[PublicKey]*Certificate, error) {
-	results, err := readCertificates(dir)
+	results, err := readCertificates(dir, certificateLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -198,23 +198,27 @@ func LoadCertificates(dir string) (map[PublicKey]*Certificate, error) {
 const maxLoaders = 8
 
 // readCertificates reads all the certificates of a directory, in the order of their names.
-func readCertificates(dir string) ([]loadResult, error) {
-	entries, err := os.ReadDir(dir)
+func readCertificates(dir string, limit directoryLimit) ([]loadResult, error) {
+	entries, err := limit.sortedCertificates(dir)
 	if err != nil {
-		return nil, fileError(dir, err)
+		return nil, err
 	}
 	results := make([]loadResult, len(entries))
-	var next atomic.Int64
+	var next, size atomic.Int64
 	var workers sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), maxLoaders, len(entries)) {
 		workers.Go(func() {
 			var loader certificateLoader
-			for i := int(next.Add(1)) - 1; i < len(entries); i = int(next.Add(1)) - 1 {
+			for i := int(next.Add(1)) - 1; i < len(entries) && size.Load() <= limit.bytes; i = int(next.Add(1)) - 1 {
 				results[i] = loader.loadEntry(dir, entries[i])
+				size.Add(results[i].size())
 			}
 		})
 	}
 	workers.Wait()
+	if size.Load() > limit.bytes {
+		return nil, fileError(dir, limit.tooLarge())
+	}
 	return slices.DeleteFunc(results, loadResult.empty), nil
 }
 
@@ -228,6 +232,14 @@ type loadResult struct {
 }
 
 func (r loadResult) empty() bool { return r.cert == nil && r.err == nil }
+
+// size is what the file of a certificate counts against the limit of its directory.
+func (r loadResult) size() int64 {
+	if r.cert == nil {
+		return 0
+	}
+	return r.stamp.size
+}
 
 func (l *certificateLoader) loadEntry(dir string, entry fs.DirEntry) loadResult {
 	result := loadResult{name: entry.Name()}

@@ -34,8 +34,9 @@ type curveEntry struct {
 // replaced, renamed or removed take effect within a second, at a cost that does not depend on how many there are. A
 // broken certificate is logged and counted in Stats; a file that was good keeps its last good content until it is mended
 // or removed. The directory must be on a local file system, and its files be written by their names in it or by those that
-// symbolic links lead to: the system tells of nothing else. A directory that cannot be read is an error that changes
-// nothing.
+// symbolic links lead to: the system tells of nothing else. A directory that cannot be read, or that holds more than
+// 1,048,576 certificates or 1 GiB of them, is an error that changes nothing; one that grows beyond that later is logged as
+// an error, and what there is no room for is left out until others are removed.
 func (a *Authenticator) ConfigureCurve(domain, location string) error {
 	if err := checkDomain(domain); err != nil {
 		return err
@@ -63,17 +64,21 @@ func (a *Authenticator) openCertificates(location string) (*curveSetup, error) {
 	if err != nil {
 		return nil, fileError(location, err)
 	}
-	directory := newCertificateDirectory(a, path)
-	follow, err := a.watcher.follow(path, directory) // before it is read, so that nothing is missed
+	return a.followCertificates(newCertificateDirectory(a, path))
+}
+
+// followCertificates loads a directory that it has had watched before.
+func (a *Authenticator) followCertificates(d *certificateDirectory) (*curveSetup, error) {
+	follow, err := a.watcher.follow(d.path, d) // before it is read, so that nothing is missed
 	if err != nil {
 		return nil, err
 	}
-	if err := directory.load(); err != nil {
+	if err := d.load(); err != nil {
 		a.watcher.forget(follow)
 		return nil, err
 	}
-	directory.setup.follow = follow
-	return directory.setup, nil
+	d.setup.follow = follow
+	return d.setup, nil
 }
 
 // configureCurve puts a setup in force, and lets go of the directory of the one before it.

@@ -1,0 +1,181 @@
+package zmqauth
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// newLimitedStore is newCertificateStore for a directory with a limit of its own. err is that of following it.
+func newLimitedStore(t *testing.T, limit directoryLimit, names ...string) (s *certificateStore, have map[string]*Certificate, err error) {
+	t.Helper()
+	s, have = newCertificateStore(t, names...)
+	must(t, s.a.ConfigureCurveKeys("d"))
+	directory := newCertificateDirectory(s.a, s.dir)
+	directory.limit = limit
+	setup, err := s.a.followCertificates(directory)
+	if err == nil {
+		s.a.configureCurve("d", setup)
+		setup.follow.begin()
+	}
+	return s, have, err
+}
+
+var (
+	fiveFiles = directoryLimit{files: 5, bytes: maxCertificatesSize}
+	fiveNames = []string{"a.key", "b.key", "c.key", "d.key", "e.key"}
+)
+
+// TestHugeDirectory: one that holds more than the limit is an error that names it, and changes nothing.
+func TestHugeDirectory(t *testing.T) {
+	for name, test := range map[string]struct {
+		limit directoryLimit
+		want  string
+	}{
+		"too many":  {directoryLimit{files: 4, bytes: maxCertificatesSize}, "more than 4 certificates"},
+		"too large": {directoryLimit{files: 5, bytes: 1000}, "certificates of more than 1000 bytes"},
+	} {
+		s, have, err := newLimitedStore(t, test.limit, fiveNames...)
+		if err == nil || !strings.HasPrefix(err.Error(), "zmqauth: "+s.dir+": "+test.want+" in one directory; ") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := readCertificates(s.dir, test.limit); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: reading it once: %v", name, err)
+		}
+		if s.accepts(have["a.key"]) || s.a.Stats().BrokenEntries != 0 {
+			t.Errorf("%s: a call that failed has changed something: %+v", name, s.a.Stats())
+		}
+		s.a.watcher.mu.Lock()
+		if len(s.a.watcher.follows) > 1 { // the one of newCertificateStore may not have ended yet
+			t.Errorf("%s: %d follows", name, len(s.a.watcher.follows))
+		}
+		s.a.watcher.mu.Unlock()
+	}
+	// What does not count does not count: secret keys, directories, hidden files.
+	s, have, err := newLimitedStore(t, fiveFiles, fiveNames...)
+	must(t, err)
+	for i := range 5 {
+		must(t, os.Mkdir(s.path("directory"+strconv.Itoa(i)), 0o755))
+		must(t, os.WriteFile(s.path(fmt.Sprintf(".hidden%d", i)), nil, 0o644))
+		must(t, os.WriteFile(s.path(fmt.Sprintf("a%d.key_secret", i)), nil, 0o600))
+	}
+	if certificates, err := readCertificates(s.dir, fiveFiles); err != nil || len(certificates) != 5 || !s.accepts(have["e.key"]) {
+		t.Errorf("%d certificates, %v", len(certificates), err)
+	}
+}
+
+// TestDirectoryGrowsHuge: what there is no room for is left out, loudly; what is in force stays; what there is room for
+// again comes in by itself.
+func TestDirectoryGrowsHuge(t *testing.T) {
+	s, have, err := newLimitedStore(t, fiveFiles, fiveNames...)
+	must(t, err)
+	stays := func() {
+		t.Helper()
+		for _, name := range fiveNames[1:] {
+			if !s.accepts(have[name]) {
+				t.Errorf("%s is out of force", name)
+			}
+		}
+	}
+	said := func(count int) {
+		t.Helper()
+		const want = "a directory is full"
+		testpeer.Eventually(t, "the log says so", func() bool { return strings.Count(s.said(), want) == count })
+		if line := s.said()[strings.LastIndex(s.said(), want):]; !strings.Contains(line, s.dir+": more than 5 certificates") {
+			t.Errorf("the log does not say how: %s", line)
+		}
+	}
+	sixth, seventh := s.write("0.key"), s.write("z.key")
+	said(1)
+	stays()
+	if s.accepts(sixth) || s.accepts(seventh) || !s.accepts(have["a.key"]) {
+		t.Error("there was no room for them")
+	}
+	// Changes of those that have room are followed.
+	mended := newCertificate(t)
+	must(t, os.WriteFile(s.path("a.key"), text(t, mended), 0o644))
+	s.within("a file that changes", mended, true)
+	// Room for one: then there is one too many.
+	must(t, os.Remove(s.path("a.key")))
+	testpeer.Eventually(t, "one of the two gets in", func() bool { return s.accepts(sixth) != s.accepts(seventh) })
+	said(2)
+	stays()
+	must(t, os.Remove(s.path("b.key")))
+	s.within("one that had no room", sixth, true)
+	s.within("the other", seventh, true)
+	if count := s.a.Stats().BrokenEntries; count != 2 {
+		t.Errorf("BrokenEntries = %d", count)
+	}
+}
+
+// TestDirectoryGrowsLarge: so it is where the certificates are few, but large.
+func TestDirectoryGrowsLarge(t *testing.T) {
+	large := func(c *Certificate) []byte {
+		more := *c
+		more.Metadata = map[string]string{"Long": strings.Repeat("x", 4000)}
+		return text(t, &more)
+	}
+	size := int64(len(text(t, newCertificate(t))))
+	s, have, err := newLimitedStore(t, directoryLimit{files: maxCertificates, bytes: 5*size + 4100}, fiveNames[:3]...)
+	must(t, err)
+	full := func(count int) {
+		t.Helper()
+		testpeer.Eventually(t, "the log says so", func() bool { return strings.Count(s.said(), "a directory is full") == count })
+	}
+	must(t, os.WriteFile(s.path("a.key"), large(have["a.key"]), 0o644)) // fits
+	dan := newCertificate(t)
+	s.within("a file beside it", s.write("x.key"), true)
+	// No room to grow, for another certificate in the file nor for a new file: what was good stays.
+	must(t, os.WriteFile(s.path("b.key"), large(dan), 0o644))
+	full(1)
+	if s.accepts(dan) || !s.accepts(have["b.key"]) {
+		t.Errorf("in force: the new one %v, the old one %v", s.accepts(dan), s.accepts(have["b.key"]))
+	}
+	must(t, os.WriteFile(s.path("a.key"), text(t, have["a.key"]), 0o644)) // room
+	s.within("what has become too large before", dan, true)
+	s.within("what that file held before", have["b.key"], false)
+	if !s.accepts(have["a.key"]) || !s.accepts(have["c.key"]) {
+		t.Error("the others are out of force")
+	}
+}
+
+// TestEventsAreLost: the kernel's queue of events runs over while nobody takes them; all that has happened holds in the
+// end.
+func TestEventsAreLost(t *testing.T) {
+	data, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
+	if err != nil {
+		testpeer.Missing(t, "inotify", "Linux")
+	}
+	queue, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	must(t, err)
+	if queue > 1<<20 {
+		t.Skipf("this system queues %d events", queue)
+	}
+	s, have := newCertificateStore(t, "ann.key", "bob.key")
+	before := s.a.watcher.overflow.Load()
+	s.a.watcher.mu.Lock() // whoever hands events on waits for it
+	deadline := time.Now().Add(patience)
+	for i := 0; i < 2*queue && time.Now().Before(deadline); i++ { // two of the same in a row would be one
+		must(t, os.Chmod(s.path([]string{"ann.key", "bob.key"}[i%2]), 0o644))
+	}
+	must(t, os.Remove(s.path("ann.key")))
+	eve, dan := s.write("eve.key"), newCertificate(t)
+	must(t, os.WriteFile(s.path("bob.key"), text(t, dan), 0o644))
+	must(t, os.Mkdir(filepath.Join(s.dir, "directory"), 0o755))
+	s.a.watcher.mu.Unlock()
+
+	s.within("a file that was removed", have["ann.key"], false)
+	s.within("a new file", eve, true)
+	s.within("what was overwritten", have["bob.key"], false)
+	s.within("what it was overwritten with", dan, true)
+	if s.a.watcher.overflow.Load() == before || !strings.Contains(s.said(), "events of followed directories are lost") {
+		t.Errorf("no event was lost: %s", s.said())
+	}
+	s.within("a later change, of which there is an event", s.write("last.key"), true)
+}
