@@ -14,8 +14,10 @@ import (
 
 // Limits of a password file.
 const (
-	maxPasswordFile = 64 << 20 // bytes: more than half a million users with hashes
-	maxPasswordLine = 1024     // bytes: twice what a name and a password take
+	maxPasswordFile  = 64 << 20 // bytes: more than half a million users with hashes
+	maxPasswordLine  = 1024     // bytes: twice what a name and a password take
+	maxPasswordUsers = 1 << 20  // whose names and passwords are short
+	maxBrokenLines   = 100      // that are reported one by one: a file with more is something else altogether
 )
 
 // ConfigurePlainFile lets in the users of a domain that are in a file, one a line: name=password, or name:HASH as
@@ -25,7 +27,7 @@ const (
 //
 // A broken line is logged with file and line, counted in Stats, and left out. An error that changes nothing is: a file
 // that cannot be read, that others than the owner can write, or that others can read though it holds a password in
-// clear. The file is followed until Close or until something else is configured for the domain: what changes in it is in
+// clear; one that is larger than 64 MiB or holds more than 1,048,576 users, whom a callback can look up instead. The file is followed until Close or until something else is configured for the domain: what changes in it is in
 // force within a second. A file that has become unreadable keeps its last good content; one that is gone lets nobody in.
 func (a *Authenticator) ConfigurePlainFile(domain, path string) error {
 	if err := checkDomain(domain); err != nil {
@@ -74,7 +76,7 @@ type passwordFile struct {
 
 	// The goroutine's own.
 	stamp     fileStamp // of what is in force
-	confirmed bool      // that the stamp is no older than what it stands for: see look
+	confirmed bool      // a change in the tick of the clock in which the file was read first would show in no stamp
 	seen      fileStamp // at the last look
 	seenFirst time.Time // when it looked so first
 	unsettled time.Time // since when it has looked other than what is in force
@@ -122,12 +124,10 @@ func (f *passwordFile) look() time.Duration {
 		f.a.say(func(log *slog.Logger) { log.Info("zmqauth: a password file is back", "file", f.path) })
 	}
 	f.missing = 0
-	if !f.confirmed { // a change in the tick of the clock in which the file was read first shows in no stamp
-		f.confirmed = true
-		if !f.sameContent() {
-			f.stamp = fileStamp{}
-		}
+	if !f.confirmed && stamp == f.stamp && !f.sameContent() {
+		f.stamp = fileStamp{size: stamp.size}
 	}
+	f.confirmed = true
 	if stamp == f.stamp {
 		f.unsettled = time.Time{}
 		return checkInterval
@@ -225,7 +225,7 @@ func (f *passwordFile) load(want fileStamp) error {
 	if after, err := stampOf(f.path); err != nil || stamp != want || after != want {
 		return &FileError{File: f.path, Err: errUnsettled}
 	}
-	table, problems, err := parsePasswords(f.a, f.path, data, stamp)
+	table, problems, err := parsePasswords(f.a, f.path, data, stamp, maxPasswordUsers)
 	if err != nil {
 		return err
 	}
@@ -249,41 +249,73 @@ func (f *passwordFile) report(problems []error) {
 	for _, problem := range problems {
 		texts = append(texts, problem.Error())
 		if !slices.Contains(f.problems, problem.Error()) {
-			f.a.counters.broken.Add(1)
+			f.a.counters.broken.Add(brokenEntries(problem))
 			f.a.say(func(log *slog.Logger) { log.Warn("zmqauth: a password file", "error", problem) })
 		}
 	}
 	f.problems = texts
 }
 
+// moreBroken is how many lines are broken besides those that are reported one by one.
+type moreBroken uint64
+
+func (m moreBroken) Error() string {
+	return fmt.Sprintf("this line and %d more after it are broken, too", uint64(m)-1)
+}
+
+// brokenEntries is how many broken lines a problem stands for.
+func brokenEntries(problem error) uint64 {
+	var more moreBroken
+	if errors.As(problem, &more) {
+		return uint64(more)
+	}
+	return 1
+}
+
 // parsePasswords reads the lines of a password file. problems are the broken ones; err is that the file must not be used
 // at all.
-func parsePasswords(a *Authenticator, file string, data []byte, stamp fileStamp) (table *passwordTable, problems []error, err error) {
+func parsePasswords(a *Authenticator, file string, data []byte, stamp fileStamp, maxUsers int) (table *passwordTable, problems []error, err error) {
 	const othersWrite, othersRead = 0o022, 0o044
 	if stamp.mode&othersWrite != 0 {
 		return nil, nil, &FileError{File: file, Err: fmt.Errorf("others than the owner can write it (mode %04o): chmod go-w %s", stamp.mode, file)}
 	}
 	table = newPasswordTable()
-	number, clearAt := 0, 0
+	var more moreBroken
+	number, clearAt, moreAt := 0, 0, 0
 	for line := range bytes.Lines(data) {
 		number++
-		if len(line) > maxPasswordLine {
-			problems = append(problems, &FileError{File: file, Line: number, Err: fmt.Errorf("longer than %d bytes", maxPasswordLine)})
-			continue
-		}
-		isClear, err := table.addLine(a, strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r"))
-		if err != nil {
+		isClear, err := table.addText(a, line)
+		switch {
+		case len(table.users) > maxUsers:
+			return nil, nil, &FileError{File: file, Line: number, Err: fmt.Errorf(
+				"more than %d users; a callback can look users up wherever they are (ConfigurePlainCallback)", maxUsers)}
+		case err != nil && len(problems) < maxBrokenLines:
 			problems = append(problems, &FileError{File: file, Line: number, Err: err})
+		case err != nil:
+			if more++; more == 1 {
+				moreAt = number
+			}
 		}
 		if isClear && clearAt == 0 {
 			clearAt = number
 		}
+	}
+	if more > 0 {
+		problems = append(problems, &FileError{File: file, Line: moreAt, Err: more})
 	}
 	if clearAt != 0 && stamp.mode&othersRead != 0 {
 		return nil, nil, &FileError{File: file, Line: clearAt, Err: fmt.Errorf(
 			"a password in clear in a file that others than the owner can read (mode %04o): chmod 600 %s", stamp.mode, file)}
 	}
 	return table, problems, nil
+}
+
+// addText is addLine for a line as it lies in the file.
+func (t *passwordTable) addText(a *Authenticator, line []byte) (isClear bool, err error) {
+	if len(line) > maxPasswordLine {
+		return false, fmt.Errorf("longer than %d bytes", maxPasswordLine)
+	}
+	return t.addLine(a, strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r"))
 }
 
 // addLine adds the user of a line, if it has one; isClear tells that it holds a password in clear.

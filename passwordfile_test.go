@@ -469,7 +469,7 @@ func FuzzPasswordFile(f *testing.F) {
 	}
 	a := newAuthenticator(f, Config{})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		table, problems, err := parsePasswords(a, "file", data, fileStamp{mode: 0o600})
+		table, problems, err := parsePasswords(a, "file", data, fileStamp{mode: 0o600}, maxPasswordUsers)
 		must(t, err)
 		lines := bytes.Count(data, []byte("\n")) + 1
 		if len(table.users)+len(problems) > lines {
@@ -489,7 +489,7 @@ func FuzzPasswordFile(f *testing.F) {
 				t.Fatalf("%v", problem)
 			}
 		}
-		if _, _, err := parsePasswords(a, "file", data, fileStamp{mode: 0o602}); err == nil {
+		if _, _, err := parsePasswords(a, "file", data, fileStamp{mode: 0o602}, maxPasswordUsers); err == nil {
 			t.Fatal("a file that others can write")
 		}
 	})
