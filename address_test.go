@@ -3,6 +3,9 @@ package zmqauth
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -149,4 +152,72 @@ func TestManyNetworks(t *testing.T) {
 	if rules.pass(nil, []byte("10.0.3.5")) || !rules.pass(nil, []byte("11.0.3.5")) {
 		t.Error("the list does not hold")
 	}
+}
+
+// FuzzPeerAddress: whatever libzmq says, a list that denies everybody lets nobody pass, and one that allows a network
+// only those that are in it.
+func FuzzPeerAddress(f *testing.F) {
+	var everybody, network addressList
+	must(f, everybody.add(denyList, []string{"0.0.0.0/0", "::/0", "ipc"}))
+	must(f, network.add(allowList, []string{"192.0.2.0/24", "uid:1000"}))
+	f.Fuzz(func(t *testing.T, address string) {
+		p, err := parsePeer(address)
+		if everybody.passes(p, err == nil) {
+			t.Fatalf("%q passes where everybody is denied", address)
+		}
+		ip, _ := netip.ParseAddr(address)
+		may := ip.Unmap().Is4() && strings.HasPrefix(ip.Unmap().String(), "192.0.2.") || isUser(address, "1000")
+		if got := network.passes(p, err == nil); got != may {
+			t.Fatalf("%q passes: %v", address, got)
+		}
+		if err == nil && p.ip.IsValid() == strings.HasPrefix(address, "localhost") {
+			t.Fatalf("%q became %+v", address, p)
+		}
+	})
+}
+
+// isUser tells whether an address is localhost:uid:gid:pid, of that user, each a number or, the others, missing.
+func isUser(address, uid string) bool {
+	parts := strings.Split(address, ":")
+	for _, part := range parts[1:] {
+		if _, err := strconv.ParseUint(part, 10, 32); err != nil && part != "" {
+			return false
+		}
+	}
+	return len(parts) == 4 && parts[0] == "localhost" && strings.TrimLeft(parts[1], "0") == uid
+}
+
+// FuzzAddressRule: an entry that is taken means something, and the same when it is written anew.
+func FuzzAddressRule(f *testing.F) {
+	f.Fuzz(func(t *testing.T, entry string) {
+		var allowed, denied addressList
+		rule, err := parseRule(entry)
+		if err != nil {
+			if !strings.Contains(err.Error(), strconv.Quote(entry)) {
+				t.Fatalf("%q: the error does not name it: %v", entry, err)
+			}
+			if allowed.add(allowList, []string{"192.0.2.1", entry}) == nil || allowed.kind != noList {
+				t.Fatalf("%q: the list takes it", entry)
+			}
+			return
+		}
+		must(t, errors.Join(allowed.add(allowList, []string{entry}), denied.add(denyList, []string{entry})))
+		again, member := "ipc", peer{ipc: processCredentials{1, 1, 1}}
+		switch rule.ipc {
+		case "":
+			again, member = rule.network.String(), peer{ip: rule.network.Addr()}
+			if rule.network != rule.network.Masked() || rule.network.Addr().Is4In6() || rule.network.Addr().Zone() != "" {
+				t.Fatalf("%q became %v", entry, rule.network)
+			}
+		case ipcUID, ipcGID, ipcPID:
+			again = fmt.Sprintf("%s:%d", rule.ipc, rule.id)
+			member = peer{ipc: processCredentials{rule.id, rule.id, rule.id}}
+		}
+		if same, err := parseRule(again); err != nil || same != rule {
+			t.Fatalf("%q became %q: %+v, %v", entry, again, same, err)
+		}
+		if !allowed.passes(member, true) || denied.passes(member, true) {
+			t.Fatalf("%q does not mean %+v", entry, member)
+		}
+	})
 }

@@ -172,8 +172,15 @@ func checkRealm(realm string) error {
 	if realm == "" {
 		return errors.New("the realm is empty")
 	}
-	if strings.Contains(strings.ReplaceAll(realm, `\@`, ""), "@") {
-		return errors.New("more than one @")
+	for i := 0; i < len(realm); i++ {
+		switch realm[i] {
+		case '@':
+			return errors.New("more than one @")
+		case '\\':
+			if i++; i == len(realm) {
+				return errors.New("a backslash at the end")
+			}
+		}
 	}
 	return nil
 }

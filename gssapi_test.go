@@ -2,8 +2,10 @@ package zmqauth
 
 import (
 	"errors"
+	"regexp"
 	"slices"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/pebbe/zmq4"
 )
@@ -99,4 +101,37 @@ func TestGSSAPIRefusals(t *testing.T) {
 			t.Errorf("decision %+v, want %s", d, test.reason)
 		}
 	}
+}
+
+// FuzzPrincipal compares what patterns name with regular expressions that say the same in other words.
+func FuzzPrincipal(f *testing.F) {
+	const component, realm = `(?:[^\\/@]|\\.)+`, `(?:[^\\@]|\\.)+`
+	whole := regexp.MustCompile(`(?s)^` + component + `(?:/` + component + `)*@` + realm + `$`)
+	part := regexp.MustCompile(`(?s)` + component + `|.`) // the realm as one, too
+	a := newAuthenticator(f, Config{})
+	f.Fuzz(func(t *testing.T, entry, principal string) {
+		if !utf8.ValidString(entry + principal) { // to package regexp, what is not UTF-8 is all the same
+			return
+		}
+		_, wild, err := parsePrincipalPattern(entry)
+		if err != nil {
+			return
+		}
+		if !whole.MatchString(entry) {
+			t.Fatalf("the entry %q is no principal", entry)
+		}
+		meaning := "(?s)^"
+		for _, text := range part.FindAllString(entry, -1) {
+			if text == "*" {
+				meaning += component
+			} else {
+				meaning += regexp.QuoteMeta(text)
+			}
+		}
+		want := regexp.MustCompile(meaning+"$").MatchString(principal) && (!wild || whole.MatchString(principal))
+		must(t, a.ConfigureGSSAPI("*", entry))
+		if got := a.policy.gssapi["*"].names(principal); got != want {
+			t.Fatalf("%q names %q: %v", entry, principal, got)
+		}
+	})
 }

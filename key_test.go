@@ -239,3 +239,31 @@ func TestHidesFinds(t *testing.T) {
 		}
 	}
 }
+
+// FuzzZ85: a text that is taken is the one that the key is written as, and an error repeats nothing of what may be a
+// secret.
+func FuzzZ85(f *testing.F) {
+	f.Fuzz(func(t *testing.T, text string) {
+		public, err := ParsePublicKey(text)
+		secret, secretErr := ParseSecretKey(text)
+		if (err == nil) != (secretErr == nil) {
+			t.Fatalf("%q: %v, %v", text, err, secretErr)
+		}
+		var unmarshalled PublicKey
+		if unmarshalErr := unmarshalled.UnmarshalText([]byte(text)); (unmarshalErr == nil) != (err == nil) || unmarshalled != public {
+			t.Fatalf("%q: %v, %v", text, err, unmarshalErr)
+		}
+		if err != nil {
+			if public != (PublicKey{}) || secret != (SecretKey{}) || len(text) > 8 && strings.Contains(secretErr.Error(), text) {
+				t.Fatalf("%q: %v", text, secretErr)
+			}
+			return
+		}
+		if public.String() != text || secret.Z85() != text || public != PublicKey(secret) {
+			t.Fatalf("%q became %q", text, public)
+		}
+		if raw := zmq4.Z85decode(text); raw != string(public[:]) {
+			t.Fatalf("%q: %x, libzmq says %x", text, public[:], raw)
+		}
+	})
+}
