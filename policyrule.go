@@ -2,6 +2,7 @@ package zmqauth
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -128,6 +129,44 @@ func (p *Policy) ruleForPrincipal(domain, principal string) (Rule, bool) {
 		}
 	}
 	return p.rule(with.gssapi[0].line, none(policyGSSAPI, with.gssapi))
+}
+
+// SameRules tells whether two policies say the same about the clients of a domain, in its own entry and in that of AnyDomain.
+// It looks at what stands in them, not at the files that they name.
+func (p *Policy) SameRules(other *Policy, domain string) bool {
+	for _, name := range []string{domain, AnyDomain} {
+		a, b := p.rulesOf(name), other.rulesOf(name)
+		if a.kind != b.kind || a.plain != b.plain || a.curve != b.curve ||
+			!slices.Equal(a.addresses, b.addresses) || !slices.Equal(a.gssapi, b.gssapi) {
+			return false
+		}
+	}
+	return true
+}
+
+// domainRules is what a domain's entry says, wherever it stands in the file.
+type domainRules struct {
+	kind              listKind
+	addresses, gssapi []string
+	plain, curve      string // "": none
+}
+
+func (p *Policy) rulesOf(name string) domainRules {
+	d := p.domain(name)
+	if d == nil {
+		return domainRules{}
+	}
+	rules := domainRules{kind: d.kind, addresses: texts(d.addresses), gssapi: texts(d.gssapi)}
+	if d.plain != nil {
+		rules.plain = p.resolve(d.plain.text)
+	}
+	if d.curve != nil {
+		rules.curve = d.curve.text
+		if rules.curve != CurveAllowAny {
+			rules.curve = p.resolve(d.curve.text)
+		}
+	}
+	return rules
 }
 
 // none says that no item of a list holds.

@@ -49,7 +49,11 @@ func (s *frontendSet) update(specs []frontendSpec) error {
 	errs = append(errs, s.makeRoom(waiting, leaving))
 	for _, f := range waiting {
 		if err := s.start(f); err != nil {
-			errs = append(errs, err, s.restore(f.spec.Name))
+			errs = append(errs, err)
+			if err := s.restore(f.spec.Name); err != nil { // another has taken its endpoint: it ends
+				errs = append(errs, err)
+				continue
+			}
 			leaving = without(leaving, f.spec.Name)
 		}
 	}
@@ -57,6 +61,42 @@ func (s *frontendSet) update(specs []frontendSpec) error {
 		s.end(f)
 	}
 	return errors.Join(errs...)
+}
+
+// specs are what the frontends are that run.
+func (s *frontendSet) specs() (specs []frontendSpec) {
+	for _, f := range s.running {
+		specs = append(specs, f.spec)
+	}
+	return specs
+}
+
+// holds tells whether there are frontends of a kind that do not go on as they are where the set is to be what specs says.
+func (s *frontendSet) holds(specs []frontendSpec, kind func(*frontend) bool) bool {
+	s.ending = slices.DeleteFunc(s.ending, (*frontend).hasEnded)
+	return slices.ContainsFunc(s.ending, kind) || len(s.leaving(specs, kind)) > 0
+}
+
+// retire ends those frontends, and waits for them.
+func (s *frontendSet) retire(specs []frontendSpec, kind func(*frontend) bool) {
+	for _, f := range s.leaving(specs, kind) {
+		s.end(f)
+	}
+	for _, f := range s.ending {
+		if kind(f) {
+			<-f.done
+		}
+	}
+}
+
+func (s *frontendSet) leaving(specs []frontendSpec, kind func(*frontend) bool) (leaving []*frontend) {
+	for _, f := range s.running {
+		goesOn := func(spec frontendSpec) bool { return spec.Name == f.spec.Name && spec.same(f.spec) }
+		if kind(f) && !slices.ContainsFunc(specs, goesOn) {
+			leaving = append(leaving, f)
+		}
+	}
+	return leaving
 }
 
 func without(frontends []*frontend, name string) []*frontend {

@@ -39,6 +39,7 @@ func newProxy() *cobra.Command {
 			"Frontends that are the same go on without losing a message; others are started, stopped or replaced, and one that\n" +
 			"fails does not disturb the others. A frontend that ends passes on what its clients have sent and waits for the replies\n" +
 			"that they are owed, at most as long as --linger says; another frontend that takes its endpoint waits for that.\n" +
+			"Where the rules of its domain change too, they wait for it as well: it is never judged by rules made without it.\n" +
 			"SIGTERM and SIGINT end the proxy, and with it all frontends. A second signal ends it at once.\n\n" +
 			"Every decision is logged on stderr: refusals at the level INFO, acceptances at DEBUG.",
 		Example: "  zmqauth proxy --config zmqauth.zpl --log-format json",
@@ -85,6 +86,7 @@ func (o proxyOptions) logger() (*slog.Logger, error) {
 // proxy is the process: one context, one Authenticator, many frontends.
 type proxy struct {
 	config    string
+	policy    *zmqauth.Policy // in force
 	log       *slog.Logger
 	auth      *zmqauth.Authenticator
 	frontends *frontendSet
@@ -115,7 +117,7 @@ func runProxy(ctx context.Context, o proxyOptions, log *slog.Logger) (err error)
 	if err := errors.Join(auth.Apply(policy), auth.Start()); err != nil {
 		return err
 	}
-	p := &proxy{config: o.config, log: log, auth: auth, frontends: newFrontendSet(zctx, log, o.linger)}
+	p := &proxy{config: o.config, policy: policy, log: log, auth: auth, frontends: newFrontendSet(zctx, log, o.linger)}
 	defer p.frontends.stop()
 	if err := p.frontends.update(specs); err != nil {
 		return err
@@ -129,6 +131,7 @@ const (
 	messageReloaded = "zmqauth: reloaded"
 	messageWrong    = "zmqauth: the configuration is wrong, everything stays as it was"
 	messagePartly   = "zmqauth: reloaded, but for some of the frontends"
+	messageWaits    = "zmqauth: frontends end before the rules of their domains change"
 	messageEnded    = "zmqauth: a frontend has ended"
 	messageLost     = "zmqauth: a frontend has ended with messages that were not passed on or not answered"
 )
@@ -163,7 +166,7 @@ func orUnknown(err error) error {
 func (p *proxy) reload() {
 	policy, specs, err := loadProxy(p.config)
 	if err == nil {
-		err = p.auth.Apply(policy)
+		err = p.apply(policy, specs)
 	}
 	if err != nil {
 		p.log.Error(messageWrong, "error", err)
@@ -174,6 +177,28 @@ func (p *proxy) reload() {
 		return
 	}
 	p.log.Info(messageReloaded, "frontends", len(specs))
+}
+
+// apply puts a policy in force. Frontends that do not go on are never judged by rules that were not made for them: where
+// those of their domain change they end first. To NULL clients no rules would mean that everybody may come in, and a
+// frontend that ends stays bound for a while.
+func (p *proxy) apply(policy *zmqauth.Policy, specs []frontendSpec) error {
+	changes := func(f *frontend) bool { return !p.policy.SameRules(policy, f.spec.Domain) }
+	before := p.frontends.specs()
+	if p.frontends.holds(specs, changes) {
+		trial, err := try(policy) // one that is wrong ends nobody
+		if err != nil {
+			return err
+		}
+		trial.close()
+		p.log.Info(messageWaits)
+		p.frontends.retire(specs, changes)
+	}
+	if err := p.auth.Apply(policy); err != nil {
+		return errors.Join(err, p.frontends.update(before))
+	}
+	p.policy = policy
+	return nil
 }
 
 func loadProxy(config string) (*zmqauth.Policy, []frontendSpec, error) {

@@ -25,7 +25,12 @@ func newTrial(config string) (*trial, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &trial{policy: policy, decisions: make(chan zmqauth.Decision, 1)}
+	return try(policy)
+}
+
+// try finds what only Apply finds.
+func try(policy *zmqauth.Policy) (t *trial, err error) {
+	t = &trial{policy: policy, decisions: make(chan zmqauth.Decision, 1)}
 	if t.ctx, err = zmq4.NewContext(); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth"
+)
+
+// TestProxyReloadLetsNoStrangerIn: the rules that keep strangers out of a NULL frontend go together with it, but it stays bound
+// until its clients have the replies that they are owed.
+func TestProxyReloadLetsNoStrangerIn(t *testing.T) {
+	const rules = "domain = inside\n    allow = 127.0.0.2\n"
+	for name, steps := range map[string][]string{ // configurations without "inside"; the last is to be the one that takes its rules
+		"removed with its rules":        {""},
+		"removed, and then its rules":   {rules, ""},
+		"replaced, with other rules":    {"domain = outside\n    allow = 127.0.0.2\nREPLACED"},
+		"moved, and its rules are gone": {"MOVED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			zctx := newContext(t)
+			service, endpoint := newSocket(t, zctx, zmq4.ROUTER), freeEndpoint(t)
+			steady := frontendConfig("steady", "router", "ipc://WORK/steady.sock", bindLocal(t, service), "null")
+			inside := frontendConfig("inside", "router", endpoint, bindLocal(t, service), "null")
+			p := startProxy(t, t.TempDir(), rules+inside+steady, "--linger", "1m")
+			friend := newSocket(t, zctx, zmq4.REQ)
+			must(t, enter(t, friend, strings.Replace(endpoint, "tcp://", "tcp://127.0.0.2:0;", 1), nil, nil))
+			_, err := friend.Send("hello", 0)
+			must(t, err)
+			request, err := service.RecvMessageBytes(0)
+			must(t, err)
+			for i, step := range steps {
+				step = strings.Replace(step, "REPLACED", strings.Replace(inside, "domain = inside", "domain = outside", 1), 1)
+				step = strings.Replace(step, "MOVED", strings.Replace(inside, endpoint, "ipc://WORK/inside.sock", 1), 1)
+				p.configure(step + steady)
+				if i+1 < len(steps) {
+					p.reload(messageReloaded)
+				}
+			}
+			must(t, p.cmd.Process.Signal(syscall.SIGHUP))
+			p.waitFor(messageWaits, nil)
+			for range 3 {
+				if err := enter(t, newSocket(t, zctx, zmq4.REQ), endpoint, nil, nil); !errors.Is(err, zmqauth.ErrDenied) {
+					t.Errorf("a stranger: %v", err)
+				}
+			}
+			if name == "replaced, with other rules" {
+				if _, count := p.find("zmqauth: bound", map[string]string{"domain": "outside"}); count != 0 {
+					t.Error("the next has begun at an endpoint that is not free")
+				}
+			}
+			_, err = service.SendMessage(request)
+			must(t, err)
+			if got, err := friend.Recv(0); err != nil || got != "hello" {
+				t.Errorf("what was owed: %q, %v", got, err)
+			}
+			p.waitFor(messageReloaded, nil)
+			must(t, p.stop(syscall.SIGTERM))
+		})
+	}
+}
+
+// TestProxyEndsWhatHasNoRules: a frontend whose successor cannot begin does not go on where its rules are gone.
+func TestProxyEndsWhatHasNoRules(t *testing.T) {
+	zctx := newContext(t)
+	taken := newSocket(t, zctx, zmq4.ROUTER)
+	backend, endpoint := bindLocal(t, taken), freeEndpoint(t)
+	inside := frontendConfig("inside", "router", endpoint, backend, "null")
+	steady := frontendConfig("steady", "router", "ipc://WORK/steady.sock", backend, "null")
+	p := startProxy(t, t.TempDir(), "domain = inside\n    allow = 127.0.0.2\n"+inside+steady)
+	p.configure(strings.Replace(inside, endpoint, backend, 1) + steady)
+	p.reload(messagePartly)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(endpoint, "tcp://"))
+	if err == nil {
+		_ = conn.Close()
+		t.Error("the frontend is bound still")
+	}
+	p.configure("domain = inside\n    allow = 127.0.0.1\n" + inside + steady)
+	p.reload(messageReloaded)
+	must(t, enter(t, newSocket(t, zctx, zmq4.REQ), endpoint, nil, nil))
+	must(t, p.stop(syscall.SIGTERM))
+}
+
+// TestProxyBadRulesEndNobody: what only Apply finds wrong with the rules of a frontend that goes leaves it as it is.
+func TestProxyBadRulesEndNobody(t *testing.T) {
+	dir := t.TempDir()
+	zctx := newContext(t)
+	inside := frontendConfig("inside", "router", "ipc://WORK/inside.sock", echo(t, zctx), "null")
+	steady := frontendConfig("steady", "router", "ipc://WORK/steady.sock", freeEndpoint(t), "null")
+	p := startProxy(t, dir, "domain = inside\n    allow = ipc\n"+inside+steady)
+	client := newSocket(t, zctx, zmq4.REQ)
+	must(t, enter(t, client, p.endpoint("inside"), nil, nil))
+	must(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte("ann=secret\n"), 0o644))
+	must(t, os.Chmod(filepath.Join(dir, "passwords"), 0o644))
+	p.configure("domain = inside\n    plain = passwords\n" + steady)
+	p.reload(messageWrong)
+	must(t, ask(client, "still here"))
+	if _, count := p.find("zmqauth: bound", nil); count != 2 {
+		t.Errorf("bound %d times", count)
+	}
+	must(t, p.stop(syscall.SIGTERM))
+}
