@@ -5,8 +5,9 @@ cd "$(dirname "$0")/.."
 . docker/engine.sh
 
 for suite in ${SUITES-bookworm trixie testing}; do
+    arguments=$(bases "$suite") # a failure ends the script here; in the list of a for it would be ignored
     set --
-    for argument in $(bases "$suite"); do
+    for argument in $arguments; do
         set -- "$@" --build-arg "$argument"
     done
     docker build "$@" --target test --tag "zmqauth-test:$suite" --file docker/Dockerfile .
