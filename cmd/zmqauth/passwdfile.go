@@ -111,7 +111,7 @@ func ending(line []byte) []byte {
 func editPasswords(path string, create bool, edit func(content []byte) ([]byte, error)) error {
 	err := func() error {
 		target, err := filepath.EvalSymlinks(path)
-		if errors.Is(err, fs.ErrNotExist) && create {
+		if _, there := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && create && there != nil { // no link that leads nowhere
 			target = path
 		} else if err != nil {
 			return err
