@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -34,10 +36,33 @@ func newOutput(cmd *cobra.Command) output {
 
 // printJSON prints a value.
 func (o output) printJSON(value any) error {
-	encoder := json.NewEncoder(o.w)
+	encoder := json.NewEncoder(jsonWriter{o.w})
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(value)
+}
+
+// jsonWriter escapes what encoding/json leaves in strings though it would do something to a terminal: C1 control characters,
+// and what turns the direction of a text. Each write is of whole characters.
+type jsonWriter struct{ w io.Writer }
+
+func (j jsonWriter) Write(text []byte) (int, error) {
+	var out []byte
+	for _, c := range string(text) {
+		switch {
+		case c == '\n' || unicode.IsPrint(c):
+			out = utf8.AppendRune(out, c)
+		case c > 0xffff:
+			first, second := utf16.EncodeRune(c)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, first, second)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, c)
+		}
+	}
+	if _, err := j.w.Write(out); err != nil {
+		return 0, err
+	}
+	return len(text), nil
 }
 
 // table prints rows in columns; the first row is the header. Colours are for the last column alone: they have a width.

@@ -78,7 +78,7 @@ func (o proxyOptions) logger() (*slog.Logger, error) {
 	case o.logFormat == "text":
 		return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
 	case o.logFormat == "json":
-		return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
+		return slog.New(slog.NewJSONHandler(jsonWriter{os.Stderr}, options)), nil
 	}
 	return nil, usagef("--log-format %q: text or json", o.logFormat)
 }

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
@@ -188,6 +192,38 @@ func TestHostileNames(t *testing.T) {
 		if err == nil || strings.ContainsAny(string(out), "\x1b\x07") {
 			t.Errorf("%q: %v, %q", args, err, out)
 		}
+	}
+}
+
+// TestHostileMetadata: what is in a certificate does nothing to a terminal, in JSON neither, where it is not lost.
+func TestHostileMetadata(t *testing.T) {
+	dir := t.TempDir()
+	const hostile = "a\u009b2J\u202eb\U000e0001c" // CSI without an escape, right to left, a tag
+	run := func(args ...string) []byte {
+		command := exec.Command(binary, args...)
+		command.Dir = dir
+		out, err := command.Output()
+		must(t, err)
+		return out
+	}
+	certificate := "metadata\n    Role = \"" + hostile + "\"\ncurve\n    public-key = \"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7\"\n"
+	must(t, os.WriteFile(filepath.Join(dir, "a.key"), []byte(certificate), 0o600))
+	for _, args := range [][]string{{"show", "a.key"}, {"show", "a.key", "--json"}, {"list", "."}, {"list", ".", "--json"}} {
+		out := run(args...)
+		if strings.IndexFunc(string(out), func(c rune) bool { return c != '\n' && !unicode.IsPrint(c) }) >= 0 {
+			t.Errorf("%q: %q", args, out)
+		}
+	}
+	var shown certificateInfo
+	must(t, json.Unmarshal(run("show", "a.key", "--json"), &shown))
+	if shown.Metadata["Role"] != hostile {
+		t.Errorf("%q", shown.Metadata["Role"])
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(jsonWriter{&log}, nil)).Info("refused", "user", hostile)
+	var line map[string]string
+	if err := json.Unmarshal(log.Bytes(), &line); err != nil || line["user"] != hostile || strings.ContainsAny(log.String(), "\u009b\u202e\U000e0001") {
+		t.Errorf("the log: %v, %q", err, log.String())
 	}
 }
 
