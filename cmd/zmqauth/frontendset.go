@@ -17,10 +17,14 @@ type frontendSet struct {
 	running map[string]*frontend // by name
 	ending  []*frontend          // that drain
 	failed  chan error           // a frontend has ended that should not have
+	enough  <-chan struct{}      // closed: nothing but stop waits for a frontend any more
 }
 
-func newFrontendSet(zctx *zmq4.Context, log *slog.Logger, linger time.Duration) *frontendSet {
-	return &frontendSet{zctx: zctx, log: log, linger: linger, running: make(map[string]*frontend), failed: make(chan error, 1)}
+// errEnough is why an update has been given up.
+var errEnough = errors.New("the proxy ends")
+
+func newFrontendSet(zctx *zmq4.Context, log *slog.Logger, linger time.Duration, enough <-chan struct{}) *frontendSet {
+	return &frontendSet{zctx: zctx, log: log, linger: linger, enough: enough, running: make(map[string]*frontend), failed: make(chan error, 1)}
 }
 
 // update makes the set what specs says. Frontends that are what they shall be go on. Others end, and in their place or beside
@@ -46,7 +50,14 @@ func (s *frontendSet) update(specs []frontendSpec) error {
 			leaving = without(leaving, f.spec.Name)
 		}
 	}
-	errs = append(errs, s.makeRoom(waiting, leaving))
+	err := s.makeRoom(waiting, leaving)
+	if errors.Is(err, errEnough) {
+		for _, f := range waiting {
+			f.discard()
+		}
+		waiting = nil
+	}
+	errs = append(errs, err)
 	for _, f := range waiting {
 		if err := s.start(f); err != nil {
 			errs = append(errs, err)
@@ -78,15 +89,26 @@ func (s *frontendSet) holds(specs []frontendSpec, kind func(*frontend) bool) boo
 }
 
 // retire ends those frontends, and waits for them.
-func (s *frontendSet) retire(specs []frontendSpec, kind func(*frontend) bool) {
+func (s *frontendSet) retire(specs []frontendSpec, kind func(*frontend) bool) error {
 	for _, f := range s.leaving(specs, kind) {
 		s.end(f)
 	}
+	return s.waitFor(kind)
+}
+
+// waitFor waits for those that end and are of a kind.
+func (s *frontendSet) waitFor(kind func(*frontend) bool) error {
 	for _, f := range s.ending {
-		if kind(f) {
-			<-f.done
+		if !kind(f) {
+			continue
+		}
+		select {
+		case <-f.done:
+		case <-s.enough:
+			return errEnough
 		}
 	}
+	return nil
 }
 
 func (s *frontendSet) leaving(specs []frontendSpec, kind func(*frontend) bool) (leaving []*frontend) {
@@ -133,10 +155,8 @@ func (s *frontendSet) start(f *frontend) error {
 // makeRoom frees the endpoints that waiting frontends want: those who have them finish what is under way first.
 func (s *frontendSet) makeRoom(waiting, leaving []*frontend) error {
 	blocks := func(f *frontend) bool { return slices.ContainsFunc(waiting, f.clashes) }
-	for _, f := range s.ending {
-		if blocks(f) {
-			<-f.done
-		}
+	if err := s.waitFor(blocks); err != nil {
+		return err
 	}
 	blockers := slices.DeleteFunc(slices.Clone(leaving), func(f *frontend) bool { return !blocks(f) })
 	drained := make([]<-chan struct{}, len(blockers))
@@ -149,6 +169,8 @@ func (s *frontendSet) makeRoom(waiting, leaving []*frontend) error {
 		case <-drained[i]:
 			errs = append(errs, f.do(f.unbind))
 		case <-f.done: // it has failed
+		case <-s.enough:
+			return errEnough
 		}
 	}
 	return errors.Join(errs...)

@@ -117,7 +117,7 @@ func runProxy(ctx context.Context, o proxyOptions, log *slog.Logger) (err error)
 	if err := errors.Join(auth.Apply(policy), auth.Start()); err != nil {
 		return err
 	}
-	p := &proxy{config: o.config, policy: policy, log: log, auth: auth, frontends: newFrontendSet(zctx, log, o.linger)}
+	p := &proxy{config: o.config, policy: policy, log: log, auth: auth, frontends: newFrontendSet(zctx, log, o.linger, ctx.Done())}
 	defer p.frontends.stop()
 	if err := p.frontends.update(specs); err != nil {
 		return err
@@ -165,18 +165,21 @@ func orUnknown(err error) error {
 // reload puts the configuration as it is now in force, or leaves everything as it was.
 func (p *proxy) reload() {
 	policy, specs, err := loadProxy(p.config)
+	message := messageWrong
 	if err == nil {
 		err = p.apply(policy, specs)
 	}
-	if err != nil {
-		p.log.Error(messageWrong, "error", err)
-		return
+	if err == nil {
+		message = messagePartly
+		err = p.frontends.update(specs)
 	}
-	if err := p.frontends.update(specs); err != nil {
-		p.log.Error(messagePartly, "error", err)
-		return
+	switch {
+	case errors.Is(err, errEnough): // serve says so
+	case err != nil:
+		p.log.Error(message, "error", err)
+	default:
+		p.log.Info(messageReloaded, "frontends", len(specs))
 	}
-	p.log.Info(messageReloaded, "frontends", len(specs))
 }
 
 // apply puts a policy in force. Frontends that do not go on are never judged by rules that were not made for them: where
@@ -192,7 +195,9 @@ func (p *proxy) apply(policy *zmqauth.Policy, specs []frontendSpec) error {
 		}
 		trial.close()
 		p.log.Info(messageWaits)
-		p.frontends.retire(specs, changes)
+		if err := p.frontends.retire(specs, changes); err != nil {
+			return err
+		}
 	}
 	if err := p.auth.Apply(policy); err != nil {
 		return errors.Join(err, p.frontends.update(before))

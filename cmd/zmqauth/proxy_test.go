@@ -213,7 +213,7 @@ func TestProxyFailsClosed(t *testing.T) {
 	auth, err := zmqauth.New(zctx, &zmqauth.Config{Logger: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	must(t, auth.Start())
-	p := &proxy{log: slog.New(slog.DiscardHandler), auth: auth, frontends: newFrontendSet(zctx, slog.New(slog.DiscardHandler), 0)}
+	p := &proxy{log: slog.New(slog.DiscardHandler), auth: auth, frontends: newFrontendSet(zctx, slog.New(slog.DiscardHandler), 0, nil)}
 	served := make(chan error)
 	go func() { served <- p.serve(context.Background(), nil) }()
 	must(t, auth.Close())

@@ -132,6 +132,50 @@ func TestProxyEndsInTime(t *testing.T) {
 	}
 }
 
+// TestProxyEndsInTimeAmidReload: a reload that waits for a frontend does not keep the others from ending meanwhile.
+func TestProxyEndsInTimeAmidReload(t *testing.T) {
+	const rules = "domain = first\n    allow = 127.0.0.1\n"
+	for name, change := range map[string]func(first string) string{
+		"for its rules":    func(string) string { return "" },
+		"for its endpoint": func(first string) string { return rules + strings.Replace(first, "= first", "= second", 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			zctx := newContext(t)
+			service, endpoint := newSocket(t, zctx, zmq4.ROUTER), freeEndpoint(t)
+			backend := bindLocal(t, service)
+			first := frontendConfig("first", "router", endpoint, backend, "null")
+			other := frontendConfig("other", "router", "ipc://WORK/other.sock", backend, "null")
+			fresh := frontendConfig("fresh", "router", "ipc://WORK/fresh.sock", backend, "null")
+			p := startProxy(t, t.TempDir(), rules+first+other, "--linger", "1h")
+			client := newSocket(t, zctx, zmq4.REQ)
+			must(t, enter(t, client, endpoint, nil, nil))
+			_, err := client.Send("hello", 0)
+			must(t, err)
+			request, err := service.RecvMessageBytes(0)
+			must(t, err)
+			p.configure(change(first) + other + fresh)
+			must(t, p.cmd.Process.Signal(syscall.SIGHUP))
+			if name == "for its rules" {
+				p.waitFor(messageWaits, nil)
+			} else {
+				p.waitFor("zmqauth: bound", map[string]string{"frontend": "fresh"})
+			}
+			must(t, p.cmd.Process.Signal(syscall.SIGTERM))
+			p.waitFor("zmqauth: the proxy ends", nil)
+			p.waitFor(messageEnded, map[string]string{"frontend": "other"})
+			_, err = service.SendMessage(request)
+			must(t, err)
+			if got, err := client.Recv(0); err != nil || got != "hello" {
+				t.Errorf("what was owed: %q, %v", got, err)
+			}
+			<-p.exited
+			if _, count := p.find(messageWrong, nil); count != 0 || p.err != nil {
+				t.Errorf("%d complaints, %v", count, p.err)
+			}
+		})
+	}
+}
+
 // TestProxyHoldsBack: while the service is away whoever sends has to wait, in bounded memory, and nothing is lost, whatever
 // signals come in between.
 func TestProxyHoldsBack(t *testing.T) {
