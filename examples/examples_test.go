@@ -74,6 +74,11 @@ a TLS client is let in: ann
 "hello": "you said hello"
 "still there?": "you said still there?"
 `,
+	"ssh-tunnel": `
+first contact: the host key is unknown
+through the tunnel: good morning to you
+after the connection was lost: good evening to you
+`,
 	"demo": "Every outcome is the expected one.", // at the end of a table that depends on whether Python is there
 }
 

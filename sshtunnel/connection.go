@@ -1,7 +1,6 @@
 package sshtunnel
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -25,9 +24,7 @@ type connection struct {
 	failure error         // why; set before done is closed
 
 	mu     sync.Mutex
-	reason error      // why this side has ended it
-	next   *roundTrip // one that has not gone out yet
-	asking sync.Mutex // held by the one that is out
+	reason error // why this side has ended it
 }
 
 // client is the one that streams go through.
@@ -84,6 +81,31 @@ func (c *connection) ended() bool {
 	}
 }
 
+// ending tells whether the connection is known to be over, which is so before it has ended.
+func (c *connection) ending() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reason != nil || c.base.err() != nil || c.last.err() != nil
+}
+
+// cutOff tells, when a stream has come to its end, why that was the connection's end; nil: it was not. When a connection
+// is lost, x/crypto ends all channels as if their far ends had ended them, and the connection a little later. But somebody
+// who has only read the end of a stream reads on, and somebody who has met what cannot be, such as a packet that was changed
+// on the way, does not.
+func (c *connection) cutOff() error {
+	if !c.ending() {
+		select {
+		case <-c.last.readOn():
+			if !c.ending() {
+				return nil
+			}
+		case <-c.done:
+		}
+	}
+	<-c.done
+	return c.failure
+}
+
 // keepAlive asks a server that has been silent for an interval whether it is there, and ends the connection after count
 // more without a sound.
 func (c *connection) keepAlive(interval time.Duration, count int) {
@@ -113,67 +135,4 @@ func (c *connection) keepAlive(interval time.Duration, count int) {
 		}
 		timer.Reset(interval)
 	}
-}
-
-// roundTrip is a question to the server that many may wait for.
-type roundTrip struct {
-	done chan struct{}
-	err  error
-}
-
-// confirm returns nil once the server has answered something that went out after the call, and an error when the
-// connection has ended or ctx has. Calls share what is asked.
-func (c *connection) confirm(ctx context.Context) error {
-	if c.last.err() == nil && c.base.err() == nil {
-		trip := c.ask()
-		select {
-		case <-trip.done:
-			if trip.err == nil {
-				return nil
-			}
-		case <-c.done:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	select {
-	case <-c.done: // where nothing can be asked, that is about to come
-		return c.failure
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// ask joins the round trip that is to start next.
-func (c *connection) ask() *roundTrip {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	trip := c.next
-	if trip == nil {
-		trip = &roundTrip{done: make(chan struct{})}
-		c.next = trip
-		go c.goRound(trip)
-	}
-	return trip
-}
-
-// goRound asks for a channel of a kind that there is not, which a server has to refuse (RFC 4254, section 5.1). A global
-// request would do as well, but sshd answers one with all that it has to say before it reads on: where both sides have
-// much to say, and x/crypto waits to send before it reads on, that is the end of it.
-func (c *connection) goRound(trip *roundTrip) {
-	c.asking.Lock()
-	defer c.asking.Unlock()
-	c.mu.Lock()
-	c.next = nil
-	c.mu.Unlock()
-	channel, requests, err := c.client().OpenChannel("confirm@zmqauth", nil)
-	var refused *ssh.OpenChannelError
-	switch {
-	case err == nil:
-		go ssh.DiscardRequests(requests)
-		_ = channel.Close()
-	case !errors.As(err, &refused):
-		trip.err = err
-	}
-	close(trip.done)
 }

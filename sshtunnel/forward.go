@@ -125,7 +125,7 @@ func (f *forward) carry(local near) {
 		_ = local.Close()
 		return
 	}
-	s.pipe(local, func() bool { return false }, func(error) {})
+	s.pipe(local, nobody{})
 }
 
 // report logs when the remote cannot be reached, and when it can be again.

@@ -188,3 +188,5 @@ func echoes(t testing.TB, tunnel *Tunnel, address string) {
 	defer conn.Close()
 	says(t, conn, "hello through the tunnel")
 }
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -50,37 +50,46 @@ func loadKnownHosts(files []string, name, plainName string, logger *slog.Logger)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
+		if err == nil {
+			err = found.parse(file, data, name, guess, plainName)
+		}
 		if err != nil {
 			return nil, err
 		}
-		for i, text := range bytes.Split(data, []byte("\n")) {
-			line, err := parseKnownLine(text)
-			if err != nil {
-				fault := &FileError{File: file, Line: i + 1, Err: err}
-				if bytes.HasPrefix(bytes.TrimLeft(text, blanks), []byte("@")) { // it might revoke the very key
-					return nil, fault
-				}
-				logger.Debug("sshtunnel: a line of known_hosts that cannot be read is left out", "file", place(file, i+1), "error", err)
-				found.unread = append(found.unread, place(file, i+1))
-				continue
-			}
-			if line == nil {
-				continue
-			}
-			at := knownLine{file: file, line: i + 1, key: line.key}
-			if line.marker == "revoked" {
-				found.revoked[string(line.key.Marshal())] = at
-				continue
-			}
-			found.add(at, line, name)
-			guess.add(at, line, plainName)
-		}
+	}
+	for _, place := range found.unread {
+		logger.Debug("sshtunnel: a line of known_hosts that cannot be read is left out", "file", place)
 	}
 	if plainName != "" && len(found.keys) == 0 && len(found.authorities) == 0 {
 		guess.unread = found.unread
 		return guess, nil
 	}
 	return found, nil
+}
+
+// parse adds what a file says about the host under its name, and what it says under the plain one to guess. A line that
+// cannot be read is left out, but for one that might revoke a key.
+func (k *knownHosts) parse(file string, data []byte, name string, guess *knownHosts, plainName string) error {
+	for i, text := range bytes.Split(data, []byte("\n")) {
+		line, err := parseKnownLine(text)
+		switch {
+		case err != nil && bytes.HasPrefix(bytes.TrimLeft(text, blanks), []byte("@")):
+			return &FileError{File: file, Line: i + 1, Err: err}
+		case err != nil:
+			k.unread = append(k.unread, place(file, i+1))
+			continue
+		case line == nil:
+			continue
+		}
+		at := knownLine{file: file, line: i + 1, key: line.key}
+		if line.marker == "revoked" {
+			k.revoked[string(line.key.Marshal())] = at
+			continue
+		}
+		k.add(at, line, name)
+		guess.add(at, line, plainName)
+	}
+	return nil
 }
 
 func (k *knownHosts) add(at knownLine, line *parsedLine, name string) {

@@ -8,6 +8,8 @@ import (
 
 const (
 	firstPause = 100 * time.Millisecond
+	// A connection that has lasted so long was a good one: after it the pauses begin anew.
+	goodConnection = 10 * time.Second
 	// The longest pause before the next attempt, where the server cannot be reached…
 	maxPause = 30 * time.Second
 	// …and where it has refused the user, who may be locked out for asking again and again, or cannot prove who it is.
@@ -28,7 +30,7 @@ func (t *Tunnel) watch() {
 			return
 		}
 		t.logger.Warn("sshtunnel: the connection is lost, and is opened again", "host", t.last().String(), "error", conn.failure)
-		if time.Since(opened) > maxPause {
+		if time.Since(opened) > goodConnection {
 			tries = 0 // else a server that drops everybody at once would see this one all the time
 		}
 		if conn = t.reconnect(&tries); conn == nil {

@@ -61,43 +61,83 @@ type near interface {
 	CloseWrite() error
 }
 
+// holder is who has the near end of a stream.
+type holder interface {
+	isClosed() bool           // the near end was closed for good
+	expired() <-chan struct{} // closed when what was written before that has had its time to get out
+	cut(reason error)         // the stream is about to end, because the connection is lost
+}
+
+// nobody is the holder of a near end that another program has, of which nothing is known.
+type nobody struct{}
+
+func (nobody) isClosed() bool           { return false }
+func (nobody) expired() <-chan struct{} { return nil }
+func (nobody) cut(error)                {}
+
 // pipe carries bytes both ways until both have ended, and then closes both ends. The end of one way is passed on, the
-// other goes on. abandoned tells whether the near end was closed for good when it ended. It returns why the stream was cut
-// off: an end of file that is not followed by a sign of life of the connection is one that the loss of it has made. cut is
-// called with that before the near end is closed.
-func (s *stream) pipe(local near, abandoned func() bool, cut func(error)) {
-	up := make(chan struct{})
+// other goes on.
+func (s *stream) pipe(local near, of holder) {
+	up, down := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(up)
-		if _, err := io.Copy(s.Channel, local); err != nil || abandoned() {
-			_ = s.Close()
-			return
-		}
-		_ = s.CloseWrite()
+		s.carryUp(local, of)
 	}()
-	if _, err := io.Copy(local, s.Channel); err != nil { // nobody is there to read
-		_ = s.Close()
-	} else if err := s.confirm(); err != nil {
-		cut(err)
-		drop(local)
-	} else {
-		_ = local.CloseWrite()
-	}
+	go func() {
+		defer close(down)
+		s.carryDown(local, of)
+	}()
 	select {
-	case <-up:
-	case <-s.gone: // what comes from here now has nowhere to go
-		_ = local.Close()
-		<-up
+	case <-down:
+		select {
+		case <-up:
+		case <-s.gone: // what comes from here now has nowhere to go
+			_ = local.Close()
+			<-up
+		case <-of.expired():
+		}
+	case <-of.expired():
+		// x/crypto waits until the far end takes what was sent before, or the connection ends; both goroutines do, but
+		// nobody else needs to.
 	}
 	_ = s.Close()
 	_ = local.Close()
 }
 
-// confirm tells that the far end has ended the stream, and not the loss of the connection.
-func (s *stream) confirm() error {
-	ctx, cancel := context.WithTimeout(context.Background(), streamPatience)
-	defer cancel()
-	return s.conn.confirm(ctx)
+func (s *stream) carryUp(local near, of holder) {
+	source := &reader{Reader: local}
+	_, err := io.Copy(s.Channel, source)
+	switch {
+	case source.err != nil || err == nil && of.isClosed():
+		_ = s.Close()
+	case err == nil:
+		_ = s.CloseWrite()
+	} // else the channel is closed, and the other way ends by itself
+}
+
+func (s *stream) carryDown(local near, of holder) {
+	if _, err := io.Copy(local, s.Channel); err != nil { // nobody is there to read
+		_ = s.Close()
+	} else if err := s.conn.cutOff(); err != nil {
+		of.cut(err)
+		drop(local)
+	} else {
+		_ = local.CloseWrite()
+	}
+}
+
+// reader takes note of an error other than io.EOF.
+type reader struct {
+	io.Reader
+	err error
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
 }
 
 // drop closes the near end so that, over TCP, it does not look like an end.

@@ -21,6 +21,8 @@ type streamConn struct {
 	remote net.Addr
 	linger time.Duration
 
+	lingered chan struct{} // closed when the time after Close is over
+
 	mu     sync.Mutex
 	closed bool
 	ended  bool        // the stream
@@ -50,7 +52,7 @@ func newStreamConn(s *stream, to remote, linger time.Duration) (*streamConn, nea
 		}
 		return nil, nil, fmt.Errorf("socket pair: %w", err)
 	}
-	return &streamConn{near: here, stream: s, remote: to.addr(), linger: linger}, far, nil
+	return &streamConn{near: here, stream: s, remote: to.addr(), linger: linger, lingered: make(chan struct{})}, far, nil
 }
 
 // fileConn takes a descriptor over.
@@ -66,7 +68,7 @@ func fileConn(descriptor int) (near, error) {
 
 // run carries what goes through the connection until both ways have ended.
 func (c *streamConn) run(far near) {
-	c.stream.pipe(far, c.isClosed, c.cut)
+	c.stream.pipe(far, c)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ended = true
@@ -80,6 +82,8 @@ func (c *streamConn) isClosed() bool {
 	defer c.mu.Unlock()
 	return c.closed
 }
+
+func (c *streamConn) expired() <-chan struct{} { return c.lingered }
 
 // cut takes note of why the stream is cut off.
 func (c *streamConn) cut(err error) {
@@ -118,7 +122,7 @@ func (c *streamConn) explain(err error) error {
 func (c *streamConn) Close() error {
 	c.mu.Lock()
 	if !c.closed && !c.ended {
-		c.timer = time.AfterFunc(c.linger, func() { _ = c.stream.Close() })
+		c.timer = time.AfterFunc(c.linger, func() { close(c.lingered) })
 	}
 	c.closed = true
 	c.mu.Unlock()

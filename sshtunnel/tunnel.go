@@ -103,13 +103,11 @@ func (t *Tunnel) open(ctx context.Context, to remote) (*stream, error) {
 		if errors.As(err, &answer) || ctx.Err() != nil {
 			return nil, t.explain(to, err)
 		}
-		// The connection is lost, or else the answer was nonsense, and would be again.
-		if conn.confirm(ctx) == nil {
-			return nil, t.explain(to, err)
-		}
 		select {
 		case <-conn.done:
 		case <-ctx.Done():
+		case <-time.After(time.Second): // the answer was nonsense, and would be again
+			return nil, t.explain(to, err)
 		}
 	}
 }

@@ -1,0 +1,112 @@
+package sshtunnel
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// BenchmarkThroughput sends blocks through a forward and through ssh -L, to the same sshd and the same end, by turns, and
+// reports the ratios of what they carry in a second: above 1 this package is the faster one. ssh prefers another cipher than
+// this package, so that it runs with its own and with ours.
+func BenchmarkThroughput(b *testing.B) {
+	server := newSSHD(b)
+	address := serve(b, func(conn net.Conn) { _, _ = io.Copy(struct{ io.Writer }{io.Discard}, conn) })
+	const block = 4 << 20
+	data := make([]byte, block)
+	b.SetBytes(block)
+	compete(b, server, address, func(conn net.Conn) {
+		_, err := conn.Write(data)
+		must(b, err)
+	})
+}
+
+// BenchmarkRoundTrip asks an echo through each of them, one small message at a time.
+func BenchmarkRoundTrip(b *testing.B) {
+	server := newSSHD(b)
+	message := make([]byte, 64)
+	compete(b, server, echo(b), func(conn net.Conn) {
+		_, err := conn.Write(message)
+		must(b, err)
+		_, err = io.ReadFull(conn, message)
+		must(b, err)
+	})
+}
+
+// compete has each contestant do the same by turns.
+func compete(b *testing.B, server *sshd, address string, do func(net.Conn)) {
+	b.Helper()
+	endpoint, err := open(b, server.config(b)).Forward("tcp://" + address)
+	must(b, err)
+	sockets := map[string]string{
+		"here":    strings.TrimPrefix(endpoint, "ipc://"),
+		"ssh":     sshForward(b, server, address),
+		"ssh-aes": sshForward(b, server, address, "-c", ssh.CipherAES128GCM),
+	}
+	conns, times := map[string]net.Conn{}, map[string]time.Duration{}
+	for name, socket := range sockets {
+		conns[name], err = net.Dial("unix", socket)
+		must(b, err)
+		b.Cleanup(func() { _ = conns[name].Close() })
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		for name, conn := range conns {
+			began := time.Now()
+			do(conn)
+			times[name] += time.Since(began)
+		}
+	}
+	b.ReportMetric(float64(times["ssh"])/float64(times["here"]), "times-ssh")
+	b.ReportMetric(float64(times["ssh-aes"])/float64(times["here"]), "times-ssh-aes")
+}
+
+// BenchmarkDial opens and closes streams.
+func BenchmarkDial(b *testing.B) {
+	server := newSSHD(b)
+	address := echo(b)
+	tunnel := open(b, server.config(b))
+	b.ReportAllocs()
+	for b.Loop() {
+		conn, err := tunnel.Dial(b.Context(), "tcp", address)
+		must(b, err)
+		must(b, conn.Close())
+	}
+}
+
+// sshForward starts ssh -L, OpenSSH's own client, and returns the path of the socket that it listens on.
+func sshForward(b *testing.B, server *sshd, address string, options ...string) string {
+	b.Helper()
+	dir, err := os.MkdirTemp("", "ssh")
+	must(b, err)
+	b.Cleanup(func() { must(b, os.RemoveAll(dir)) })
+	socket := filepath.Join(dir, "socket")
+	read, write, err := os.Pipe()
+	must(b, err)
+	args := append([]string{"-c", underLifeline, "ssh", testpeer.Program(b, install, "ssh"), "-F", "none", "-N",
+		"-i", server.key(), "-o", "IdentitiesOnly=yes", "-o", "UserKnownHostsFile=" + server.knownHosts(b),
+		"-p", fmt.Sprint(server.port), "-L", socket + ":" + address}, options...)
+	command := exec.Command("sh", append(args, server.user+"@127.0.0.1")...)
+	command.Stdin = read
+	must(b, command.Start())
+	must(b, read.Close())
+	b.Cleanup(func() {
+		must(b, write.Close())
+		_ = command.Wait()
+	})
+	testpeer.Eventually(b, "ssh listens", func() bool {
+		_, err := os.Stat(socket)
+		return err == nil
+	})
+	return socket
+}

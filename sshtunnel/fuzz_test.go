@@ -1,0 +1,145 @@
+package sshtunnel
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// FuzzHostSpec: what is read is a host that can be dialled, and means the same when it is written out again.
+func FuzzHostSpec(f *testing.F) {
+	f.Fuzz(func(t *testing.T, text string) {
+		spec, err := parseHostSpec(text)
+		if err != nil {
+			return
+		}
+		if spec.host == "" || spec.port < 0 || spec.port > 65535 {
+			t.Fatalf("%q is read as %+v", text, spec)
+		}
+		if spec.port == 0 {
+			return
+		}
+		written := (&target{host: spec.host, port: spec.port, user: spec.user}).String()
+		if spec.user == "" {
+			written = strings.TrimPrefix(written, "@")
+		}
+		again, err := parseHostSpec(written)
+		if err != nil || again != spec {
+			t.Fatalf("%q is read as %+v, and that, written as %q, as %+v (%v)", text, spec, written, again, err)
+		}
+	})
+}
+
+// FuzzEndpoint: what is read as an endpoint is read as the same again.
+func FuzzEndpoint(f *testing.F) {
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := parseEndpoint(text)
+		if err != nil {
+			return
+		}
+		if again, err := parseEndpoint(r.String()); err != nil || again != r {
+			t.Fatalf("%q is read as %+v, and that as %+v (%v)", text, r, again, err)
+		}
+		if strings.ContainsAny(r.host, "*;/@ \x00") {
+			t.Fatalf("%q is read as %+v", text, r)
+		}
+	})
+}
+
+// FuzzConfig: whatever is in an ssh_config, reading it ends, opens nothing else, and either gives a target or an error that
+// names a line.
+func FuzzConfig(f *testing.F) {
+	for _, seed := range configurations {
+		f.Add(seed)
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(strings.ToLower(text), "include") {
+			return // other files are another matter
+		}
+		r := &configReader{name: "gateway", localUser: "ann", home: dir, found: settings{}}
+		err := r.parse("config", text, 0)
+		var fault *FileError
+		if err != nil {
+			if !errors.As(err, &fault) || fault.File != "config" || fault.Line < 1 || fault.Line > strings.Count(text, "\n")+1 {
+				t.Fatalf("%v does not name a line", err)
+			}
+			return
+		}
+		for keyword, found := range r.found {
+			for _, d := range found {
+				if len(d.words) == 0 || d.line < 1 {
+					t.Fatalf("%s is %+v", keyword, d)
+				}
+			}
+		}
+		resolved := &resolver{target: &target{host: "gateway", network: "tcp", logger: quiet()}, cfg: Config{Host: "gateway", ConfigFile: "config"},
+			found: r.found, given: "gateway", localUser: "ann", home: dir}
+		for _, step := range []func() error{resolved.address, resolved.identities, resolved.login, resolved.hostKeys, resolved.cryptography, resolved.times} {
+			if err := step(); err != nil && !errors.As(err, &fault) {
+				t.Fatalf("%v does not name a line", err)
+			}
+		}
+		if resolved.acceptNew && !strings.Contains(strings.ToLower(text), "accept-new") {
+			t.Fatal("new host keys are accepted")
+		}
+	})
+}
+
+// FuzzKnownHosts: whatever is in a known_hosts file, nothing is known that a line of it does not say in so many words, and no
+// revocation is overlooked.
+func FuzzKnownHosts(f *testing.F) {
+	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4TRpNePnAS"
+	wanted, _, _, _, err := ssh.ParseAuthorizedKey([]byte(key))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		known, guess := &knownHosts{revoked: map[string]knownLine{}}, &knownHosts{guess: true}
+		if err := known.parse("known_hosts", []byte(text), "[gateway]:2222", guess, "gateway"); err != nil {
+			var fault *FileError
+			if !errors.As(err, &fault) || fault.Line < 1 {
+				t.Fatalf("%v does not name a line", err)
+			}
+			return
+		}
+		lines := strings.Split(text, "\n")
+		for _, found := range slices.Concat(known.keys, known.authorities, guess.keys, guess.authorities) {
+			if line := lines[found.line-1]; strings.Contains(line, "@revoked ") || !strings.Contains(line, found.key.Type()) {
+				t.Fatalf("%q is taken for the host's", line)
+			}
+		}
+		_, revoked := known.revokes(wanted)
+		for _, line := range lines {
+			if fields := strings.Fields(line); len(fields) == 4 && fields[0] == "@revoked" && strings.Join(fields[2:], " ") == key && !revoked {
+				t.Fatalf("%q is overlooked", line)
+			}
+		}
+	})
+}
+
+// FuzzPattern compares the patterns with a plain definition of them.
+func FuzzPattern(f *testing.F) {
+	f.Fuzz(func(t *testing.T, text, pattern string) {
+		if len(text) > 12 || len(pattern) > 12 {
+			return // the plain definition takes exponential time
+		}
+		if got, want := matchPattern(text, pattern), matchPlainly(text, pattern); got != want {
+			t.Fatalf("%q matches %q: %v, want %v", text, pattern, got, want)
+		}
+	})
+}
+
+func matchPlainly(text, pattern string) bool {
+	switch {
+	case pattern == "":
+		return text == ""
+	case pattern[0] == '*':
+		return matchPlainly(text, pattern[1:]) || text != "" && matchPlainly(text[1:], pattern)
+	default:
+		return text != "" && (pattern[0] == '?' || pattern[0] == text[0]) && matchPlainly(text[1:], pattern[1:])
+	}
+}
