@@ -71,6 +71,9 @@ func checkConfig(out output, config string) error {
 	if err := errors.Join(trial.broken(), err); err != nil {
 		return err
 	}
+	for _, warning := range unguarded(trial.policy) {
+		complain(warning)
+	}
 	domains, frontends := trial.policy.Domains(), trial.policy.Frontends()
 	if out.json {
 		return out.printJSON(map[string]int{"domains": len(domains), "frontends": len(frontends)})

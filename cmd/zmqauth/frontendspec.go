@@ -37,6 +37,19 @@ func loadFrontends(policy *zmqauth.Policy) ([]frontendSpec, error) {
 	return specs, errors.Join(errs...)
 }
 
+// unguarded are warnings of frontends that let everybody in: NULL ones whose addresses no rule looks at. The name of another
+// domain than was meant is enough for that.
+func unguarded(policy *zmqauth.Policy) (warnings []error) {
+	for _, f := range policy.Frontends() {
+		accepted := zmqauth.Decision{Domain: f.Domain, Mechanism: "NULL", Reason: zmqauth.ReasonAccepted}
+		if _, ruled := policy.RuleFor(accepted, ""); f.Mechanism == "null" && !ruled {
+			warnings = append(warnings, &zmqauth.FileError{File: f.File, Line: f.Line, Err: fmt.Errorf(
+				"warning: everybody gets into the frontend %q: there are no addresses for the domain %q, nor for %q", f.Name, f.Domain, zmqauth.AnyDomain)})
+		}
+	}
+	return warnings
+}
+
 // same tells whether a frontend is to be what it is, wherever it stands in the file.
 func (s frontendSpec) same(other frontendSpec) bool {
 	a, b := s.Frontend, other.Frontend

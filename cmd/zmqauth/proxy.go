@@ -118,6 +118,7 @@ func runProxy(ctx context.Context, o proxyOptions, log *slog.Logger) (err error)
 		return err
 	}
 	p := &proxy{config: o.config, policy: policy, log: log, auth: auth, frontends: newFrontendSet(zctx, log, o.linger, ctx.Done())}
+	p.warn()
 	defer p.frontends.stop()
 	if err := p.frontends.update(specs); err != nil {
 		return err
@@ -128,12 +129,13 @@ func runProxy(ctx context.Context, o proxyOptions, log *slog.Logger) (err error)
 
 // What the log says of a reload, and of frontends that end.
 const (
-	messageReloaded = "zmqauth: reloaded"
-	messageWrong    = "zmqauth: the configuration is wrong, everything stays as it was"
-	messagePartly   = "zmqauth: reloaded, but for some of the frontends"
-	messageWaits    = "zmqauth: frontends end before the rules of their domains change"
-	messageEnded    = "zmqauth: a frontend has ended"
-	messageLost     = "zmqauth: a frontend has ended with messages that were not passed on or not answered"
+	messageReloaded  = "zmqauth: reloaded"
+	messageWrong     = "zmqauth: the configuration is wrong, everything stays as it was"
+	messagePartly    = "zmqauth: reloaded, but for some of the frontends"
+	messageWaits     = "zmqauth: frontends end before the rules of their domains change"
+	messageUnguarded = "zmqauth: a frontend lets everybody in"
+	messageEnded     = "zmqauth: a frontend has ended"
+	messageLost      = "zmqauth: a frontend has ended with messages that were not passed on or not answered"
 )
 
 // serve waits for what concerns the whole process.
@@ -203,7 +205,15 @@ func (p *proxy) apply(policy *zmqauth.Policy, specs []frontendSpec) error {
 		return errors.Join(err, p.frontends.update(before))
 	}
 	p.policy = policy
+	p.warn()
 	return nil
+}
+
+// warn says what is in force though perhaps nobody meant it.
+func (p *proxy) warn() {
+	for _, warning := range unguarded(p.policy) {
+		p.log.Warn(messageUnguarded, "error", warning)
+	}
 }
 
 func loadProxy(config string) (*zmqauth.Policy, []frontendSpec, error) {
