@@ -68,7 +68,7 @@ func TestLoadPolicy(t *testing.T) {
 	dir, key := policyHome(t)
 	p := mustLoadPolicy(t, dir, issuePolicy)
 	want := Frontend{Name: "orders", Type: "router", Bind: "tcp://*:5555", Backend: "tcp://127.0.0.1:6666", Mechanism: "curve", Domain: "global",
-		Certificate: filepath.Join(dir, "server.key_secret"), File: filepath.Join(dir, "policy.zpl"), Line: 6}
+		Certificate: filepath.Join(dir, "server.key_secret"), File: filepath.Join(dir, "policy.zpl"), Line: 6, MaxMessage: 64 << 20}
 	if got := p.Frontends(); len(got) != 1 || got[0] != want {
 		t.Errorf("frontends %+v", got)
 	}
@@ -192,6 +192,8 @@ func TestPolicyErrors(t *testing.T) {
 		"no certificate":                {replaced("null", "curve"), []string{":1: the frontend has no certificate"}},
 		"a certificate for nothing":     {frontend + "    certificate = x\n", []string{":7: certificate is for the mechanism curve"}},
 		"a principal for nothing":       {frontend + "    principal = x\n", []string{":7: principal is for the mechanism gssapi"}},
+		"a limit that is no number":     {frontend + "    max-message = 1 MB\n", []string{`:7: max-message "1 MB": not a number of bytes`}},
+		"a limit of nothing":            {frontend + "    max-message = 0\n", []string{`:7: max-message "0": not a number of bytes`}},
 		"two frontends at an endpoint":  {frontend + replaced("= f", "= g"), []string{":9: another frontend binds this endpoint, in line 3"}},
 		"no endpoint":                   {replaced("tcp://*:1", "*:1"), []string{`:3: bind "*:1": not tcp://HOST:PORT or ipc://PATH`}},
 		"inproc":                        {replaced("tcp://*:1", "inproc://x"), []string{`:3: bind "inproc://x": inproc is for one process alone`}},

@@ -30,6 +30,10 @@ type Frontend struct {
 	Mechanism string // "null", "plain", "curve" or "gssapi"
 	Domain    string // never empty
 
+	// MaxMessage is the size in bytes of the largest message that a client may send; one that announces more is cut off. It counts
+	// before a client is let in, too: else a stranger could have the process keep what he likes to send.
+	MaxMessage int64
+
 	Certificate string // of curve: the path of the secret certificate, absolute; else empty
 	Principal   string // of gssapi: see GSSAPIServer; mostly empty
 
@@ -55,13 +59,26 @@ func (f *Frontend) fields() []frontendField {
 		{"domain", &f.Domain, checkDomainLength, true},
 		{"certificate", &f.Certificate, nil, f.Mechanism == "curve"},
 		{"principal", &f.Principal, nil, false},
+		{"max-message", new(string), f.limitMessages, false},
 	}
+}
+
+// defaultMaxMessage is far more than messages mostly have, and little enough that a crowd of strangers needs to send a lot.
+const defaultMaxMessage = 64 << 20
+
+func (f *Frontend) limitMessages(value string) error {
+	limit, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || limit < 1024 {
+		return errors.New("not a number of bytes, from 1024 on") // a handshake needs some hundred
+	}
+	f.MaxMessage = limit
+	return nil
 }
 
 // frontend reads the entry of a frontend.
 func (r *policyReader) frontend(n *zplNode) {
 	r.name(n, r.frontends)
-	f := Frontend{Name: n.value, File: r.policy.file, Line: n.line}
+	f := Frontend{Name: n.value, File: r.policy.file, Line: n.line, MaxMessage: defaultMaxMessage}
 	lines := make(map[string]int)
 	for _, child := range n.children {
 		r.frontendEntry(&f, child, lines)

@@ -114,7 +114,7 @@ func (s frontendSpec) open(zctx *zmq4.Context) (front, back *zmq4.Socket, err er
 		_ = front.Close()
 		return nil, nil, err
 	}
-	err = errors.Join(front.SetIpv6(isIPv6(s.Bind)), back.SetIpv6(isIPv6(s.Backend)), front.SetLinger(0), back.SetLinger(0))
+	err = errors.Join(front.SetIpv6(isIPv6(s.Bind)), back.SetIpv6(isIPv6(s.Backend)), front.SetLinger(0), back.SetLinger(0), front.SetMaxmsgsize(s.MaxMessage))
 	if err == nil && kinds.back == zmq4.XPUB {
 		err = back.SetXpubNodrop(true) // the publishers wait for a slow service, which is one, and not one of many
 	}

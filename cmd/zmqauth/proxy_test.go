@@ -25,8 +25,12 @@ func TestProxyPatterns(t *testing.T) {
 	server, ann := identity(t, dir, "server"), identity(t, mkdir(t, dir, "clients"), "ann")
 	must(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte("ann=secret\n"), 0o600))
 	pull, sub, pub := newSocket(t, zctx, zmq4.PULL), newSocket(t, zctx, zmq4.SUB), newSocket(t, zctx, zmq4.XPUB)
+	loopback := "[::1]"
+	if !testpeer.HasIPv6() {
+		loopback = "127.0.0.1"
+	}
 	config := "domain = *\n    plain = passwords\n    curve = clients\n    allow = 127.0.0.1 ::1 ipc\n" +
-		frontendConfig("orders", "router", "tcp://[::1]:*", echo(t, zctx), "plain") +
+		frontendConfig("orders", "router", "tcp://"+loopback+":*", echo(t, zctx), "plain") +
 		frontendConfig("jobs", "pull", "tcp://127.0.0.1:*", bindLocal(t, pull), "curve", "certificate = server.key_secret") +
 		frontendConfig("reports", "xsub", "ipc://WORK/reports.sock", bindLocal(t, sub), "null") +
 		frontendConfig("news", "xpub", "tcp://127.0.0.1:0", bindLocal(t, pub), "null")

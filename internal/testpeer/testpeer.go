@@ -98,12 +98,20 @@ func CompileCzmq(t testing.TB, source string) string {
 	return program
 }
 
-// NeedIPv6 skips a test of IPv6 on a system that has none, as the inside of a container.
-func NeedIPv6(t testing.TB) {
-	t.Helper()
+// HasIPv6 tells whether the system has a loopback address of IPv6: the inside of a container has none as a rule.
+func HasIPv6() bool {
 	listener, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
-		t.Skipf("no IPv6 here: %v", err)
+		return false
 	}
 	_ = listener.Close()
+	return true
+}
+
+// NeedIPv6 skips a test of IPv6 on a system that has none.
+func NeedIPv6(t testing.TB) {
+	t.Helper()
+	if !HasIPv6() {
+		t.Skip("no IPv6 here")
+	}
 }
