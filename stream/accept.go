@@ -16,7 +16,7 @@ const (
 	maxBackOff = time.Second
 )
 
-// sayInterval is how often such errors are logged at most.
+// sayInterval is how often what may happen very often is logged.
 const sayInterval = time.Second
 
 // serve accepts connections until v is to end.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -38,7 +39,8 @@ func tlsServer(t testing.TB, change func(*Server)) (s *Server, address string, c
 // TestThousandSilent: with the default limits, 1,000 connections that say nothing and one that dribbles do not keep a good
 // client waiting, where without room being made each 128 of them would for 10 s; and Close ends them all.
 func TestThousandSilent(t *testing.T) {
-	s, address, client := tlsServer(t, nil)
+	log := &logBuffer{}
+	s, address, client := tlsServer(t, func(s *Server) { s.Logger = log.logger() })
 	var strangers []net.Conn
 	for range 1000 {
 		strangers = append(strangers, dialTCP(t, address))
@@ -67,6 +69,12 @@ func TestThousandSilent(t *testing.T) {
 	if n := s.counts(); n.pending > DefaultMaxHandshakes {
 		t.Errorf("%+v", n)
 	}
+	if n := strings.Count(log.String(), "level=WARN"); n == 0 || n > 100 {
+		t.Errorf("%d warnings", n)
+	}
+	if n := strings.Count(log.String(), "level=INFO"); n > 1 { // the slow one
+		t.Errorf("the flood is in the log, %d lines", n)
+	}
 	begun := time.Now()
 	must(t, s.Close())
 	for _, conn := range strangers {
@@ -83,10 +91,10 @@ func TestThousandSilent(t *testing.T) {
 // TestFlood: strangers that come back as soon as they are closed, silent ones and such that send half a greeting, keep
 // nobody out, neither who comes from elsewhere nor, in a few tries at most, who comes from the same address.
 func TestFlood(t *testing.T) {
-	const handshakes, strangers = 8, 16
+	const handshakes, strangers = 8, 12
 	for name, greeting := range map[string]string{"silent": "", "half a greeting": "\x16\x03\x01\x02\x00\x01"} {
 		t.Run(name, func(t *testing.T) {
-			_, address, client := tlsServer(t, func(s *Server) { s.MaxHandshakes, s.HandshakeTimeout = handshakes, 20*time.Second })
+			_, address, client := tlsServer(t, func(s *Server) { s.MaxHandshakes, s.HandshakeTimeout = handshakes, time.Minute })
 			flood(t, address, strangers, greeting)
 			config, err := client.config(address)
 			must(t, err)
@@ -134,9 +142,10 @@ func flood(t *testing.T, address string, strangers int, greeting string) {
 	t.Cleanup(cancel)
 }
 
-// TestHonestCrowd: many that come at once are let in one after another, and drive nobody out.
+// TestHonestCrowd: many that come at once are let in one after another, and drive nobody out. The time is long, as the clients
+// have to share a machine.
 func TestHonestCrowd(t *testing.T) {
-	_, address, client := tlsServer(t, func(s *Server) { s.MaxHandshakes, s.HandshakeTimeout = 4, patience })
+	_, address, client := tlsServer(t, func(s *Server) { s.MaxHandshakes, s.HandshakeTimeout = 4, 10*time.Minute })
 	config, err := client.config(address)
 	must(t, err)
 	var group sync.WaitGroup

@@ -45,7 +45,8 @@ type Server struct {
 	// MaxConns is how many authenticated clients are handled at once; 0: no limit. Beyond it clients wait to be accepted.
 	// An authenticated one that idles keeps its place: Handler alone knows what is too long.
 	MaxConns int
-	// Logger is told of refusals (Info), of panics (Error), of accept errors (Warn), of clients let in (Debug); nil: slog.Default().
+	// Logger is told of refusals (Info), of panics (Error), of accept errors and of too many handshakes (Warn, at most once a
+	// second), and of clients that are let in (Debug); nil: slog.Default().
 	Logger *slog.Logger
 
 	mu        sync.Mutex
@@ -59,6 +60,9 @@ type Server struct {
 	handling  int                   // of entered, those in the Handler
 	abandoned int                   // given up, while their Authenticator has not returned
 	changed   chan struct{}         // closed at the next change of these; nil: nobody waits
+
+	crowded     int // closed in favour of others since that was logged
+	saidCrowded time.Time
 }
 
 // serving is one listener that is served.

@@ -101,6 +101,11 @@ func (s *Server) giveUp(c *session) {
 func (s *Server) run(c *session) {
 	defer s.leave(c)
 	defer c.raw.Close() // whatever becomes of it
+	defer func() {      // of a connection that an Authenticator has made
+		if fault := recover(); fault != nil {
+			s.logPanic(c, "a connection", fault)
+		}
+	}()
 	conn, credentials, err := s.authenticate(c)
 	if err == nil {
 		err = s.enter(c)
@@ -132,11 +137,15 @@ func (s *Server) authenticate(c *session) (conn net.Conn, credentials any, err e
 	}
 	defer func() {
 		if fault := recover(); fault != nil {
-			s.logger().Error("stream: the Authenticator panicked", "remote", c.raw.RemoteAddr(), "panic", fault, "stack", string(debug.Stack()))
+			s.logPanic(c, "the Authenticator", fault)
 			conn, credentials, err = nil, nil, errors.New("the Authenticator panicked")
 		}
 	}()
 	return authenticate(c.handshake, s.Authenticator, c.raw)
+}
+
+func (s *Server) logPanic(c *session, whose string, fault any) {
+	s.logger().Error("stream: "+whose+" panicked", "remote", c.raw.RemoteAddr(), "panic", fault, "stack", string(debug.Stack()))
 }
 
 // enter makes an authenticated client of c, unless it was given up in the meantime.
@@ -180,7 +189,7 @@ func (s *Server) handle(c *session, conn net.Conn, credentials any) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			c.fault = fmt.Errorf("stream: the Handler panicked: %v", fault)
-			s.logger().Error("stream: the Handler panicked", "remote", c.raw.RemoteAddr(), "panic", fault, "stack", string(debug.Stack()))
+			s.logPanic(c, "the Handler", fault)
 		}
 	}()
 	s.Handler(ctx, conn, credentials)
@@ -226,10 +235,28 @@ func (s *Server) refuse(c *session, conn net.Conn, why error) {
 
 func (s *Server) logRefused(c *session, why error) {
 	level := slog.LevelInfo
-	if why == ErrServerClosed { // which is nothing that the client has done
+	switch why {
+	case ErrServerClosed: // which is nothing that the client has done
 		level = slog.LevelDebug
+	case errCrowded: // by a flood, of which the log is not to be full
+		level = slog.LevelDebug
+		s.logCrowded()
 	}
 	s.logger().Log(context.Background(), level, "stream: a client is not let in", "remote", c.raw.RemoteAddr(), "error", refusal(why))
+}
+
+// logCrowded tells how many have been closed in favour of others, at most once in a while.
+func (s *Server) logCrowded() {
+	s.mu.Lock()
+	s.crowded++
+	n, due := s.crowded, time.Since(s.saidCrowded) >= sayInterval
+	if due {
+		s.crowded, s.saidCrowded = 0, time.Now()
+	}
+	s.mu.Unlock()
+	if due {
+		s.logger().Warn("stream: too many handshakes at once, some are closed in favour of newer ones", "closed", n)
+	}
 }
 
 // lastWords is how long a refused client has to close the connection itself.

@@ -256,7 +256,7 @@ func TestReloadUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	for i := range 200 {
+	for i := range 100 {
 		r.copy(pairs[i%2].cert, "server.crt")
 		r.copy(pairs[i%2].key, "server.key")
 	}
