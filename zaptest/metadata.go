@@ -34,7 +34,7 @@ func parseMetadata(frame string) ([]property, error) {
 }
 
 func cutBytes(text string, size int) (head, tail string, ok bool) {
-	if len(text) < size {
+	if size < 0 || len(text) < size { // negative: beyond a 32-bit int
 		return "", "", false
 	}
 	return text[:size], text[size:], true

@@ -18,8 +18,13 @@ type check struct {
 	run   func(*trial) error
 }
 
-// loadPatience is how many times the Timeout a check with a load may take.
-const loadPatience = 4
+// timeout is four times the handler's for a check with a load.
+func (c check) timeout(h *Handler) time.Duration {
+	if strings.HasPrefix(c.Name, "load-") {
+		return 4 * h.Timeout
+	}
+	return h.Timeout
+}
 
 // suite is all checks, those that a handler is likely to survive first.
 func suite() []check {
@@ -92,19 +97,16 @@ func (s *session) make(c check) error {
 	if err := s.revive(); err != nil {
 		return err
 	}
-	timeout := s.h.Timeout
-	if strings.HasPrefix(c.Name, "load-") {
-		timeout *= loadPatience
-	}
-	err := s.try(timeout, c.run)
-	if errors.Is(err, ErrNotApplicable) {
+	err := s.try(c.timeout(&s.h), c.run)
+	alive := s.probe(err)
+	if alive == nil {
 		return err
 	}
-	if alive := s.probe(err); alive != nil {
-		s.lost = fmt.Errorf("%w since %s", ErrNoAnswer, c.Name)
-		return errors.Join(err, fmt.Errorf("%w after this: %w", ErrNoAnswer, alive))
+	s.lost = fmt.Errorf("%w since %s", ErrNoAnswer, c.Name)
+	if errors.Is(err, ErrNotApplicable) {
+		err = nil // this is worse
 	}
-	return err
+	return errors.Join(err, fmt.Errorf("%w after this: %w", ErrNoAnswer, alive))
 }
 
 // revive brings a handler back that was lost.
