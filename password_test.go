@@ -189,18 +189,34 @@ func TestBcryptAndNUL(t *testing.T) {
 	}
 }
 
-// TestRemovedWhileItsHashIsComputed: nobody gets in whose entry is gone when the answer is there.
-func TestRemovedWhileItsHashIsComputed(t *testing.T) {
-	a := newAuthenticator(t, Config{})
-	must(t, a.ConfigurePlain("d", map[string]string{"ann": cheapBcrypt(t, "$2y$", "secret")}))
-	var r request
-	must(t, decodeRequest(plainRequest("d", "ann", "secret"), &r))
-	a.mu.RLock()
-	_, in := a.decide(&r, nil)
-	a.mu.RUnlock()
-	must(t, a.ConfigurePlain("d", nil))
-	if v := a.inquire(t.Context(), in); v.status != 400 {
-		t.Errorf("status %d, %s", v.status, v.reason)
+// TestChangesWhileAHashIsComputed: what is in force in the end decides; a table with the same hash is no change.
+func TestChangesWhileAHashIsComputed(t *testing.T) {
+	hash, other := cheapBcrypt(t, "$2y$", "secret"), cheapBcrypt(t, "$2y$", "secret")
+	for name, test := range map[string]struct {
+		table map[string]string
+		want  int
+	}{
+		"the same":              {map[string]string{"ann": hash}, statusOK},
+		"the same and others":   {map[string]string{"ann": hash, "bob": other}, statusOK},
+		"nobody":                {nil, statusDenied},
+		"another user":          {map[string]string{"bob": hash}, statusDenied},
+		"another hash":          {map[string]string{"ann": other}, statusDenied},
+		"the password in clear": {map[string]string{"ann": "secret"}, statusDenied},
+	} {
+		a := newAuthenticator(t, Config{})
+		must(t, a.ConfigurePlain("d", map[string]string{"ann": hash}))
+		var r request
+		must(t, decodeRequest(plainRequest("d", "ann", "secret"), &r))
+		a.mu.RLock()
+		_, in := a.decide(&r, nil)
+		a.mu.RUnlock()
+		must(t, a.ConfigurePlain("d", test.table))
+		if v := a.inquire(t.Context(), in); v.status != test.want {
+			t.Errorf("%s: status %d, %s", name, v.status, v.reason)
+		}
+		if remembered(a, "d", "ann") != (test.want == statusOK || test.table["ann"] == "secret") {
+			t.Errorf("%s: remembered %v", name, remembered(a, "d", "ann"))
+		}
 	}
 }
 

@@ -183,10 +183,14 @@ func (t *passwordTable) verify(a *Authenticator, entry *passwordEntry, r request
 	return &inquiry{
 		lane: a.hashes,
 		ask: func(context.Context) (*Identity, error) {
-			if !hash.matches(password) || !real || !a.stillHas(r.domain, name, entry) {
+			if !hash.matches(password) || !real {
 				return nil, ErrDenied
 			}
-			entry.digest.Store(&given)
+			now := a.userNow(r.domain, name)
+			if !entry.sameHash(now) {
+				return nil, ErrDenied
+			}
+			now.digest.Store(&given)
 			return &Identity{}, nil
 		},
 		defaultID: name,
@@ -194,16 +198,16 @@ func (t *passwordTable) verify(a *Authenticator, entry *passwordEntry, r request
 	}
 }
 
-// stillHas tells whether the entry is in force, or another one with the same hash: it may have been removed while its hash
-// was computed.
-func (a *Authenticator) stillHas(domain []byte, name string, entry *passwordEntry) bool {
+// userNow is a user's entry in force, nil where there is none: it may have been changed or removed while a hash was
+// computed. A table that was replaced by one with the same hash lets the user in all the same.
+func (a *Authenticator) userNow(domain []byte, name string) *passwordEntry {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	setup := setupFor(a.policy.plain, domain)
 	if setup == nil || setup.table == nil {
-		return false
+		return nil
 	}
-	return entry.sameHash(setup.table.users[name])
+	return setup.table.users[name]
 }
 
 // decoy picks the same hash for a name each time, as if the name were a user's.
