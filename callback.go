@@ -173,12 +173,18 @@ func (e *executor) make(a *Authenticator, in *inquiry) {
 	v = a.inquire(ctx, in)
 }
 
-// interrupted is the verdict on an inquiry whose context has ended.
+// isLate tells whether a context's time is over: on a busy machine that may be long before it says so itself.
+func isLate(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
+}
+
+// interrupted is the verdict on an inquiry whose context has ended, or is late.
 func interrupted(ctx context.Context) verdict {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return temporary(ReasonCallbackTimeout)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return temporary(ReasonCanceled)
 	}
-	return temporary(ReasonCanceled)
+	return temporary(ReasonCallbackTimeout)
 }
 
 // settle answers an inquiry, if nobody has before, and cancels what is still being asked.
@@ -234,7 +240,7 @@ func (a *Authenticator) inquire(ctx context.Context, in *inquiry) (v verdict) {
 		return denied(ReasonCallbackDenied)
 	case errors.Is(err, ErrTemporary):
 		return temporary(ReasonTryAgain)
-	case ctx.Err() != nil: // whatever it says: its time was over first
+	case ctx.Err() != nil || isLate(ctx): // whatever it says: its time was over first
 		return interrupted(ctx)
 	case err != nil:
 		return in.failed(ReasonCallbackError, err)

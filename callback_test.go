@@ -130,6 +130,22 @@ func TestTimeoutAsAnError(t *testing.T) {
 }
 
 // TestMaxPending: one runs, two wait, the rest is told to try again; the order in which they came is kept.
+// lateContext is one whose time is over, and which has not said so yet: the timer's turn has not come.
+type lateContext struct{ context.Context }
+
+func (lateContext) Deadline() (time.Time, bool) { return time.Now().Add(-time.Second), true }
+
+// TestLateAnswer: an answer that comes after its time is none, though nobody has called it late before.
+func TestLateAnswer(t *testing.T) {
+	decisions := make(chan Decision, 1)
+	a := newAuthenticator(t, Config{OnDecision: func(d Decision) { decisions <- d }})
+	must(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) { return &Identity{}, nil }))
+	reply := a.HandleZAPMessage(lateContext{t.Context()}, plainRequest("d", "ann", "x"))
+	if d := <-decisions; string(reply[2]) != "300" || d.Reason != ReasonCallbackTimeout {
+		t.Errorf("%q, %+v", reply, d)
+	}
+}
+
 func TestMaxPending(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1, MaxPending: 2})
 	begun, free := make(chan string, 10), make(chan bool)
