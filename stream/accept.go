@@ -3,7 +3,6 @@ package stream
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -37,7 +36,7 @@ func (s *Server) serve(v *serving) error {
 		switch {
 		case err == nil && conn != nil:
 			backOff = 0
-			s.admit(v, conn)
+			s.arrive(v, conn)
 		case s.isOver(v):
 		case isTemporary(err):
 			backOff = min(max(2*backOff, minBackOff), maxBackOff)
@@ -99,7 +98,7 @@ func (s *Server) awaitPlace(v *serving) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !s.isOverLocked(v) {
-		if s.MaxConns == 0 || len(s.entered) < s.MaxConns {
+		if !s.isFull() {
 			return true
 		}
 		s.await(0)
@@ -107,45 +106,8 @@ func (s *Server) awaitPlace(v *serving) bool {
 	return false
 }
 
-// admit begins the handshake of a client as soon as there is room for it.
-func (s *Server) admit(v *serving, conn net.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for most := s.maxHandshakes(); ; {
-		if s.isOverLocked(v) {
-			_ = conn.Close()
-			return
-		}
-		switch {
-		case s.pending.count >= most:
-			if wait := s.makeRoom(); wait > 0 {
-				s.await(wait)
-			}
-		case s.pending.count+s.abandoned >= 2*most:
-			s.await(0)
-		default:
-			s.start(v, conn)
-			return
-		}
-	}
-}
-
-// makeRoom gives up a handshake, and returns 0; or returns when to try again. The caller holds the mutex.
-func (s *Server) makeRoom() (wait time.Duration) {
-	c, wait := s.pending.victim(time.Now(), s.handshakeTimeout())
-	if c == nil {
-		return max(wait, time.Millisecond)
-	}
-	s.abandon(c, errCrowded)
-	return 0
-}
-
-// relieve makes room for another Accept, if it can: silent and slow clients are what may have used up the descriptors.
-func (s *Server) relieve() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.pending.count > 0 && s.makeRoom() == 0
-}
+// isFull tells whether there are as many authenticated clients as there may be. The caller holds the mutex.
+func (s *Server) isFull() bool { return s.MaxConns > 0 && len(s.entered) >= s.MaxConns }
 
 // pause waits, unless v ends.
 func (s *Server) pause(v *serving, d time.Duration) {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -59,12 +61,14 @@ func TestThousandSilent(t *testing.T) {
 		defer close(dribbled)
 		dribble(slow)
 	}()
-	for i := range 20 {
+	var waits []time.Duration
+	for range 20 {
 		begun := time.Now()
 		must(t, sayHello(t, address, client))
-		if took := time.Since(begun); took > DefaultHandshakeTimeout/5 {
-			t.Errorf("good client %d waited %v", i, took)
-		}
+		waits = append(waits, time.Since(begun))
+	}
+	if slices.Sort(waits); waits[10] > DefaultHandshakeTimeout/20 || waits[19] > DefaultHandshakeTimeout/5 {
+		t.Errorf("good clients waited %v", waits)
 	}
 	if n := s.counts(); n.pending > DefaultMaxHandshakes {
 		t.Errorf("%+v", n)
@@ -86,6 +90,85 @@ func TestThousandSilent(t *testing.T) {
 	if took := time.Since(begun); took > DefaultHandshakeTimeout/2 {
 		t.Errorf("Close took %v", took)
 	}
+}
+
+// TestSilentWait: silent clients get half of the places at once, and wait for others until they speak or have had the time for
+// it; one that speaks goes first.
+func TestSilentWait(t *testing.T) {
+	const grace = patience / 2
+	s, address, client := tlsServer(t, func(s *Server) { s.MaxHandshakes, s.HandshakeTimeout = 4, silentShare*grace })
+	var silent []net.Conn
+	for range 6 {
+		silent = append(silent, dialTCP(t, address))
+	}
+	testpeer.Eventually(t, "they have found their places", func() bool { return s.counts() == counts{waiting: 4, pending: 2} })
+	begun := time.Now()
+	for range 10 {
+		must(t, sayHello(t, address, client))
+	}
+	if took := time.Since(begun); took > grace/2 {
+		t.Errorf("good clients waited %v", took)
+	}
+	testpeer.Eventually(t, "the silent ones are where they were", func() bool { return s.counts() == counts{waiting: 4, pending: 2} })
+	must(t, s.Close())
+	for _, conn := range silent {
+		if !closed(conn) {
+			t.Error("a silent connection is still open")
+		}
+	}
+}
+
+// TestSpeakersFirst: when there is one place for two, whoever has spoken gets it, although the other came before.
+func TestSpeakersFirst(t *testing.T) {
+	testpeer.NothingLeft(t)
+	l := newListener(t)
+	first := make(chan net.Conn, 1)
+	s := &Server{MaxHandshakes: 1, HandshakeTimeout: patience, Logger: quiet(), Handler: echo, Authenticator: AuthenticatorFunc(
+		func(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
+			first <- conn
+			return password(ctx, conn)
+		})}
+	accept := func() *session {
+		dialTCP(t, l.Addr().String())
+		conn, err := l.Accept()
+		must(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		return &session{serving: &serving{}, raw: conn, accepted: time.Now().Add(-time.Second)}
+	}
+	silent, speaker := accept(), accept()
+	speaker.spoken = true
+	s.mu.Lock()
+	s.init()
+	s.waiting = []*session{silent, speaker}
+	s.seatAll()
+	if len(s.waiting) != 1 || s.waiting[0] != silent {
+		t.Errorf("%d wait", len(s.waiting))
+	}
+	s.mu.Unlock()
+	if conn := <-first; conn != speaker.raw {
+		t.Error("the silent one goes first")
+	}
+	must(t, s.Close())
+	must(t, s.Shutdown(patient(t)))
+}
+
+// TestSilentGreeted: a client that waits to be greeted first is served, although strangers are silent, too.
+func TestSilentGreeted(t *testing.T) {
+	greet := AuthenticatorFunc(func(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
+		if _, err := conn.Write([]byte("hello")); err != nil {
+			return nil, nil, err
+		}
+		return password(ctx, conn)
+	})
+	address := start(t, &Server{Authenticator: greet, Handler: echo, MaxHandshakes: 4, HandshakeTimeout: patience})
+	for range 20 {
+		dialTCP(t, address)
+	}
+	conn := dialTCP(t, address)
+	_, err := io.ReadFull(conn, make([]byte, 5))
+	must(t, err)
+	must(t, giveWord(conn))
+	must(t, exchange(conn, "hello"))
 }
 
 // TestFlood: strangers that come back as soon as they are closed, silent ones and such that send half a greeting, keep
@@ -202,7 +285,7 @@ func TestVictim(t *testing.T) {
 				if c.network != "" {
 					prefix = netip.MustParsePrefix(c.network)
 				}
-				s := &session{raw: silent, network: prefix, begun: now.Add(-c.age), spoken: c.spoken}
+				s := &session{raw: silent, network: prefix, accepted: now.Add(-c.age), begun: now.Add(-c.age), spoken: c.spoken}
 				sessions = append(sessions, s)
 				h.add(s)
 			}
@@ -226,25 +309,34 @@ func TestVictim(t *testing.T) {
 	}
 }
 
-// TestHasSpoken: also when what was sent has been read.
+// TestHasSpoken: with TCP also when what was sent has been read.
 func TestHasSpoken(t *testing.T) {
-	l := newListener(t)
-	client := dialTCP(t, l.Addr().String())
-	server, err := l.Accept()
+	local, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
 	must(t, err)
-	defer server.Close()
-	if received(server) {
-		t.Error("a silent client has spoken")
+	defer local.Close()
+	for _, l := range []net.Listener{newListener(t), local} {
+		client, err := net.Dial(l.Addr().Network(), l.Addr().String())
+		must(t, err)
+		defer client.Close()
+		server, err := l.Accept()
+		must(t, err)
+		defer server.Close()
+		if received(server, true) || received(tls.Server(server, nil), true) {
+			t.Error("a silent client has spoken")
+		}
+		if pending := received(server, false); pending != (l == local) {
+			t.Errorf("a silent client of %s in its handshake: %v", l.Addr().Network(), pending)
+		}
+		_, err = client.Write([]byte{1})
+		must(t, err)
+		testpeer.Eventually(t, "the byte has arrived", func() bool { return received(server, true) })
+		_, err = server.Read(make([]byte, 1))
+		must(t, err)
+		if !received(server, false) {
+			t.Error("a client whose byte was read is silent")
+		}
 	}
-	_, err = client.Write([]byte{1})
-	must(t, err)
-	testpeer.Eventually(t, "the byte has arrived", func() bool { return received(server) })
-	_, err = server.Read(make([]byte, 1))
-	must(t, err)
-	if !received(server) || !received(tls.Server(server, nil)) {
-		t.Error("a client whose byte was read is silent")
-	}
-	if other, _ := net.Pipe(); !received(other) {
+	if other, _ := net.Pipe(); !received(other, true) {
 		t.Error("where it cannot be known, it is true")
 	}
 }

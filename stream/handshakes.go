@@ -71,15 +71,12 @@ func (h *handshakes) victim(now time.Time, timeout time.Duration) (c *session, w
 			grace = spoken
 		}
 		for _, c := range crowd {
-			age := now.Sub(c.begun)
-			if age < grace { // and all that follow
+			wait = min(wait, spoken-now.Sub(c.begun))
+			if age := now.Sub(c.accepted); age < grace {
 				wait = min(wait, grace-age)
-				break
-			}
-			if !c.hasSpoken() {
+			} else if !c.hasSpoken() {
 				return c, 0
 			}
-			wait = min(wait, spoken-age)
 		}
 		if oldest := crowd[0]; now.Sub(oldest.begun) >= spoken {
 			return oldest, 0
@@ -110,22 +107,27 @@ func network(address net.Addr) netip.Prefix {
 	return prefix
 }
 
-// received tells whether the peer of a TCP connection has ever sent a byte, whoever has read it since. Where that cannot be
-// known it is true.
-func received(conn net.Conn) bool {
+// received tells whether the peer of a connection has sent anything: with TCP ever, whoever has read it since; else what was
+// not read yet, which is all as long as the connection waits. Where it cannot be known it is true.
+func received(conn net.Conn, waits bool) bool {
 	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok { // of a listener that wraps another's connections
 		conn = wrapped.NetConn()
 	}
-	tcp, ok := conn.(syscall.Conn)
+	socket, ok := conn.(syscall.Conn)
 	if !ok {
 		return true
 	}
-	raw, err := tcp.SyscallConn()
+	raw, err := socket.SyscallConn()
 	if err != nil {
 		return true
 	}
-	var info *unix.TCPInfo
-	var infoErr error
-	err = raw.Control(func(fd uintptr) { info, infoErr = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) })
-	return err != nil || infoErr != nil || info.Bytes_received > 0
+	spoken := true
+	_ = raw.Control(func(fd uintptr) { // an error: it is closed, and will be found to be
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			spoken = info.Bytes_received > 0
+		} else if unread, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ); waits && err == nil {
+			spoken = unread > 0
+		}
+	})
+	return spoken
 }

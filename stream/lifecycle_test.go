@@ -279,12 +279,12 @@ func TestLifecycleRaces(t *testing.T) {
 }
 
 // counts is what a Server is busy with.
-type counts struct{ pending, entered, abandoned int }
+type counts struct{ waiting, pending, entered, abandoned int }
 
 func (s *Server) counts() counts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return counts{s.pending.count, len(s.entered), s.abandoned}
+	return counts{len(s.waiting), s.pending.count, len(s.entered), s.abandoned}
 }
 
 // scriptedListener accepts what its script says.

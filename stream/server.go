@@ -25,12 +25,13 @@ const (
 // A Server accepts connections, has each authenticated in a goroutine of its own, and hands those that were to the
 // Handler. The fields must not be changed, nor the struct copied, once it serves.
 //
-// A client that is silent or slow in its handshake costs one of MaxHandshakes places, until HandshakeTimeout. Where all are
-// taken, a newcomer gets the place of another: of the address with the most handshakes (of an IPv6 network of 64 bits), and
-// there of the oldest that is silent, or else the oldest. A handshake is safe from that for a 20th of HandshakeTimeout (0.5 s),
-// or for a 200th (50 ms) if its client has sent nothing yet and no address has more; in the meantime newcomers wait, in
-// the order in which they came. So a crowd of silent clients keeps nobody waiting, and a crowd of honest ones that comes at once is let in one after
-// another.
+// A client in its handshake takes one of MaxHandshakes places, for HandshakeTimeout at most. Eight times as many connections
+// may wait for a place. Those that have sent something go first; one that is silent waits for a 200th of HandshakeTimeout
+// (50 ms) unless more than half of the places are free. Where all are taken, the next one gets the place of another: of the
+// address with the most handshakes (of an IPv6 network of 64 bits), and there of the oldest that is silent, or else the
+// oldest. A handshake is safe from that for a 20th of HandshakeTimeout (0.5 s), or for a 200th if its client has sent
+// nothing yet and no address has more. So a crowd of silent clients keeps nobody waiting, and a crowd of honest ones that comes
+// at once is let in one after another.
 type Server struct {
 	// Authenticator proves who a client is; nil: everybody is let in, with nil credentials.
 	Authenticator Authenticator
@@ -55,6 +56,9 @@ type Server struct {
 	stopping  chan struct{} // closed by Shutdown and Close
 	drained   chan struct{} // closed when nothing goes on any more, after stopping
 	listeners map[*serving]struct{}
+	waiting   []*session            // for a place, in the order in which they came
+	ushering  bool                  // a goroutine finds places for them
+	dropping  int                   // of them, those being closed
 	pending   handshakes            // that were not given up
 	entered   map[*session]struct{} // authenticated
 	handling  int                   // of entered, those in the Handler
@@ -192,6 +196,10 @@ func (s *Server) stop(all bool) {
 	}
 	var conns []net.Conn
 	s.mu.Lock()
+	for _, c := range s.waiting {
+		conns = append(conns, c.raw)
+	}
+	s.waiting = nil
 	for _, c := range s.pending.all() {
 		s.abandon(c, ErrServerClosed)
 		conns = append(conns, c.raw)
@@ -217,7 +225,7 @@ func (s *Server) notify() {
 		close(s.changed)
 		s.changed = nil
 	}
-	if s.isStopping() && len(s.listeners)+s.pending.count+len(s.entered)+s.abandoned == 0 {
+	if s.isStopping() && !s.ushering && len(s.listeners)+s.dropping+s.pending.count+len(s.entered)+s.abandoned == 0 {
 		select {
 		case <-s.drained:
 		default:

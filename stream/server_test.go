@@ -336,6 +336,23 @@ func TestMaxConns(t *testing.T) {
 	}
 }
 
+// TestMaxConnsOfThoseThatWait: who was accepted before all places were taken, but not authenticated, is not until there is one.
+func TestMaxConnsOfThoseThatWait(t *testing.T) {
+	s := &Server{Authenticator: password, Handler: echo, MaxConns: 1, MaxHandshakes: 2, HandshakeTimeout: silentShare * patience}
+	address := start(t, s)
+	dialTCP(t, address)
+	testpeer.Eventually(t, "one is in its handshake", func() bool { return s.counts().pending == 1 })
+	second := dialTCP(t, address)
+	testpeer.Eventually(t, "another waits", func() bool { return s.counts().waiting == 1 })
+	first := enter(t, address)
+	must(t, giveWord(second))
+	if !stillOpen(second) || s.counts() != (counts{waiting: 1, pending: 1, entered: 1}) {
+		t.Errorf("%+v", s.counts())
+	}
+	must(t, first.Close())
+	must(t, exchange(second, "hello"))
+}
+
 // TestListenAndServe: on TCP and on a Unix socket, also where a server before has left one.
 func TestListenAndServe(t *testing.T) {
 	testpeer.NothingLeft(t)

@@ -14,11 +14,12 @@ import (
 
 // session is one client of a Server, from Accept on.
 type session struct {
-	serving *serving
-	raw     net.Conn
-	network netip.Prefix
-	begun   time.Time
+	serving  *serving
+	raw      net.Conn
+	network  netip.Prefix
+	accepted time.Time
 
+	begun     time.Time       // its handshake
 	handshake context.Context // ends with its time
 	cancel    context.CancelCauseFunc
 	free      func() // frees the context
@@ -33,7 +34,8 @@ type session struct {
 type state int
 
 const (
-	pending   state = iota // in its handshake
+	waiting   state = iota // for a place
+	pending                // in its handshake
 	abandoned              // given up, before its Authenticator has returned
 	entered                // authenticated, waiting for a place
 	handled                // in the Handler
@@ -42,15 +44,15 @@ const (
 
 // hasSpoken tells whether the client has sent anything, as far as that can be known. The caller holds the server's mutex.
 func (c *session) hasSpoken() bool {
-	c.spoken = c.spoken || received(c.raw)
+	c.spoken = c.spoken || received(c.raw, c.state == waiting)
 	return c.spoken
 }
 
 var errTaken = errors.New("another client was first, and there is only to be one")
 
 // start begins a client's handshake. The caller holds the mutex.
-func (s *Server) start(v *serving, conn net.Conn) {
-	c := &session{serving: v, raw: conn, network: network(conn.RemoteAddr()), begun: time.Now()}
+func (s *Server) start(c *session) {
+	c.state, c.begun = pending, time.Now()
 	ctx, cancel := context.WithCancelCause(s.base)
 	ctx, cancelTimer := context.WithDeadlineCause(ctx, c.begun.Add(s.handshakeTimeout()), errTimeout)
 	c.handshake, c.cancel = ctx, cancel
@@ -77,8 +79,9 @@ func (s *Server) abandon(c *session, why error) {
 	s.notify()
 }
 
-// abandonOthers gives up every handshake of v's. The caller holds the mutex.
+// abandonOthers gives up every handshake of v's, and closes those that wait for theirs. The caller holds the mutex.
 func (s *Server) abandonOthers(v *serving) {
+	s.dropWaiting(v, errTaken)
 	for _, c := range s.pending.all() {
 		if c.serving == v {
 			s.abandon(c, errTaken)
