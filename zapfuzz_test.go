@@ -67,7 +67,9 @@ func FuzzLiveEndpoint(f *testing.F) {
 		envelope, body := splitEnvelope(append([][]byte{[]byte("r")}, message...))
 		zap.t = t
 		zap.sendRaw(message)
-		if len(body) >= answerable {
+		// Of more frames than libzmq ever makes the handler sees the first, and has to find all of that among them.
+		const seen = 24
+		if len(body) >= answerable && len(envelope)+answerable <= seen {
 			reply, err := zap.socket.RecvMessageBytes(0)
 			must(t, err)
 			lead := len(envelope) - 1
