@@ -353,7 +353,7 @@ func TestMaxConnsOfThoseThatWait(t *testing.T) {
 	must(t, exchange(second, "hello"))
 }
 
-// TestListenAndServe: on TCP and on a Unix socket, also where a server before has left one.
+// TestListenAndServe: on a Unix socket, also where a server before has left one, and what it says of addresses that are none.
 func TestListenAndServe(t *testing.T) {
 	testpeer.NothingLeft(t)
 	path := filepath.Join(t.TempDir(), "socket")
