@@ -86,7 +86,7 @@ func TestAgent(t *testing.T) {
 		cfg.Agent = socket
 		cfg.KeyFile = filepath.Join(t.TempDir(), "key")
 		write(t, cfg.KeyFile, readText(t, server.key()))
-		keygen(t, "-q", "-p", "-P", "", "-N", "open sesame", "-f", cfg.KeyFile)
+		keygen(t, "-q", "-p", "-P", "", "-N", "open sesame", "-a", "1", "-f", cfg.KeyFile)
 		must(t, open(t, cfg).Err()) // without anybody to ask
 	})
 	t.Run("no agent there", func(t *testing.T) {

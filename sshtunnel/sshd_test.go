@@ -19,11 +19,10 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// sshd is OpenSSH's server on a loopback port, with keys and a configuration of its own. As root it runs in a mount
-// namespace with users and a PAM of its own, so that passwords can be tested and no account of the machine is touched; else it
-// lets in the user who runs the tests, by key alone.
+// sshd is OpenSSH's server on a loopback port, with keys, a configuration and a PAM of its own. It lets in the user who runs
+// the tests, and none of the machine's files or accounts matter to it.
 type sshd struct {
-	dir     string // keys, configuration, authorized_keys
+	dir     string // keys, configuration, authorized_keys, password
 	port    int
 	user    string
 	hostKey string // the file of the private key; the public one is beside it
@@ -39,20 +38,29 @@ const thePassword = "correct horse"
 
 const install = "openssh-server openssh-client"
 
-// namespaced tells whether sshd can have users of its own.
-var namespaced = sync.OnceValue(func() bool {
-	return os.Getuid() == 0 && exec.Command("unshare", "--mount", "mount", "-t", "tmpfs", "none", "/run").Run() == nil
+// privatePAM is the library that gives sshd a PAM of its own, compiled once for all tests.
+var privatePAM = sync.OnceValues(func() (library string, err error) {
+	dir, err := os.MkdirTemp("", "pam")
+	if err != nil {
+		return "", err
+	}
+	library = filepath.Join(dir, "pam.so")
+	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-o", library, "testdata/pam.c").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("gcc: %w\n%s", err, out)
+	}
+	return library, nil
 })
 
-// needPasswords ends a test for which sshd must have users of its own.
-func needPasswords(t testing.TB) {
-	t.Helper()
-	if !namespaced() {
-		if os.Getenv("CI") != "" {
-			t.Fatal("sshd cannot have users of its own: root and the right to mount (CAP_SYS_ADMIN) are needed; CI must have them")
-		}
-		t.Skip("sshd cannot have users of its own: root and the right to mount (CAP_SYS_ADMIN) are needed")
+func TestMain(m *testing.M) {
+	// What the runtime opens at the first connection is not something that the first test leaves behind.
+	if listener, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
+		_ = listener.Close()
 	}
+	status := m.Run()
+	if library, err := privatePAM(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(library))
+	}
+	os.Exit(status)
 }
 
 // newSSHD starts a server that logs in whoever has the key made by newKey(t, dir/"user"). Lines are added to its configuration
@@ -61,9 +69,6 @@ func newSSHD(t testing.TB, lines ...string) *sshd {
 	t.Helper()
 	local, _ := localUser()
 	s := &sshd{dir: t.TempDir(), user: local, log: &logBuffer{}}
-	if namespaced() {
-		s.user = "root"
-	}
 	s.hostKey = newKey(t, filepath.Join(s.dir, "host"))
 	newKey(t, filepath.Join(s.dir, "user"))
 	must(t, os.Rename(filepath.Join(s.dir, "user.pub"), filepath.Join(s.dir, "authorized_keys")))
@@ -88,79 +93,51 @@ func newSSHD(t testing.TB, lines ...string) *sshd {
 // key is the private key of the user who is let in.
 func (s *sshd) key() string { return filepath.Join(s.dir, "user") }
 
-// configure writes all of sshd's files but the port, which is on its command line.
+// configure writes all of sshd's files; the port is on its command line.
 func (s *sshd) configure(t testing.TB, lines []string) {
 	t.Helper()
 	config := strings.Join(append(slices.Clone(lines),
 		"HostKey "+s.hostKey, "PidFile none", "AuthorizedKeysFile "+filepath.Join(s.dir, "authorized_keys"), "StrictModes no",
-		"PermitRootLogin yes", "UsePAM no", "PasswordAuthentication no", "KbdInteractiveAuthentication no",
+		"PermitRootLogin yes", "UsePAM yes", "PasswordAuthentication no", "KbdInteractiveAuthentication no",
 		"UseDNS no", "LogLevel VERBOSE", "MaxStartups 200", "ListenAddress 127.0.0.1", ""), "\n")
-	// From 9.8 on sshd makes addresses wait that have failed to log in, as these tests do.
-	path := filepath.Join(s.dir, "sshd_config")
-	write(t, path, "PerSourcePenalties no\n"+config)
-	if s.sshdCommand(t, "-t", "-f", path).Run() != nil {
-		write(t, path, config)
-	}
-	for name, text := range map[string]string{
-		"passwd":   "root:x:0:0::/:/bin/sh\nsshd:x:102:65534::/run/sshd:/usr/sbin/nologin\n",
-		"shadow":   "root:" + hashedWith(t, thePassword) + ":19000::::::\n",
-		"nsswitch": "passwd: files\nshadow: files\ngroup: files\nhosts: files\n",
-	} {
-		write(t, filepath.Join(s.dir, name), text)
-	}
-	must(t, os.MkdirAll(filepath.Join(s.dir, "pam.d"), 0o755))
-	write(t, filepath.Join(s.dir, "pam.d", "sshd"),
-		"auth required pam_unix.so nodelay\naccount required pam_permit.so\nsession required pam_permit.so\n")
-}
-
-// hashedWith is a password as /etc/shadow has it.
-func hashedWith(t testing.TB, password string) string {
-	t.Helper()
-	if !namespaced() {
-		return "*"
-	}
-	out, err := exec.Command(testpeer.Program(t, "openssl", "openssl"), "passwd", "-6", password).Output()
-	must(t, err)
-	return strings.TrimSpace(string(out))
-}
-
-// inNamespace gives the machine another face for the command that follows it: $0 is the directory with the files.
-const inNamespace = `set -e
-mount -t tmpfs none /run && mkdir -p /run/sshd
-for file in passwd shadow; do mount --bind "$0/$file" /etc/$file; done
-mount --bind "$0/nsswitch" /etc/nsswitch.conf
-mount --bind "$0/pam.d" /etc/pam.d
-`
-
-// underLifeline runs what "$@" is until its standard input ends.
-const underLifeline = `"$@" & echo "pid $!" >&2; exec 2>/dev/null; read _ || :; kill $! 2>/dev/null; wait`
-
-func (s *sshd) sshdCommand(t testing.TB, args ...string) *exec.Cmd {
-	t.Helper()
-	program := testpeer.Program(t, install, "sshd", "/usr/sbin/sshd") // sshd wants to be called by its whole path
-	args = append([]string{program}, args...)
-	if namespaced() {
-		return exec.Command("unshare", append([]string{"--mount", "sh", "-c", inNamespace + `"$@"`, s.dir}, args...)...)
-	}
+	password := filepath.Join(s.dir, "password")
+	write(t, password, thePassword)
+	check := filepath.Join(s.dir, "check")
+	write(t, check, "#!/bin/sh\n[ \"$(tr -d '\\000')\" = \"$(cat "+password+")\" ]\n")
+	must(t, os.Chmod(check, 0o700))
+	must(t, os.MkdirAll(filepath.Join(s.dir, "pam"), 0o700))
+	write(t, filepath.Join(s.dir, "pam", "sshd"), "auth required pam_exec.so expose_authtok quiet "+check+
+		"\nauth required pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\n")
 	if os.Getuid() == 0 { // where sshd insists on it
 		must(t, os.MkdirAll("/run/sshd", 0o755))
 	}
-	return exec.Command(args[0], args[1:]...)
+	// From 9.8 on sshd makes addresses wait that have failed to log in, as these tests do.
+	path := filepath.Join(s.dir, "sshd_config")
+	write(t, path, "PerSourcePenalties no\n"+config)
+	if exec.Command(s.program(t), "-t", "-f", path).Run() != nil {
+		write(t, path, config)
+	}
 }
+
+// program is sshd's whole path, by which it wants to be called.
+func (s *sshd) program(t testing.TB) string {
+	t.Helper()
+	return testpeer.Program(t, install, "sshd", "/usr/sbin/sshd")
+}
+
+// underLifeline runs what "$@" is until its standard input ends.
+const underLifeline = `"$@" & echo "pid $!" >&2; exec 2>/dev/null; read _; kill $! 2>/dev/null; wait`
 
 // start returns when sshd listens.
 func (s *sshd) start(t testing.TB) error {
 	t.Helper()
-	command := s.sshdCommand(t, "-D", "-e", "-f", filepath.Join(s.dir, "sshd_config"), "-p", strconv.Itoa(s.port))
-	if namespaced() {
-		for i, arg := range command.Args {
-			if strings.HasPrefix(arg, inNamespace) {
-				command.Args[i] = inNamespace + underLifeline
-			}
-		}
-	} else {
-		command = exec.Command("sh", append([]string{"-c", underLifeline, s.dir}, command.Args...)...)
+	library, err := privatePAM()
+	if err != nil {
+		testpeer.Missing(t, err.Error(), "gcc libc6-dev")
 	}
+	command := exec.Command("sh", "-c", underLifeline, "sshd", s.program(t), "-D", "-e", "-f", filepath.Join(s.dir, "sshd_config"),
+		"-p", strconv.Itoa(s.port))
+	command.Env = append(os.Environ(), "LD_PRELOAD="+library, "TEST_PAM="+filepath.Join(s.dir, "pam"))
 	read, write, err := os.Pipe()
 	must(t, err)
 	defer read.Close()
@@ -191,8 +168,18 @@ func (s *sshd) stop(t testing.TB) {
 	if s.command == nil {
 		return
 	}
-	if s.pid != 0 && syscall.Kill(s.pid, syscall.SIGSTOP) == nil { // no new ones from now on
-		for _, pid := range append(descendants(s.pid), s.pid) {
+	if s.pid != 0 {
+		stopped := map[int]bool{}
+		for found := true; found; { // until none of them can start another one
+			found = false
+			for _, pid := range append(descendants(s.pid), s.pid) {
+				if !stopped[pid] {
+					found, stopped[pid] = true, true
+					_ = syscall.Kill(pid, syscall.SIGSTOP)
+				}
+			}
+		}
+		for pid := range stopped {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
@@ -237,6 +224,15 @@ func (s *sshd) name() string { return fmt.Sprintf("[127.0.0.1]:%d", s.port) }
 func (s *sshd) knownLine(t testing.TB) string {
 	t.Helper()
 	return s.name() + " " + readText(t, s.hostKey+".pub")
+}
+
+// logged makes sure that sshd has logged the text so many times, and not more. It may take a while to come through.
+func (s *sshd) logged(t testing.TB, text string, times int) {
+	t.Helper()
+	testpeer.Eventually(t, fmt.Sprintf("sshd logs %q %d times", text, times), func() bool { return strings.Count(s.log.String(), text) >= times })
+	if got := strings.Count(s.log.String(), text); got != times {
+		t.Errorf("sshd has logged %q %d times, want %d", text, got, times)
+	}
 }
 
 // config logs in to the server with its user's key.

@@ -45,9 +45,7 @@ func TestManyStreams(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if logins := strings.Count(server.log.String(), "Accepted publickey"); logins != 1 {
-		t.Errorf("%d logins, want one for all", logins)
-	}
+	server.logged(t, "Accepted publickey", 1) // one for all
 }
 
 // roundTripOf sends data to an echo, and wants it back.
