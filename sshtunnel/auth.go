@@ -43,8 +43,12 @@ func (l *login) next(state *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 		return nil, err // else a lost connection would look like a refusal of all that is left
 	}
 	for _, lazy := range l.lazy {
-		if lazy.failed != nil {
+		if lazy.failed != nil && !lazy.usual {
 			return nil, lazy.failed
+		}
+		if lazy.failed != nil { // nobody has asked for this key by name
+			l.causes = append(l.causes, lazy.failed)
+			lazy.failed = nil
 		}
 	}
 	if l.fatal != nil {

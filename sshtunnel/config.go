@@ -33,7 +33,8 @@ type Config struct {
 
 	// Password is asked for the user's password, and for the passphrases of keys where Passphrase is nil; nil: there is
 	// none. It also answers a server that asks one question by keyboard-interactive, where Prompt is nil. It is called
-	// once for each purpose, again only when the server has refused what it said, and never twice at a time.
+	// once for each purpose, again only when the server has refused what it said, and never twice at a time. Open does not
+	// ask twice: it fails. Open and Close do not wait for one that does not return.
 	Password func() (string, error)
 	// Passphrase is asked for the passphrase of an encrypted key; nil: Password is.
 	Passphrase func(keyFile string) (string, error)

@@ -35,20 +35,28 @@ func (c *connection) start(t *target) {
 	c.done = make(chan struct{})
 	go func() {
 		err := c.client().Wait()
-		c.mu.Lock()
-		if c.reason != nil {
-			err = c.reason
-		} else if errors.Is(err, io.EOF) {
-			err = errors.New("the server has closed the connection")
-		}
-		c.mu.Unlock()
 		c.closeAll()
-		c.failure = fmt.Errorf("sshtunnel: %s: %w", t, err)
+		c.failure = c.describe(t, err)
 		close(c.done)
 	}()
 	if t.keepAlive > 0 {
 		go c.keepAlive(t.keepAlive, t.aliveCount)
 	}
+}
+
+// describe says why a connection has ended with err.
+func (c *connection) describe(t *target, err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.reason == ErrClosed:
+		return ErrClosed
+	case c.reason != nil:
+		err = c.reason
+	case errors.Is(err, io.EOF):
+		err = errors.New("the server has closed the connection")
+	}
+	return fmt.Errorf("sshtunnel: %s: %w", t, err)
 }
 
 // end closes the connection from this side.

@@ -20,6 +20,12 @@ var (
 	ErrHostCertificate = errors.New("the host certificate is not valid")
 )
 
+// inner is an error of this package as a part of another one, which says whose it is already.
+type inner struct{ error }
+
+func (e inner) Error() string { return strings.TrimPrefix(e.error.Error(), "sshtunnel: ") }
+func (e inner) Unwrap() error { return e.error }
+
 // FileError is what is wrong with a file: an ssh_config, a known_hosts file, a key.
 type FileError struct {
 	File string
@@ -72,7 +78,7 @@ func (e *AuthError) Error() string {
 		fmt.Fprintf(&b, "; it accepts %s", strings.Join(e.Allowed, ", "))
 	}
 	for _, cause := range e.Causes {
-		fmt.Fprintf(&b, "; %s", strings.TrimPrefix(cause.Error(), "sshtunnel: "))
+		fmt.Fprintf(&b, "; %s", inner{cause}.Error())
 	}
 	return b.String()
 }
@@ -94,7 +100,7 @@ type HostKeyError struct {
 	Host        string     // as known_hosts has it: "gateway", "[gateway]:2222"
 	Type        string     // of the key that the server has
 	Fingerprint string     // of the key that the server has: "SHA256:…"
-	File        string     // the file that decided; for an unknown key the one that it would be recorded in
+	File        string     // the file that decided; for an unknown key the one that it would be recorded in; "": there is none
 	Line        int        // the line there; 0 for an unknown key
 	Want        []KnownKey // the keys that the files have for this host
 	Entry       string     // the line for known_hosts, for a program that asks somebody about an unknown key; "" else
@@ -106,7 +112,11 @@ func (e *HostKeyError) Error() string {
 	key := fmt.Sprintf("%s %s", e.Type, e.Fingerprint)
 	switch {
 	case errors.Is(e.Err, ErrUnknownHost):
-		return fmt.Sprintf("sshtunnel: %s: %v: %s is not in %s", e.Host, e.Err, key, e.File)
+		where := e.File
+		if where == "" {
+			where = "any file: none is configured"
+		}
+		return fmt.Sprintf("sshtunnel: %s: %v: %s is not in %s", e.Host, e.Err, key, where)
 	case errors.Is(e.Err, ErrHostKeyChanged):
 		var want []string
 		for _, known := range e.Want {

@@ -60,6 +60,9 @@ func (t *Tunnel) Forward(remote string) (endpoint string, err error) {
 // Connect does what s.Connect(remote) does, through the tunnel: it returns at once, and libzmq connects as soon as it
 // can, and again whenever the connection is lost. It is to be called by the goroutine that owns s. To disconnect, ask
 // Forward for the endpoint.
+//
+// A message that was under way when a connection is lost is lost with it, as over any other transport. A REQ socket waits for
+// its answer for ever then, unless ZMQ_REQ_RELAXED and ZMQ_REQ_CORRELATE are set.
 func (t *Tunnel) Connect(s *zmq4.Socket, remote string) error {
 	endpoint, err := t.Forward(remote)
 	if err != nil {

@@ -83,7 +83,7 @@ func (c *hostKeyCheck) callback(_ string, _ net.Addr, key ssh.PublicKey) error {
 	}
 	var err error
 	if c.accepted != nil {
-		err = fmt.Errorf("%w, while connected", c.describe(key, ErrHostKeyChanged))
+		err = c.describe(key, fmt.Errorf("%w while connected", ErrHostKeyChanged))
 	} else {
 		err = c.judge(key)
 	}
@@ -183,7 +183,6 @@ func (c *hostKeyCheck) describe(key ssh.PublicKey, err error) *HostKeyError {
 	}
 	fault := &HostKeyError{
 		Host: c.target.knownName, Type: key.Type(), Fingerprint: ssh.FingerprintSHA256(plain), Err: err,
-		File: "any file: none is configured",
 	}
 	if len(c.known.files) > 0 {
 		fault.File = c.known.files[0]
@@ -223,7 +222,7 @@ func (c *hostKeyCheck) record(key ssh.PublicKey) error {
 	}
 	file := c.known.files[0]
 	if err := appendLine(file, name+" "+string(ssh.MarshalAuthorizedKey(key))); err != nil {
-		return fmt.Errorf("sshtunnel: the key of %s is not accepted, because it cannot be recorded: %w", c.target.knownName, err)
+		return fmt.Errorf("sshtunnel: the key of %s is not accepted, because it cannot be recorded: %w", c.target.knownName, inner{err})
 	}
 	c.target.logger.Info("sshtunnel: a new host is accepted", "host", c.target.knownName, "type", key.Type(),
 		"fingerprint", ssh.FingerprintSHA256(key), "file", file)

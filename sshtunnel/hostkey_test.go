@@ -247,6 +247,19 @@ func TestAcceptNewHostKeys(t *testing.T) {
 	})
 }
 
+// TestNewHostIsKnownByItsBestKey: of several keys the one that ssh would take is recorded.
+func TestNewHostIsKnownByItsBestKey(t *testing.T) {
+	rsa := newKey(t, filepath.Join(t.TempDir(), "rsa"), "-t", "rsa", "-b", "2048")
+	server := newSSHD(t, "HostKey "+rsa)
+	cfg := server.config(t)
+	cfg.AcceptNewHostKeys = true
+	cfg.known(t, "")
+	must(t, open(t, cfg).Err())
+	if text := readText(t, cfg.KnownHosts); !strings.Contains(text, "ssh-ed25519 ") {
+		t.Errorf("recorded %q", text)
+	}
+}
+
 // TestPortsInKnownHosts: a server at another port counts under its port, and under its name alone where that has its key.
 func TestPortsInKnownHosts(t *testing.T) {
 	server := newSSHD(t)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // hostSpec is what somebody has written to name a host.
@@ -66,6 +67,9 @@ func (s hostSpec) withPort(port, text string) (hostSpec, error) {
 func (s hostSpec) checked(text string) (hostSpec, error) {
 	if s.host == "" {
 		return hostSpec{}, fmt.Errorf("sshtunnel: host %q: there is no host in it", text)
+	}
+	if strings.ContainsFunc(text, unicode.IsControl) { // which would go into the log
+		return hostSpec{}, fmt.Errorf("sshtunnel: host %q: a control character", text)
 	}
 	return s, nil
 }

@@ -81,7 +81,7 @@ func algorithmsOf(public ssh.PublicKey) []string {
 // encryptedIdentity is one that asks for its passphrase when the server has accepted it. A file in an old format does
 // not tell what its public half is; then that is in a file beside it, or the passphrase is asked for at once.
 func encryptedIdentity(ctx context.Context, file keyFile, data []byte, public ssh.PublicKey, t *target, secrets *secrets) (*identity, error) {
-	lazy := &lazySigner{ctx: ctx, path: file.path, data: data, public: public, passphrase: t.passphrase, secrets: secrets}
+	lazy := &lazySigner{ctx: ctx, path: file.path, data: data, public: public, passphrase: t.passphrase, secrets: secrets, usual: file.usual}
 	if public == nil {
 		beside, _, err := readFile(file.path+".pub", maxKeyFile)
 		if err == nil {
@@ -115,6 +115,7 @@ type lazySigner struct {
 	public     ssh.PublicKey
 	passphrase func(string) (string, error)
 	secrets    *secrets
+	usual      bool  // see keyFile
 	failed     error // why it could not sign
 }
 

@@ -157,6 +157,31 @@ func TestUnusableKeys(t *testing.T) {
 	}
 }
 
+// TestUsualKeys: without a word about keys those in ~/.ssh are offered, and one that cannot be used does not keep others out.
+func TestUsualKeys(t *testing.T) {
+	server := newSSHD(t, allowPassword)
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	must(t, os.Mkdir(filepath.Join(home, ".ssh"), 0o700))
+	cfg := server.config(t)
+	cfg.KeyFile, cfg.KnownHosts = "", "~/.ssh/known_hosts"
+	write(t, filepath.Join(home, ".ssh", "known_hosts"), server.knownLine(t))
+	openFails(t, cfg, "nothing to try")
+	key := filepath.Join(home, ".ssh", "id_ed25519")
+	write(t, key, readText(t, server.key()))
+	must(t, open(t, cfg).Err())
+
+	keygen(t, "-q", "-p", "-P", "", "-N", "open sesame", "-a", "1", "-f", key)
+	openFails(t, cfg, key, "encrypted")
+	cfg.Password = func() (string, error) { return thePassword, nil } // the user's, not the key's
+	must(t, open(t, cfg).Err())
+	cfg.Password = func() (string, error) { return "open sesame", nil }
+	must(t, open(t, cfg).Err())
+	must(t, os.Chmod(key, 0o644))
+	cfg.Password = nil
+	openFails(t, cfg, key, "chmod 600")
+}
+
 func TestPassword(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t, allowPassword)

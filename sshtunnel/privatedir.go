@@ -38,9 +38,9 @@ func privateDirIn(base string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// In such a directory anybody could put another one in the place of the new one.
-	if info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
-		return "", fmt.Errorf("%s: everybody can rename what is in it (chmod +t)", base)
+	// In such a directory somebody else could put another one in the place of the new one.
+	if info.Mode()&fs.ModeSticky == 0 && (info.Mode().Perm()&0o002 != 0 || !ownedBy(info, 0, os.Getuid())) {
+		return "", fmt.Errorf("%s: others can rename what is in it (chmod +t)", base)
 	}
 	dir, err := os.MkdirTemp(base, "zmqauth-ssh-") // with mode 0700
 	if err != nil {

@@ -44,9 +44,9 @@ func (t *Tunnel) watch() {
 
 // reconnect tries until it has a connection; nil: the tunnel is closed.
 func (t *Tunnel) reconnect(tries *int) *connection {
-	longest := maxPause
+	var err error
 	for {
-		timer := time.NewTimer(pause(*tries, longest))
+		timer := time.NewTimer(pause(*tries, longestPause(err)))
 		select {
 		case <-timer.C:
 		case <-t.ctx.Done():
@@ -54,7 +54,8 @@ func (t *Tunnel) reconnect(tries *int) *connection {
 			return nil
 		}
 		*tries++
-		conn, err := connect(t.ctx, t.targets, t.secrets)
+		var conn *connection
+		conn, err = connect(t.ctx, t.targets, t.secrets)
 		if t.ctx.Err() != nil {
 			if conn != nil {
 				conn.end(ErrClosed)
@@ -66,19 +67,19 @@ func (t *Tunnel) reconnect(tries *int) *connection {
 			return conn
 		}
 		t.set(nil, err)
-		longest = maxPause
-		if isRefusal(err) {
-			longest = maxRefusedPause
-		}
 		t.logger.Warn("sshtunnel: the connection cannot be opened again yet", "host", t.last().String(), "attempt", *tries, "error", err)
 	}
 }
 
-// isRefusal tells whether another try is of little use until somebody has changed something.
-func isRefusal(err error) bool {
+// longestPause is the one after an attempt that has failed with err: longer where another is of little use until somebody
+// has changed something.
+func longestPause(err error) time.Duration {
 	var refused *AuthError
 	var stranger *HostKeyError
-	return errors.As(err, &refused) || errors.As(err, &stranger)
+	if errors.As(err, &refused) || errors.As(err, &stranger) {
+		return maxRefusedPause
+	}
+	return maxPause
 }
 
 // pause is how long to wait before an attempt after so many others: twice as long each time, less up to half of it, so

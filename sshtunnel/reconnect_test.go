@@ -117,6 +117,32 @@ func TestServerRestarts(t *testing.T) {
 	}
 }
 
+// TestPlainREQ: a REQ socket without any options goes on too, if it had its answer when the connection was lost.
+func TestPlainREQ(t *testing.T) {
+	testpeer.NothingLeft(t)
+	server := newSSHD(t)
+	ctx := newContext(t)
+	endpoint := answers(t, ctx)
+	tunnel := open(t, server.config(t))
+	req := newSocket(t, ctx, zmq4.REQ)
+	must(t, tunnel.Connect(req, endpoint))
+	for i := range 3 {
+		question := fmt.Sprint("question ", i)
+		_, err := req.Send(question, 0)
+		must(t, err)
+		if got, err := req.Recv(0); err != nil || got != question {
+			t.Fatalf("%q, %v", got, err)
+		}
+		server.stop(t)
+		testpeer.Eventually(t, "the stream has ended", func() bool {
+			tunnel.mu.Lock()
+			defer tunnel.mu.Unlock()
+			return tunnel.conn == nil
+		})
+		must(t, server.start(t))
+	}
+}
+
 // TestDialWaits: while the connection is down, Dial waits for it, or until its context ends.
 func TestDialWaits(t *testing.T) {
 	testpeer.NothingLeft(t)
@@ -366,6 +392,13 @@ func TestOneQuestionAtATime(t *testing.T) {
 
 // TestPauses: attempts come at growing intervals, none of them at once.
 func TestPauses(t *testing.T) {
+	for err, want := range map[error]time.Duration{
+		nil: maxPause, io.EOF: maxPause, &AuthError{}: maxRefusedPause, error(&HostKeyError{Err: ErrHostKeyChanged}): maxRefusedPause,
+	} {
+		if got := longestPause(err); got != want {
+			t.Errorf("%s at most after %v, want %s", got, err, want)
+		}
+	}
 	for tries := range 40 {
 		for range 20 {
 			d := pause(tries, maxPause)

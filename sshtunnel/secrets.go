@@ -79,5 +79,12 @@ func (s *secrets) forgetFor(t *target) {
 	}
 }
 
+// forgetAll drops everything.
+func (s *secrets) forgetAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.known)
+}
+
 // loginPurpose begins the purposes of all that is sent to a server.
 func loginPurpose(t *target) string { return "login\x00" + t.String() + "\x00" }

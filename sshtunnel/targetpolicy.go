@@ -144,6 +144,7 @@ func (r *resolver) paths(keyword string, usual []string) ([]string, error) {
 // cryptography sets the algorithms: those without known weaknesses, where ssh_config does not name others.
 func (r *resolver) cryptography() error {
 	secure, insecure := ssh.SupportedAlgorithms(), ssh.InsecureAlgorithms()
+	slices.SortStableFunc(secure.HostKeys, func(a, b string) int { return preference(a) - preference(b) })
 	for _, kind := range []struct {
 		keyword        string
 		to             *[]string
@@ -163,6 +164,16 @@ func (r *resolver) cryptography() error {
 		}
 	}
 	return nil
+}
+
+// preference has host keys in ssh's order: of a new host it is the first kind that the server has which is recorded.
+func preference(algorithm string) int {
+	for i, kind := range []string{"ed25519", "ecdsa", "rsa-sha2-512"} {
+		if strings.Contains(algorithm, kind) {
+			return i
+		}
+	}
+	return 3
 }
 
 // chooseAlgorithms reads a list as ssh_config has it: names or patterns, which replace the usual ones, or follow them
@@ -209,7 +220,7 @@ func (r *resolver) times() error {
 				r.keepAlive = -1
 			}
 		}},
-		{"serveralivecountmax", func(n int) { r.aliveCount = n }},
+		{"serveralivecountmax", func(n int) { r.aliveCount = min(max(n, 1), 1000) }},
 	} {
 		if d, ok := r.found.first(setting.keyword); ok && !strings.EqualFold(d.words[0], "none") {
 			seconds, err := readSeconds(d.words[0])
@@ -225,6 +236,7 @@ func (r *resolver) times() error {
 	if r.cfg.KeepAlive != 0 {
 		r.keepAlive = r.cfg.KeepAlive
 	}
+	r.keepAlive = min(r.keepAlive, 24*time.Hour)
 	return nil
 }
 

@@ -116,7 +116,7 @@ func (t *Tunnel) explain(to remote, err error) error {
 	if errors.Is(err, ErrClosed) {
 		return ErrClosed
 	}
-	return fmt.Errorf("sshtunnel: %s through %s: %w", to, t.last(), err)
+	return fmt.Errorf("sshtunnel: %s through %s: %w", to, t.last(), inner{err})
 }
 
 func (t *Tunnel) last() *target { return t.targets[len(t.targets)-1] }
@@ -131,7 +131,7 @@ func (t *Tunnel) current(ctx context.Context) (*connection, error) {
 		case closed:
 			return nil, ErrClosed
 		case ctx.Err() != nil && reason != nil:
-			return nil, fmt.Errorf("%w; the connection is down: %w", ctx.Err(), reason)
+			return nil, fmt.Errorf("%w; the connection is down: %w", ctx.Err(), inner{reason})
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case conn != nil && !conn.ended():
@@ -209,6 +209,7 @@ func (t *Tunnel) Close() error {
 		}
 		t.mu.Unlock()
 		t.work.Wait()
+		t.secrets.forgetAll()
 		if t.dir != "" {
 			t.closeErr = os.RemoveAll(t.dir)
 		}
