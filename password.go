@@ -123,6 +123,9 @@ var errArgon2 = errors.New("not an argon2id hash in the PHC string format, $argo
 // parseArgon2 reads what follows "$argon2id$".
 func parseArgon2(text string) (*argon2Hash, error) {
 	parts := strings.Split(text, "$")
+	if strings.ContainsAny(text, "\r\n") { // which base64 would pass over
+		return nil, errArgon2
+	}
 	if len(parts) != 4 || parts[0] != fmt.Sprintf("v=%d", argon2.Version) {
 		return nil, errArgon2
 	}
