@@ -183,6 +183,7 @@ func TestIPv6(t *testing.T) {
 	must(t, listener.Close())
 	testpeer.NothingLeft(t)
 	server := newSSHD(t, "ListenAddress ::1")
+	server.logged(t, "Server listening on ::1", 1)
 	cfg := server.config(t)
 	cfg.known(t, fmt.Sprintf("[::1]:%d %s", server.port, readText(t, server.hostKey+".pub")))
 	for _, host := range []string{"::1", fmt.Sprintf("[::1]:%d", server.port)} {

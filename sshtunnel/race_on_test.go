@@ -3,4 +3,4 @@
 package sshtunnel
 
 // bigTransfer is less under the race detector, which makes the cryptography some ten times slower.
-const bigTransfer = 128 << 20
+const bigTransfer = 64 << 20

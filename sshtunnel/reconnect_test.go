@@ -149,6 +149,7 @@ func TestDialWaits(t *testing.T) {
 	server := newSSHD(t)
 	address := echo(t)
 	tunnel := open(t, server.config(t))
+	server.logged(t, "Accepted publickey", 1)
 	server.stop(t)
 	testpeer.Eventually(t, "an attempt has failed", func() bool {
 		err := tunnel.Err()
@@ -277,6 +278,7 @@ func TestOtherServerComesBack(t *testing.T) {
 	cfg.Logger = log.logger()
 	tunnel := open(t, cfg)
 	right := readText(t, server.hostKey)
+	server.logged(t, "Accepted publickey", 1)
 	server.stop(t)
 	must(t, os.Remove(server.hostKey))
 	newKey(t, filepath.Join(t.TempDir(), "other"))

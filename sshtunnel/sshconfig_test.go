@@ -151,14 +151,21 @@ func TestConfigAsSSHReadsIt(t *testing.T) {
 	write(t, filepath.Join(dir, "included one"), "HostKeyAlias included\n")
 	defaults := filepath.Join(dir, "empty")
 	write(t, defaults, "")
+	hosts, users := []string{"gateway", "other", "gateway.example", "x"}, []string{"", "ann", "root"}
+	without := map[[2]string]map[string][]string{} // what ssh has without any configuration
+	for _, host := range hosts {
+		for _, user := range users {
+			without[[2]string{host, user}] = askSSH(t, program, defaults, host, user)
+		}
+	}
 	for name, text := range configurations {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "config")
 			write(t, file, strings.ReplaceAll(text, "DIR", dir))
-			for _, host := range []string{"gateway", "other", "a.example", "gateway.example", "bcd", "x"} {
-				for _, user := range []string{"", "ann", "root"} {
+			for _, host := range hosts {
+				for _, user := range users {
 					want := askSSH(t, program, file, host, user)
-					unset := askSSH(t, program, defaults, host, user)
+					unset := without[[2]string{host, user}]
 					found, _, err := readConfig(file, host, user)
 					must(t, err)
 					for keyword := range keywords {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -154,7 +153,11 @@ func (s *sshd) start(t testing.TB) error {
 			must(t, err)
 		}
 		if strings.HasPrefix(lines.Text(), "Server listening on") {
-			go func() { _, _ = io.Copy(s.log, said) }() // what has come already is not missed: nobody looks for it
+			go func() {
+				for lines.Scan() {
+					fmt.Fprintln(s.log, lines.Text())
+				}
+			}()
 			return nil
 		}
 	}

@@ -29,7 +29,7 @@ func TestManyStreams(t *testing.T) {
 	server := newSSHD(t)
 	address := echo(t)
 	tunnel := open(t, server.config(t))
-	const streams, size = 300, 100_000
+	const streams, size = 200, 100_000
 	ctx := patient(t)
 	failures := make(chan error, streams)
 	var work sync.WaitGroup
