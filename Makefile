@@ -2,19 +2,21 @@
 # make test     all tests, with the race detector
 # make lint     gofmt, vet, staticcheck
 # make fuzz     each fuzz target, FUZZTIME long
+# make soak     clients, rules, callbacks and hostile peers all at once, SOAKTIME long
 # make docker-demo, make docker-test    the images: the proxy in front of a service, and the tests in three Debian suites
 # make bench    beside zmq4, czmq, pyzmq and a loop in C that answers every request with yes
 #
 # Each installs what it needs where that is missing: on Debian and its kin as root or with sudo.
 
 FUZZTIME ?= 60s
+SOAKTIME ?= 5m
 
 DOCKER_PACKAGES := debootstrap
 RUN_PACKAGES  := gcc libc6-dev pkg-config libzmq3-dev
 TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc krb5-admin-server krb5-user \
                  openssh-server openssh-client openssl stunnel4 python3-rpyc
 
-.PHONY: demo test lint fuzz bench docker-demo docker-test deps deps-run deps-docker docker-engine
+.PHONY: demo test lint fuzz soak bench docker-demo docker-test deps deps-run deps-docker docker-engine
 
 demo: deps-run
 	go run ./examples/demo
@@ -33,6 +35,9 @@ fuzz: deps
 			.ci/fuzz.sh $$package $$target $(FUZZTIME) || exit 1; \
 		done; \
 	done
+
+soak: deps
+	go test -race -count=1 -v -timeout 24h ./soak -soak $(SOAKTIME)
 
 bench: deps
 	go run ./bench
