@@ -25,6 +25,13 @@ func TestTLSConfigurationErrors(t *testing.T) {
 	}
 	empty := write("empty.pem", "")
 	broken := write("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+	whole, err := os.ReadFile(ca.file)
+	must(t, err)
+	damaged := write("damaged.pem", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"+string(whole))
+	marked := write("marked.pem", "\ufeff"+string(whole)+string(whole))
+	chain, err := os.ReadFile(server.cert)
+	must(t, err)
+	halfChain := write("half-chain.pem", string(chain)+string(whole[:100]))
 	encrypted := write("encrypted.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n")
 	oversized := filepath.Join(ca.dir, "oversized.pem")
 	must(t, os.WriteFile(oversized, nil, 0o600))
@@ -48,6 +55,9 @@ func TestTLSConfigurationErrors(t *testing.T) {
 		"encrypted key":          {&TLSAuthenticator{CertFile: server.cert, KeyFile: encrypted}, encrypted + ": the private key is encrypted"},
 		"empty CA":               {&TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: empty}, empty + ": no PEM certificate"},
 		"broken CA":              {&TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: broken}, broken + ": certificate 1: "},
+		"damaged CA":             {&TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: damaged}, damaged + ": of 2 PEM blocks only 1"},
+		"CA behind a mark":       {&TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: marked}, marked + ": of 2 PEM blocks only 1"},
+		"half a chain":           {&TLSAuthenticator{CertFile: halfChain, KeyFile: server.key}, halfChain + ": of 2 PEM blocks only 1"},
 		"key as CA":              {&TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: server.key}, server.key + ": no PEM certificate"},
 		"directory":              {&TLSAuthenticator{CertFile: ca.dir, KeyFile: server.key}, ca.dir + ": not a regular file"},
 		"oversized":              {&TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: oversized}, oversized + ": larger than"},

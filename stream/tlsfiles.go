@@ -68,6 +68,11 @@ func parsePair(certFile, keyFile string, content map[string][]byte) (*tls.Certif
 	if keyFile == "" {
 		keyFile, files = certFile, certFile
 	}
+	for _, file := range []string{certFile, keyFile} {
+		if err := checkBlocks(content[file]); err != nil {
+			return nil, fileError(file, err)
+		}
+	}
 	if !hasBlock(content[certFile], func(kind string) bool { return kind == "CERTIFICATE" }) {
 		return nil, fileError(certFile, errors.New("no PEM certificate in it"))
 	}
@@ -96,8 +101,33 @@ func hasBlock(text []byte, is func(kind string) bool) bool {
 	}
 }
 
+// checkBlocks is an error where a PEM block is broken, as the last one of a file that is half written: package encoding/pem
+// passes over it, and what is left would be taken for the whole.
+func checkBlocks(text []byte) error {
+	begun, whole := 0, 0
+	for line := range bytes.Lines(text) {
+		if bytes.Contains(line, []byte("-----BEGIN ")) { // also behind a byte order mark, where it would not be found
+			begun++
+		}
+	}
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		whole++
+	}
+	if whole < begun {
+		return fmt.Errorf("of %d PEM blocks only %d can be read", begun, whole)
+	}
+	return nil
+}
+
 // parseCA reads every certificate, unlike [x509.CertPool.AppendCertsFromPEM], which passes over those that are broken.
 func parseCA(text []byte) (*x509.CertPool, error) {
+	if err := checkBlocks(text); err != nil {
+		return nil, err
+	}
 	pool := x509.NewCertPool()
 	count := 0
 	for {

@@ -137,7 +137,8 @@ func TestBadReload(t *testing.T) {
 	}{
 		{"certificate without its key", func() { r.copy(second.cert, "server.crt") }, "private key does not match"},
 		{"empty key", func() { replace(t, r.file("server.key"), nil) }, "server.key: no PEM private key"},
-		{"half a CA", func() { must(t, os.Truncate(r.file("ca.crt"), 100)) }, "ca.crt: no PEM certificate"},
+		{"half a CA", func() { must(t, os.Truncate(r.file("ca.crt"), 100)) }, "ca.crt: of 1 PEM blocks only 0"},
+		{"a CA before ours and half of that", func() { replace(t, r.file("ca.crt"), join(t, newAuthority(t, "another CA").file, r.ca.file, 100)) }, "ca.crt: of 2 PEM blocks only 1"},
 		{"no CA", func() { must(t, os.Remove(r.file("ca.crt"))) }, "ca.crt: no such file"},
 		{"no certificate", func() { must(t, os.Remove(r.file("server.crt"))) }, "server.crt: no such file"},
 	} {
@@ -163,6 +164,16 @@ func TestBadReload(t *testing.T) {
 	if strings.Contains(r.log.String(), "PRIVATE KEY-----") || strings.Contains(r.log.String(), "BEGIN") {
 		t.Error("the log shows what is in the files")
 	}
+}
+
+// join is a file's content, and the beginning of another's behind it.
+func join(t *testing.T, file, other string, length int) []byte {
+	t.Helper()
+	whole, err := os.ReadFile(file)
+	must(t, err)
+	part, err := os.ReadFile(other)
+	must(t, err)
+	return append(whole, part[:length]...)
 }
 
 // TestReloadSymbolicLinks: Kubernetes replaces all files of a secret by changing where one link leads.
@@ -239,6 +250,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	r := newReloadable(t)
 	ann := config(r.ca.issue("ann"), r.ca)
 	pairs := []identity{r.ca.issue("first"), r.ca.issue("second")}
+	must(t, sayHello(t, r.address, ann)) // so that files have been read before they change
 	var group sync.WaitGroup
 	done := make(chan struct{})
 	for range 4 {
