@@ -116,7 +116,8 @@ func order(address string, cfg stream.TLSClient) (reply string, err error) {
 	}
 	client := rpc.NewClient(conn)
 	defer client.Close()
-	return reply, client.Call("Orders.Place", "tea", &reply)
+	err = client.Call("Orders.Place", "tea", &reply)
+	return reply, err
 }
 
 // makeCertificates makes a CA and, for each name, a certificate that it has signed, with its key. Real ones are made once, by
