@@ -15,10 +15,10 @@ const backendTimeout = 10 * time.Second
 // "tcp" with host:port or "unix" with a path.
 //
 // When one side closes its half of the connection, that half of the other's is closed, and what comes the other way goes on.
-// When one side's connection breaks, the other's is reset, so that nobody takes a part for the whole. (As many clients close a
-// TLS connection without TLS's notice of it, package crypto/tls takes the connection's end for the stream's if it comes between
-// two records. A protocol whose messages say how long they are, as ZeroMQ's do, is not misled by it.) Memory does not depend
-// on how much is piped.
+// When one side's connection breaks, the other's is reset, so that nobody takes a part for the whole; a Unix socket
+// knows no reset, and is closed. (As many clients close a TLS connection without TLS's notice of it, package crypto/tls takes
+// the connection's end for the stream's if it comes between two records. A protocol whose messages say how long they are, as
+// ZeroMQ's do, is misled by neither.) Memory does not depend on how much is piped.
 //
 // Forward closes conn. The error is nil when both sides have ended as they should; else it says which side failed, or is
 // that of ctx, whose end breaks both connections.
