@@ -243,6 +243,36 @@ func TestServeOneErrors(t *testing.T) {
 	must(t, s.Shutdown(patient(t)))
 }
 
+// TestServeOneWithoutPlace: a client that was authenticated, but closed before there was a place for it, has not been served.
+func TestServeOneWithoutPlace(t *testing.T) {
+	testpeer.NothingLeft(t)
+	inside, goOn := make(chan struct{}), make(chan struct{})
+	authenticator := AuthenticatorFunc(func(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
+		close(inside)
+		<-goOn
+		return conn, nil, nil
+	})
+	s := &Server{Authenticator: authenticator, Handler: echo, Logger: quiet(), MaxConns: 1}
+	l := newListener(t)
+	served := make(chan error, 1)
+	go func() { served <- s.ServeOne(l) }()
+	dialTCP(t, l.Addr().String())
+	<-inside
+	s.mu.Lock()
+	s.handling++ // the place is another's
+	s.mu.Unlock()
+	close(goOn)
+	testpeer.Eventually(t, "it waits for a place", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.entered) == 1
+	})
+	must(t, s.Close())
+	if err := <-served; err != ErrServerClosed {
+		t.Errorf("ServeOne: %v", err)
+	}
+}
+
 // TestLifecycleRaces: Close and Shutdown at any moment leave nothing.
 func TestLifecycleRaces(t *testing.T) {
 	testpeer.NothingLeft(t)

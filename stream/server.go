@@ -89,7 +89,7 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 // ServeOne accepts connections on l until one client has been authenticated, closes l, and serves this one alone. It returns
-// nil when the Handler has returned; an error that tells of its panic; or as Serve does.
+// nil when the Handler has returned; an error that tells of its panic; ErrServerClosed if that came before it; or as Serve does.
 func (s *Server) ServeOne(l net.Listener) error {
 	v := &serving{listener: l, one: true, ended: make(chan struct{})}
 	err := s.serve(v)

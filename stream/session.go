@@ -24,7 +24,7 @@ type session struct {
 	cancel    context.CancelCauseFunc
 	free      func() // frees the context
 
-	fault error // the Handler's panic
+	fault error // why it was not handled, or not to the end
 	// Guarded by the server's mutex.
 	state  state
 	spoken bool // as hasSpoken has last found
@@ -106,6 +106,7 @@ func (s *Server) run(c *session) {
 	defer c.raw.Close() // whatever becomes of it
 	defer func() {      // of a connection that an Authenticator has made
 		if fault := recover(); fault != nil {
+			c.fault = fmt.Errorf("stream: a connection panicked: %v", fault)
 			s.logPanic(c, "a connection", fault)
 		}
 	}()
@@ -126,6 +127,7 @@ func (s *Server) run(c *session) {
 	_ = conn.SetDeadline(time.Time{})
 	_ = c.raw.SetDeadline(time.Time{})
 	if err := s.awaitTurn(c); err != nil {
+		c.fault = err
 		s.logRefused(c, err)
 		return
 	}
