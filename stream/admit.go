@@ -57,27 +57,39 @@ func (s *Server) usher() {
 	s.notify()
 }
 
-// seatAll gives places to those who wait, first to those who have sent something, and returns when to try again, 0 for when
-// anything has changed. The caller holds the mutex.
+// seatAll gives places to those who wait, and returns when to try again, 0 for when anything has changed. The caller holds the
+// mutex.
 func (s *Server) seatAll() (again time.Duration) {
 	if s.isFull() {
 		return 0
 	}
-	again = lookInterval
-	full := false
-	for _, spoken := range []bool{true, false} {
-		s.waiting = slices.DeleteFunc(s.waiting, func(c *session) bool {
-			if full || c.spoken != spoken || !s.mayStart(c) {
-				return false
-			}
-			seated, wait := s.seat(c)
-			if !seated {
-				full, again = true, min(again, max(wait, time.Millisecond))
-			}
-			return seated
-		})
+	for {
+		i := s.next()
+		if i < 0 {
+			return lookInterval
+		}
+		if seated, wait := s.seat(s.waiting[i]); !seated {
+			return min(lookInterval, max(wait, time.Millisecond))
+		}
+		s.waiting = slices.Delete(s.waiting, i, i+1)
 	}
-	return again
+}
+
+// next is who of those that wait is to have the next place, -1 for nobody: one that has sent something, and of these one of the
+// network with the fewest handshakes, so that a crowd from one address does not keep others waiting; the first of several. The
+// caller holds the mutex.
+func (s *Server) next() int {
+	best, fewest := -1, 0
+	for i, c := range s.waiting {
+		if best >= 0 && s.waiting[best].spoken && !c.spoken || !s.mayStart(c) {
+			continue
+		}
+		n := len(s.pending.networks[c.network])
+		if best < 0 || c.spoken && !s.waiting[best].spoken || n < fewest {
+			best, fewest = i, n
+		}
+	}
+	return best
 }
 
 // mayStart tells whether it is c's turn, if there is a place. One that is silent may be about to speak, and would only be in

@@ -201,6 +201,25 @@ func TestFlood(t *testing.T) {
 	}
 }
 
+// TestCrowdDelaysNobodyElse: of those who wait, the one from another address goes before a crowd that came earlier, each of which
+// would be safe for a while.
+func TestCrowdDelaysNobodyElse(t *testing.T) {
+	const handshakes, timeout = 8, 20 * time.Second
+	s, address, client := tlsServer(t, func(s *Server) { s.MaxHandshakes, s.HandshakeTimeout = handshakes, timeout })
+	for range waitingShare * handshakes {
+		_, err := io.WriteString(dialTCP(t, address), "\x16\x03\x01\x02\x00\x01")
+		must(t, err)
+	}
+	testpeer.Eventually(t, "the crowd has all places", func() bool { return s.counts().pending == handshakes })
+	config, err := client.config(address)
+	must(t, err)
+	begun := time.Now()
+	must(t, exchange(tls.Client(dialFrom(t, "127.0.0.2", address), config), "hello"))
+	if took := time.Since(begun); took > waitingShare*timeout/spokenShare/2 {
+		t.Errorf("it has waited for %v", took)
+	}
+}
+
 // flood has strangers send a greeting and wait, and come back when they are closed, until the test ends.
 func flood(t *testing.T, address string, strangers int, greeting string) {
 	t.Helper()

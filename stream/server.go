@@ -26,12 +26,12 @@ const (
 // Handler. The fields must not be changed, nor the struct copied, once it serves.
 //
 // A client in its handshake takes one of MaxHandshakes places, for HandshakeTimeout at most. Eight times as many connections
-// may wait for a place. Those that have sent something go first; one that is silent waits for a 200th of HandshakeTimeout
-// (50 ms) unless more than half of the places are free. Where all are taken, the next one gets the place of another: of the
-// address with the most handshakes (of an IPv6 network of 64 bits), and there of the oldest that is silent, or else the
-// oldest. A handshake is safe from that for a 20th of HandshakeTimeout (0.5 s), or for a 200th if its client has sent
-// nothing yet and no address has more. So a crowd of silent clients keeps nobody waiting, and a crowd of honest ones that comes
-// at once is let in one after another.
+// may wait for a place. Those that have sent something go first, and of these those of the address with the fewest handshakes;
+// one that is silent waits for a 200th of HandshakeTimeout (50 ms) unless more than half of the places are free. Where all are
+// taken, the next one gets the place of another: of the address with the most handshakes (of an IPv6 network of 64 bits), and
+// there of the oldest that is silent, or else the oldest. A handshake is safe from that for a 20th of HandshakeTimeout (0.5 s),
+// or for a 200th if its client has sent nothing yet and no address has more. So a crowd of silent clients keeps nobody waiting,
+// and a crowd of honest ones that comes at once is let in one after another.
 type Server struct {
 	// Authenticator proves who a client is; nil: everybody is let in, with nil credentials.
 	Authenticator Authenticator
