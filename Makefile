@@ -21,7 +21,9 @@ TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc 
 demo: deps-run
 	go run ./examples/demo
 
+# Before the rest a gigabyte through a tunnel, which would take minutes under the race detector.
 test: deps
+	go test -count=1 -run '^TestBigTransfer$$' ./sshtunnel
 	go test -race -timeout 20m ./...
 
 lint: deps

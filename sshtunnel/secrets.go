@@ -86,5 +86,6 @@ func (s *secrets) forgetAll() {
 	clear(s.known)
 }
 
-// loginPurpose begins the purposes of all that is sent to a server.
-func loginPurpose(t *target) string { return "login\x00" + t.String() + "\x00" }
+// loginPurpose begins the purposes of all that is sent to a server: to this one alone, as two on the way may have the same
+// name, such as localhost.
+func loginPurpose(t *target) string { return fmt.Sprintf("login\x00%p\x00", t) }
