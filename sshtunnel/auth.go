@@ -278,8 +278,10 @@ func (l *login) prompt() ssh.KeyboardInteractiveChallenge {
 	asked := 0
 	return func(name, instruction string, questions []string, echos []bool) ([]string, error) {
 		asked++
-		purpose := fmt.Sprintf("%s%s\x00%d\x00%q", loginPurpose(l.target), methodInteractive, asked, append([]string{name, instruction}, questions...))
-		said, err := l.secrets.ask(l.ctx, purpose, func() ([]string, error) { return l.target.prompt(name, instruction, questions, echos) })
+		purpose := loginPurpose(l.target) + fmt.Sprintf("%s\x00%d\x00%q\x00%q\x00%q", methodInteractive, asked, name, instruction, questions)
+		said, err := l.secrets.ask(l.ctx, purpose, func() ([]string, error) {
+			return l.target.prompt(name, instruction, questions, echos)
+		})
 		if err != nil {
 			l.fatal = fmt.Errorf("sshtunnel: %s: no answer: %w", l.target, err)
 			return nil, l.fatal

@@ -59,8 +59,9 @@ func place(file string, line int) string {
 
 // AuthError says that a server has not let the user in.
 type AuthError struct {
-	Host    string   // user@host:port
-	Tried   []string // the methods that the server has refused, in order, with what was offered: "publickey (/home/ann/.ssh/id_ed25519)"
+	Host string // user@host:port
+	// Tried are the methods that the server has refused, in order, with the keys: "publickey (/home/ann/.ssh/id_ed25519)".
+	Tried   []string
 	Allowed []string // the methods that the server would take
 	Causes  []error  // what kept this side from trying more: keys that cannot be used, questions that nobody answers
 }

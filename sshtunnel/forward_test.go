@@ -121,7 +121,8 @@ func TestBadEndpoints(t *testing.T) {
 	req := newSocket(t, ctx, zmq4.REQ)
 	for _, endpoint := range []string{
 		"", "127.0.0.1:5555", "tcp://*:5555", "tcp://127.0.0.1", "tcp://127.0.0.1:*", "tcp://127.0.0.1:0", "tcp://127.0.0.1:65536",
-		"tcp://:5555", "tcp://eth0;127.0.0.1:5555", "tcp://::1:5555", "tcp://a b:5555", "udp://127.0.0.1:5555", "inproc://x", "ipc://relative", "ipc://@abstract",
+		"tcp://:5555", "tcp://eth0;127.0.0.1:5555", "tcp://::1:5555", "tcp://a b:5555", "udp://127.0.0.1:5555", "inproc://x",
+		"ipc://relative", "ipc://@abstract",
 		"tcp://127.0.0.1:http", "tcp://127.0.0.1:+5", "tcp://127.0.0.1:5555/path", "tcp://user@host:5555",
 	} {
 		_, err := tunnel.Forward(endpoint)

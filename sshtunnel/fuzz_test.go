@@ -76,9 +76,11 @@ func FuzzConfig(f *testing.F) {
 				}
 			}
 		}
-		resolved := &resolver{target: &target{host: "gateway", network: "tcp", logger: quiet()}, cfg: Config{Host: "gateway", ConfigFile: "config"},
-			found: r.found, given: "gateway", localUser: "ann", home: dir}
-		for _, step := range []func() error{resolved.address, resolved.identities, resolved.login, resolved.hostKeys, resolved.cryptography, resolved.times} {
+		resolved := &resolver{
+			target: &target{host: "gateway", network: "tcp", logger: quiet()}, cfg: Config{Host: "gateway", ConfigFile: "config"},
+			found: r.found, given: "gateway", localUser: "ann", home: dir,
+		}
+		for _, step := range resolved.steps() {
 			if err := step(); err != nil && !errors.As(err, &fault) {
 				t.Fatalf("%v does not name a line", err)
 			}

@@ -44,7 +44,9 @@ func (c *hostKeyCheck) algorithms() []string {
 	var first, others []string
 	for _, algorithm := range c.target.algorithms.HostKeys {
 		certified := isCertificate(algorithm)
-		known := slices.ContainsFunc(c.known.keys, func(l knownLine) bool { return slices.Contains(signatures(l.key.Type()), algorithm) })
+		known := slices.ContainsFunc(c.known.keys, func(l knownLine) bool {
+			return slices.Contains(signatures(l.key.Type()), algorithm)
+		})
 		switch {
 		case certified && len(c.known.authorities) == 0: // there is nothing to check one with
 		case certified || known:

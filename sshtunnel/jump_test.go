@@ -34,7 +34,8 @@ func TestJump(t *testing.T) {
 	cfg := Config{Host: "last", Agent: "none", Logger: testLogger(t)}
 	t.Run("by ssh_config", func(t *testing.T) {
 		cfg := cfg
-		cfg.ConfigFile = configFile(t, first.hostBlock(t, "first"), second.hostBlock(t, "second"), last.hostBlock(t, "last", "ProxyJump first,second"))
+		cfg.ConfigFile = configFile(t, first.hostBlock(t, "first"), second.hostBlock(t, "second"),
+			last.hostBlock(t, "last", "ProxyJump first,second"))
 		echoes(t, open(t, cfg), echo(t))
 	})
 	t.Run("one after the other", func(t *testing.T) {
@@ -124,7 +125,8 @@ func TestNoPasswordForJumpHosts(t *testing.T) {
 		return nil, errors.New("no")
 	}
 	openFails(t, cfg, fmt.Sprint(first.port))
-	cfg.Jumps, cfg.ConfigFile = nil, configFile(t, first.hostBlock(t, "first", "IdentitiesOnly yes", "PubkeyAuthentication no"), "Match originalhost 127.0.0.1\nProxyJump first\n")
+	cfg.Jumps, cfg.ConfigFile = nil, configFile(t, first.hostBlock(t, "first", "IdentitiesOnly yes", "PubkeyAuthentication no"),
+		"Match originalhost 127.0.0.1\nProxyJump first\n")
 	cfg.KnownHosts = ""
 	openFails(t, cfg, fmt.Sprint(first.port))
 	if count.Load() != 0 {

@@ -36,11 +36,12 @@ func loadIdentity(ctx context.Context, file keyFile, t *target, secrets *secrets
 		if err != nil {
 			return nil, &FileError{File: file.path, Err: errors.New("neither a private nor a public key")}
 		}
-		return &identity{keyFile: file, public: public,
-			fault: &FileError{File: file.path, Err: errors.New("a public key, whose private half no agent has")}}, nil
+		fault := &FileError{File: file.path, Err: errors.New("a public key, whose private half no agent has")}
+		return &identity{keyFile: file, public: public, fault: fault}, nil
 	}
 	if info.Mode().Perm()&0o077 != 0 && ownedBy(info, os.Getuid()) {
-		return nil, &FileError{File: file.path, Err: fmt.Errorf("others can read this private key (mode %#o); chmod 600", info.Mode().Perm())}
+		fault := fmt.Errorf("others can read this private key (mode %#o); chmod 600", info.Mode().Perm())
+		return nil, &FileError{File: file.path, Err: fault}
 	}
 	raw, err := ssh.ParseRawPrivateKey(data)
 	var missing *ssh.PassphraseMissingError
@@ -80,8 +81,12 @@ func algorithmsOf(public ssh.PublicKey) []string {
 
 // encryptedIdentity is one that asks for its passphrase when the server has accepted it. A file in an old format does
 // not tell what its public half is; then that is in a file beside it, or the passphrase is asked for at once.
-func encryptedIdentity(ctx context.Context, file keyFile, data []byte, public ssh.PublicKey, t *target, secrets *secrets) (*identity, error) {
-	lazy := &lazySigner{ctx: ctx, path: file.path, data: data, public: public, passphrase: t.passphrase, secrets: secrets, usual: file.usual}
+func encryptedIdentity(
+	ctx context.Context, file keyFile, data []byte, public ssh.PublicKey, t *target, secrets *secrets,
+) (*identity, error) {
+	lazy := &lazySigner{
+		ctx: ctx, path: file.path, data: data, public: public, passphrase: t.passphrase, secrets: secrets, usual: file.usual,
+	}
 	if public == nil {
 		beside, _, err := readFile(file.path+".pub", maxKeyFile)
 		if err == nil {

@@ -67,7 +67,8 @@ func (t *Tunnel) reconnect(tries *int) *connection {
 			return conn
 		}
 		t.set(nil, err)
-		t.logger.Warn("sshtunnel: the connection cannot be opened again yet", "host", t.last().String(), "attempt", *tries, "error", err)
+		t.logger.Warn("sshtunnel: the connection cannot be opened again yet",
+			"host", t.last().String(), "attempt", *tries, "error", err)
 	}
 }
 

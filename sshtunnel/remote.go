@@ -46,7 +46,7 @@ func parseRemote(network, address string) (remote, error) {
 		if err != nil {
 			return remote{}, errors.New("not host:port")
 		}
-		if host == "" || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("*;/@", r) }) {
+		if host == "" || strings.ContainsFunc(host, notInHost) {
 			return remote{}, fmt.Errorf("%q is not a host to connect to", host)
 		}
 		number, err := parsePort(port)
@@ -62,6 +62,9 @@ func parseRemote(network, address string) (remote, error) {
 	}
 	return remote{}, net.UnknownNetworkError(network)
 }
+
+// notInHost tells whether a character has no place in a host: a wildcard, or part of something else that libzmq knows.
+func notInHost(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("*;/@", r) }
 
 // String is the remote as an endpoint; equal remotes have equal ones.
 func (r remote) String() string {

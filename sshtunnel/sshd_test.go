@@ -37,18 +37,27 @@ const thePassword = "correct horse"
 
 const install = "openssh-server openssh-client"
 
-// privatePAM is the library that gives sshd a PAM of its own, compiled once for all tests.
-var privatePAM = sync.OnceValues(func() (library string, err error) {
-	dir, err := os.MkdirTemp("", "pam")
-	if err != nil {
-		return "", err
-	}
-	library = filepath.Join(dir, "pam.so")
-	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-o", library, "testdata/pam.c").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("gcc: %w\n%s", err, out)
-	}
-	return library, nil
-})
+// privatePAM is the library that gives sshd a PAM of its own, compiled once for all tests that need it.
+var privatePAM struct {
+	once    sync.Once
+	library string // "": not compiled
+	err     error
+}
+
+func compilePAM() (library string, err error) {
+	privatePAM.once.Do(func() {
+		var dir string
+		if dir, privatePAM.err = os.MkdirTemp("", "pam"); privatePAM.err != nil {
+			return
+		}
+		privatePAM.library = filepath.Join(dir, "pam.so")
+		out, err := exec.Command("gcc", "-shared", "-fPIC", "-o", privatePAM.library, "testdata/pam.c").CombinedOutput()
+		if err != nil {
+			privatePAM.err = fmt.Errorf("gcc: %w\n%s", err, out)
+		}
+	})
+	return privatePAM.library, privatePAM.err
+}
 
 func TestMain(m *testing.M) {
 	// What the runtime opens at the first connection is not something that the first test leaves behind.
@@ -56,8 +65,8 @@ func TestMain(m *testing.M) {
 		_ = listener.Close()
 	}
 	status := m.Run()
-	if library, err := privatePAM(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(library))
+	if privatePAM.library != "" {
+		_ = os.RemoveAll(filepath.Dir(privatePAM.library))
 	}
 	os.Exit(status)
 }
@@ -130,7 +139,7 @@ const underLifeline = `"$@" & echo "pid $!" >&2; exec 2>/dev/null; read _; kill 
 // start returns when sshd listens.
 func (s *sshd) start(t testing.TB) error {
 	t.Helper()
-	library, err := privatePAM()
+	library, err := compilePAM()
 	if err != nil {
 		testpeer.Missing(t, err.Error(), "gcc libc6-dev")
 	}

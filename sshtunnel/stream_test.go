@@ -251,14 +251,16 @@ func TestDialErrors(t *testing.T) {
 	nobody := fmt.Sprint("127.0.0.1:", freePort(t))
 	_, err := tunnel.Dial(patient(t), "tcp", nobody)
 	var answer *ssh.OpenChannelError
-	if saysAll(t, err, nobody, "Connection refused", server.user+"@127.0.0.1"); !errors.As(err, &answer) || answer.Reason != ssh.ConnectionFailed {
+	saysAll(t, err, nobody, "Connection refused", server.user+"@127.0.0.1")
+	if !errors.As(err, &answer) || answer.Reason != ssh.ConnectionFailed {
 		t.Errorf("%#v", err)
 	}
 	_, err = tunnel.Dial(patient(t), "unix", filepath.Join(t.TempDir(), "none"))
 	saysAll(t, err, "open failed")
 	for _, c := range []struct{ network, address string }{
 		{"udp", "127.0.0.1:53"}, {"tcp4", "127.0.0.1:53"}, {"tcp", "127.0.0.1"}, {"tcp", "127.0.0.1:"}, {"tcp", "127.0.0.1:http"},
-		{"tcp", ":53"}, {"tcp", "*:53"}, {"tcp", "127.0.0.1:0"}, {"tcp", "127.0.0.1:65536"}, {"tcp", "a b:53"}, {"unix", "relative"}, {"unix", ""},
+		{"tcp", ":53"}, {"tcp", "*:53"}, {"tcp", "127.0.0.1:0"}, {"tcp", "127.0.0.1:65536"}, {"tcp", "a b:53"},
+		{"unix", "relative"}, {"unix", ""},
 	} {
 		_, err := tunnel.Dial(patient(t), c.network, c.address)
 		saysAll(t, err, c.network, c.address)

@@ -76,7 +76,7 @@ func resolveVia(cfg Config, viaConfig bool, depth int) ([]*target, error) {
 		}
 	}
 	if depth+len(jumps) > maxJumps {
-		return nil, fmt.Errorf("sshtunnel: %s: more than %d hosts to go through; does ProxyJump lead back to where it began?", t, maxJumps)
+		return nil, fmt.Errorf("sshtunnel: %s: more than %d hosts to go through; does ProxyJump lead back here?", t, maxJumps)
 	}
 	var chain []*target
 	for i, jump := range jumps {
@@ -171,7 +171,7 @@ func resolveOne(cfg Config) (*target, settings, error) {
 	if r.localUser, r.home = localUser(); r.home == "" {
 		r.home = "/"
 	}
-	for _, step := range []func() error{r.address, r.identities, r.login, r.hostKeys, r.cryptography, r.times} {
+	for _, step := range r.steps() {
 		if err := step(); err != nil {
 			return nil, nil, err
 		}
@@ -188,6 +188,11 @@ type resolver struct {
 	given     string // the host as it was given
 	localUser string
 	home      string
+}
+
+// steps are the groups, in the order in which they build on each other.
+func (r *resolver) steps() []func() error {
+	return []func() error{r.address, r.identities, r.login, r.hostKeys, r.cryptography, r.times}
 }
 
 func (r *resolver) address() (err error) {

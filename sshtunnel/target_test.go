@@ -58,10 +58,11 @@ Host quiet
 	if gateway.connectTimeout != 7*time.Second || gateway.keepAlive != 9*time.Second || gateway.aliveCount != 2 {
 		t.Errorf("%v, %v, %d", gateway.connectTimeout, gateway.keepAlive, gateway.aliveCount)
 	}
-	if !slices.Equal(gateway.algorithms.Ciphers, []string{"aes256-gcm@openssh.com"}) ||
-		slices.Contains(gateway.algorithms.MACs, "hmac-sha1") || !slices.Contains(gateway.algorithms.MACs, "hmac-sha2-256") ||
-		!strings.HasPrefix(gateway.algorithms.KeyExchanges[0], "ecdh") || !slices.Contains(gateway.algorithms.KeyExchanges, "curve25519-sha256") {
-		t.Errorf("%+v", gateway.algorithms)
+	algorithms := gateway.algorithms
+	if !slices.Equal(algorithms.Ciphers, []string{"aes256-gcm@openssh.com"}) ||
+		slices.Contains(algorithms.MACs, "hmac-sha1") || !slices.Contains(algorithms.MACs, "hmac-sha2-256") ||
+		!strings.HasPrefix(algorithms.KeyExchanges[0], "ecdh") || !slices.Contains(algorithms.KeyExchanges, "curve25519-sha256") {
+		t.Errorf("%+v", algorithms)
 	}
 	quiet := one(Config{Host: "quiet"})
 	if quiet.keepAlive > 0 || quiet.agent != "" || len(quiet.keys) != 0 || !slices.Equal(quiet.methods, []string{methodKey}) {
