@@ -48,7 +48,7 @@ const (
 	checkInterval = 250 * time.Millisecond
 	// quietPeriod without a further event ends a burst, gatherLimit does so in any case.
 	quietPeriod = 25 * time.Millisecond
-	gatherLimit = 250 * time.Millisecond
+	gatherLimit = 100 * time.Millisecond
 	// rescanInterval is how often a directory that cannot be watched is scanned.
 	rescanInterval = 500 * time.Millisecond
 	// secondLook is when what a burst has left open is looked at again: a file that was not there may have been renamed.
