@@ -35,10 +35,13 @@ func (r *rules) inForce(p *person, in bool) {
 	r.tally.waited("changes of files", time.Since(begun))
 }
 
-// passwordFile rewrites it, in place or by a new one.
+// passwordFile rewrites it, in place or by a new one. One user has another password each time, which shows that the
+// file has been read.
 func (r *rules) passwordFile(ctx context.Context) {
-	for every(ctx, 200*time.Millisecond) {
-		all, begin, _ := choose(r.fileUsers, r.file)
+	const latest = "latest"
+	for round := 0; every(ctx, 200*time.Millisecond); round++ {
+		all, begin, settle := choose(r.fileUsers, r.file)
+		all[latest] = fmt.Sprint(secretMark, round)
 		if rand.IntN(3) == 0 {
 			r.unusablePasswords(all)
 		}
@@ -49,11 +52,8 @@ func (r *rules) passwordFile(ctx context.Context) {
 			r.must(r.auth.ConfigurePlainFile("file", r.passwords))
 			r.tally.count("changes", "password files configured anew")
 		}
-		for _, u := range r.file {
-			for j, p := range u.people {
-				r.inForce(p, all[u.name] == u.passwords[j])
-			}
-		}
+		r.inForce(&person{name: latest, house: r.houses["file"], source: welcome, standing: new(standing), credentials: []string{latest, all[latest]}}, true)
+		settle()
 	}
 }
 

@@ -150,7 +150,7 @@ func (w *world) quiet(t *testing.T) resources {
 	// The server's ends of connections go when libzmq has noticed; what callbacks still hold they let go of soon.
 	var last [2]int
 	since := time.Now()
-	testpeer.Eventually(t, "it is quiet", func() bool { // callbacks have ended, and libzmq has noticed who is gone
+	testpeer.Eventually(t, "it is quiet", func() bool {
 		all, _ := descriptors()
 		if now := [2]int{runtime.NumGoroutine(), all}; now != last {
 			last, since = now, time.Now()
