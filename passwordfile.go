@@ -25,10 +25,12 @@ const (
 // for hashes). A line that begins with # is a comment; of two lines with one name, the last counts. It replaces what the
 // domain had before.
 //
-// A broken line is logged with file and line, counted in Stats, and left out. An error that changes nothing is: a file
-// that cannot be read, that others than the owner can write, or that others can read though it holds a password in
-// clear; one that is larger than 64 MiB or holds more than 1,048,576 users, whom a callback can look up instead. The file is followed until Close or until something else is configured for the domain: what changes in it is in
-// force within a second. A file that has become unreadable keeps its last good content; one that is gone lets nobody in.
+// A broken line is logged with file and line, counted in Stats, and left out; of more than 100 the rest is counted alone.
+// An error that changes nothing is: a file that cannot be read, that others than the owner can write, or that others can
+// read though it holds a password in clear; one that is larger than 64 MiB or holds more than 1,048,576 users, whom a
+// callback can look up instead. The file is followed until Close or until something else is configured for the domain:
+// what changes in it is in force within a second. A file that has come to be such an error keeps its last good content;
+// one that is gone lets nobody in.
 func (a *Authenticator) ConfigurePlainFile(domain, path string) error {
 	if err := checkDomain(domain); err != nil {
 		return err
