@@ -7,9 +7,10 @@ import (
 	"text/tabwriter"
 )
 
-// figure is one line of a table: a quantity that was measured several times, and what it has to be.
+// figure is one line of a table: a ratio that was measured several times, and what it has to be.
 type figure struct {
-	what    string
+	of      string // what was measured: a mechanism, a number of keys
+	who     string // whose it is: a contestant
 	samples []float64
 	wanted  bound
 }
@@ -64,7 +65,9 @@ func median(samples []float64) float64 {
 
 // table is figures of one kind.
 type table struct {
+	name    string // of its plot: letters and hyphens
 	title   string
+	ratio   string // what the figures are: "share of the C loop's rate"
 	figures []figure
 }
 
@@ -72,13 +75,13 @@ type table struct {
 func (t table) print(to io.Writer) (ok bool) {
 	ok = true
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "%s\n\tmedian\tmin..max\twanted\t\n", t.title)
+	fmt.Fprintf(w, "%s: %s\n\t\tmedian\tmin..max\twanted\t\n", t.title, t.ratio)
 	for _, f := range t.figures {
 		mark, value := "", median(f.samples)
 		if !f.wanted.holds(value) {
 			ok, mark = false, "MISSED"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s..%s\t%v\t%s\n", f.what, number(value),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s..%s\t%v\t%s\n", f.of, f.who, number(value),
 			number(slices.Min(f.samples)), number(slices.Max(f.samples)), f.wanted, mark)
 	}
 	fmt.Fprintln(w)

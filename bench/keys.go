@@ -91,9 +91,9 @@ func measureKeys() ([]table, error) {
 		if err := errors.Join(err, set.authenticator.Close()); err != nil {
 			return nil, err
 		}
-		figures = append(figures, figure{c.what + ": time, times that with one key", slowdowns, c.wanted})
+		figures = append(figures, figure{c.what, "zmqauth", slowdowns, c.wanted})
 	}
-	return []table{{"HandleZAPMessage with many keys in a set, beside one key", figures}}, nil
+	return []table{{"keys", "HandleZAPMessage with many keys in a set", "time, times that with one key", figures}}, nil
 }
 
 // compareKeys returns how many times the time of single a set takes, for each repeat.
@@ -136,7 +136,8 @@ func measureMemory() ([]table, error) {
 			return nil, err
 		}
 	}
-	return []table{{"Memory", []figure{{fmt.Sprintf("%d keys: bytes for each", manyKeys), perKey, atMost(wantedBytes)}}}}, nil
+	return []table{{"memory", "Memory of a set of keys", "bytes for each key",
+		[]figure{{"1,000,000 keys", "zmqauth", perKey, atMost(wantedBytes)}}}}, nil
 }
 
 func heapInUse() uint64 {

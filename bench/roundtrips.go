@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/zmqauth/zmqauth/bench/loadgen"
@@ -38,9 +37,9 @@ func measureRoundTrips() (tables []table, err error) {
 	}
 	defer func() { err = errors.Join(err, contestants.close()) }()
 
-	rates := table{title: "ZAP round trips over inproc, 64 in flight: rate, share of the C loop's"}
-	times := table{title: "The same: zmqauth's rate, times that of another"}
-	latencies := table{title: "ZAP round trips over inproc, one at a time: latency, times the C loop's"}
+	rates := table{name: "decisions", title: "ZAP round trips over inproc, 64 in flight", ratio: "rate, share of the C loop's"}
+	times := table{name: "decisions-peers", title: "ZAP round trips over inproc, 64 in flight", ratio: "zmqauth's rate, times that of another"}
+	latencies := table{name: "latency", title: "ZAP round trips over inproc, one at a time", ratio: "latency, times the C loop's"}
 	for _, mechanism := range []string{"NULL", "PLAIN", "CURVE"} {
 		load := w.load(mechanism)
 		load.InFlight = 64
@@ -49,17 +48,17 @@ func measureRoundTrips() (tables []table, err error) {
 			return nil, err
 		}
 		for _, l := range lanes[1:] {
-			rates.figures = append(rates.figures, figure{l.title(), ratios(lanes[0], l), wantedRate(l)})
+			rates.figures = append(rates.figures, figure{mechanism, l.name(), ratios(lanes[0], l), wantedRate(l)})
 		}
 		for _, l := range lanes[2:] {
-			times.figures = append(times.figures, figure{l.title(), ratios(l, lanes[1]), wantedTimes[l.name()]})
+			times.figures = append(times.figures, figure{mechanism, l.name(), ratios(l, lanes[1]), wantedTimes[l.name()]})
 		}
 		load.InFlight = 1
 		if lanes, err = race(contestants, load); err != nil {
 			return nil, err
 		}
 		for _, l := range lanes[1:] {
-			latencies.figures = append(latencies.figures, figure{l.title(), ratios(l, lanes[0]), bound{}})
+			latencies.figures = append(latencies.figures, figure{mechanism, l.name(), ratios(l, lanes[0]), bound{}})
 		}
 	}
 	return []table{rates, times, latencies}, nil
@@ -80,8 +79,6 @@ type lane struct {
 	elapsed  time.Duration // in this repeat
 	samples  []float64     // seconds for a request, for each repeat
 }
-
-func (l *lane) title() string { return fmt.Sprintf("%s, %s", l.load.Mechanism, l.name()) }
 
 // race has all contestants take turns.
 func race(contestants field, load loadgen.Load) ([]*lane, error) {
