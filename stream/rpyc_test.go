@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"os/exec"
@@ -87,6 +88,16 @@ func startRpyc(t *testing.T, arguments ...string) (address string, lines *bufio.
 	return net.JoinHostPort("127.0.0.1", strings.TrimSpace(port)), lines
 }
 
+// rpycMajor is the first number of rpyc's version.
+func rpycMajor(t *testing.T) (major int) {
+	t.Helper()
+	out, err := exec.Command(testpeer.Python(t, "rpyc", "python3-rpyc"), "-c", "import rpyc; print(rpyc.version.version[0])").Output()
+	must(t, err)
+	_, err = fmt.Sscan(string(out), &major)
+	must(t, err)
+	return major
+}
+
 // TestRpycClient: rpyc's SSL client gets through a Server with a TLSAuthenticator to a plain rpyc server.
 func TestRpycClient(t *testing.T) {
 	python := testpeer.Python(t, "rpyc", "python3-rpyc")
@@ -123,9 +134,14 @@ func TestRpycServer(t *testing.T) {
 	defer conn.Close()
 
 	// A frame is its length, whether it is compressed, and a newline behind it; in it is brine, in which 0x11 and 0x12 begin a
-	// tuple of two and three, 0x0e bytes, and 0x50 is zero: (request, 0, (ping, (value, ("hello",)))).
-	ping := []byte("\x12\x51\x50\x11\x51\x11\x51\x10\x0e\x05hello")
-	pong := []byte("\x12\x52\x50\x11\x51\x0e\x05hello") // (reply, 0, (value, "hello"))
+	// tuple of two and three, 0x0e bytes, and 0x50 is zero: (request, 0, (ping, (value, ("hello",)))). From version 6 on the
+	// kind of a message is a byte before the brine.
+	request, answer := "\x12\x51\x50", "\x12\x52\x50"
+	if rpycMajor(t) >= 6 {
+		request, answer = "\x01\x11\x50", "\x02\x11\x50"
+	}
+	ping := []byte(request + "\x11\x51\x11\x51\x10\x0e\x05hello")
+	pong := []byte(answer + "\x11\x51\x0e\x05hello") // (reply, 0, (value, "hello"))
 	frame := append(binary.BigEndian.AppendUint32(nil, uint32(len(ping))), 0)
 	_, err = conn.Write(append(append(frame, ping...), '\n'))
 	must(t, err)
