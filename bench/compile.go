@@ -12,8 +12,12 @@ import (
 )
 
 // compile builds a program or, with -shared among the flags, a library from the load generator and a source, which may be
-// empty. It is put into the world's directory. The libraries are pkg-config's names.
+// empty. It is put into the world's directory, unless it is there. The libraries are pkg-config's names.
 func (w *world) compile(name, source string, libraries []string, flags ...string) (path string, err error) {
+	path = filepath.Join(w.directory, name)
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
 	directory := filepath.Join(w.directory, name+"-source")
 	if err := os.CopyFS(directory, loadgen.Sources); err != nil {
 		return "", err
@@ -25,8 +29,7 @@ func (w *world) compile(name, source string, libraries []string, flags ...string
 	if err != nil {
 		return "", fmt.Errorf("%s: %w: gcc, pkg-config and the headers of %s", name, errMissing, strings.Join(libraries, ", "))
 	}
-	path = filepath.Join(w.directory, name)
-	args := append([]string{"-O2", "-o", path, "client.c", "serve.c", name + ".c"}, flags...)
+	args := append([]string{"-O2", "-o", path, "client.c", "serve.c", "echo.c", name + ".c"}, flags...)
 	command := exec.Command("gcc", append(args, strings.Fields(string(linked))...)...)
 	command.Dir = directory
 	if out, err := command.CombinedOutput(); errors.Is(err, exec.ErrNotFound) {

@@ -3,38 +3,72 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"time"
 
 	"github.com/zmqauth/zmqauth/bench/loadgen"
 )
 
-// A contestant is a ZAP handler under measurement. The load generator runs in the handler's process, so that one in
-// another language brings the generator along, and reports what it measured.
-type contestant interface {
-	name() string
-	run(load loadgen.Load) (loadgen.Result, error)
-	close() error
+// A contestant is a ZAP handler under measurement, in a process of its own that ends with its input. The load generator
+// runs in that process too, so that a handler in another language brings it along, and reports what it measured; it also
+// has sockets there whose handshakes the handler decides.
+type contestant struct {
+	name    string
+	began   time.Time
+	command *exec.Cmd
+	input   io.WriteCloser
+	*loadgen.Remote
 }
 
-// peers make what is measured beside zmqauth and the limit. Each guards a world of its own. What a peer needs may be
-// missing: the error is errMissing then.
-var peers = []func(world) (contestant, error){newZmq4, newCzmq, newPyzmq}
+// A peer makes a contestant that guards a world. What it needs may be missing: the error is errMissing then.
+type peer func(world) (*contestant, error)
 
 // errMissing says that a peer cannot be measured on this machine.
 var errMissing = errors.New("not installed")
 
-// field is all contestants: the limit first, zmqauth second.
-type field []contestant
+func start(name, program string, args ...string) (_ *contestant, err error) {
+	command := exec.Command(program, args...)
+	command.Stderr = os.Stderr
+	input, err := command.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	output, err := command.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	began := time.Now()
+	if err := command.Start(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	remote, err := loadgen.NewRemote(input, output)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, errors.Join(err, input.Close(), command.Wait()))
+	}
+	return &contestant{name, began, command, input, remote}, nil
+}
 
-func newField(w world) (f field, err error) {
+func (c *contestant) close() error {
+	if err := errors.Join(c.input.Close(), c.command.Wait()); err != nil {
+		return fmt.Errorf("%s: %w", c.name, err)
+	}
+	return nil
+}
+
+// field is several contestants.
+type field []*contestant
+
+// newField starts the peers that are installed.
+func newField(w world, peers ...peer) (f field, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, f.close())
 		}
 	}()
-	for _, open := range append([]func(world) (contestant, error){newLimit, newZmqauth}, peers...) {
-		c, err := open(w)
+	for _, start := range peers {
+		c, err := start(w)
 		if errors.Is(err, errMissing) {
 			fmt.Fprintln(os.Stderr, "bench: left out:", err)
 			continue
@@ -55,14 +89,17 @@ func (f field) close() error {
 	return errors.Join(errs...)
 }
 
-// measure is how long a contestant takes for a load, every request of which it has to accept.
-func measure(c contestant, load loadgen.Load) (time.Duration, error) {
-	result, err := c.run(load)
+// ask has a contestant answer a load, every request of which it has to accept.
+func (c *contestant) ask(load loadgen.Load) (loadgen.Result, error) {
+	result, err := c.Run(load)
 	if err != nil {
-		return 0, fmt.Errorf("%s, %s: %w", c.name(), load.Mechanism, err)
+		return result, fmt.Errorf("%s, %s: %w", c.name, load.Mechanism, err)
 	}
 	if result.ByStatus[200] != load.Requests {
-		return 0, fmt.Errorf("%s, %s: replies by status %v, all should be 200", c.name(), load.Mechanism, result.ByStatus)
+		return result, fmt.Errorf("%s, %s: replies by status %v, all should be 200", c.name, load.Mechanism, result.ByStatus)
 	}
-	return result.Elapsed, nil
+	if b := result.Beside; b.Accepted != b.Requests {
+		return result, fmt.Errorf("%s, %s: %d of %d replies beside are 200", c.name, load.Mechanism, b.Accepted, b.Requests)
+	}
+	return result, nil
 }

@@ -5,15 +5,18 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"testing"
+
+	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/bench/loadgen"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 4 && os.Args[1] == asZmq4 {
-		if err := serveZmq4(os.Args[2], os.Args[3]); err != nil {
+	if len(os.Args) == 6 && os.Args[1] == serveCommand {
+		if err := serve(os.Args[2], os.Args[3], os.Args[4], os.Args[5]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -26,24 +29,25 @@ func TestMain(m *testing.M) {
 // everybody in.
 func TestContestants(t *testing.T) {
 	testpeer.NothingLeft(t)
-	w, err := newWorld()
-	must(t, err)
-	t.Cleanup(func() { must(t, w.remove()) })
-	for _, open := range append([]func(world) (contestant, error){newLimit, newZmqauth}, peers...) {
-		c, err := open(w)
-		if errors.Is(err, errMissing) {
-			testpeer.Missing(t, err.Error(), "gcc pkg-config libczmq-dev python3-zmq")
-		}
-		must(t, err)
-		t.Run(c.name(), func(t *testing.T) {
-			defer func() { must(t, c.close()) }()
+	w := guarded(t, keysInWorld)
+	clients := newContext(t)
+	for name, start := range map[string]peer{"C loop": self("C loop"), "zmqauth": self("zmqauth"), "zmq4": self("zmq4"), "czmq": czmq, "pyzmq": pyzmq} {
+		t.Run(name, func(t *testing.T) {
+			c := started(t, w, start)
+			if c.name != name {
+				t.Errorf("it is %q", c.name)
+			}
 			refused := 400
-			if c.name() == "C loop" {
+			if name == "C loop" {
 				refused = 200
 			}
-			for _, mechanism := range []string{"NULL", "PLAIN", "CURVE"} {
+			for _, mechanism := range mechanisms {
 				load := w.load(mechanism)
 				wantStatus(t, c, load, 200)
+				spent, err := connect(clients, c, w.client(mechanism, c), 8, 20)
+				if err != nil || spent.elapsed <= 0 || spent.cpu <= 0 {
+					t.Errorf("%s: handshakes: %v, %v", mechanism, spent, err)
+				}
 				if len(load.Credentials) > 0 {
 					last := &load.Credentials[len(load.Credentials)-1]
 					*last = append([]byte{(*last)[0] ^ 1}, (*last)[1:]...)
@@ -54,15 +58,93 @@ func TestContestants(t *testing.T) {
 	}
 }
 
-func wantStatus(t *testing.T, c contestant, load loadgen.Load, status int) {
+// Without a handler libzmq lets the two in that need none.
+func TestNoHandler(t *testing.T) {
+	w := guarded(t, 1)
+	c := started(t, w, self("none"))
+	clients := newContext(t)
+	for _, mechanism := range []string{"NULL", "CURVE"} {
+		_, err := connect(clients, c, w.client(mechanism, c), 8, 20)
+		must(t, err)
+	}
+}
+
+// TestLookups: clients with lookups get in, and so do those without one meanwhile.
+func TestLookups(t *testing.T) {
+	w := guarded(t, 1)
+	w.lookup = lookup
+	for name, start := range map[string]peer{"zmqauth": self("zmqauth"), "pyzmq": pyzmq} {
+		total, worst, err := started(t, w, start).lookUp(w, 3, 2)
+		must(t, err)
+		if len(total) != 2 || len(worst) != 2 || min(total[0], total[1]) < 1 || min(worst[0], worst[1]) <= 0 {
+			t.Errorf("%s: %v and %v lookups", name, total, worst)
+		}
+	}
+}
+
+// TestDirectory: all that is measured with a directory is there, for whoever is installed.
+func TestDirectory(t *testing.T) {
+	for _, start := range []peer{czmq, pyzmq} {
+		started(t, guarded(t, 1), start) // or skipped
+	}
+	small, err := newDirectory(10)
+	must(t, err)
+	large, err := newDirectory(2_000)
+	must(t, err)
+	var d directories
+	d.add(small, small)
+	d.add(large, small)
+	for i, count := range []int{len(d.loading.figures), len(d.memory.figures), len(d.handshake.figures), len(d.faster.figures), len(d.change.figures)} {
+		if want := []int{6, 3, 6, 4, 2}[i]; count != want {
+			t.Errorf("%d: %d figures, want %d", i, count, want)
+		}
+	}
+	for _, f := range slices.Concat(d.loading.figures, d.handshake.figures, d.faster.figures, d.change.figures) {
+		if len(f.samples) != directoryRepeats || slices.Min(f.samples) <= 0 {
+			t.Errorf("%s, %s: %v", f.of, f.who, f.samples)
+		}
+	}
+	if few, many := median(small.by["czmq"].handshake), median(large.by["czmq"].handshake); many < 2*few {
+		t.Errorf("a handshake takes czmq %v s with 10 certificates and %v s with 2,000: it reads them each time", few, many)
+	}
+}
+
+func guarded(t *testing.T, keys int) world {
+	t.Helper()
+	w, err := newWorld(keys)
+	must(t, err)
+	t.Cleanup(func() { must(t, w.remove()) })
+	return w
+}
+
+func started(t *testing.T, w world, start peer) *contestant {
+	t.Helper()
+	c, err := start(w)
+	if errors.Is(err, errMissing) {
+		testpeer.Missing(t, err.Error(), "gcc pkg-config libczmq-dev python3-zmq")
+	}
+	must(t, err)
+	t.Cleanup(func() { must(t, c.close()) })
+	return c
+}
+
+func newContext(t *testing.T) *zmq4.Context {
+	t.Helper()
+	ctx, err := zmq4.NewContext()
+	must(t, err)
+	t.Cleanup(func() { must(t, ctx.Term()) })
+	return ctx
+}
+
+func wantStatus(t *testing.T, c *contestant, load loadgen.Load, status int) {
 	t.Helper()
 	load.InFlight, load.Requests = 8, 20
-	result, err := c.run(load)
+	result, err := c.Run(load)
 	must(t, err)
 	if want := map[int]int{status: load.Requests}; !maps.Equal(result.ByStatus, want) {
 		t.Errorf("%s: %v, should be %v", load.Mechanism, result.ByStatus, want)
 	}
-	if _, err := measure(c, load); (err == nil) != (status == 200) {
+	if _, err := c.ask(load); (err == nil) != (status == 200) {
 		t.Errorf("%s: measured with status %d: %v", load.Mechanism, status, err)
 	}
 }

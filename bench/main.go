@@ -11,8 +11,8 @@ import (
 
 func main() {
 	ok, err := true, error(nil)
-	if len(os.Args) == 4 && os.Args[1] == asZmq4 {
-		err = serveZmq4(os.Args[2], os.Args[3])
+	if len(os.Args) == 6 && os.Args[1] == serveCommand {
+		err = serve(os.Args[2], os.Args[3], os.Args[4], os.Args[5])
 	} else {
 		ok, err = run()
 	}
@@ -27,7 +27,7 @@ func main() {
 // run prints the tables; ok tells whether all figures are as wanted.
 func run() (ok bool, err error) {
 	ok = true
-	for _, measure := range []func() ([]table, error){measureRoundTrips, measureKeys, measureMemory} {
+	for _, measure := range []func() ([]table, error){measureLive, measureLookups, measureKeys, measureMemory, measureDirectories} {
 		tables, err := measure()
 		if err != nil {
 			return false, err

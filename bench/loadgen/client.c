@@ -1,6 +1,9 @@
 #include "zap.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 #include <zmq.h>
@@ -9,22 +12,38 @@
 
 enum { REPLY_FRAMES = 7, STATUS_FRAME = 3 }; // the empty delimiter is frame 0
 
+enum { MAX_VARIED = 256 }; // bytes of a frame that varies
+
 typedef struct {
 	const uint8_t *bytes;
 	const uint32_t *sizes;
-	int frames;
+	uint32_t frames;
+	bool vary;
 } request;
 
-static int send_request(void *socket, const request *r) {
-	const uint8_t *bytes = r->bytes;
-	for (int i = 0; i < r->frames; i++) {
-		while (zmq_send(socket, bytes, r->sizes[i], i + 1 < r->frames ? ZMQ_SNDMORE : 0) == -1) {
-			if (errno != EINTR)
-				return errno;
-		}
-		bytes += r->sizes[i];
+static int send_frame(void *socket, const void *bytes, size_t size, int flags) {
+	while (zmq_send(socket, bytes, size, flags) == -1) {
+		if (errno != EINTR)
+			return errno;
 	}
 	return 0;
+}
+
+static int send_request(void *socket, const request *r, uint32_t number) {
+	const uint8_t *bytes = r->bytes;
+	int error = 0;
+	for (uint32_t i = 0; !error && i < r->frames; i++) {
+		bool last = i + 1 == r->frames;
+		if (last && r->vary) {
+			uint8_t varied[MAX_VARIED];
+			memcpy(varied, bytes, r->sizes[i]);
+			memcpy(varied, &number, sizeof number);
+			return send_frame(socket, varied, r->sizes[i], 0);
+		}
+		error = send_frame(socket, bytes, r->sizes[i], last ? 0 : ZMQ_SNDMORE);
+		bytes += r->sizes[i];
+	}
+	return error;
 }
 
 // A status code has three digits (RFC 27).
@@ -41,7 +60,7 @@ static int parse_status(zmq_msg_t *frame) {
 	return status;
 }
 
-static int receive_reply(void *socket, zmq_msg_t *frame, loadgen_result *result) {
+static int receive_reply(void *socket, zmq_msg_t *frame, uint32_t *by_status) {
 	int frames = 0, status = -1, more = 1;
 	while (more) {
 		while (zmq_msg_recv(frame, socket, 0) == -1) {
@@ -55,32 +74,29 @@ static int receive_reply(void *socket, zmq_msg_t *frame, loadgen_result *result)
 	}
 	if (frames != REPLY_FRAMES || status < 0)
 		return EPROTO;
-	result->by_status[status]++;
+	by_status[status]++;
 	return 0;
 }
 
-static int exchange(void *socket, const request *r, int in_flight, int requests, loadgen_result *result) {
+static int exchange(void *socket, const request *r, const loadgen_order *order, uint32_t *by_status) {
 	zmq_msg_t frame;
 	zmq_msg_init(&frame);
-	int error = 0, sent = 0;
-	while (!error && sent < in_flight && sent < requests) {
-		error = send_request(socket, r);
-		sent++;
-	}
-	for (int received = 0; !error && received < requests; received++) {
-		error = receive_reply(socket, &frame, result);
-		if (!error && sent < requests) {
-			error = send_request(socket, r);
-			sent++;
-		}
+	int error = 0;
+	uint32_t sent = 0;
+	while (!error && sent < order->in_flight && sent < order->requests)
+		error = send_request(socket, r, sent++);
+	for (uint32_t received = 0; !error && received < order->requests; received++) {
+		error = receive_reply(socket, &frame, by_status);
+		if (!error && sent < order->requests)
+			error = send_request(socket, r, sent++);
 	}
 	zmq_msg_close(&frame);
 	return error;
 }
 
 // Without limits on the queues, so that a reply is never dropped at one, and without anything that could wait for ever.
-static int connect_client(void *socket, int timeout_ms) {
-	int none = 0;
+static int connect_client(void *socket, uint32_t timeout) {
+	int none = 0, timeout_ms = (int) timeout;
 	if (zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof none) == -1 ||
 	    zmq_setsockopt(socket, ZMQ_SNDHWM, &none, sizeof none) == -1 ||
 	    zmq_setsockopt(socket, ZMQ_RCVHWM, &none, sizeof none) == -1 ||
@@ -91,25 +107,77 @@ static int connect_client(void *socket, int timeout_ms) {
 	return 0;
 }
 
-static uint64_t now(void) {
+uint64_t loadgen_now(void) {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
 }
 
-int loadgen_run(void *context, const uint8_t *bytes, const uint32_t *sizes, int frames, int in_flight, int requests,
-                int timeout_ms, loadgen_result *result) {
-	memset(result, 0, sizeof *result);
+static int run_alone(void *context, const request *r, const loadgen_order *order, loadgen_result *result) {
 	void *socket = zmq_socket(context, ZMQ_DEALER);
 	if (!socket)
 		return errno;
-	int error = connect_client(socket, timeout_ms);
+	int error = connect_client(socket, order->timeout_ms);
 	if (!error) {
-		const request r = {bytes, sizes, frames};
-		uint64_t start = now();
-		error = exchange(socket, &r, in_flight, requests, result);
-		result->nanoseconds = now() - start;
+		uint64_t start = loadgen_now();
+		error = exchange(socket, r, order, result->by_status);
+		result->nanoseconds = loadgen_now() - start;
 	}
 	zmq_close(socket);
 	return error;
+}
+
+// A client beside the others, who asks one thing after the other in a thread of its own.
+typedef struct {
+	void *context;
+	request request;
+	loadgen_order order;
+	loadgen_result result; // of its last request
+	uint64_t worst;
+	uint32_t requests, accepted;
+	int error;
+	atomic_bool stopping;
+} companion;
+
+static void *accompany(void *argument) {
+	companion *c = argument;
+	while (!c->error && !atomic_load(&c->stopping)) {
+		memset(&c->result, 0, sizeof c->result);
+		c->error = run_alone(c->context, &c->request, &c->order, &c->result);
+		if (c->result.nanoseconds > c->worst)
+			c->worst = c->result.nanoseconds;
+		c->requests++;
+		c->accepted += c->result.by_status[200];
+	}
+	return NULL;
+}
+
+static int run_accompanied(void *context, const request *r, const request *beside, const loadgen_order *order,
+                           loadgen_result *result) {
+	companion c = {.context = context, .request = *beside, .order = *order};
+	c.order.in_flight = c.order.requests = 1;
+	pthread_t thread;
+	int error = pthread_create(&thread, NULL, accompany, &c);
+	if (error)
+		return error;
+	error = run_alone(context, r, order, result);
+	atomic_store(&c.stopping, true);
+	pthread_join(thread, NULL);
+	result->beside_worst = c.worst;
+	result->beside_requests = c.requests;
+	result->beside_accepted = c.accepted;
+	return error ? error : c.error;
+}
+
+int loadgen_run(void *context, const loadgen_order *order, const uint32_t *sizes, const uint8_t *bytes, loadgen_result *result) {
+	memset(result, 0, sizeof *result);
+	const request r = {bytes, sizes, order->frames, order->vary != 0};
+	if (r.vary && (r.frames == 0 || sizes[r.frames - 1] < sizeof(uint32_t) || sizes[r.frames - 1] > MAX_VARIED))
+		return EPROTO;
+	if (order->beside == 0)
+		return run_alone(context, &r, order, result);
+	for (uint32_t i = 0; i < order->frames; i++)
+		bytes += sizes[i];
+	const request beside = {bytes, sizes + order->frames, order->beside, false};
+	return run_accompanied(context, &r, &beside, order, result);
 }

@@ -38,9 +38,11 @@ type Load struct {
 	Domain      string        // "": the empty domain
 	Address     string        // of the client, as libzmq reports it: 192.0.2.1
 	Credentials [][]byte      // none for NULL, user name and password for PLAIN, 32 raw bytes for CURVE, the principal for GSSAPI
+	Vary        bool          // another key, user or principal each time: the last credential begins with 4 bytes of its own
 	InFlight    int           // requests under way at once, at least 1
 	Requests    int           // in all, at least 1
 	Timeout     time.Duration // for one reply; 0: 10 s
+	Beside      *Load         // of another client, who asks one at a time meanwhile; of this only the request counts
 }
 
 const defaultTimeout = 10 * time.Second
@@ -70,10 +72,41 @@ func (l *Load) request() (bytes []byte, sizes []uint32) {
 	return bytes, sizes
 }
 
+// order is what the C code is told, loadgen_order of zap.h.
+type order struct {
+	InFlight, Requests, TimeoutMS, Frames, Vary, Beside uint32
+}
+
+// order has the frames of the request and of that beside it in bytes.
+func (l *Load) order() (o order, sizes []uint32, bytes []byte) {
+	bytes, sizes = l.request()
+	o = order{
+		InFlight: uint32(l.InFlight), Requests: uint32(l.Requests), TimeoutMS: uint32(l.timeout().Milliseconds()),
+		Frames: uint32(len(sizes)),
+	}
+	if l.Vary {
+		o.Vary = 1
+	}
+	if l.Beside != nil {
+		moreBytes, moreSizes := l.Beside.request()
+		bytes, sizes = append(bytes, moreBytes...), append(sizes, moreSizes...)
+		o.Beside = uint32(len(moreSizes))
+	}
+	return o, sizes, bytes
+}
+
 // Result is what Run measured.
 type Result struct {
 	Elapsed  time.Duration // from the first request to the last reply
 	ByStatus map[int]int   // replies of each status code
+	Beside   Beside
+}
+
+// Beside is what the other client saw, who asked one thing at a time: how often, how often it was accepted, and how long
+// it waited at worst.
+type Beside struct {
+	Requests, Accepted int
+	Worst              time.Duration
 }
 
 // Run sends a load to the ZAP endpoint of ctx and waits for the replies. It keeps one system thread busy, and no
@@ -87,22 +120,40 @@ func Run(ctx *zmq4.Context, load Load) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	bytes, sizes := load.request()
-	var result C.loadgen_result
-	code := C.loadgen_run(pointer, (*C.uint8_t)(unsafe.SliceData(bytes)), (*C.uint32_t)(unsafe.SliceData(sizes)),
-		C.int(len(sizes)), C.int(load.InFlight), C.int(load.Requests), C.int(load.timeout().Milliseconds()), &result)
+	o, sizes, bytes := load.order()
+	var r result
+	code := C.loadgen_run(pointer, (*C.loadgen_order)(unsafe.Pointer(&o)), (*C.uint32_t)(unsafe.SliceData(sizes)),
+		(*C.uint8_t)(unsafe.SliceData(bytes)), (*C.loadgen_result)(unsafe.Pointer(&r)))
 	runtime.KeepAlive(ctx)
-	return newResult(uint64(result.nanoseconds), result.by_status[:]), errno(int(code))
+	return r.public(), errno(int(code))
 }
 
-func newResult[Count ~uint32](nanoseconds uint64, byStatus []Count) Result {
-	r := Result{Elapsed: time.Duration(nanoseconds), ByStatus: make(map[int]int)}
-	for status, count := range byStatus {
+// result is loadgen_result of zap.h.
+type result struct {
+	Nanoseconds, BesideWorst       uint64
+	BesideRequests, BesideAccepted uint32
+	ByStatus                       [C.LOADGEN_STATUSES]uint32
+}
+
+// Both sides agree on the sizes; the tests show the rest.
+var (
+	_ [unsafe.Sizeof(order{}) - C.sizeof_loadgen_order]struct{}
+	_ [C.sizeof_loadgen_order - unsafe.Sizeof(order{})]struct{}
+	_ [unsafe.Sizeof(result{}) - C.sizeof_loadgen_result]struct{}
+	_ [C.sizeof_loadgen_result - unsafe.Sizeof(result{})]struct{}
+)
+
+func (r *result) public() Result {
+	p := Result{
+		Elapsed: time.Duration(r.Nanoseconds), ByStatus: make(map[int]int),
+		Beside: Beside{int(r.BesideRequests), int(r.BesideAccepted), time.Duration(r.BesideWorst)},
+	}
+	for status, count := range r.ByStatus {
 		if count > 0 {
-			r.ByStatus[status] = int(count)
+			p.ByStatus[status] = int(count)
 		}
 	}
-	return r
+	return p
 }
 
 func errno(code int) error {

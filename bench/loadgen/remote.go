@@ -1,6 +1,7 @@
 package loadgen
 
 /*
+#include <stdlib.h>
 #include "zap.h"
 */
 import "C"
@@ -15,6 +16,8 @@ import (
 	"os"
 	"runtime"
 	"syscall"
+	"time"
+	"unsafe"
 
 	"github.com/pebbe/zmq4"
 )
@@ -22,16 +25,19 @@ import (
 // Sources are those of the load generator for handlers in other languages: the files and zap.h, which says what to call.
 // They need libzmq alone.
 //
-//go:embed zap.h client.c serve.c
+//go:embed zap.h client.c serve.c echo.c
 var Sources embed.FS
 
-// Serve runs what a Remote at the other end of the files asks for, until in ends. It keeps one system thread busy.
-func Serve(ctx *zmq4.Context, in, out *os.File) error {
+// Serve binds sockets of a ZAP domain that echo what comes, for Handshakes, and runs what a Remote at the other end of the
+// files asks for, until in ends. It keeps one system thread busy.
+func Serve(ctx *zmq4.Context, domain string, in, out *os.File) error {
 	pointer, err := contextPointer(ctx)
 	if err != nil {
 		return err
 	}
-	code := C.loadgen_serve(pointer, C.int(in.Fd()), C.int(out.Fd()))
+	text := C.CString(domain)
+	defer C.free(unsafe.Pointer(text))
+	code := C.loadgen_serve(pointer, text, C.int(in.Fd()), C.int(out.Fd()))
 	runtime.KeepAlive(ctx)
 	runtime.KeepAlive(in)
 	runtime.KeepAlive(out)
@@ -46,42 +52,77 @@ var errBadOrder = errors.New("loadgen: what came is not from a Remote")
 // Remote is the load generator in another process, where Serve, or loadgen_serve in C, reads what is written here. It is
 // for one goroutine.
 type Remote struct {
-	in  io.Writer
-	out io.Reader
+	in        io.Writer
+	out       io.Reader
+	endpoints map[string]string // by mechanism
+	serverKey string
 }
 
-// NewRemote takes the ends of the other process's input and output.
-func NewRemote(in io.Writer, out io.Reader) *Remote { return &Remote{in, out} }
+// NewRemote takes the ends of the other process's input and output, and waits until it serves.
+func NewRemote(in io.Writer, out io.Reader) (*Remote, error) {
+	var h hello
+	if err := binary.Read(out, binary.NativeEndian, &h); err != nil {
+		return nil, fmt.Errorf("loadgen: the other process: %w", err)
+	}
+	return &Remote{in: in, out: out, endpoints: map[string]string{
+		"NULL":  text(h.Endpoints[C.LOADGEN_NULL][:]),
+		"PLAIN": text(h.Endpoints[C.LOADGEN_PLAIN][:]),
+		"CURVE": text(h.Endpoints[C.LOADGEN_CURVE][:]),
+	}, serverKey: text(h.ServerKey[:])}, nil
+}
 
-// order and report are loadgen_order and loadgen_report of zap.h.
-type order struct {
-	InFlight, Requests, TimeoutMS, Frames uint32
+// hello and report are loadgen_hello and loadgen_report of zap.h.
+type hello struct {
+	Endpoints [C.LOADGEN_MECHANISMS][C.LOADGEN_ENDPOINT_SIZE]byte
+	ServerKey [C.LOADGEN_KEY_SIZE]byte
 }
 
 type report struct {
-	Error       int64
-	Nanoseconds uint64
-	ByStatus    [C.LOADGEN_STATUSES]uint32
+	Error          int64
+	CPUNanoseconds uint64
+	Result         result
 }
+
+func text(terminated []byte) string {
+	before, _, _ := bytes.Cut(terminated, []byte{0})
+	return string(before)
+}
+
+// Endpoint is where the other process's socket of a mechanism (NULL, PLAIN, CURVE) echoes what comes.
+func (r *Remote) Endpoint(mechanism string) string { return r.endpoints[mechanism] }
+
+// ServerKey is that of the CURVE endpoint, in Z85.
+func (r *Remote) ServerKey() string { return r.serverKey }
 
 // Run has the load sent in the other process, with the errors of the function Run besides those of the connection.
 func (r *Remote) Run(load Load) (Result, error) {
 	if err := load.check(); err != nil {
 		return Result{}, err
 	}
-	frames, sizes := load.request()
+	answer, err := r.exchange(load)
+	if err != nil {
+		return Result{}, err
+	}
+	return answer.Result.public(), errno(int(answer.Error))
+}
+
+// CPU is the processor time that the other process has used until now, user and system.
+func (r *Remote) CPU() (time.Duration, error) {
+	answer, err := r.exchange(Load{})
+	return time.Duration(answer.CPUNanoseconds), err
+}
+
+func (r *Remote) exchange(load Load) (answer report, err error) {
+	o, sizes, frames := load.order()
 	var message bytes.Buffer
-	for _, part := range []any{
-		order{uint32(load.InFlight), uint32(load.Requests), uint32(load.timeout().Milliseconds()), uint32(len(sizes))}, sizes, frames,
-	} {
+	for _, part := range []any{o, sizes, frames} {
 		_ = binary.Write(&message, binary.NativeEndian, part) // to memory
 	}
 	if _, err := r.in.Write(message.Bytes()); err != nil {
-		return Result{}, fmt.Errorf("loadgen: the other process: %w", err)
+		return report{}, fmt.Errorf("loadgen: the other process: %w", err)
 	}
-	var answer report
 	if err := binary.Read(r.out, binary.NativeEndian, &answer); err != nil {
-		return Result{}, fmt.Errorf("loadgen: the other process: %w", err)
+		return report{}, fmt.Errorf("loadgen: the other process: %w", err)
 	}
-	return newResult(answer.Nanoseconds, answer.ByStatus[:]), errno(int(answer.Error))
+	return answer, nil
 }

@@ -18,13 +18,15 @@ func newRemote(t *testing.T, ctx *zmq4.Context) (*Remote, *os.File) {
 	reports, out, err := os.Pipe()
 	must(t, err)
 	served := make(chan error, 1)
-	go func() { served <- Serve(ctx, in, out) }()
+	go func() { served <- Serve(ctx, "global", in, out) }()
 	t.Cleanup(func() {
 		_ = orders.Close() // a test may have done it
 		must(t, <-served)
 		must(t, errors.Join(in.Close(), out.Close(), reports.Close()))
 	})
-	return NewRemote(orders, reports), orders
+	remote, err := NewRemote(orders, reports)
+	must(t, err)
+	return remote, orders
 }
 
 func TestRemoteRunsLoads(t *testing.T) {
@@ -41,6 +43,62 @@ func TestRemoteRunsLoads(t *testing.T) {
 		if want := map[int]int{200: load.Requests}; !maps.Equal(result.ByStatus, want) || result.Elapsed <= 0 {
 			t.Errorf("%+v: %+v", load, result)
 		}
+	}
+}
+
+// A request that varies is another one each time; a client beside it is asked meanwhile.
+func TestRemoteRunsWhatIsBeside(t *testing.T) {
+	ctx := newContext(t)
+	startReference(t, ctx)
+	remote, _ := newRemote(t, ctx)
+	load := Load{Mechanism: "CURVE", Credentials: [][]byte{make([]byte, 32)}, Vary: true, InFlight: 8, Requests: 20_000, Beside: &Load{Mechanism: "NULL"}}
+	result, err := remote.Run(load)
+	must(t, err)
+	b := result.Beside
+	if result.ByStatus[200] != load.Requests || b.Requests < 1 || b.Accepted != b.Requests || b.Worst <= 0 {
+		t.Errorf("%+v", result)
+	}
+	before, err := remote.CPU()
+	must(t, err)
+	_, err = remote.Run(load)
+	must(t, err)
+	if after, err := remote.CPU(); err != nil || after <= before {
+		t.Errorf("processor time %v, then %v, %v", before, after, err)
+	}
+	load.Credentials = [][]byte{[]byte("abc")}
+	if _, err := remote.Run(load); !errors.Is(err, ErrBadReply) {
+		t.Errorf("a credential too short to vary: %v", err)
+	}
+}
+
+// Handshakes get through where the handler lets them, and only there.
+func TestHandshakes(t *testing.T) {
+	ctx, clients := newContext(t), newContext(t)
+	remote, _ := newRemote(t, ctx)
+	public, secret, err := zmq4.NewCurveKeypair()
+	must(t, err)
+	all := map[string]Client{
+		"NULL":  {},
+		"PLAIN": {Username: "alice", Password: "secret"},
+		"CURVE": {ServerKey: remote.ServerKey(), PublicKey: public, SecretKey: secret},
+	}
+	startReference(t, ctx)
+	for mechanism, client := range all {
+		client.Endpoint = remote.Endpoint(mechanism)
+		for _, inFlight := range []int{1, 8, 100} {
+			elapsed, err := Handshakes(clients, client, inFlight, 20)
+			if err != nil || elapsed <= 0 {
+				t.Errorf("%s, %d at once: %v, %v", mechanism, inFlight, elapsed, err)
+			}
+		}
+	}
+	for name, c := range map[string]Client{"no endpoint": {}, "a bad key": {Endpoint: remote.Endpoint("CURVE"), ServerKey: "abc"}} {
+		if _, err := Handshakes(clients, c, 1, 1); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if _, err := Handshakes(clients, all["NULL"], 0, 1); err == nil {
+		t.Error("none in flight: no error")
 	}
 }
 
@@ -62,11 +120,15 @@ func TestRemoteErrors(t *testing.T) {
 
 func TestServeRefusesNonsense(t *testing.T) {
 	ctx := newContext(t)
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	must(t, err)
+	defer func() { must(t, null.Close()) }()
 	for name, parts := range map[string][]any{
-		"half an order":         {[]uint32{1, 1}},
-		"a thousand frames":     {order{1, 1, 1, 1000}},
-		"a frame without end":   {order{1, 1, 1, 1}, []uint32{1 << 31}},
-		"a frame that is short": {order{1, 1, 1, 1}, []uint32{4}, []byte("abc")},
+		"a thousand frames beside": {order{1, 1, 1, 1, 0, 1000}},
+		"half an order":            {[]uint32{1, 1}},
+		"a thousand frames":        {order{1, 1, 1, 1000, 0, 0}},
+		"a frame without end":      {order{1, 1, 1, 1, 0, 0}, []uint32{1 << 31}},
+		"a frame that is short":    {order{1, 1, 1, 1, 0, 0}, []uint32{4}, []byte("abc")},
 	} {
 		in, orders, err := os.Pipe()
 		must(t, err)
@@ -74,7 +136,7 @@ func TestServeRefusesNonsense(t *testing.T) {
 			must(t, binary.Write(orders, binary.NativeEndian, part))
 		}
 		must(t, orders.Close())
-		if err := Serve(ctx, in, os.Stderr); !errors.Is(err, errBadOrder) {
+		if err := Serve(ctx, "global", in, null); !errors.Is(err, errBadOrder) {
 			t.Errorf("%s: %v", name, err)
 		}
 		must(t, in.Close())

@@ -1,6 +1,7 @@
 #include "zap.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { MAX_FRAMES = 16, MAX_BYTES = 4096 };
@@ -38,12 +39,13 @@ static int write_all(int fd, const void *bytes, size_t size) {
 	return 0;
 }
 
-static int read_request(int fd, const loadgen_order *order, uint32_t *sizes, uint8_t *bytes) {
-	if (order->frames > MAX_FRAMES)
+static int read_frames(int fd, const loadgen_order *order, uint32_t *sizes, uint8_t *bytes) {
+	if (order->frames > MAX_FRAMES || order->beside > MAX_FRAMES)
 		return EPROTO;
-	int error = read_exactly(fd, sizes, order->frames * sizeof *sizes);
+	uint32_t frames = order->frames + order->beside;
+	int error = read_exactly(fd, sizes, frames * sizeof *sizes);
 	size_t total = 0;
-	for (uint32_t i = 0; !error && i < order->frames; i++) {
+	for (uint32_t i = 0; !error && i < frames; i++) {
 		total += sizes[i];
 		if (total > MAX_BYTES)
 			error = EPROTO;
@@ -51,9 +53,19 @@ static int read_request(int fd, const loadgen_order *order, uint32_t *sizes, uin
 	return error ? error : read_exactly(fd, bytes, total);
 }
 
-int loadgen_serve(void *context, int in, int out) {
+static uint64_t nanoseconds(const struct timeval *t) {
+	return (uint64_t) t->tv_sec * 1000000000u + (uint64_t) t->tv_usec * 1000u;
+}
+
+static uint64_t cpu_time(void) {
+	struct rusage usage;
+	getrusage(RUSAGE_SELF, &usage);
+	return nanoseconds(&usage.ru_utime) + nanoseconds(&usage.ru_stime);
+}
+
+static int take_orders(void *context, int in, int out) {
 	loadgen_order order;
-	uint32_t sizes[MAX_FRAMES];
+	uint32_t sizes[2 * MAX_FRAMES];
 	uint8_t bytes[MAX_BYTES];
 	for (;;) {
 		ssize_t n = read_all(in, &order, sizeof order);
@@ -61,14 +73,28 @@ int loadgen_serve(void *context, int in, int out) {
 			return 0;
 		if (n != sizeof order)
 			return n == -1 ? errno : EPROTO;
-		int error = read_request(in, &order, sizes, bytes);
+		int error = read_frames(in, &order, sizes, bytes);
 		if (error)
 			return error;
-		loadgen_report report;
-		report.error = loadgen_run(context, bytes, sizes, (int) order.frames, (int) order.in_flight, (int) order.requests,
-		                           (int) order.timeout_ms, &report.result);
+		loadgen_report report = {0};
+		if (order.requests > 0)
+			report.error = loadgen_run(context, &order, sizes, bytes, &report.result);
+		report.cpu_nanoseconds = cpu_time();
 		error = write_all(out, &report, sizeof report);
 		if (error)
 			return error;
 	}
+}
+
+int loadgen_serve(void *context, const char *domain, int in, int out) {
+	loadgen_hello hello;
+	loadgen_echo *echo;
+	int error = loadgen_echo_start(context, domain, &hello, &echo);
+	if (error)
+		return error;
+	error = write_all(out, &hello, sizeof hello);
+	if (!error)
+		error = take_orders(context, in, out);
+	int stopped = loadgen_echo_stop(echo);
+	return error ? error : stopped;
 }

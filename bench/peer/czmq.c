@@ -17,7 +17,7 @@ int main(int argc, char **argv) {
 	zactor_t *auth = zactor_new(zauth, NULL);
 	set_up(auth, "PLAIN", argv[1], "passwords");
 	set_up(auth, "CURVE", argv[1], "clients");
-	int error = loadgen_serve(zsys_init(), 0, 1);
+	int error = loadgen_serve(zsys_init(), "global", 0, 1);
 	zactor_destroy(&auth);
 	return error;
 }

@@ -1,21 +1,36 @@
-"""pyzmq's ThreadAuthenticator under measurement: pyzmq.py LIBRARY DOMAIN DIRECTORY, the library with the load generator."""
+"""pyzmq's ThreadAuthenticator under measurement: pyzmq.py LIBRARY DOMAIN DIRECTORY LOOKUP
+
+The library has the load generator. A lookup of more than 0 seconds is a callback that takes as long for each key.
+"""
 
 import ctypes
 import os
 import sys
+import time
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-library, domain, directory = sys.argv[1:]
+library, domain, directory, lookup = sys.argv[1:]
+
+
+class Provider:
+    def callback(self, domain, key):
+        time.sleep(float(lookup))
+        return True
+
+
 context = zmq.Context()
 authenticator = ThreadAuthenticator(context)
 authenticator.start()
 with open(os.path.join(directory, "passwords")) as file:
     authenticator.configure_plain(domain, dict(line.rstrip("\n").split("=", 1) for line in file))
-authenticator.configure_curve(domain, os.path.join(directory, "clients"))
+if float(lookup) > 0:
+    authenticator.configure_curve_callback(domain, credentials_provider=Provider())
+else:
+    authenticator.configure_curve(domain, os.path.join(directory, "clients"))
 serve = ctypes.CDLL(library).loadgen_serve  # which leaves the interpreter to the authenticator
-serve.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
-error = serve(context.underlying, 0, 1)
+serve.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_int]
+error = serve(context.underlying, domain.encode(), 0, 1)
 authenticator.stop()
 sys.exit(error)

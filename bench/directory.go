@@ -1,0 +1,238 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/bench/loadgen"
+)
+
+const (
+	directoryRepeats = 3
+	largest          = 100_000 // certificates
+
+	wantedFaster  = 1000 // times czmq, a handshake with the largest directory
+	patientClient = 2 * time.Minute
+)
+
+// directories gathers what is measured with directories of certificates.
+type directories struct {
+	loading, memory, handshake, faster, change table
+}
+
+// measureDirectories has handlers guard the same directory of certificates, of which there are more each time.
+func measureDirectories() ([]table, error) {
+	d := directories{
+		loading: table{name: "directory-loading", title: "A directory of certificates: from the start of the process to the first client let in",
+			ratio: "time, times that of reading the files"},
+		memory: table{name: "directory-memory", title: "A directory of certificates: memory of the process",
+			ratio: "bytes for each certificate, times the 32 of a key"},
+		handshake: table{name: "directory-handshake", title: "A directory of certificates: a CURVE handshake over TCP, one at a time",
+			ratio: "time, times that with the C loop"},
+		faster: table{name: "directory-handshake-peers", title: "A directory of certificates: a CURVE handshake over TCP, one at a time",
+			ratio: "time of another, times zmqauth's"},
+		change: table{name: "directory-change", title: "A directory of certificates: from a new file to its client let in",
+			ratio: "time, times that with 100 certificates"},
+	}
+	var smallest *directory
+	for _, certificates := range []int{100, 1_000, 10_000, largest} {
+		m, err := newDirectory(certificates)
+		if err != nil {
+			return nil, fmt.Errorf("%d certificates: %w", certificates, err)
+		}
+		if smallest == nil {
+			smallest = m
+		}
+		d.add(m, smallest)
+	}
+	return []table{d.loading, d.memory, d.handshake, d.faster, d.change}, nil
+}
+
+// directory is what was measured with one.
+type directory struct {
+	certificates int
+	reading      []float64            // seconds, for each repeat as all else
+	by           map[string]*handling // by contestants
+}
+
+type handling struct{ loading, memory, handshake, change []float64 }
+
+func newDirectory(certificates int) (_ *directory, err error) {
+	w, err := newWorld(certificates)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, w.remove()) }()
+	m := &directory{certificates: certificates, by: make(map[string]*handling)}
+	for range directoryRepeats {
+		seconds, err := w.readAll()
+		if err != nil {
+			return nil, err
+		}
+		m.reading = append(m.reading, seconds)
+		for _, start := range []peer{self("C loop"), self("zmqauth"), czmq, pyzmq} {
+			if err := m.measure(w, start); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return m, nil
+}
+
+// readAll is the limit for those that load a directory.
+func (w *world) readAll() (seconds float64, err error) {
+	start := time.Now()
+	directory := filepath.Join(w.directory, clientsName)
+	entries, err := os.ReadDir(directory)
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range entries {
+		if _, err := os.ReadFile(filepath.Join(directory, e.Name())); err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(start).Seconds(), nil
+}
+
+// measure starts a contestant and asks it until the end.
+func (m *directory) measure(w world, starting peer) (err error) {
+	f, err := newField(w, starting)
+	if err != nil || len(f) == 0 {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	c := f[0]
+	h := m.by[c.name]
+	if h == nil {
+		h = &handling{}
+		m.by[c.name] = h
+	}
+	load := w.load("CURVE")
+	load.InFlight, load.Requests, load.Timeout = 1, 1, patientClient
+	if _, err := c.ask(load); err != nil {
+		return err
+	}
+	h.loading = append(h.loading, time.Since(c.began).Seconds())
+	resident, err := c.resident()
+	if err != nil {
+		return err
+	}
+	h.memory = append(h.memory, resident)
+	seconds, err := c.handshake(w)
+	if err != nil {
+		return err
+	}
+	h.handshake = append(h.handshake, seconds)
+	if c.name == "C loop" || c.name == "pyzmq" { // who do not read it again
+		return nil
+	}
+	seconds, err = c.learn(w)
+	h.change = append(h.change, seconds)
+	return err
+}
+
+// handshake is the time of one of some, in seconds.
+func (c *contestant) handshake(w world) (seconds float64, err error) {
+	ctx, err := zmq4.NewContext()
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, ctx.Term()) }()
+	client := w.client("CURVE", c)
+	spent, err := loadgen.Handshakes(ctx, client, 1, 1)
+	count := 1
+	if err == nil && spent < 100*time.Millisecond {
+		count = 50
+		spent, err = loadgen.Handshakes(ctx, client, 1, count)
+	}
+	return spent.Seconds() / float64(count), err
+}
+
+// learn adds a certificate and asks until it counts.
+func (c *contestant) learn(w world) (seconds float64, err error) {
+	key := randomKeys(1)[0]
+	load := w.load("CURVE")
+	load.Credentials = [][]byte{key[:]}
+	load.InFlight, load.Requests, load.Timeout = 1, 1, patientClient
+	began := time.Now()
+	if err := w.add("new-"+c.name, key.String()); err != nil {
+		return 0, err
+	}
+	for {
+		result, err := c.Run(load)
+		if err != nil {
+			return 0, err
+		}
+		if result.ByStatus[200] == 1 {
+			return time.Since(began).Seconds(), os.Remove(filepath.Join(w.directory, clientsName, "new-"+c.name+".key"))
+		}
+		if time.Since(began) > patientClient {
+			return 0, fmt.Errorf("%s: a new certificate does not count: %v", c.name, result.ByStatus)
+		}
+	}
+}
+
+// resident is the memory of the contestant's process, in bytes.
+func (c *contestant) resident() (bytes float64, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", c.command.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 {
+		return 0, fmt.Errorf("%s: memory of the process: %q", c.name, text)
+	}
+	pages, err := strconv.ParseFloat(fields[1], 64)
+	return pages * float64(os.Getpagesize()), err
+}
+
+// add makes the figures. Memory and changes are shown beside those of the smallest directory.
+func (d *directories) add(m, smallest *directory) {
+	of := strconv.Itoa(m.certificates)
+	limit, ours := m.by["C loop"], m.by["zmqauth"]
+	for _, name := range []string{"zmqauth", "czmq", "pyzmq"} {
+		h := m.by[name]
+		if h == nil {
+			continue
+		}
+		d.loading.add(figure{of, name, divide(h.loading, m.reading), bound{}})
+		d.handshake.add(figure{of, name, divide(h.handshake, limit.handshake), bound{}})
+		if name != "zmqauth" {
+			wanted := bound{}
+			if name == "czmq" && m.certificates == largest {
+				wanted = atLeast(wantedFaster)
+			}
+			d.faster.add(figure{of, name, divide(h.handshake, ours.handshake), wanted})
+		}
+		if m == smallest {
+			continue
+		}
+		var memory []float64
+		for i, bytes := range h.memory {
+			memory = append(memory, (bytes-smallest.by[name].memory[i])/float64(m.certificates-smallest.certificates)/keySize)
+		}
+		d.memory.add(figure{of, name, memory, bound{}})
+		if len(h.change) > 0 {
+			d.change.add(figure{of, name, divide(h.change, smallest.by[name].change), bound{}})
+		}
+	}
+}
+
+func (t *table) add(f figure) { t.figures = append(t.figures, f) }
+
+// divide returns the ratios of the repeats.
+func divide(of, by []float64) []float64 {
+	var out []float64
+	for i := range of {
+		out = append(out, of[i]/by[i])
+	}
+	return out
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/bench/loadgen"
+)
+
+const (
+	lookup        = 50 * time.Millisecond // how long a callback takes for a key
+	lookupTimeout = 2 * time.Minute
+	lookupRepeats = 7
+
+	wantedLookups = 4 // in times of one lookup, for 1,000 of them at once
+	wantedWait    = 1 // the same, of a client that needs none
+)
+
+// slowLookup is the callback.
+func slowLookup(took time.Duration) zmqauth.CurveCallback {
+	return func(ctx context.Context, _ string, _ zmqauth.PublicKey) (*zmqauth.Identity, error) {
+		select {
+		case <-time.After(took):
+			return &zmqauth.Identity{}, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// measureLookups has clients come all at once, each with a key of its own that is looked up, and beside them one with a
+// password in memory. A peer that looks up one key after the other gets no more clients than a run has time for.
+func measureLookups() (_ []table, err error) {
+	w, err := newWorld(1)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, w.remove()) }()
+	w.lookup = lookup
+	contestants, err := newField(w, self("zmqauth"), pyzmq)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, contestants.close()) }()
+	total := table{name: "lookups", title: "Clients at once whose lookup takes 50 ms", ratio: "time until all are let in, times one lookup"}
+	wait := table{name: "lookups-beside", title: "A client without a lookup, while clients wait for theirs", ratio: "its longest wait, times one lookup"}
+	for _, clients := range []int{1, 10, 100, 1000} {
+		for _, c := range contestants {
+			repeats := lookupRepeats
+			if c.name == "pyzmq" {
+				if clients > 100 {
+					continue
+				}
+				repeats = 3
+			}
+			elapsed, worst, err := c.lookUp(w, clients, repeats)
+			if err != nil {
+				return nil, err
+			}
+			wantedTotal, wantedWorst := bound{}, bound{}
+			if c.name == "zmqauth" && clients == 1000 {
+				wantedTotal, wantedWorst = atMost(wantedLookups), atMost(wantedWait)
+			}
+			of := strconv.Itoa(clients)
+			total.figures = append(total.figures, figure{of, c.name, elapsed, wantedTotal})
+			wait.figures = append(wait.figures, figure{of, c.name, worst, wantedWorst})
+		}
+	}
+	return []table{total, wait}, nil
+}
+
+// lookUp returns the time until all have been let in and the longest wait beside them, in times of a lookup.
+func (c *contestant) lookUp(w world, clients, repeats int) (total, worst []float64, err error) {
+	beside := w.load("PLAIN")
+	for range repeats {
+		key := make([]byte, 32)
+		_, _ = rand.Read(key) // never fails
+		result, err := c.ask(loadgen.Load{
+			Mechanism: "CURVE", Domain: w.domain, Address: w.address, Credentials: [][]byte{key}, Vary: true,
+			InFlight: clients, Requests: clients, Timeout: lookupTimeout, Beside: &beside,
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		total = append(total, result.Elapsed.Seconds()/lookup.Seconds())
+		worst = append(worst, result.Beside.Worst.Seconds()/lookup.Seconds())
+	}
+	return total, worst, nil
+}
