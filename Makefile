@@ -42,7 +42,7 @@ soak: deps
 	go test -race -count=1 -v -timeout 24h ./soak -soak $(SOAKTIME)
 
 bench: deps
-	go run ./bench
+	go run ./bench -out bench
 
 docker-demo docker-test: deps-docker
 	docker/$(@:docker-%=%).sh

@@ -196,7 +196,7 @@ func (c *contestant) resident() (bytes float64, err error) {
 
 // add makes the figures. Memory and changes are shown beside those of the smallest directory.
 func (d *directories) add(m, smallest *directory) {
-	of := strconv.Itoa(m.certificates)
+	of := fmt.Sprintf("%d certificates", m.certificates)
 	limit, ours := m.by["C loop"], m.by["zmqauth"]
 	for _, name := range []string{"zmqauth", "czmq", "pyzmq"} {
 		h := m.by[name]

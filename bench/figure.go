@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -71,18 +72,26 @@ type table struct {
 	figures []figure
 }
 
+// cells are what a table shows of a figure; the last one is empty where it is as wanted.
+func (f figure) cells() []string {
+	mark := ""
+	if !f.ok() {
+		mark = "MISSED"
+	}
+	least, most := slices.Min(f.samples), slices.Max(f.samples)
+	return []string{f.of, f.who, number(median(f.samples)), number(least) + " to " + number(most), f.wanted.String(), mark}
+}
+
+func (f figure) ok() bool { return f.wanted.holds(median(f.samples)) }
+
 // print prints the figures by their medians and spreads, and tells whether all are as wanted.
 func (t table) print(to io.Writer) (ok bool) {
 	ok = true
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "%s: %s\n\t\tmedian\tmin..max\twanted\t\n", t.title, t.ratio)
+	fmt.Fprintf(w, "%s: %s\n\t\tmedian\tspread\twanted\t\n", t.title, t.ratio)
 	for _, f := range t.figures {
-		mark, value := "", median(f.samples)
-		if !f.wanted.holds(value) {
-			ok, mark = false, "MISSED"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s..%s\t%v\t%s\n", f.of, f.who, number(value),
-			number(slices.Min(f.samples)), number(slices.Max(f.samples)), f.wanted, mark)
+		fmt.Fprintln(w, strings.Join(f.cells(), "\t"))
+		ok = ok && f.ok()
 	}
 	fmt.Fprintln(w)
 	_ = w.Flush()

@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"strconv"
+	"fmt"
 	"time"
 
 	"github.com/zmqauth/zmqauth"
@@ -65,7 +65,7 @@ func measureLookups() (_ []table, err error) {
 			if c.name == "zmqauth" && clients == 1000 {
 				wantedTotal, wantedWorst = atMost(wantedLookups), atMost(wantedWait)
 			}
-			of := strconv.Itoa(clients)
+			of := fmt.Sprintf("%d clients", clients)
 			total.figures = append(total.figures, figure{of, c.name, elapsed, wantedTotal})
 			wait.figures = append(wait.figures, figure{of, c.name, worst, wantedWorst})
 		}

@@ -1,13 +1,32 @@
 // Command bench measures zmqauth and other ZAP handlers against the limit of what a handler can reach: a loop in C that
 // accepts everybody. Every figure is a ratio of two measurements that alternate in one run, since times depend on the
-// machine and on what else it does. It takes some two minutes, leaves out the peers that are not installed, and exits with
+// machine and on what else it does. It takes some minutes, leaves out the peers that are not installed, and exits with
 // status 1 where a figure misses what is wanted.
+//
+//	go run ./bench                     # all tables
+//	go run ./bench -only live,lookups  # some
+//	go run ./bench -out bench          # results.md and its plots too
 package main
 
 import (
+	"flag"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 )
+
+// measures are what -only names.
+var measures = []struct {
+	name string
+	run  func() ([]table, error)
+}{
+	{"live", measureLive},
+	{"lookups", measureLookups},
+	{"keys", measureKeys},
+	{"memory", measureMemory},
+	{"directories", measureDirectories},
+}
 
 func main() {
 	ok, err := true, error(nil)
@@ -26,9 +45,21 @@ func main() {
 
 // run prints the tables; ok tells whether all figures are as wanted.
 func run() (ok bool, err error) {
+	only := flag.String("only", "", "names of measures, separated by commas; all of them otherwise")
+	out := flag.String("out", "", "a directory for results.md and its plots")
+	flag.Parse()
+	var wanted []string
+	if *only != "" {
+		wanted = strings.Split(*only, ",")
+	}
+	var all []table
 	ok = true
-	for _, measure := range []func() ([]table, error){measureLive, measureLookups, measureKeys, measureMemory, measureDirectories} {
-		tables, err := measure()
+	for _, m := range measures {
+		if wanted != nil && !slices.Contains(wanted, m.name) {
+			continue
+		}
+		wanted = slices.DeleteFunc(wanted, func(name string) bool { return name == m.name })
+		tables, err := m.run()
 		if err != nil {
 			return false, err
 		}
@@ -37,6 +68,13 @@ func run() (ok bool, err error) {
 				ok = false
 			}
 		}
+		all = append(all, tables...)
 	}
-	return ok, nil
+	if len(wanted) > 0 {
+		return false, fmt.Errorf("nothing is called %s", strings.Join(wanted, ", "))
+	}
+	if *out != "" {
+		err = report(*out, all)
+	}
+	return ok, err
 }

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestReport: the document has every figure and shows every plot, which are there.
+func TestReport(t *testing.T) {
+	directory := filepath.Join(t.TempDir(), "out")
+	must(t, report(directory, []table{
+		{"first", "Things", "times others", []figure{
+			{"large", "zmqauth", []float64{0.5, 0.25, 1}, atLeast(0.8)},
+			{"large", "another", []float64{0.001}, bound{}},
+			{"small", "zmqauth", []float64{2, 3, 4}, atLeast(0.8)},
+		}},
+		{"second", "Equal things", "times the same", []figure{{"one", "zmqauth", []float64{1}, bound{}}}},
+	}))
+	text, err := os.ReadFile(filepath.Join(directory, "results.md"))
+	must(t, err)
+	for _, want := range []string{
+		"## Things\n\nShown: times others.", "## Equal things", "libzmq 4.", "processors, go1.",
+		"| large | zmqauth | 0.50 | 0.25 to 1.00 | ≥ 0.80 | MISSED |", "| large | another | 0.001 | 0.001 to 0.001 | - |  |",
+		"| small | zmqauth | 3.00 | 2.00 to 4.00 | ≥ 0.80 |  |", "(plots/first.svg)", "(plots/second.svg)",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	for name, wanted := range map[string][]string{"first": {"Things", "zmqauth", "another", "large", "small"}, "second": {"Equal things"}} {
+		svg, err := os.ReadFile(filepath.Join(directory, "plots", name+".svg"))
+		must(t, err)
+		for _, want := range append(wanted, "</svg>") {
+			if !strings.Contains(string(svg), want) {
+				t.Errorf("no %q in the plot %s", want, name)
+			}
+		}
+	}
+	if err := report(filepath.Join(directory, "results.md"), nil); err == nil {
+		t.Error("a file in place of the directory: no error")
+	}
+}
