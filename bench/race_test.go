@@ -42,7 +42,7 @@ func TestTable(t *testing.T) {
 		var out bytes.Buffer
 		ok := table{"things", "things", "times", []figure{{"a thing", "somebody", []float64{300, 0.001, 2}, test.wanted}}}.print(&out)
 		text := strings.Join(strings.Fields(out.String()), " ")
-		if ok != test.ok || strings.Contains(text, "MISSED") == test.ok || !strings.Contains(text, "a thing somebody 2.00 0.001..300 "+test.wanted.String()) {
+		if ok != test.ok || strings.Contains(text, "MISSED") == test.ok || !strings.Contains(text, "a thing somebody 2.00 0.001 to 300 "+test.wanted.String()) {
 			t.Errorf("%v: %v, %s", test.wanted, ok, text)
 		}
 	}
