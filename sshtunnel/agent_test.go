@@ -98,13 +98,13 @@ func TestAgent(t *testing.T) {
 	})
 }
 
-// TestFullAgent: sshd hangs up after six keys, so that the one that is configured has to come before the agent's others.
+// TestFullAgent: sshd hangs up after six keys, from OpenSSH 10.6 on after twelve, so that the one that is configured has to come before the agent's others.
 func TestFullAgent(t *testing.T) {
 	server := newSSHD(t)
 	dir := t.TempDir()
 	t.Setenv("HOME", dir)
 	var keys []string
-	for i := range 8 {
+	for i := range 13 {
 		keys = append(keys, newKey(t, filepath.Join(dir, fmt.Sprint("key", i))))
 	}
 	cfg := server.config(t)
