@@ -32,11 +32,7 @@ lint: deps
 	go tool staticcheck ./...
 
 fuzz: deps
-	@for package in $$(go list ./...); do \
-		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
-			.ci/fuzz.sh $$package $$target $(FUZZTIME) || exit 1; \
-		done; \
-	done
+	.ci/fuzz.sh $(FUZZTIME)
 
 soak: deps
 	go test -race -count=1 -v -timeout 24h ./soak -soak $(SOAKTIME)
