@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -14,9 +15,18 @@ const CurveAllowAny = "*"
 // all.
 type curveSetup struct {
 	any      bool
-	keys     map[PublicKey]*curveEntry
+	set      *keySet                   // of keys alone
+	keys     map[PublicKey]*curveEntry // of a directory's certificates
 	callback CurveCallback
 	follow   *follow // of the directory that the keys come from, nil: they come from elsewhere
+}
+
+func (s *curveSetup) find(key PublicKey) (entry *curveEntry, known bool) {
+	if s.any || s.set.has(key) {
+		return nil, true
+	}
+	entry, known = s.keys[key]
+	return entry, known
 }
 
 // curveEntry is what is known about a key besides. nil: nothing.
@@ -107,14 +117,10 @@ func (a *Authenticator) ConfigureCurveKeys(domain string, keys ...PublicKey) err
 	if err := checkDomain(domain); err != nil {
 		return err
 	}
-	set := make(map[PublicKey]*curveEntry, len(keys))
-	for i, key := range keys {
-		if key == (PublicKey{}) {
-			return fmt.Errorf("zmqauth: domain %q: key %d is zero", domain, i)
-		}
-		set[key] = nil
+	if i := slices.Index(keys, PublicKey{}); i >= 0 {
+		return fmt.Errorf("zmqauth: domain %q: key %d is zero", domain, i)
 	}
-	a.configureCurve(domain, &curveSetup{keys: set})
+	a.configureCurve(domain, &curveSetup{set: newKeySet(keys)})
 	return nil
 }
 
@@ -139,8 +145,8 @@ func (a *Authenticator) judgeCurve(r *request) (verdict, *inquiry) {
 	if setup.callback != nil {
 		return verdict{}, a.askAboutKey(setup.callback, string(r.domain), key)
 	}
-	entry, known := setup.keys[key]
-	if !known && !setup.any {
+	entry, known := setup.find(key)
+	if !known {
 		return denied(ReasonUnknownKey).about("key", key.String()), nil
 	}
 	if reason := entry.invalid(time.Now()); reason != "" {
