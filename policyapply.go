@@ -24,6 +24,9 @@ func (a *Authenticator) Apply(p *Policy) error {
 	prepared, err := a.prepare(p)
 	if err != nil {
 		prepared.abandon(a)
+		if errors.Is(err, ErrClosed) { // no line is to blame
+			return ErrClosed
+		}
 		return err
 	}
 	a.mu.Lock()

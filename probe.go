@@ -86,7 +86,7 @@ func Probe(ctx context.Context, endpoint string) (results []ProbeResult, err err
 	attempts.Wait()
 	for _, err := range inconclusive {
 		if err != nil {
-			return results, fmt.Errorf("zmqauth: Probe: %w", err)
+			return results, err
 		}
 	}
 	return results, nil
@@ -152,12 +152,14 @@ func (s stranger) probe(ctx context.Context, zctx *zmq4.Context, endpoint string
 // dial makes one attempt.
 func (s stranger) dial(ctx context.Context, zctx *zmq4.Context, kind zmq4.Type, endpoint string) attempt {
 	socket, err := zctx.NewSocket(kind)
-	if err != nil {
-		return attempt{err: err}
+	if err == nil {
+		defer func() { _ = socket.Close() }()
+		err = errors.Join(socket.SetLinger(0), socket.SetIpv6(strings.Contains(endpoint, "[")))
 	}
-	defer func() { _ = socket.Close() }()
-	err = errors.Join(socket.SetLinger(0), socket.SetIpv6(strings.Contains(endpoint, "[")), s.role(socket))
 	if err != nil {
+		return attempt{err: fmt.Errorf("zmqauth: Probe: %w", err)}
+	}
+	if err := s.role(socket); err != nil {
 		return attempt{err: err}
 	}
 	reached, err := connectAndWait(ctx, socket, endpoint)

@@ -125,7 +125,10 @@ func TestProbeTellsNothing(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := probe(t, test.ctx, test.endpoint)
 			if err == nil || !strings.HasPrefix(err.Error(), "zmqauth: ") || !strings.Contains(err.Error(), test.says) {
-				t.Errorf("%s, %v", got, err)
+				t.Fatalf("%s, %v", got, err)
+			}
+			if strings.Count(err.Error(), "zmqauth: ") != 1 {
+				t.Errorf("the prefix more than once: %v", err)
 			}
 			if test.kind != nil && !errors.Is(err, test.kind) {
 				t.Errorf("%v is no %v", err, test.kind)

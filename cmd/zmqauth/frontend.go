@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth"
 )
 
 // frontend is one bound socket before one service. Once it runs, its goroutine owns its sockets but ring; the frontendSet
@@ -62,7 +64,7 @@ func (f *frontend) open() (err error) {
 
 // blame says which frontend an error is about.
 func (f *frontend) blame(err error) error {
-	return fmt.Errorf("%s:%d: frontend %q: %w", f.spec.File, f.spec.Line, f.spec.Name, err)
+	return &zmqauth.FileError{File: f.spec.File, Line: f.spec.Line, Err: fmt.Errorf("frontend %q: %s", f.spec.Name, problem(err))}
 }
 
 // discard frees a frontend that does not run.

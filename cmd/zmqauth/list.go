@@ -121,11 +121,11 @@ func examine(path, name string) certificateInfo {
 	return info
 }
 
-// problem is an error without the file's name, which stands beside it.
+// problem is an error without the library's prefix and the file's name, which stand before it.
 func problem(err error) string {
 	var fileErr *zmqauth.FileError
 	if !errors.As(err, &fileErr) {
-		return err.Error()
+		return strings.TrimPrefix(err.Error(), prefix)
 	}
 	if fileErr.Line > 0 {
 		return fmt.Sprintf("line %d: %v", fileErr.Line, fileErr.Err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -59,5 +60,22 @@ func TestFingerprint(t *testing.T) {
 	key := zmqauth.PublicKey([]byte("0123456789abcdef0123456789ABCDEF"))
 	if got, want := fingerprint(key), "SHA256:8CrjgGBsSNYiiFYMCf0K+ig0B+af2YmOA0hpMhdAqr8"; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestProblem: what stands behind the library's prefix does not repeat it.
+func TestProblem(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("it has ended"), "it has ended"},
+		{zmqauth.CurveServer(nil, "a", nil), "CurveServer: the certificate has no secret key"},
+		{&zmqauth.FileError{File: "f", Err: fs.ErrNotExist}, "file does not exist"},
+		{&zmqauth.FileError{File: "f", Line: 3, Err: fs.ErrNotExist}, "line 3: file does not exist"},
+	} {
+		if got := problem(test.err); got != test.want {
+			t.Errorf("%q, want %q", got, test.want)
+		}
 	}
 }

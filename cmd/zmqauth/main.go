@@ -100,10 +100,12 @@ func does(act func(cmd *cobra.Command, args []string) error) func(*cobra.Command
 	}
 }
 
+const prefix = "zmqauth: " // of the library's errors, and of ours
+
 // complain writes an error to stderr, each of its lines with the program's name, as the library's have it.
 func complain(err error) {
 	for line := range strings.Lines(err.Error()) {
-		line = strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "zmqauth: ")
-		fmt.Fprintf(os.Stderr, "zmqauth: %s\n", printable(line))
+		line = strings.TrimPrefix(strings.TrimSuffix(line, "\n"), prefix)
+		fmt.Fprintf(os.Stderr, "%s%s\n", prefix, printable(line))
 	}
 }
