@@ -181,7 +181,7 @@ func TestPolicyErrors(t *testing.T) {
 		"half a pattern":            {"domain = a\n    gssapi = \"ann*@R\"\n", []string{`:2: gssapi: principal "ann*@R": * stands for a whole component`}},
 		"below a leaf":              {"domain = a\n    allow = 1.1.1.1\n        allow = 1.1.1.2\n", []string{":3: nothing belongs below allow"}},
 		"a frontend without a name": {replaced("= f", ""), []string{":1: the frontend has no name"}},
-		"a frontend twice":          {frontend + replaced("*:1", "*:2"), []string{`:7: a second frontend "f", the first is in line 1`}},
+		"a frontend twice":          {frontend + replaced("*:1", "*:3"), []string{`:7: a second frontend "f", the first is in line 1`}},
 		"an empty frontend": {"frontend = f\n", []string{":1: the frontend has no type", ":1: the frontend has no bind", ":1: the frontend has no backend",
 			":1: the frontend has no mechanism", ":1: the frontend has no domain"}},
 		"an unknown name of a frontend": {frontend + "    port = 1\n", []string{`:7: unknown name "port" below a frontend: type, bind`}},
@@ -203,6 +203,8 @@ func TestPolicyErrors(t *testing.T) {
 		"a backend everywhere":          {replaced("127.0.0.1:2", "*:2"), []string{`:4: backend "tcp://*:2": * is every address`}},
 		"a backend without a port":      {replaced("127.0.0.1:2", "127.0.0.1:*"), []string{`:4: backend "tcp://127.0.0.1:*": no port number`}},
 		"a relative socket":             {replaced("tcp://127.0.0.1:2", "ipc://x/y"), []string{`:4: backend "ipc://x/y": ipc:// wants an absolute path`}},
+		"a host that cannot be bound":   {replaced("*:1", "localhost:1"), []string{`:3: bind "tcp://localhost:1": the name of a host cannot be bound`}},
+		"a host's full name":            {replaced("*:1", "orders.example.com:1"), []string{":3: bind "}},
 		"all at once": {"domain = a\n    plain =\n    x = 1\nother\nfrontend = f\n" + "    type = x\n    bind = tcp://*:1\n    backend = tcp://127.0.0.1:2\n    domain = a\ndomain = a\n",
 			[]string{":2: plain has no value", `:3: unknown name "x"`, `:4: unknown name "other"`, ":5: the frontend has no mechanism", `:6: type "x"`, `:10: a second domain "a"`}},
 	} {

@@ -3,7 +3,6 @@ package zmqauth
 import (
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,8 +19,8 @@ import (
 //	    domain = global
 //	    certificate = server.key_secret
 //
-// LoadPolicy has checked that all is there that must be and nothing that has no meaning; but it has not looked at the
-// certificate.
+// LoadPolicy has checked that all is there that must be and nothing that has no meaning, and that no two frontends bind the
+// same endpoint and none its own backend, as far as the file tells; but it has not looked at the certificate.
 type Frontend struct {
 	Name      string // no other frontend's
 	Type      string // of the bound socket: "router", "xsub" (its clients publish), "xpub" (they subscribe) or "pull"
@@ -93,16 +92,29 @@ func (r *policyReader) frontend(n *zplNode) {
 			r.fail(lines[name], "%s is for the mechanism %s", name, mechanism)
 		}
 	}
-	if !strings.HasSuffix(f.Bind, ":*") && !strings.HasSuffix(f.Bind, ":0") { // the system chooses another port each time
-		if first := r.binds[f.Bind]; first != 0 && f.Bind != "" {
-			r.fail(lines["bind"], "another frontend binds this endpoint, in line %d", first)
-		}
-		r.binds[f.Bind] = lines["bind"]
-	}
+	r.endpoints(&f, lines)
 	if f.Certificate != "" {
 		f.Certificate = r.policy.resolve(f.Certificate)
 	}
 	r.policy.frontends = append(r.policy.frontends, f)
+}
+
+// endpoints finds what is wrong with a frontend's endpoints beside each other and beside those of the frontends before it.
+func (r *policyReader) endpoints(f *Frontend, lines map[string]int) {
+	bind, err := parseEndpoint(f.Bind, true)
+	if err != nil || bind.gate == anyGate { // that has been said, or they differ
+		return
+	}
+	for _, other := range r.binds[bind.gate] {
+		if bind.holds(other.endpoint) || other.holds(bind) {
+			r.fail(lines["bind"], "another frontend binds this endpoint, in line %d", other.line)
+			break
+		}
+	}
+	r.binds[bind.gate] = append(r.binds[bind.gate], boundEndpoint{bind, lines["bind"]})
+	if backend, err := parseEndpoint(f.Backend, false); err == nil && bind.receives(backend) {
+		r.fail(lines["backend"], "the frontend itself binds this endpoint, in line %d: it would be its own service", lines["bind"])
+	}
 }
 
 func (r *policyReader) frontendEntry(f *Frontend, n *zplNode, lines map[string]int) {
@@ -141,48 +153,6 @@ func oneOf(values ...string) func(string) error {
 func checkDomainLength(domain string) error {
 	if len(domain) > maxDomainLength {
 		return fmt.Errorf("a domain has at most %d bytes", maxDomainLength)
-	}
-	return nil
-}
-
-func checkBind(endpoint string) error    { return checkEndpoint(endpoint, true) }
-func checkBackend(endpoint string) error { return checkEndpoint(endpoint, false) }
-
-// maxIPCPath is what the system's address of a Unix socket has room for, without its final NUL.
-const maxIPCPath = 107
-
-// checkEndpoint finds what libzmq would only find out later, or never.
-func checkEndpoint(endpoint string, bind bool) error {
-	transport, address, ok := strings.Cut(endpoint, "://")
-	switch {
-	case ok && transport == "tcp":
-		return checkTCP(address, bind)
-	case ok && transport == "ipc":
-		name := strings.TrimLeft(address, "/@")
-		if name == "" || name == address || len(address) > maxIPCPath {
-			return fmt.Errorf("ipc:// wants an absolute path, or an abstract name (@name), of at most %d bytes", maxIPCPath)
-		}
-		return nil
-	case ok && transport == "inproc":
-		return errors.New("inproc is for one process alone, and libzmq asks nobody about its clients")
-	}
-	return errors.New("not tcp://HOST:PORT or ipc://PATH")
-}
-
-func checkTCP(address string, bind bool) error {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || host == "" || strings.ContainsAny(address, "; /") {
-		return errors.New("tcp:// wants HOST:PORT, and an IPv6 address stands in brackets")
-	}
-	if bind && port == "*" {
-		return nil
-	}
-	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || number == 0 && !bind {
-		return errors.New("no port number")
-	}
-	if host == "*" && !bind {
-		return errors.New("* is every address of this host: nobody can connect to that")
 	}
 	return nil
 }

@@ -25,7 +25,8 @@ func parsePolicy(file, dir string, data []byte) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := policyReader{policy: &Policy{file: file, dir: dir}, domains: make(map[string]int), frontends: make(map[string]int), binds: make(map[string]int)}
+	r := policyReader{policy: &Policy{file: file, dir: dir}, domains: make(map[string]int), frontends: make(map[string]int),
+		binds: make(map[string][]boundEndpoint)}
 	for _, n := range root.children {
 		switch n.name {
 		case policyDomainEntry:
@@ -48,7 +49,7 @@ type policyReader struct {
 	errs      []*FileError
 	domains   map[string]int // where each has been seen first
 	frontends map[string]int
-	binds     map[string]int
+	binds     map[string][]boundEndpoint // by gate
 }
 
 func (r *policyReader) fail(line int, format string, args ...any) {

@@ -70,12 +70,11 @@ func TestProxyReloadLetsNoStrangerIn(t *testing.T) {
 // TestProxyEndsWhatHasNoRules: a frontend whose successor cannot begin does not go on where its rules are gone.
 func TestProxyEndsWhatHasNoRules(t *testing.T) {
 	zctx := newContext(t)
-	taken := newSocket(t, zctx, zmq4.ROUTER)
-	backend, endpoint := bindLocal(t, taken), freeEndpoint(t)
+	taken, backend, endpoint := bindLocal(t, newSocket(t, zctx, zmq4.ROUTER)), bindLocal(t, newSocket(t, zctx, zmq4.ROUTER)), freeEndpoint(t)
 	inside := frontendConfig("inside", "router", endpoint, backend, "null")
 	steady := frontendConfig("steady", "router", "ipc://WORK/steady.sock", backend, "null")
 	p := startProxy(t, t.TempDir(), "domain = inside\n    allow = 127.0.0.2\n"+inside+steady)
-	p.configure(strings.Replace(inside, endpoint, backend, 1) + steady)
+	p.configure(strings.Replace(inside, endpoint, taken, 1) + steady)
 	p.reload(messagePartly)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(endpoint, "tcp://"))
 	if err == nil {
