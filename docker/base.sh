@@ -24,8 +24,15 @@ make_plain() {
         cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/"
         chroot "$root" update-ca-certificates >/dev/null 2>&1
     fi
-    rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
-    tar -C "$root" -c . | docker import --change 'CMD ["/bin/sh"]' - "$plain" >&2
+    # No layer keeps what apt has fetched: a registry's images of Debian say the same.
+    cat >"$root/etc/apt/apt.conf.d/90no-cache" <<'END'
+DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb"; };
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+END
+    rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/*.bin "$root"/var/lib/apt/lists/*
+    tar -C "$root" -cf "$directory/root.tar" . # no pipe: it would hide a failure, and half of the files would be the image
+    docker import --change 'CMD ["/bin/sh"]' "$directory/root.tar" "$plain" >&2
 }
 
 make_with_go() {
