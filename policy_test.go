@@ -383,7 +383,7 @@ func FuzzPolicy(f *testing.F) {
 			}
 			return
 		}
-		next := &preparedPolicy{policy: policy{gssapi: make(map[string]*gssapiSetup)}}
+		next := &policy{gssapi: make(map[string]*gssapiSetup)}
 		seen := make(map[string]bool)
 		for i := range p.domains {
 			domain := &p.domains[i]
@@ -392,9 +392,9 @@ func FuzzPolicy(f *testing.F) {
 				t.Fatalf("the domain %q", domain.name)
 			}
 			seen[domain.name] = true
-			list := next.policy.addresses.domains[domain.name]
+			list := next.addresses.domains[domain.name]
 			if domain.name == AnyDomain {
-				list = &next.policy.addresses.general
+				list = &next.addresses.general
 			}
 			if domain.kind != noList && (list.kind != domain.kind || len(list.networks)+len(list.ipcIDs) == 0 && !list.ipcAny) {
 				t.Fatalf("the addresses of %q: %+v", domain.name, list)

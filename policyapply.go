@@ -18,46 +18,51 @@ import (
 //
 // The error joins (see errors.Join) a *FileError for each line of the policy that is to blame, or is ErrClosed.
 func (a *Authenticator) Apply(p *Policy) error {
+	return a.ApplyAfter(p, func() error { return nil })
+}
+
+// ApplyAfter is Apply in two steps, with something between them: when all is read and nothing is wrong with the policy it calls
+// last, and puts the policy in force once last has returned nil. Until then the old rules hold. An error of last's is returned,
+// and changes nothing. It is for what must not be done for a policy that turns out to be wrong: to end sockets for which the new
+// rules were not made, or to put it in force in another Authenticator too, in both or in none. last may take its time: what
+// the policy names is followed meanwhile. The one error that may come after last is ErrClosed.
+func (a *Authenticator) ApplyAfter(p *Policy, last func() error) error {
 	if p == nil {
 		return errors.New("zmqauth: Apply: the policy is nil")
 	}
-	prepared, err := a.prepare(p)
+	next, err := a.prepare(p)
 	if err != nil {
-		prepared.abandon(a)
+		next.abandon(a)
 		if errors.Is(err, ErrClosed) { // no line is to blame
 			return ErrClosed
 		}
 		return err
 	}
+	next.begin()
+	if err := last(); err != nil {
+		next.release()
+		return err
+	}
 	a.mu.Lock()
 	if a.state == stateClosed {
 		a.mu.Unlock()
-		prepared.abandon(a)
+		next.release()
 		return ErrClosed
 	}
 	old := a.policy
-	a.policy = prepared.policy
+	a.policy = *next
 	a.mu.Unlock()
-	prepared.begin()
 	old.release()
 	return nil
 }
 
-// preparedPolicy is a policy that is not in force yet. What it follows stands in slices of its own: once it is in force, its maps
-// are Authenticator.mu's.
-type preparedPolicy struct {
-	policy policy
-	plain  []*plainSetup
-	curve  []*curveSetup
-}
-
 // prepare reads all that a policy names. What it returns is to be abandoned where there is an error.
-func (a *Authenticator) prepare(p *Policy) (*preparedPolicy, error) {
-	next := &preparedPolicy{policy: policy{
+func (a *Authenticator) prepare(p *Policy) (*policy, error) {
+	next := &policy{
 		plain:  make(map[string]*plainSetup),
 		curve:  make(map[string]*curveSetup),
 		gssapi: make(map[string]*gssapiSetup),
-	}}
+	}
 	var errs []error
 	for i := range p.domains {
 		domain := &p.domains[i]
@@ -76,17 +81,17 @@ func (a *Authenticator) prepare(p *Policy) (*preparedPolicy, error) {
 	return next, errors.Join(errs...)
 }
 
-func (n *preparedPolicy) addAddresses(p *Policy, domain *policyDomain) error {
+func (next *policy) addAddresses(p *Policy, domain *policyDomain) error {
 	if domain.kind == noList {
 		return nil
 	}
-	if err := n.policy.addresses.add(domain.kind, domain.name, texts(domain.addresses)); err != nil {
+	if err := next.addresses.add(domain.kind, domain.name, texts(domain.addresses)); err != nil {
 		return &FileError{File: p.file, Line: domain.line, Err: err}
 	}
 	return nil
 }
 
-func (n *preparedPolicy) addGSSAPI(p *Policy, domain *policyDomain) error {
+func (next *policy) addGSSAPI(p *Policy, domain *policyDomain) error {
 	if len(domain.gssapi) == 0 {
 		return nil
 	}
@@ -94,17 +99,16 @@ func (n *preparedPolicy) addGSSAPI(p *Policy, domain *policyDomain) error {
 	if err != nil {
 		return &FileError{File: p.file, Line: domain.gssapi[0].line, Err: fmt.Errorf("%s: %w", policyGSSAPI, err)}
 	}
-	n.policy.gssapi[domain.name] = setup
+	next.gssapi[domain.name] = setup
 	return nil
 }
 
-func (n *preparedPolicy) addPlain(a *Authenticator, domain, path string) error {
+func (next *policy) addPlain(a *Authenticator, domain, path string) error {
 	setup, err := a.openPasswordFile(path)
 	if err != nil {
 		return err
 	}
-	n.policy.plain[domain] = setup
-	n.plain = append(n.plain, setup)
+	next.plain[domain] = setup
 	a.mu.RLock()
 	old := setupFor(a.policy.plain, []byte(domain))
 	if old != nil && old.table != nil {
@@ -114,37 +118,40 @@ func (n *preparedPolicy) addPlain(a *Authenticator, domain, path string) error {
 	return nil
 }
 
-func (n *preparedPolicy) addCurve(a *Authenticator, p *Policy, domain, location string) error {
+func (next *policy) addCurve(a *Authenticator, p *Policy, domain, location string) error {
 	setup := &curveSetup{any: true}
 	if location != CurveAllowAny {
 		var err error
 		if setup, err = a.openCertificates(p.resolve(location)); err != nil {
 			return err
 		}
-		n.curve = append(n.curve, setup)
 	}
-	n.policy.curve[domain] = setup
+	next.curve[domain] = setup
 	return nil
 }
 
-// begin has what is in force followed.
-func (n *preparedPolicy) begin() {
-	for _, setup := range n.plain {
+// begin has all that the policy names followed, until it is released.
+func (p *policy) begin() {
+	for _, setup := range p.plain {
 		go setup.file.run()
 	}
-	for _, setup := range n.curve {
-		setup.follow.begin()
+	for _, setup := range p.curve {
+		if setup.follow != nil {
+			setup.follow.begin()
+		}
 	}
 }
 
-// abandon undoes what prepare has begun.
-func (n *preparedPolicy) abandon(a *Authenticator) {
-	for _, setup := range n.curve {
-		a.watcher.forget(setup.follow)
+// abandon undoes what prepare has done, where nothing is followed yet.
+func (p *policy) abandon(a *Authenticator) {
+	for _, setup := range p.curve {
+		if setup.follow != nil {
+			a.watcher.forget(setup.follow)
+		}
 	}
 }
 
-// release lets go of all that a policy follows which is not in force any more.
+// release lets go of all that the policy follows.
 func (p *policy) release() {
 	for _, setup := range p.plain {
 		if setup.file != nil {

@@ -135,6 +135,57 @@ func TestApplyAllOrNothing(t *testing.T) {
 	}
 }
 
+// TestApplyAfter: the new rules wait for what comes last, which is not called for a policy that is wrong.
+func TestApplyAfter(t *testing.T) {
+	testpeer.NothingLeft(t)
+	dir, key := policyHome(t)
+	a := newAuthenticator(t, Config{})
+	must(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    allow = 1.1.1.1\n")))
+	const text = "domain = a\n    allow = 2.2.2.2\n    plain = passwords\n    curve = certificates\n"
+	oldRulesHold := func() {
+		t.Helper()
+		for address, want := range map[string]string{"1.1.1.1": "200", "2.2.2.2": "400"} {
+			if got, _ := ask(t, a, zapRequest("a", address, "NULL")); got != want {
+				t.Errorf("%s: status %s", address, got)
+			}
+		}
+	}
+	p := mustLoadPolicy(t, dir, text)
+
+	must(t, os.Rename(filepath.Join(dir, "passwords"), filepath.Join(dir, "moved")))
+	called := false
+	if err := a.ApplyAfter(p, func() error { called = true; return nil }); !errors.Is(err, fs.ErrNotExist) || called {
+		t.Errorf("a policy that is wrong: %v, called: %v", err, called)
+	}
+	oldRulesHold()
+	must(t, os.Rename(filepath.Join(dir, "moved"), filepath.Join(dir, "passwords")))
+
+	refusal := errors.New("no")
+	if err := a.ApplyAfter(p, func() error { oldRulesHold(); return refusal }); err != refusal {
+		t.Errorf("%v, want %v", err, refusal)
+	}
+	oldRulesHold()
+	testpeer.Eventually(t, "nothing is followed", func() bool {
+		a.watcher.mu.Lock()
+		defer a.watcher.mu.Unlock()
+		return len(a.watcher.follows) == 0
+	})
+
+	must(t, a.ApplyAfter(p, func() error {
+		oldRulesHold()
+		must(t, os.Remove(filepath.Join(dir, "certificates", "ann.key")))
+		writePrivate(t, filepath.Join(dir, "passwords"), "bob=other\n")
+		return nil
+	}))
+	eventuallyAsk(t, "a removed key is refused", a, zapRequest("a", "2.2.2.2", "CURVE", string(key[:])), "400")
+	eventuallyAsk(t, "a removed user is refused", a, zapRequest("a", "2.2.2.2", "PLAIN", "ann", "secret"), "400")
+	eventuallyAsk(t, "a new user gets in", a, zapRequest("a", "2.2.2.2", "PLAIN", "bob", "other"), "200")
+
+	if err := a.ApplyAfter(p, a.Close); err != ErrClosed {
+		t.Errorf("closed meanwhile: %v", err)
+	}
+}
+
 // TestApplyLeavesOutWhatIsBroken, logs and counts it.
 func TestApplyLeavesOutWhatIsBroken(t *testing.T) {
 	dir, key := policyHome(t)

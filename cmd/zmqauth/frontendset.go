@@ -74,14 +74,6 @@ func (s *frontendSet) update(specs []frontendSpec) error {
 	return errors.Join(errs...)
 }
 
-// specs are what the frontends are that run.
-func (s *frontendSet) specs() (specs []frontendSpec) {
-	for _, f := range s.running {
-		specs = append(specs, f.spec)
-	}
-	return specs
-}
-
 // holds tells whether there are frontends of a kind that do not go on as they are where the set is to be what specs says.
 func (s *frontendSet) holds(specs []frontendSpec, kind func(*frontend) bool) bool {
 	s.ending = slices.DeleteFunc(s.ending, (*frontend).hasEnded)

@@ -185,24 +185,19 @@ func (p *proxy) reload() {
 }
 
 // apply puts a policy in force. Frontends that do not go on are never judged by rules that were not made for them: where
-// those of their domain change they end first. To NULL clients no rules would mean that everybody may come in, and a
-// frontend that ends stays bound for a while.
+// those of their domain change they end first, once it is clear that the policy is good. To NULL clients no rules would mean
+// that everybody may come in, and a frontend that ends stays bound for a while.
 func (p *proxy) apply(policy *zmqauth.Policy, specs []frontendSpec) error {
 	changes := func(f *frontend) bool { return !p.policy.SameRules(policy, f.spec.Domain) }
-	before := p.frontends.specs()
-	if p.frontends.holds(specs, changes) {
-		trial, err := try(policy) // one that is wrong ends nobody
-		if err != nil {
-			return err
+	err := p.auth.ApplyAfter(policy, func() error {
+		if !p.frontends.holds(specs, changes) {
+			return nil
 		}
-		trial.close()
 		p.log.Info(messageWaits)
-		if err := p.frontends.retire(specs, changes); err != nil {
-			return err
-		}
-	}
-	if err := p.auth.Apply(policy); err != nil {
-		return errors.Join(err, p.frontends.update(before))
+		return p.frontends.retire(specs, changes)
+	})
+	if err != nil {
+		return err
 	}
 	p.policy = policy
 	p.warn()

@@ -87,6 +87,39 @@ func TestProxyEndsWhatHasNoRules(t *testing.T) {
 	must(t, p.stop(syscall.SIGTERM))
 }
 
+// TestProxyReloadHoldsOn: once frontends have ended for rules that were good, these rules come into force whatever becomes of the
+// files that they name.
+func TestProxyReloadHoldsOn(t *testing.T) {
+	dir := t.TempDir()
+	zctx := newContext(t)
+	service := newSocket(t, zctx, zmq4.ROUTER)
+	steady := frontendConfig("steady", "router", "ipc://WORK/steady.sock", bindLocal(t, service), "plain")
+	inside := frontendConfig("inside", "router", "ipc://WORK/inside.sock", bindLocal(t, service), "null")
+	p := startProxy(t, dir, "domain = inside\n    allow = ipc\n"+inside+steady, "--linger", "1m")
+	client := newSocket(t, zctx, zmq4.REQ)
+	must(t, enter(t, client, p.endpoint("inside"), nil, nil))
+	_, err := client.Send("hello", 0)
+	must(t, err)
+	request, err := service.RecvMessageBytes(0)
+	must(t, err)
+
+	passwords := filepath.Join(dir, "passwords")
+	must(t, os.WriteFile(passwords, []byte("ann=secret\n"), 0o600))
+	p.configure("domain = steady\n    plain = passwords\n" + steady)
+	must(t, p.cmd.Process.Signal(syscall.SIGHUP))
+	p.waitFor(messageWaits, nil)
+	must(t, os.Remove(passwords))
+	_, err = service.SendMessage(request)
+	must(t, err)
+	p.waitFor(messageReloaded, nil)
+	p.waitFor(messageEnded, map[string]string{"frontend": "inside"})
+	if _, count := p.find("zmqauth: bound", nil); count != 2 {
+		t.Errorf("bound %d times", count)
+	}
+	p.waitFor("zmqauth: a password file is gone, and nobody in it gets in until it comes back", nil)
+	must(t, p.stop(syscall.SIGTERM))
+}
+
 // TestProxyBadRulesEndNobody: what only Apply finds wrong with the rules of a frontend that goes leaves it as it is.
 func TestProxyBadRulesEndNobody(t *testing.T) {
 	dir := t.TempDir()

@@ -20,16 +20,12 @@ type trial struct {
 	problems  problemLog
 }
 
-func newTrial(config string) (*trial, error) {
+// newTrial finds what LoadPolicy finds, and what only Apply does.
+func newTrial(config string) (t *trial, err error) {
 	policy, err := zmqauth.LoadPolicy(config)
 	if err != nil {
 		return nil, err
 	}
-	return try(policy)
-}
-
-// try finds what only Apply finds.
-func try(policy *zmqauth.Policy) (t *trial, err error) {
 	t = &trial{policy: policy, decisions: make(chan zmqauth.Decision, 1)}
 	if t.ctx, err = zmq4.NewContext(); err != nil {
 		return nil, err
