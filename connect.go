@@ -23,8 +23,8 @@ type HandshakeError struct {
 func (e *HandshakeError) Error() string {
 	switch {
 	case e.Status == statusDenied:
-		return fmt.Sprintf("zmqauth: %s: access denied (status 400): the server knows this client's address or credentials "+
-			"not, or not any more; its log has the reason", e.Endpoint)
+		return fmt.Sprintf("zmqauth: %s: access denied (status 400): the server does not accept this client's address or "+
+			"credentials, or not any more; its log has the reason", e.Endpoint)
 	case e.Status != 0:
 		return fmt.Sprintf("zmqauth: %s: the server could not decide (status %d): a callback of its authenticator has failed; "+
 			"its log has the reason", e.Endpoint, e.Status)

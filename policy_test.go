@@ -188,6 +188,7 @@ func TestPolicyErrors(t *testing.T) {
 		"a name of a frontend twice":    {frontend + "    type = pull\n", []string{":7: a second type, the first is in line 2"}},
 		"another type":                  {replaced("pull", "rep"), []string{`:2: type "rep": none of router, xsub, xpub, pull`}},
 		"another mechanism":             {replaced("null", "CURVE"), []string{`:5: mechanism "CURVE": none of null, plain, curve, gssapi`}},
+		"and a certificate for it":      {replaced("null", "CURVE") + "    certificate = x\n", []string{`:5: mechanism "CURVE"`}},
 		"a frontend without a domain":   {replaced("domain = a", "domain ="), []string{":6: domain has no value"}},
 		"no certificate":                {replaced("null", "curve"), []string{":1: the frontend has no certificate"}},
 		"a certificate for nothing":     {frontend + "    certificate = x\n", []string{":7: certificate is for the mechanism curve"}},

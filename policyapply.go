@@ -21,11 +21,11 @@ func (a *Authenticator) Apply(p *Policy) error {
 	return a.ApplyAfter(p, func() error { return nil })
 }
 
-// ApplyAfter is Apply in two steps, with something between them: when all is read and nothing is wrong with the policy it calls
-// last, and puts the policy in force once last has returned nil. Until then the old rules hold. An error of last's is returned,
-// and changes nothing. It is for what must not be done for a policy that turns out to be wrong: to end sockets for which the new
-// rules were not made, or to put it in force in another Authenticator too, in both or in none. last may take its time: what
-// the policy names is followed meanwhile. The one error that may come after last is ErrClosed.
+// ApplyAfter is Apply in two steps, with something between them: when all is read and nothing is wrong with the policy it
+// calls last, and puts the policy in force once last has returned nil. Until then the old rules hold. An error of last's is
+// returned, and changes nothing. It is for what must not be done for a policy that turns out to be wrong: to end sockets for
+// which the new rules were not made, or to put it in force in another Authenticator too, in both or in none. last may take
+// its time: what the policy names is followed meanwhile. The one error that may come after last is ErrClosed.
 func (a *Authenticator) ApplyAfter(p *Policy, last func() error) error {
 	if p == nil {
 		return errors.New("zmqauth: Apply: the policy is nil")

@@ -13,7 +13,7 @@ import (
 // endpoint is what a frontend binds, or the backend that it connects to, as far as the text tells: names are not looked up.
 type endpoint struct {
 	gate string     // the port, or of ipc the path or abstract name
-	addr netip.Addr // of tcp: the host; 0.0.0.0 and :: are all of its addresses; not valid: it has a name, or the endpoint is ipc
+	addr netip.Addr // of tcp: the host; 0.0.0.0 and :: are all of its addresses; invalid: it has a name, or this is ipc
 	name string     // of the host or network interface
 }
 
@@ -50,7 +50,8 @@ func parseEndpoint(text string, bind bool) (endpoint, error) {
 	case ok && transport == "ipc":
 		name := strings.TrimLeft(address, "/@")
 		if name == "" || name == address || len(address) > maxIPCPath {
-			return endpoint{}, fmt.Errorf("ipc:// wants an absolute path, or an abstract name (@name), of at most %d bytes", maxIPCPath)
+			return endpoint{}, fmt.Errorf(
+				"ipc:// wants an absolute path, or an abstract name (@name), of at most %d bytes", maxIPCPath)
 		}
 		if address[0] == '/' {
 			address = filepath.Clean(address)
@@ -84,7 +85,7 @@ func parseTCP(address string, bind bool) (endpoint, error) {
 	case host == "*":
 		e.addr = netip.IPv4Unspecified()
 	case bind && (strings.EqualFold(host, "localhost") || len(host) > maxInterfaceName):
-		return endpoint{}, errors.New("the name of a host cannot be bound: write an address, *, or the name of a network interface")
+		return endpoint{}, errors.New("the name of a host cannot be bound: write an address, * or a network interface's name")
 	case strings.EqualFold(host, "localhost"), bind && host == "lo":
 		e.addr = loopback
 	default:

@@ -11,7 +11,8 @@ func TestPolicyEndpoints(t *testing.T) {
 	dir, _ := policyHome(t)
 	file := "zmqauth: " + filepath.Join(dir, "policy.zpl")
 	frontend := func(name, bind, backend string) string {
-		return fmt.Sprintf("frontend = %s\n    type = router\n    bind = %s\n    backend = %s\n    mechanism = null\n    domain = a\n", name, bind, backend)
+		return fmt.Sprintf("frontend = %s\n    type = router\n    bind = %s\n    backend = %s\n    mechanism = null\n    domain = a\n",
+			name, bind, backend)
 	}
 	const same, other = true, false
 	t.Run("two frontends", func(t *testing.T) {

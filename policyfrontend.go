@@ -48,13 +48,15 @@ type frontendField struct {
 	required bool
 }
 
+var frontendMechanisms = []string{"null", "plain", "curve", "gssapi"}
+
 // fields are the entries that f may have; which of them its mechanism wants is known once that has been read.
 func (f *Frontend) fields() []frontendField {
 	return []frontendField{
 		{"type", &f.Type, oneOf("router", "xsub", "xpub", "pull"), true},
 		{"bind", &f.Bind, checkBind, true},
 		{"backend", &f.Backend, checkBackend, true},
-		{"mechanism", &f.Mechanism, oneOf("null", "plain", "curve", "gssapi"), true},
+		{"mechanism", &f.Mechanism, oneOf(frontendMechanisms...), true},
 		{"domain", &f.Domain, checkDomainLength, true},
 		{"certificate", &f.Certificate, nil, f.Mechanism == "curve"},
 		{"principal", &f.Principal, nil, false},
@@ -88,7 +90,7 @@ func (r *policyReader) frontend(n *zplNode) {
 		}
 	}
 	for name, mechanism := range map[string]string{"certificate": "curve", "principal": "gssapi"} {
-		if lines[name] != 0 && lines["mechanism"] != 0 && f.Mechanism != mechanism {
+		if lines[name] != 0 && f.Mechanism != mechanism && slices.Contains(frontendMechanisms, f.Mechanism) {
 			r.fail(lines[name], "%s is for the mechanism %s", name, mechanism)
 		}
 	}
