@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -30,7 +32,7 @@ func newCheck() *cobra.Command {
 			"password of a user is asked for on the terminal, or read from stdin. Nothing goes over a network.",
 		Example: "  zmqauth check --config zmqauth.zpl\n" +
 			"  zmqauth check --config zmqauth.zpl --mechanism curve --domain global --address 10.1.2.3 --key keys/ann.key",
-		Args: cobra.NoArgs,
+		Args: cobra.ExactArgs(0),
 		RunE: does(func(cmd *cobra.Command, _ []string) error {
 			if config == "" {
 				return usagef("--config is missing")
@@ -71,7 +73,7 @@ func checkConfig(out output, config string) error {
 	if err := errors.Join(trial.broken(), err); err != nil {
 		return err
 	}
-	for _, warning := range unguarded(trial.policy) {
+	for _, warning := range doubts(trial.policy) {
 		complain(warning)
 	}
 	domains, frontends := trial.policy.Domains(), trial.policy.Frontends()
@@ -118,6 +120,9 @@ func (q question) credentials(cmd *cobra.Command) (frames []string, who string, 
 			return nil, "", usagef("--%s is missing", flag)
 		}
 	}
+	if err := checkAddress(q.address); err != nil {
+		return nil, "", err
+	}
 	mechanism := strings.ToLower(q.mechanism)
 	wanted, known := map[string]string{"null": "", "plain": "username", "curve": "key", "gssapi": "principal"}[mechanism]
 	if !known {
@@ -143,6 +148,16 @@ func (q question) credentials(cmd *cobra.Command) (frames []string, who string, 
 	}
 	return nil, "", nil
 }
+
+// checkAddress tells whether libzmq could say that of a client.
+func checkAddress(address string) error {
+	if _, err := netip.ParseAddr(address); err != nil && !ipcAddress.MatchString(address) {
+		return usagef("--address %q: neither an IP address nor localhost:UID:GID:PID", address)
+	}
+	return nil
+}
+
+var ipcAddress = regexp.MustCompile(`^localhost:\d+:\d+:\d+$`)
 
 const statusAccepted = 200 // RFC 27
 

@@ -46,16 +46,16 @@ func newConnect() *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: does(func(cmd *cobra.Command, args []string) error {
-			role, mechanism, err := c.role(cmd.Context())
-			if err != nil {
-				return err
-			}
 			kind, ok := socketTypes[c.socketType]
 			if !ok {
 				return usagef("--type %q: none of %s", c.socketType, strings.Join(names, ", "))
 			}
-			if strings.HasPrefix(args[0], "inproc://") {
-				return usagef("%s: inproc is for one process alone", args[0])
+			if err := errors.Join(checkEndpoint(args[0]), checkTimeout(c.timeout), checkEmpty(cmd)); err != nil {
+				return err
+			}
+			role, mechanism, err := c.role(cmd.Context())
+			if err != nil {
+				return err
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), c.timeout)
 			defer cancel()
@@ -78,6 +78,35 @@ func newConnect() *cobra.Command {
 	return cmd
 }
 
+// checkEmpty finds flags with an empty value, as a variable of a script may have: without them the client would be another.
+func checkEmpty(cmd *cobra.Command) error {
+	for _, flag := range []string{"cert", "server-key", "username", "service", "principal"} {
+		if cmd.Flags().Changed(flag) && cmd.Flags().Lookup(flag).Value.String() == "" {
+			return usagef("--%s is empty", flag)
+		}
+	}
+	return nil
+}
+
+// checkEndpoint finds what nobody can connect to from another process.
+func checkEndpoint(endpoint string) error {
+	transport, address, ok := strings.Cut(endpoint, "://")
+	switch {
+	case !ok, address == "", transport == "tcp" && !strings.Contains(address, ":"):
+		return usagef("%q: not tcp://HOST:PORT or ipc://PATH", endpoint)
+	case transport == "inproc":
+		return usagef("%s: inproc is for one process alone", endpoint)
+	}
+	return nil
+}
+
+func checkTimeout(timeout time.Duration) error {
+	if timeout <= 0 {
+		return usagef("--timeout %v: no time at all", timeout)
+	}
+	return nil
+}
+
 // role is what makes a socket the client that the flags describe.
 func (c connection) role(ctx context.Context) (role func(*zmq4.Socket) error, mechanism string, err error) {
 	curve, plain, gssapi := c.cert != "" || c.serverKey != "", c.username != "", c.service != "" || c.principal != ""
@@ -89,7 +118,7 @@ func (c connection) role(ctx context.Context) (role func(*zmq4.Socket) error, me
 	case gssapi && c.service == "":
 		return nil, "", usagef("--principal goes with --service")
 	case curve:
-		cert, err := zmqauth.LoadCertificate(c.cert)
+		cert, err := loadSecret(c.cert)
 		if err != nil {
 			return nil, "", err
 		}

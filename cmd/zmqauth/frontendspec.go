@@ -23,10 +23,7 @@ func loadFrontends(policy *zmqauth.Policy) ([]frontendSpec, error) {
 	for _, f := range policy.Frontends() {
 		spec := frontendSpec{Frontend: f}
 		if f.Certificate != "" {
-			cert, err := zmqauth.LoadCertificate(f.Certificate)
-			if err == nil && cert.Secret == nil {
-				err = errors.New("a public certificate, without a secret key")
-			}
+			cert, err := loadSecret(f.Certificate)
 			if err != nil {
 				errs = append(errs, &zmqauth.FileError{File: f.File, Line: f.Line, Err: fmt.Errorf("certificate: %s: %s", f.Certificate, problem(err))})
 			}
@@ -37,17 +34,32 @@ func loadFrontends(policy *zmqauth.Policy) ([]frontendSpec, error) {
 	return specs, errors.Join(errs...)
 }
 
-// unguarded are warnings of frontends that let everybody in: NULL ones whose addresses no rule looks at. The name of another
-// domain than was meant is enough for that.
-func unguarded(policy *zmqauth.Policy) (warnings []error) {
+// doubt is a warning of a frontend that lets everybody or nobody in.
+type doubt struct {
+	who string
+	error
+}
+
+// unruled is who gets in by a mechanism for which there is no rule, and what there is none of.
+var unruled = map[string]struct{ who, what string }{
+	"null":  {"everybody", "addresses"},
+	"plain": {"nobody", "passwords"},
+	"curve": {"nobody", "keys"},
+}
+
+// doubts finds the frontends whose domain has no rule for their mechanism. The name of another domain than was meant is enough
+// for that. Kerberos has proved who its clients are.
+func doubts(policy *zmqauth.Policy) (found []doubt) {
 	for _, f := range policy.Frontends() {
-		accepted := zmqauth.Decision{Domain: f.Domain, Mechanism: "NULL", Reason: zmqauth.ReasonAccepted}
-		if _, ruled := policy.RuleFor(accepted, ""); f.Mechanism == "null" && !ruled {
-			warnings = append(warnings, &zmqauth.FileError{File: f.File, Line: f.Line, Err: fmt.Errorf(
-				"warning: everybody gets into the frontend %q: there are no addresses for the domain %q, nor for %q", f.Name, f.Domain, zmqauth.AnyDomain)})
+		accepted := zmqauth.Decision{Domain: f.Domain, Mechanism: strings.ToUpper(f.Mechanism), Reason: zmqauth.ReasonAccepted}
+		_, ruled := policy.RuleFor(accepted, "")
+		if without, ok := unruled[f.Mechanism]; ok && !ruled {
+			found = append(found, doubt{without.who, &zmqauth.FileError{File: f.File, Line: f.Line, Err: fmt.Errorf(
+				"warning: %s gets into the frontend %q: there are no %s for the domain %q, nor for %q",
+				without.who, f.Name, without.what, f.Domain, zmqauth.AnyDomain)}})
 		}
 	}
-	return warnings
+	return found
 }
 
 // same tells whether a frontend is to be what it is, wherever it stands in the file.

@@ -24,8 +24,14 @@ func newHealth() *cobra.Command {
 			"a ZeroMQ socket. It does not try to get in, so that nothing of it is in the proxy's log. The exit code is 0 where all\n" +
 			"frontends have answered: for the health check of a container, or a monitor.",
 		Example: "  zmqauth health --config zmqauth.zpl",
-		Args:    cobra.NoArgs,
+		Args:    cobra.ExactArgs(0),
 		RunE: does(func(cmd *cobra.Command, _ []string) error {
+			if config == "" {
+				return usagef("--config is missing")
+			}
+			if err := checkTimeout(timeout); err != nil {
+				return err
+			}
 			policy, err := zmqauth.LoadPolicy(config)
 			if err != nil {
 				return err
@@ -34,9 +40,9 @@ func newHealth() *cobra.Command {
 			defer cancel()
 			return checkHealth(ctx, policy.Frontends())
 		}),
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().StringVar(&config, "config", "", "the policy, with frontends")
-	_ = cmd.MarkFlagRequired("config") // it is defined
 	cmd.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long all the frontends may take")
 	return cmd
 }

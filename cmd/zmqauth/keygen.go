@@ -90,7 +90,7 @@ func parseUntil(text string, now time.Time) (string, error) {
 	until, err := time.Parse(time.RFC3339, text)
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		number, err := strconv.Atoi(days)
-		if err != nil || number > maxDays {
+		if err != nil || number > maxDays || number < -maxDays {
 			return "", usagef("--not-after %q: a whole number of days, at most %d", text, maxDays)
 		}
 		until = now.AddDate(0, 0, number)

@@ -31,9 +31,7 @@ func newList() *cobra.Command {
 			}
 			return countProblems(args[0], certificates)
 		}),
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return nil, cobra.ShellCompDirectiveFilterDirs
-		},
+		ValidArgsFunction: completeFirst(cobra.ShellCompDirectiveFilterDirs),
 	}
 	addJSON(cmd)
 	return cmd

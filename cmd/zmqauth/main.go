@@ -44,9 +44,16 @@ func run(args []string) int {
 		return exitFailure
 	default:
 		complain(err)
-		fmt.Fprintf(os.Stderr, "usage: %s\nzmqauth %s--help says more\n", command.UseLine(), strings.TrimPrefix(command.CommandPath()+" ", "zmqauth "))
+		fmt.Fprintf(os.Stderr, "usage: %s\n%s --help says more\n", usage(command), command.CommandPath())
 		return exitUsage
 	}
+}
+
+func usage(command *cobra.Command) string {
+	if command.HasSubCommands() {
+		return command.CommandPath() + " COMMAND"
+	}
+	return command.UseLine()
 }
 
 func newRoot() *cobra.Command {
@@ -63,7 +70,35 @@ func newRoot() *cobra.Command {
 		Version:       version(),
 	}
 	root.AddCommand(newKeygen(), newList(), newShow(), newPubkey(), newPasswd(), newCheck(), newProbe(), newConnect(), newProxy(), newHealth())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() { // cobra's own take any argument
+		case "help":
+			cmd.Args = isCommand
+		case "completion":
+			cmd.RunE = root.RunE
+		}
+	}
 	return root
+}
+
+// isCommand tells whether arguments are the words of a command.
+func isCommand(cmd *cobra.Command, args []string) error {
+	if _, rest, err := cmd.Root().Find(args); err != nil || len(rest) > 0 {
+		return fmt.Errorf("unknown command %q", strings.Join(args, " "))
+	}
+	return nil
+}
+
+// completeFirst completes the first argument; the others are no files.
+func completeFirst(directive cobra.ShellCompDirective) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return nil, directive
+	}
 }
 
 func version() string {

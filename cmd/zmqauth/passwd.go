@@ -20,8 +20,9 @@ func newPasswd() *cobra.Command {
 			"for the password on the terminal, twice and without echo, or reads it from stdin as the only line there. The file\n" +
 			"gets a hash (argon2id). It is replaced at once, never seen half written, with mode 0600; its other lines stay as\n" +
 			"they are. A server that follows the file takes the change over within a second.",
-		Example: "  zmqauth passwd passwords ann\n  zmqauth passwd passwords ann --delete\n  generate | zmqauth passwd passwords ann",
-		Args:    cobra.ExactArgs(2),
+		Example:           "  zmqauth passwd passwords ann\n  zmqauth passwd passwords ann --delete\n  generate | zmqauth passwd passwords ann",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: completeFirst(cobra.ShellCompDirectiveDefault),
 		RunE: does(func(cmd *cobra.Command, args []string) error {
 			file, user := args[0], args[1]
 			if err := checkUser(user); err != nil {

@@ -43,7 +43,7 @@ func newProxy() *cobra.Command {
 			"SIGTERM and SIGINT end the proxy, and with it all frontends. A second signal ends it at once.\n\n" +
 			"Every decision is logged on stderr: refusals at the level INFO, acceptances at DEBUG.",
 		Example: "  zmqauth proxy --config zmqauth.zpl --log-format json",
-		Args:    cobra.NoArgs,
+		Args:    cobra.ExactArgs(0),
 		RunE: does(func(cmd *cobra.Command, _ []string) error {
 			log, err := o.logger()
 			if err != nil {
@@ -129,13 +129,12 @@ func runProxy(ctx context.Context, o proxyOptions, log *slog.Logger) (err error)
 
 // What the log says of a reload, and of frontends that end.
 const (
-	messageReloaded  = "zmqauth: reloaded"
-	messageWrong     = "zmqauth: the configuration is wrong, everything stays as it was"
-	messagePartly    = "zmqauth: reloaded, but for some of the frontends"
-	messageWaits     = "zmqauth: frontends end before the rules of their domains change"
-	messageUnguarded = "zmqauth: a frontend lets everybody in"
-	messageEnded     = "zmqauth: a frontend has ended"
-	messageLost      = "zmqauth: a frontend has ended with messages that were not passed on or not answered"
+	messageReloaded = "zmqauth: reloaded"
+	messageWrong    = "zmqauth: the configuration is wrong, everything stays as it was"
+	messagePartly   = "zmqauth: reloaded, but for some of the frontends"
+	messageWaits    = "zmqauth: frontends end before the rules of their domains change"
+	messageEnded    = "zmqauth: a frontend has ended"
+	messageLost     = "zmqauth: a frontend has ended with messages that were not passed on or not answered"
 )
 
 // serve waits for what concerns the whole process.
@@ -206,8 +205,8 @@ func (p *proxy) apply(policy *zmqauth.Policy, specs []frontendSpec) error {
 
 // warn says what is in force though perhaps nobody meant it.
 func (p *proxy) warn() {
-	for _, warning := range unguarded(p.policy) {
-		p.log.Warn(messageUnguarded, "error", warning)
+	for _, warning := range doubts(p.policy) {
+		p.log.Warn("zmqauth: a frontend lets "+warning.who+" in", "error", warning.error)
 	}
 }
 

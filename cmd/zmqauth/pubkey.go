@@ -15,7 +15,8 @@ func newPubkey() *cobra.Command {
 		Short: "Print the public key that belongs to a secret one",
 		Long: "pubkey derives the public key from the secret key of a certificate, and prints it in Z85. With - for the file it\n" +
 			"reads the secret key itself, 40 characters of Z85, from stdin, without echo on a terminal.",
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeFirst(cobra.ShellCompDirectiveDefault),
 		RunE: does(func(cmd *cobra.Command, args []string) error {
 			secret, err := readSecretKey(cmd, args[0])
 			if err != nil {
@@ -35,12 +36,9 @@ func readSecretKey(cmd *cobra.Command, file string) (zmqauth.SecretKey, error) {
 		}
 		return zmqauth.ParseSecretKey(text)
 	}
-	cert, err := zmqauth.LoadCertificate(file)
+	cert, err := loadSecret(file)
 	if err != nil {
 		return zmqauth.SecretKey{}, err
-	}
-	if cert.Secret == nil {
-		return zmqauth.SecretKey{}, fmt.Errorf("%s: a public certificate, without a secret key", file)
 	}
 	return *cert.Secret, nil
 }

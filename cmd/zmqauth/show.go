@@ -8,9 +8,10 @@ import (
 
 func newShow() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "show FILE",
-		Short: "Show a certificate, but never its secret key",
-		Args:  cobra.ExactArgs(1),
+		Use:               "show FILE",
+		Short:             "Show a certificate, but never its secret key",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeFirst(cobra.ShellCompDirectiveDefault),
 		RunE: does(func(cmd *cobra.Command, args []string) error {
 			cert, err := zmqauth.LoadCertificate(args[0])
 			if err != nil {
