@@ -44,11 +44,12 @@ func printList(out output, certificates []certificateInfo) error {
 		}
 		return out.printJSON(certificates)
 	}
-	rows := [][]string{{"NAME", "KIND", "KEY", "VALIDITY", "METADATA", "PROBLEMS"}}
+	var rows [][]string
 	for _, c := range certificates {
 		rows = append(rows, []string{c.File, c.Kind, c.Key, c.validity(), c.metadataText(), strings.Join(c.Problems, "; ")})
 	}
-	return out.table(rows)
+	header := []string{"NAME", "KIND", "KEY", "VALIDITY", "METADATA", "PROBLEMS"}
+	return out.table(header, rows, func(row int) bool { return len(certificates[row].Problems) > 0 })
 }
 
 func countProblems(dir string, certificates []certificateInfo) error {

@@ -65,16 +65,17 @@ func (j jsonWriter) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// table prints rows in columns; the first row is the header. Colours are for the last column alone: they have a width.
-func (o output) table(rows [][]string) error {
+// table prints a header and rows in columns. In rows that are bad the last column is red, and no other: colours have a width.
+func (o output) table(header []string, rows [][]string, bad func(row int) bool) error {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, strings.Join(header, "\t"))
 	for i, row := range rows {
 		cells := make([]string, len(row))
 		for j, cell := range row {
 			cells[j] = printable(cell)
 		}
-		if last := len(cells) - 1; i > 0 && cells[last] != "" {
+		if last := len(cells) - 1; bad(i) {
 			cells[last] = o.red(cells[last])
 		}
 		fmt.Fprintln(w, strings.Join(cells, "\t"))

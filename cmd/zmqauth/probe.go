@@ -52,11 +52,11 @@ func newProbe() *cobra.Command {
 
 func printProbe(out output, results []zmqauth.ProbeResult) error {
 	if !out.json {
-		rows := [][]string{{"MECHANISM", "OUTCOME"}}
+		var rows [][]string
 		for _, r := range results {
 			rows = append(rows, []string{r.Mechanism, outcome(r)})
 		}
-		return out.table(rows)
+		return out.table([]string{"MECHANISM", "OUTCOME"}, rows, func(row int) bool { return results[row].Accepted })
 	}
 	type result struct {
 		Mechanism string `json:"mechanism"`

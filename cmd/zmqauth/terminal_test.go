@@ -18,6 +18,7 @@ import (
 	"unicode"
 
 	"github.com/creack/pty"
+	"github.com/pebbe/zmq4"
 	"golang.org/x/sys/unix"
 
 	"github.com/zmqauth/zmqauth/internal/testpeer"
@@ -178,6 +179,18 @@ func TestColours(t *testing.T) {
 				t.Errorf("red: %v\n%q", got, term.text())
 			}
 		})
+	}
+}
+
+// TestProbeColours: only what lets a stranger in is red.
+func TestProbeColours(t *testing.T) {
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "")
+	term := onTerminal(t, t.TempDir(), "probe", bindLocal(t, newSocket(t, newContext(t), zmq4.ROUTER)))
+	term.exit(1)
+	testpeer.Eventually(t, "it tells the outcome", func() bool { return strings.Contains(term.text(), "a stranger gets in") })
+	if text := term.text(); !strings.Contains(text, "\x1b[31maccepted\x1b[0m") || strings.Count(text, "\x1b[31m") != 1 {
+		t.Errorf("%q", text)
 	}
 }
 
