@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/daemon"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -19,16 +20,9 @@ func startAgent(t testing.TB, keys ...string) string {
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
 	socket := filepath.Join(dir, "agent")
-	read, write, err := os.Pipe()
+	agent, err := daemon.Start(&daemon.Log{}, nil, testpeer.Program(t, install, "ssh-agent"), "-D", "-a", socket)
 	must(t, err)
-	command := exec.Command("sh", "-c", underLifeline, "agent", testpeer.Program(t, install, "ssh-agent"), "-D", "-a", socket)
-	command.Stdin = read
-	must(t, command.Start())
-	must(t, read.Close())
-	t.Cleanup(func() {
-		must(t, write.Close())
-		_ = command.Wait()
-	})
+	t.Cleanup(func() { must(t, agent.Stop()) })
 	testpeer.Eventually(t, "the agent listens", func() bool {
 		conn, err := net.Dial("unix", socket)
 		if err == nil {
@@ -50,7 +44,7 @@ func TestAgent(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
 	t.Setenv("HOME", t.TempDir())
-	socket := startAgent(t, server.key())
+	socket := startAgent(t, server.UserKey())
 	cfg := server.config(t)
 	cfg.KeyFile = ""
 
@@ -78,14 +72,14 @@ func TestAgent(t *testing.T) {
 		cfg := cfg
 		cfg.Agent = socket
 		cfg.KeyFile = filepath.Join(t.TempDir(), "key.pub")
-		write(t, cfg.KeyFile, readText(t, filepath.Join(server.dir, "authorized_keys")))
+		write(t, cfg.KeyFile, readText(t, filepath.Join(server.Dir, "authorized_keys")))
 		must(t, open(t, cfg).Err())
 	})
 	t.Run("for a key that is encrypted on disk", func(t *testing.T) {
 		cfg := cfg
 		cfg.Agent = socket
 		cfg.KeyFile = filepath.Join(t.TempDir(), "key")
-		write(t, cfg.KeyFile, readText(t, server.key()))
+		write(t, cfg.KeyFile, readText(t, server.UserKey()))
 		keygen(t, "-q", "-p", "-P", "", "-N", "open sesame", "-a", "1", "-f", cfg.KeyFile)
 		must(t, open(t, cfg).Err()) // without anybody to ask
 	})
@@ -112,7 +106,7 @@ func TestFullAgent(t *testing.T) {
 	must(t, open(t, cfg).Err())
 
 	cfg.KeyFile, cfg.ConfigFile = "", filepath.Join(dir, "config")
-	write(t, cfg.ConfigFile, "IdentityFile "+server.key()+"\n")
+	write(t, cfg.ConfigFile, "IdentityFile "+server.UserKey()+"\n")
 	must(t, open(t, cfg).Err())
 
 	cfg.ConfigFile = "none"
@@ -128,7 +122,7 @@ func TestIdentitiesOnly(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("HOME", dir)
 	cfg := server.config(t)
-	cfg.Agent = startAgent(t, server.key())
+	cfg.Agent = startAgent(t, server.UserKey())
 	cfg.KeyFile, cfg.ConfigFile = "", filepath.Join(dir, "config")
 	other := newKey(t, filepath.Join(dir, "other"))
 	write(t, cfg.ConfigFile, "IdentityFile "+other+"\n")

@@ -1,19 +1,15 @@
 package sshtunnel
 
 import (
-	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/crypto/ssh"
-
-	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // BenchmarkThroughput sends blocks through a forward and through ssh -L, to the same sshd and the same end, by turns, and
@@ -91,22 +87,8 @@ func sshForward(b *testing.B, server *sshd, address string, options ...string) s
 	must(b, err)
 	b.Cleanup(func() { must(b, os.RemoveAll(dir)) })
 	socket := filepath.Join(dir, "socket")
-	read, write, err := os.Pipe()
+	client, err := server.Forward(socket, address, options...)
 	must(b, err)
-	args := append([]string{"-c", underLifeline, "ssh", testpeer.Program(b, install, "ssh"), "-F", "none", "-N",
-		"-i", server.key(), "-o", "IdentitiesOnly=yes", "-o", "UserKnownHostsFile=" + server.knownHosts(b),
-		"-p", fmt.Sprint(server.port), "-L", socket + ":" + address}, options...)
-	command := exec.Command("sh", append(args, server.user+"@127.0.0.1")...)
-	command.Stdin = read
-	must(b, command.Start())
-	must(b, read.Close())
-	b.Cleanup(func() {
-		must(b, write.Close())
-		_ = command.Wait()
-	})
-	testpeer.Eventually(b, "ssh listens", func() bool {
-		_, err := os.Stat(socket)
-		return err == nil
-	})
+	b.Cleanup(func() { must(b, client.Stop()) })
 	return socket
 }

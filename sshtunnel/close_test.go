@@ -68,7 +68,7 @@ func TestCloseWhileReconnecting(t *testing.T) {
 	server := newSSHD(t)
 	tunnel := open(t, server.config(t))
 	server.stop(t)
-	listener, err := net.Listen("tcp", strings.Trim(strings.ReplaceAll(server.name(), "]", ""), "["))
+	listener, err := net.Listen("tcp", strings.Trim(strings.ReplaceAll(server.Name(), "]", ""), "["))
 	must(t, err)
 	reached := make(chan struct{}, 100)
 	serveOn(t, listener, func(conn net.Conn) { // in the place of sshd, and silent

@@ -185,8 +185,8 @@ func TestIPv6(t *testing.T) {
 	server := newSSHD(t, "ListenAddress ::1")
 	server.logged(t, "Server listening on ::1", 1)
 	cfg := server.config(t)
-	cfg.known(t, fmt.Sprintf("[::1]:%d %s", server.port, readText(t, server.hostKey+".pub")))
-	for _, host := range []string{"::1", fmt.Sprintf("[::1]:%d", server.port)} {
+	cfg.known(t, fmt.Sprintf("[::1]:%d %s", server.Port, readText(t, server.HostKey+".pub")))
+	for _, host := range []string{"::1", fmt.Sprintf("[::1]:%d", server.Port)} {
 		cfg.Host = host
 		tunnel := open(t, cfg)
 		listener, err := net.Listen("tcp", "[::1]:0")
@@ -209,7 +209,7 @@ func TestTamperedConnection(t *testing.T) {
 	address := echo(t)
 	var tamper atomic.Bool
 	proxy := serve(t, func(conn net.Conn) {
-		back, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", server.port))
+		back, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", server.Port))
 		if err != nil {
 			return
 		}
@@ -237,7 +237,7 @@ func TestTamperedConnection(t *testing.T) {
 	cfg.Host = proxy
 	host, port, err := net.SplitHostPort(proxy)
 	must(t, err)
-	cfg.known(t, fmt.Sprintf("[%s]:%s %s", host, port, readText(t, server.hostKey+".pub")))
+	cfg.known(t, fmt.Sprintf("[%s]:%s %s", host, port, readText(t, server.HostKey+".pub")))
 	tunnel := open(t, cfg)
 	for range 3 {
 		var conns []net.Conn

@@ -23,16 +23,16 @@ func TestUnknownHost(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
 	cfg := server.config(t)
-	file := cfg.known(t, "# nothing\nother.example "+readText(t, server.hostKey+".pub"))
-	err := openFails(t, cfg, server.name(), "unknown", "ssh-ed25519 SHA256:", file)
+	file := cfg.known(t, "# nothing\nother.example "+readText(t, server.HostKey+".pub"))
+	err := openFails(t, cfg, server.Name(), "unknown", "ssh-ed25519 SHA256:", file)
 	var fault *HostKeyError
 	if !errors.Is(err, ErrUnknownHost) || !errors.As(err, &fault) {
 		t.Fatalf("%#v", err)
 	}
-	if fault.File != file || fault.Line != 0 || fault.Host != server.name() || len(fault.Want) != 0 {
+	if fault.File != file || fault.Line != 0 || fault.Host != server.Name() || len(fault.Want) != 0 {
 		t.Errorf("%#v", fault)
 	}
-	if strings.Contains(server.log.String(), "publickey") {
+	if strings.Contains(server.Log.String(), "publickey") {
 		t.Error("the server has been shown a key")
 	}
 	// What the error has for known_hosts is what lets the server in.
@@ -50,7 +50,7 @@ func TestUnknownHost(t *testing.T) {
 	if err := openFails(t, cfg); !errors.Is(err, ErrUnknownHost) {
 		t.Errorf("without a file: %v", err)
 	}
-	cfg.known(t, "unreadable line\n"+server.name()+" ssh-ed25519 AAAA")
+	cfg.known(t, "unreadable line\n"+server.Name()+" ssh-ed25519 AAAA")
 	openFails(t, cfg, cfg.KnownHosts+":1, "+cfg.KnownHosts+":2 cannot be read")
 }
 
@@ -62,9 +62,9 @@ func TestChangedHostKey(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := server.config(t)
 			cfg.AcceptNewHostKeys = accept
-			text := "# first line\n" + server.name() + " " + other
+			text := "# first line\n" + server.Name() + " " + other
 			file := cfg.known(t, text)
-			err := openFails(t, cfg, server.name(), "changed", fmt.Sprintf("%s:2: ssh-ed25519 SHA256:", file))
+			err := openFails(t, cfg, server.Name(), "changed", fmt.Sprintf("%s:2: ssh-ed25519 SHA256:", file))
 			var fault *HostKeyError
 			if !errors.Is(err, ErrHostKeyChanged) || !errors.As(err, &fault) {
 				t.Fatalf("%#v", err)
@@ -96,11 +96,11 @@ func TestHostKeyOfAnotherKind(t *testing.T) {
 	for kind, key := range keys {
 		t.Run(kind, func(t *testing.T) {
 			cfg := server.config(t)
-			cfg.known(t, server.name()+" "+readText(t, key+".pub"))
+			cfg.known(t, server.Name()+" "+readText(t, key+".pub"))
 			must(t, open(t, cfg).Err())
 			// And where only another one of that kind is known, the server has changed.
 			other := newKey(t, filepath.Join(t.TempDir(), "other"), "-t", kind)
-			cfg.known(t, server.name()+" "+readText(t, other+".pub"))
+			cfg.known(t, server.Name()+" "+readText(t, other+".pub"))
 			if err := openFails(t, cfg); !errors.Is(err, ErrHostKeyChanged) {
 				t.Error(err)
 			}
@@ -110,9 +110,9 @@ func TestHostKeyOfAnotherKind(t *testing.T) {
 
 func TestRevokedKey(t *testing.T) {
 	server := newSSHD(t)
-	key := readText(t, server.hostKey+".pub")
+	key := readText(t, server.HostKey+".pub")
 	for name, text := range map[string]string{
-		"for this host":                 "@revoked " + server.name() + " " + key + server.knownLine(t),
+		"for this host":                 "@revoked " + server.Name() + " " + key + server.knownLine(t),
 		"after the line that allows it": server.knownLine(t) + "@revoked * " + key,
 		"for another host":              server.knownLine(t) + "@revoked elsewhere " + key,
 	} {
@@ -147,7 +147,7 @@ func TestRevokedKey(t *testing.T) {
 			t.Error(err)
 		}
 		must(t, os.Remove(revoked))
-		keygen(t, "-q", "-k", "-f", revoked, server.hostKey+".pub")
+		keygen(t, "-q", "-k", "-f", revoked, server.HostKey+".pub")
 		openFails(t, cfg, revoked, "binary")
 	})
 }
@@ -164,7 +164,7 @@ func TestHashedKnownHosts(t *testing.T) {
 	must(t, open(t, cfg).Err())
 
 	other := readText(t, newKey(t, filepath.Join(t.TempDir(), "other"))+".pub")
-	cfg.known(t, server.name()+" "+other)
+	cfg.known(t, server.Name()+" "+other)
 	keygen(t, "-q", "-H", "-f", cfg.KnownHosts)
 	if err := openFails(t, cfg, cfg.KnownHosts+":1"); !errors.Is(err, ErrHostKeyChanged) {
 		t.Error(err)
@@ -192,12 +192,12 @@ func TestAcceptNewHostKeys(t *testing.T) {
 	t.Run("behind a last line without an end", func(t *testing.T) {
 		cfg := cfg
 		cfg.AcceptNewHostKeys = true
-		cfg.known(t, "other.example "+strings.TrimSpace(readText(t, server.hostKey+".pub")))
+		cfg.known(t, "other.example "+strings.TrimSpace(readText(t, server.HostKey+".pub")))
 		must(t, open(t, cfg).Err())
 		if text := readText(t, cfg.KnownHosts); strings.Count(text, "\n") != 2 {
 			t.Errorf("%q", text)
 		}
-		keygen(t, "-F", server.name(), "-f", cfg.KnownHosts)
+		keygen(t, "-F", server.Name(), "-f", cfg.KnownHosts)
 	})
 	t.Run("hashed, as a file named in the Config wants", func(t *testing.T) {
 		cfg := cfg
@@ -208,7 +208,7 @@ func TestAcceptNewHostKeys(t *testing.T) {
 		if text := readText(t, cfg.KnownHosts); !strings.HasPrefix(text, "|1|") {
 			t.Errorf("%q", text)
 		}
-		keygen(t, "-F", server.name(), "-f", cfg.KnownHosts) // ssh finds it
+		keygen(t, "-F", server.Name(), "-f", cfg.KnownHosts) // ssh finds it
 	})
 	t.Run("never by other means", func(t *testing.T) {
 		home := t.TempDir()
@@ -263,23 +263,23 @@ func TestNewHostIsKnownByItsBestKey(t *testing.T) {
 // TestPortsInKnownHosts: a server at another port counts under its port, and under its name alone where that has its key.
 func TestPortsInKnownHosts(t *testing.T) {
 	server := newSSHD(t)
-	key := readText(t, server.hostKey+".pub")
+	key := readText(t, server.HostKey+".pub")
 	other := readText(t, newKey(t, filepath.Join(t.TempDir(), "other"))+".pub")
 	for name, c := range map[string]struct {
 		text string
 		want error
 	}{
-		"its port":                        {server.name() + " " + key, nil},
+		"its port":                        {server.Name() + " " + key, nil},
 		"another port":                    {"[127.0.0.1]:1 " + key, ErrUnknownHost},
 		"a pattern for ports":             {"[127.0.0.1]:* " + key, nil},
 		"a pattern for everything":        {"* " + key, nil},
 		"its name":                        {"127.0.0.1 " + key, nil},
 		"its name, with another key":      {"127.0.0.1 " + other, ErrUnknownHost},
-		"its port, with another key":      {server.name() + " " + other + "127.0.0.1 " + key, ErrHostKeyChanged},
-		"a pattern that leaves it out":    {"!" + server.name() + ",* " + key, nil}, // by its name alone
-		"patterns that leave out both":    {"!" + server.name() + ",!127.0.0.1,* " + key, ErrUnknownHost},
-		"several names":                   {"gateway," + server.name() + " " + key, nil},
-		"several keys":                    {server.name() + " " + other + server.name() + " " + key, nil},
+		"its port, with another key":      {server.Name() + " " + other + "127.0.0.1 " + key, ErrHostKeyChanged},
+		"a pattern that leaves it out":    {"!" + server.Name() + ",* " + key, nil}, // by its name alone
+		"patterns that leave out both":    {"!" + server.Name() + ",!127.0.0.1,* " + key, ErrUnknownHost},
+		"several names":                   {"gateway," + server.Name() + " " + key, nil},
+		"several keys":                    {server.Name() + " " + other + server.Name() + " " + key, nil},
 		"an authority's line is no key's": {"@cert-authority * " + key, ErrUnknownHost},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -310,7 +310,7 @@ func TestHostCertificate(t *testing.T) {
 		t.Helper()
 		keygen(t, append(append([]string{"-q", "-s", authority, "-I", "gateway"}, args...), host+".pub")...)
 		server.stop(t)
-		must(t, server.start(t))
+		must(t, server.Start())
 	}
 	check := func(name, text string, want error) {
 		t.Helper()
@@ -329,22 +329,22 @@ func TestHostCertificate(t *testing.T) {
 		})
 	}
 	sign("-h", "-n", "127.0.0.1")
-	check("by its authority", "@cert-authority "+server.name()+" "+authorityKey, nil)
+	check("by its authority", "@cert-authority "+server.Name()+" "+authorityKey, nil)
 	check("by an authority for all", "@cert-authority * "+authorityKey, nil)
 	check("by one for its name without the port", "@cert-authority 127.0.0.* "+authorityKey, nil)
 	check("by one for others", "@cert-authority *.example "+authorityKey, ErrUnknownHost)
 	check("by somebody else", "@cert-authority * "+stranger, ErrHostCertificate)
 	check("by a revoked authority", "@cert-authority * "+authorityKey+"@revoked * "+authorityKey, ErrHostKeyRevoked)
 	check("with a revoked key", "@cert-authority * "+authorityKey+"@revoked * "+key, ErrHostKeyRevoked)
-	check("with a known key, by somebody else", "@cert-authority * "+stranger+server.name()+" "+key, nil)
-	check("with a known key, no authority", server.name()+" "+key, nil)
+	check("with a known key, by somebody else", "@cert-authority * "+stranger+server.Name()+" "+key, nil)
+	check("with a known key, no authority", server.Name()+" "+key, nil)
 	sign("-h", "-n", "gateway.example")
 	check("for another name", "@cert-authority * "+authorityKey, ErrHostCertificate)
 	sign("-h", "-n", "*.example,127.0.*")
 	check("for a pattern", "@cert-authority * "+authorityKey, nil)
 	sign("-h", "-V", "20200101:20200102")
 	check("expired", "@cert-authority * "+authorityKey, ErrHostCertificate)
-	check("expired, with a known key", "@cert-authority * "+authorityKey+server.name()+" "+key, nil)
+	check("expired, with a known key", "@cert-authority * "+authorityKey+server.Name()+" "+key, nil)
 	sign("-n", "127.0.0.1") // no -h: a user's
 	check("of a user", "@cert-authority * "+authorityKey, ErrHostCertificate)
 }
@@ -355,7 +355,7 @@ func TestHostKeyAlias(t *testing.T) {
 	cfg := server.config(t)
 	cfg.ConfigFile = filepath.Join(t.TempDir(), "config")
 	write(t, cfg.ConfigFile, "HostKeyAlias Gateway\n")
-	cfg.known(t, "gateway "+readText(t, server.hostKey+".pub"))
+	cfg.known(t, "gateway "+readText(t, server.HostKey+".pub"))
 	must(t, open(t, cfg).Err())
 	cfg.known(t, server.knownLine(t))
 	if err := openFails(t, cfg, "gateway: "); !errors.Is(err, ErrUnknownHost) {

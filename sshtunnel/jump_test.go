@@ -15,8 +15,8 @@ import (
 // hostBlock is what ssh_config says about a server.
 func (s *sshd) hostBlock(t testing.TB, name string, more ...string) string {
 	t.Helper()
-	lines := append([]string{"Host " + name, "HostName 127.0.0.1", fmt.Sprint("Port ", s.port), "User " + s.user,
-		"IdentityFile " + s.key(), "UserKnownHostsFile " + s.knownHosts(t)}, more...)
+	lines := append([]string{"Host " + name, "HostName 127.0.0.1", fmt.Sprint("Port ", s.Port), "User " + s.User,
+		"IdentityFile " + s.UserKey(), "UserKnownHostsFile " + s.knownHosts(t)}, more...)
 	return strings.Join(lines, "\n\t") + "\n"
 }
 
@@ -46,21 +46,21 @@ func TestJump(t *testing.T) {
 		first.stop(t)
 		cfg.Jumps = []Config{} // not through the others, who are not needed here
 		echoes(t, open(t, cfg), echo(t))
-		must(t, first.start(t))
+		must(t, first.Start())
 	})
 	t.Run("by the Config", func(t *testing.T) {
 		cfg := last.config(t)
 		cfg.Jumps = []Config{first.config(t), second.config(t)}
 		echoes(t, open(t, cfg), echo(t))
 		for _, s := range []*sshd{first, second, last} {
-			testpeer.Eventually(t, "somebody has logged in at "+s.name(), func() bool {
-				return strings.Contains(s.log.String(), "Accepted publickey for "+s.user)
+			testpeer.Eventually(t, "somebody has logged in at "+s.Name(), func() bool {
+				return strings.Contains(s.Log.String(), "Accepted publickey for "+s.User)
 			})
 		}
 	})
 	t.Run("with the Config's key", func(t *testing.T) {
 		cfg := last.config(t)
-		first.authorize(t, filepath.Join(last.dir, "authorized_keys"))
+		first.authorize(t, filepath.Join(last.Dir, "authorized_keys"))
 		jump := first.config(t)
 		jump.KeyFile = ""
 		cfg.Jumps = []Config{jump}
@@ -69,18 +69,18 @@ func TestJump(t *testing.T) {
 	t.Run("a changed host key on the way", func(t *testing.T) {
 		cfg := last.config(t)
 		jump := first.config(t)
-		jump.known(t, first.name()+" "+readText(t, second.hostKey+".pub"))
+		jump.known(t, first.Name()+" "+readText(t, second.HostKey+".pub"))
 		cfg.Jumps = []Config{jump}
 		var fault *HostKeyError
-		if err := openFails(t, cfg, first.name()); !errors.Is(err, ErrHostKeyChanged) || !errors.As(err, &fault) || fault.Host != first.name() {
+		if err := openFails(t, cfg, first.Name()); !errors.Is(err, ErrHostKeyChanged) || !errors.As(err, &fault) || fault.Host != first.Name() {
 			t.Error(err)
 		}
 	})
 	t.Run("a changed host key at the end", func(t *testing.T) {
 		cfg := last.config(t)
-		cfg.known(t, last.name()+" "+readText(t, first.hostKey+".pub"))
+		cfg.known(t, last.Name()+" "+readText(t, first.HostKey+".pub"))
 		cfg.Jumps = []Config{first.config(t)}
-		if err := openFails(t, cfg, last.name()); !errors.Is(err, ErrHostKeyChanged) {
+		if err := openFails(t, cfg, last.Name()); !errors.Is(err, ErrHostKeyChanged) {
 			t.Error(err)
 		}
 	})
@@ -90,7 +90,7 @@ func TestJump(t *testing.T) {
 		jump.KeyFile = newKey(t, filepath.Join(t.TempDir(), "stranger"))
 		cfg.Jumps = []Config{jump}
 		var refused *AuthError
-		if err := openFails(t, cfg); !errors.As(err, &refused) || !strings.HasSuffix(refused.Host, fmt.Sprint(":", first.port)) {
+		if err := openFails(t, cfg); !errors.As(err, &refused) || !strings.HasSuffix(refused.Host, fmt.Sprint(":", first.Port)) {
 			t.Error(err)
 		}
 	})
@@ -119,16 +119,16 @@ func TestNoPasswordForJumpHosts(t *testing.T) {
 	jump := first.config(t)
 	jump.KeyFile = ""
 	cfg.Jumps = []Config{jump}
-	openFails(t, cfg, fmt.Sprint(first.port), "there is no Config.Password", "there is no Config.Prompt")
+	openFails(t, cfg, fmt.Sprint(first.Port), "there is no Config.Password", "there is no Config.Prompt")
 	cfg.Prompt = func(string, string, []string, []bool) ([]string, error) {
 		t.Error("Prompt is called for a jump host")
 		return nil, errors.New("no")
 	}
-	openFails(t, cfg, fmt.Sprint(first.port))
+	openFails(t, cfg, fmt.Sprint(first.Port))
 	cfg.Jumps, cfg.ConfigFile = nil, configFile(t, first.hostBlock(t, "first", "IdentitiesOnly yes", "PubkeyAuthentication no"),
 		"Match originalhost 127.0.0.1\nProxyJump first\n")
 	cfg.KnownHosts = ""
-	openFails(t, cfg, fmt.Sprint(first.port))
+	openFails(t, cfg, fmt.Sprint(first.Port))
 	if count.Load() != 0 {
 		t.Fatal("the password is asked for")
 	}

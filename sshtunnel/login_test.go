@@ -47,7 +47,7 @@ func TestKeyKinds(t *testing.T) {
 // authorize lets in the holders of the keys in a file of public keys.
 func (s *sshd) authorize(t testing.TB, file string) {
 	t.Helper()
-	path := filepath.Join(s.dir, "authorized_keys")
+	path := filepath.Join(s.Dir, "authorized_keys")
 	write(t, path, readText(t, path)+readText(t, file))
 }
 
@@ -124,7 +124,7 @@ func TestUnusableKeys(t *testing.T) {
 	server := newSSHD(t)
 	dir := t.TempDir()
 	open := filepath.Join(dir, "open")
-	write(t, open, readText(t, server.key()))
+	write(t, open, readText(t, server.UserKey()))
 	must(t, os.Chmod(open, 0o640))
 	text := filepath.Join(dir, "text")
 	write(t, text, "not a key at all")
@@ -140,7 +140,7 @@ func TestUnusableKeys(t *testing.T) {
 		"a directory":        {dir, []string{"not a regular file"}, nil},
 		"text":               {text, []string{"neither a private nor a public key"}, nil},
 		"broken":             {broken, []string{"not a private key"}, nil},
-		"public, no agent":   {server.hostKey + ".pub", []string{"no agent has"}, nil},
+		"public, no agent":   {server.HostKey + ".pub", []string{"no agent has"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := server.config(t)
@@ -168,7 +168,7 @@ func TestUsualKeys(t *testing.T) {
 	write(t, filepath.Join(home, ".ssh", "known_hosts"), server.knownLine(t))
 	openFails(t, cfg, "nothing to try")
 	key := filepath.Join(home, ".ssh", "id_ed25519")
-	write(t, key, readText(t, server.key()))
+	write(t, key, readText(t, server.UserKey()))
 	must(t, open(t, cfg).Err())
 
 	keygen(t, "-q", "-p", "-P", "", "-N", "open sesame", "-a", "1", "-f", key)
@@ -197,7 +197,7 @@ func TestPassword(t *testing.T) {
 
 	count.Store(0)
 	cfg.Password = asked(&count, "battery staple")
-	err := openFails(t, cfg, server.user+"@127.0.0.1", "tried password", "publickey")
+	err := openFails(t, cfg, server.User+"@127.0.0.1", "tried password", "publickey")
 	var refused *AuthError
 	if !errors.As(err, &refused) || !slices.Equal(refused.Tried, []string{"password"}) || !slices.Contains(refused.Allowed, "password") {
 		t.Errorf("%#v", err)
@@ -277,7 +277,7 @@ func TestWrongPasswordIsSentOnce(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	cfg.Password = func() (string, error) { return "battery staple", nil }
 	openFails(t, cfg, "tried password")
-	testpeer.Eventually(t, "sshd has logged it", func() bool { return strings.Contains(server.log.String(), "Connection closed by") })
+	testpeer.Eventually(t, "sshd has logged it", func() bool { return strings.Contains(server.Log.String(), "Connection closed by") })
 	server.logged(t, "Failed ", 1)
 }
 
@@ -308,6 +308,6 @@ func TestUserCertificate(t *testing.T) {
 	cfg := server.config(t)
 	cfg.KeyFile = newKey(t, filepath.Join(dir, "key"))
 	openFails(t, cfg, cfg.KeyFile)
-	keygen(t, "-q", "-s", authority, "-I", "ann", "-n", server.user, cfg.KeyFile+".pub")
+	keygen(t, "-q", "-s", authority, "-I", "ann", "-n", server.User, cfg.KeyFile+".pub")
 	must(t, open(t, cfg).Err())
 }

@@ -108,7 +108,7 @@ func TestServerRestarts(t *testing.T) {
 				}
 				server.stop(t)
 				testpeer.Eventually(t, "the loss is noticed", func() bool { return tunnel.Err() != nil })
-				must(t, server.start(t))
+				must(t, server.Start())
 			}
 			ask(t, req, "last question")
 			must(t, tunnel.Err())
@@ -138,7 +138,7 @@ func TestPlainREQ(t *testing.T) {
 			defer tunnel.mu.Unlock()
 			return tunnel.conn == nil
 		})
-		must(t, server.start(t))
+		must(t, server.Start())
 	}
 }
 
@@ -171,7 +171,7 @@ func TestDialWaits(t *testing.T) {
 			dialled <- err
 		}()
 	}
-	must(t, server.start(t))
+	must(t, server.Start())
 	for range cap(dialled) {
 		must(t, <-dialled)
 	}
@@ -195,7 +195,7 @@ func TestStreamsEndWithAnError(t *testing.T) {
 		t.Error("what is written seems to go somewhere")
 	}
 
-	must(t, server.start(t))
+	must(t, server.Start())
 	conn, err = tunnel.Dial(patient(t), "tcp", address)
 	must(t, err)
 	defer conn.Close()
@@ -224,7 +224,7 @@ func TestSilentlyGone(t *testing.T) {
 	must(t, err)
 	defer conn.Close()
 	says(t, conn, "hello")
-	sessions := descendants(server.pid)
+	sessions := server.Sessions()
 	if len(sessions) == 0 {
 		t.Fatal("no process of sshd's has the connection")
 	}
@@ -276,13 +276,13 @@ func TestOtherServerComesBack(t *testing.T) {
 	log := &logBuffer{}
 	cfg.Logger = log.logger()
 	tunnel := open(t, cfg)
-	right := readText(t, server.hostKey)
+	right := readText(t, server.HostKey)
 	server.logged(t, "Accepted publickey", 1)
 	server.stop(t)
-	must(t, os.Remove(server.hostKey))
+	must(t, os.Remove(server.HostKey))
 	newKey(t, filepath.Join(t.TempDir(), "other"))
-	write(t, server.hostKey, readText(t, newKey(t, filepath.Join(t.TempDir(), "other"))))
-	must(t, server.start(t))
+	write(t, server.HostKey, readText(t, newKey(t, filepath.Join(t.TempDir(), "other"))))
+	must(t, server.Start())
 	testpeer.Eventually(t, "it has been tried twice", func() bool { return strings.Count(log.String(), "host key has changed") >= 2 })
 	if err := tunnel.Err(); !errors.Is(err, ErrHostKeyChanged) {
 		t.Errorf("%v, want ErrHostKeyChanged", err)
@@ -293,9 +293,9 @@ func TestOtherServerComesBack(t *testing.T) {
 		t.Errorf("%v, want ErrHostKeyChanged", err)
 	}
 	server.logged(t, "Accepted publickey", 1) // before it became another
-	write(t, server.hostKey, right)
+	write(t, server.HostKey, right)
 	server.stop(t)
-	must(t, server.start(t))
+	must(t, server.Start())
 	echoes(t, tunnel, address)
 }
 
@@ -304,11 +304,11 @@ func TestUserIsRefusedLater(t *testing.T) {
 	server := newSSHD(t)
 	address := echo(t)
 	tunnel := open(t, server.config(t))
-	keys := filepath.Join(server.dir, "authorized_keys")
+	keys := filepath.Join(server.Dir, "authorized_keys")
 	key := readText(t, keys)
 	write(t, keys, "")
 	server.stop(t)
-	must(t, server.start(t))
+	must(t, server.Start())
 	testpeer.Eventually(t, "the user is refused", func() bool {
 		var refused *AuthError
 		return errors.As(tunnel.Err(), &refused)

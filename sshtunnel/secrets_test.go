@@ -43,7 +43,7 @@ func TestAnswersAreRemembered(t *testing.T) {
 				t.Helper()
 				server.stop(t)
 				testpeer.Eventually(t, "the loss is noticed", func() bool { return tunnel.Err() != nil })
-				must(t, server.start(t))
+				must(t, server.Start())
 				echoes(t, tunnel, address)
 			}
 			restart()
@@ -51,7 +51,7 @@ func TestAnswersAreRemembered(t *testing.T) {
 				t.Fatalf("asked %d times", count.Load())
 			}
 			// The password is changed: the old one is tried once, and then the program is asked.
-			write(t, filepath.Join(server.dir, "password"), "new password")
+			write(t, filepath.Join(server.Dir, "password"), "new password")
 			password.Store("new password")
 			restart()
 			if count.Load() != 2 {

@@ -251,7 +251,7 @@ func TestDialErrors(t *testing.T) {
 	nobody := fmt.Sprint("127.0.0.1:", freePort(t))
 	_, err := tunnel.Dial(patient(t), "tcp", nobody)
 	var answer *ssh.OpenChannelError
-	saysAll(t, err, nobody, "Connection refused", server.user+"@127.0.0.1")
+	saysAll(t, err, nobody, "Connection refused", server.User+"@127.0.0.1")
 	if !errors.As(err, &answer) || answer.Reason != ssh.ConnectionFailed {
 		t.Errorf("%#v", err)
 	}

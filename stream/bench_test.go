@@ -2,15 +2,14 @@ package stream
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/daemon"
+	"github.com/zmqauth/zmqauth/internal/testca"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -154,54 +153,18 @@ func forwardPath(b *testing.B, back string, ca *authority, server, client identi
 	return address
 }
 
-// stunnelPath is where two stunnels begin that do the same, with the cipher suite that Go prefers.
+// stunnelPath is where two stunnels begin that do the same.
 func stunnelPath(b *testing.B, back string, ca *authority, server, client identity) string {
 	b.Helper()
-	const common = "foreground = yes\npid =\ndebug = err\n[forward]\nverifyChain = yes\nciphersuites = TLS_AES_128_GCM_SHA256\n" +
-		"CAfile = %s\ncert = %s\nkey = %s\naccept = %s\nconnect = %s\n"
-	far := freeAddress(b)
-	near := freeAddress(b)
-	runStunnel(b, far, fmt.Sprintf(common, ca.file, server.cert, server.key, far, back))
-	runStunnel(b, near, fmt.Sprintf(common, ca.file, client.cert, client.key, near, far)+"client = yes\n")
-	return near
-}
-
-// freeAddress is one that was free a moment ago: stunnel does not say which port the kernel has chosen.
-func freeAddress(b *testing.B) string {
-	b.Helper()
-	l := newListener(b)
-	must(b, l.Close())
-	return l.Addr().String()
-}
-
-func runStunnel(b *testing.B, address, configuration string) {
-	b.Helper()
-	stunnel := testpeer.Program(b, "stunnel4", "stunnel4", "stunnel")
-	file := filepath.Join(b.TempDir(), "stunnel.conf")
-	must(b, os.WriteFile(file, []byte(configuration), 0o600))
-	log := &logBuffer{}
-	command := exec.Command(stunnel, file)
-	command.Stdout, command.Stderr = log, log
-	must(b, command.Start())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = command.Wait()
-	}()
-	b.Cleanup(func() {
-		_ = command.Process.Kill()
-		<-ended
-	})
-	testpeer.Eventually(b, "stunnel listens", func() bool {
-		select {
-		case <-ended:
-			b.Fatalf("stunnel has ended:\n%s", log)
-		default:
+	start := func(address string, id identity, options ...string) string {
+		files := testca.Identity{CertFile: id.cert, KeyFile: id.key}
+		end, err := daemon.StartStunnel(b.TempDir(), address, ca.Authority, files, options...)
+		if errors.Is(err, daemon.ErrMissing) {
+			testpeer.Missing(b, err.Error(), "stunnel4")
 		}
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	})
+		must(b, err)
+		b.Cleanup(func() { must(b, end.Stop()) })
+		return end.Address
+	}
+	return start(start(back, server), client, "client = yes")
 }

@@ -216,7 +216,7 @@ func TestResumption(t *testing.T) {
 			pair, err := tls.LoadX509KeyPair(ann.cert, ann.key)
 			must(t, err)
 			roots := x509.NewCertPool()
-			roots.AddCert(r.ca.certificate)
+			roots.AddCert(r.ca.Certificate)
 			client := &tls.Config{
 				ServerName: "localhost", RootCAs: roots, Certificates: []tls.Certificate{pair}, MaxVersion: version,
 				ClientSessionCache: tls.NewLRUClientSessionCache(8),

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/daemon"
 )
 
 // Missing ends a test that needs another system: CI has them all, by hand it is enough to be told.
@@ -25,13 +27,11 @@ func Missing(t testing.TB, what, install string) {
 // install are called is install.
 func Program(t testing.TB, install string, names ...string) string {
 	t.Helper()
-	for _, name := range names {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
+	path, err := daemon.Find(names...)
+	if err != nil {
+		Missing(t, strings.Join(names, " or "), install)
 	}
-	Missing(t, strings.Join(names, " or "), install)
-	return ""
+	return path
 }
 
 // Python is a Python that can import the module.

@@ -1,0 +1,228 @@
+package daemon
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// SSHD is OpenSSH's server on a loopback port, with keys, a configuration and a PAM of its own. It lets in the user who runs
+// this process, and none of the machine's files or accounts matter to it.
+type SSHD struct {
+	Dir     string // keys, configuration, authorized_keys, password
+	Port    int
+	User    string
+	HostKey string // the file of the private key; the public one is beside it
+	Log     *Log
+
+	pam     string   // the library made by CompilePAM
+	process *Process // nil: not running
+}
+
+// Password is that of the user, where there are passwords.
+const Password = "correct horse"
+
+//go:embed pam/pam.c
+var pamSource []byte
+
+// CompilePAM makes the library that gives sshd a PAM of its own.
+func CompilePAM(library string) error {
+	gcc, err := Find("gcc")
+	if err != nil {
+		return err
+	}
+	compile := exec.Command(gcc, "-shared", "-fPIC", "-o", library, "-x", "c", "-")
+	compile.Stdin = bytes.NewReader(pamSource)
+	if out, err := compile.CombinedOutput(); err != nil {
+		return fmt.Errorf("gcc: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// StartSSHD starts a server that logs in whoever has the key UserKey, with the library pam, made by CompilePAM. Its files are
+// put into directory. Lines are added to its configuration before the others, where the first of a kind counts.
+func StartSSHD(directory, pam string, lines ...string) (*SSHD, error) {
+	s := &SSHD{Dir: directory, HostKey: filepath.Join(directory, "host"), Log: &Log{}, pam: pam}
+	local, err := user.Current()
+	if err != nil {
+		return nil, err
+	}
+	s.User = local.Username
+	if err := errors.Join(NewKey(s.HostKey), NewKey(s.UserKey())); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(s.UserKey()+".pub", filepath.Join(s.Dir, "authorized_keys")); err != nil {
+		return nil, err
+	}
+	if err := s.configure(lines); err != nil {
+		return nil, err
+	}
+	for range portAttempts {
+		if s.Port, err = freePort(); err == nil {
+			err = s.Start()
+		}
+		if err == nil {
+			return s, nil
+		}
+	}
+	return nil, err
+}
+
+// NewKey makes a key with ssh-keygen. Without a type among args it is of Ed25519.
+func NewKey(path string, args ...string) error {
+	if !slices.Contains(args, "-t") {
+		args = append(args, "-t", "ed25519")
+	}
+	program, err := Find("ssh-keygen")
+	if err != nil {
+		return err
+	}
+	args = append([]string{"-q", "-N", "", "-C", "test", "-f", path}, args...)
+	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("ssh-keygen %q: %w\n%s", args, err, out)
+	}
+	return nil
+}
+
+// UserKey is the private key of the user who is let in.
+func (s *SSHD) UserKey() string { return filepath.Join(s.Dir, "user") }
+
+// program is sshd's whole path, by which it wants to be called.
+func (s *SSHD) program() (string, error) { return Find("sshd", "/usr/sbin/sshd") }
+
+// configure writes all of sshd's files; the port is on its command line.
+func (s *SSHD) configure(lines []string) error {
+	program, err := s.program()
+	if err != nil {
+		return err
+	}
+	config := strings.Join(append(slices.Clone(lines),
+		"HostKey "+s.HostKey, "PidFile none", "AuthorizedKeysFile "+filepath.Join(s.Dir, "authorized_keys"), "StrictModes no",
+		"PermitRootLogin yes", "UsePAM yes", "PasswordAuthentication no", "KbdInteractiveAuthentication no",
+		"UseDNS no", "LogLevel VERBOSE", "MaxStartups 200", "ListenAddress 127.0.0.1", ""), "\n")
+	password, check, pam := filepath.Join(s.Dir, "password"), filepath.Join(s.Dir, "check"), filepath.Join(s.Dir, "pam")
+	err = errors.Join(os.WriteFile(password, []byte(Password), 0o600),
+		os.WriteFile(check, []byte("#!/bin/sh\n[ \"$(tr -d '\\000')\" = \"$(cat "+password+")\" ]\n"), 0o700),
+		os.MkdirAll(pam, 0o700),
+		os.WriteFile(filepath.Join(pam, "sshd"), []byte("auth required pam_exec.so expose_authtok quiet "+check+
+			"\nauth required pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\n"), 0o600))
+	if os.Getuid() == 0 { // where sshd insists on it
+		err = errors.Join(err, os.MkdirAll("/run/sshd", 0o755))
+	}
+	if err != nil {
+		return err
+	}
+	// From 9.8 on sshd makes addresses wait that have failed to log in, as tests do.
+	path := filepath.Join(s.Dir, "sshd_config")
+	if err := os.WriteFile(path, []byte("PerSourcePenalties no\n"+config), 0o600); err != nil {
+		return err
+	}
+	if exec.Command(program, "-t", "-f", path).Run() == nil {
+		return nil
+	}
+	return os.WriteFile(path, []byte(config), 0o600)
+}
+
+// Start starts the server again, on the port that it had, and returns when it listens.
+func (s *SSHD) Start() error {
+	program, err := s.program()
+	if err != nil {
+		return err
+	}
+	before := len(s.Log.String())
+	s.process, err = Start(s.Log, []string{"LD_PRELOAD=" + s.pam, "TEST_PAM=" + filepath.Join(s.Dir, "pam")},
+		program, "-D", "-e", "-f", filepath.Join(s.Dir, "sshd_config"), "-p", strconv.Itoa(s.Port))
+	if err != nil {
+		return err
+	}
+	err = s.process.Await(func() bool { return strings.Contains(s.Log.String()[before:], "Server listening on ") })
+	if err != nil {
+		s.process = nil
+	}
+	return err
+}
+
+// Stop kills the server and all its connections, as a crash of the machine would, and returns when they are gone.
+func (s *SSHD) Stop() error {
+	if s.process == nil {
+		return nil
+	}
+	stopped := map[int]bool{}
+	for found := true; found; { // until none of them can start another one
+		found = false
+		for _, pid := range append(s.Sessions(), s.process.PID) {
+			if !stopped[pid] {
+				found, stopped[pid] = true, true
+				_ = syscall.Kill(pid, syscall.SIGSTOP)
+			}
+		}
+	}
+	for pid := range stopped {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	err := s.process.Stop()
+	s.process = nil
+	return err
+}
+
+// Sessions are the processes that the running server has started, and those that they have.
+func (s *SSHD) Sessions() []int {
+	children := map[int][]int{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, stat := range stats {
+		text, err := os.ReadFile(stat)
+		if err != nil {
+			continue // gone
+		}
+		child, _ := strconv.Atoi(filepath.Base(filepath.Dir(stat)))
+		fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:]) // state, parent
+		parent, _ := strconv.Atoi(string(fields[1]))
+		children[parent] = append(children[parent], child)
+	}
+	var all []int
+	for queue := []int{s.process.PID}; len(queue) > 0; queue = queue[1:] {
+		all = append(all, children[queue[0]]...)
+		queue = append(queue, children[queue[0]]...)
+	}
+	return all
+}
+
+// Name is the server's in known_hosts.
+func (s *SSHD) Name() string { return fmt.Sprintf("[127.0.0.1]:%d", s.Port) }
+
+// KnownHosts writes a file with the server's key.
+func (s *SSHD) KnownHosts(path string) error {
+	key, err := os.ReadFile(s.HostKey + ".pub")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(s.Name()+" "+string(key)), 0o600)
+}
+
+// Forward starts ssh -L, OpenSSH's own client, which listens on socket, a path, and leads to address through the server.
+func (s *SSHD) Forward(socket, address string, options ...string) (*Process, error) {
+	program, err := Find("ssh")
+	if err != nil {
+		return nil, err
+	}
+	known := socket + ".known_hosts"
+	if err := s.KnownHosts(known); err != nil {
+		return nil, err
+	}
+	args := append([]string{"-F", "none", "-N", "-i", s.UserKey(), "-o", "IdentitiesOnly=yes",
+		"-o", "UserKnownHostsFile=" + known, "-p", strconv.Itoa(s.Port), "-L", socket + ":" + address}, options...)
+	p, err := Start(&Log{}, nil, program, append(args, s.User+"@127.0.0.1")...)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.Await(func() bool { return accepts("unix", socket) })
+}

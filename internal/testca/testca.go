@@ -1,0 +1,93 @@
+// Package testca is a throwaway CA for tests and measurements.
+package testca
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Authority is a CA, whose files are in a directory of its own.
+type Authority struct {
+	Certificate *x509.Certificate
+	File        string // with the certificate
+	directory   string
+	key         *ecdsa.PrivateKey
+}
+
+// New makes a CA that is good for an hour.
+func New(directory, name string) (*Authority, error) {
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	a := &Authority{directory: directory, File: filepath.Join(directory, "ca.crt")}
+	der, key, err := a.certify(template, template)
+	if err != nil {
+		return nil, err
+	}
+	if a.Certificate, err = x509.ParseCertificate(der); err != nil {
+		return nil, err
+	}
+	a.key = key
+	return a, writePEM(a.File, "CERTIFICATE", der)
+}
+
+// Identity is the files of a certificate and its key.
+type Identity struct{ CertFile, KeyFile string }
+
+// Issue makes a certificate for client and server alike, good for loopback, from an hour ago to an hour from now.
+func (a *Authority) Issue(name string, change ...func(*x509.Certificate)) (Identity, error) {
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		DNSNames:    []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+	}
+	for _, f := range change {
+		f(template)
+	}
+	der, key, err := a.certify(template, a.Certificate)
+	if err != nil {
+		return Identity{}, err
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return Identity{}, err
+	}
+	id := Identity{filepath.Join(a.directory, name+".crt"), filepath.Join(a.directory, name+".key")}
+	return id, errors.Join(writePEM(id.CertFile, "CERTIFICATE", der), writePEM(id.KeyFile, "PRIVATE KEY", secret))
+}
+
+// certify makes a key, and a certificate for it. A CA that has no key yet certifies itself.
+func (a *Authority) certify(template, parent *x509.Certificate) (der []byte, key *ecdsa.PrivateKey, err error) {
+	if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, nil, err
+	}
+	if template.SerialNumber, err = rand.Int(rand.Reader, big.NewInt(1<<62)); err != nil {
+		return nil, nil, err
+	}
+	signer := a.key
+	if signer == nil {
+		signer = key
+	}
+	der, err = x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+	return der, key, err
+}
+
+// writePEM replaces a file in one step.
+func writePEM(file, kind string, der []byte) error {
+	if err := os.WriteFile(file+".new", pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
