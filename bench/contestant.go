@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/bench/loadgen"
+	"github.com/zmqauth/zmqauth/internal/daemon"
 )
 
 // A contestant is a ZAP handler under measurement, in a process of its own that ends with its input. The load generator
@@ -26,7 +27,7 @@ type contestant struct {
 type peer func(world) (*contestant, error)
 
 // errMissing says that a peer cannot be measured on this machine.
-var errMissing = errors.New("not installed")
+var errMissing = daemon.ErrMissing
 
 func start(name, program string, args ...string) (_ *contestant, err error) {
 	command := exec.Command(program, args...)
@@ -87,6 +88,15 @@ func (f field) close() error {
 		errs = append(errs, c.close())
 	}
 	return errors.Join(errs...)
+}
+
+// entrants has the contestants race at some work.
+func (f field) entrants(work func(c *contestant, count int) (cost, error)) []entrant {
+	var all []entrant
+	for _, c := range f {
+		all = append(all, entrant{c.name, func(count int) (cost, error) { return work(c, count) }})
+	}
+	return all
 }
 
 // ask has a contestant answer a load, every request of which it has to accept.

@@ -28,9 +28,10 @@ func measureHandshakes(w world, contestants field) (_ []table, err error) {
 		if mechanism == "PLAIN" {
 			racing = contestants[:len(contestants)-1]
 		}
-		lanes, err := race(racing, work{least: manyAtOnce, turn: 50 * time.Millisecond, do: func(c *contestant, count int) (cost, error) {
-			return connect(ctx, c, w.client(mechanism, c), manyAtOnce, count)
-		}})
+		lanes, err := race(rules{repeats: 21, least: manyAtOnce, turn: 50 * time.Millisecond},
+			racing.entrants(func(c *contestant, count int) (cost, error) {
+				return connect(ctx, c, w.client(mechanism, c), manyAtOnce, count)
+			}))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", mechanism, err)
 		}

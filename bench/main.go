@@ -26,6 +26,7 @@ var measures = []struct {
 	{"keys", measureKeys},
 	{"memory", measureMemory},
 	{"directories", measureDirectories},
+	{"streams", measureStreams},
 }
 
 func main() {

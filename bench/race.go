@@ -2,29 +2,33 @@ package main
 
 import "time"
 
-// repeats is how many times each figure of a race is measured. A repeat is made of turns of some milliseconds, in which one
-// contestant follows the other, so that all meet the same machine: two threads that hand each other the work are several
-// times faster while the system runs them on one processor than while it runs them on two, and it changes its mind.
+// Each figure of a race is measured several times. A repeat is made of turns of some milliseconds, in which one entrant
+// follows the other, so that all meet the same machine: two threads that hand each other the work are several times faster
+// while the system runs them on one processor than while it runs them on two, and it changes its mind.
 const (
-	repeats = 21
-	turns   = 10
-
-	repeatTime = 100 * time.Millisecond // after which a contestant whose work is slow gets no more turns
+	turns      = 10
+	repeatTime = 100 * time.Millisecond // after which an entrant whose work is slow gets no more turns
 )
 
-// work is what contestants race at: it is done count times by one, which took so long.
-type work struct {
-	least int           // at once, and so in a turn
-	turn  time.Duration // of a contestant, about
-	do    func(c *contestant, count int) (cost, error)
+// entrant does its work count times.
+type entrant struct {
+	name string
+	do   func(count int) (cost, error)
 }
 
-// cost is what some work took: time, and where that is measured the processor time of the contestant.
+// cost is what some work took: time, and where that is measured the processor time of whoever did it.
 type cost struct{ elapsed, cpu time.Duration }
 
-// lane is a contestant in a race.
+// rules are those of a race.
+type rules struct {
+	repeats int
+	least   int           // times the work, of a turn
+	turn    time.Duration // about
+}
+
+// lane is an entrant in a race.
 type lane struct {
-	*contestant
+	entrant
 	count   int  // in a turn
 	done    int  // in this repeat
 	spent   cost // in this repeat
@@ -34,20 +38,20 @@ type lane struct {
 // sample is the cost of doing the work once, in seconds.
 type sample struct{ elapsed, cpu float64 }
 
-// race has all contestants take turns.
-func race(contestants field, w work) ([]*lane, error) {
+// race has all take turns.
+func race(r rules, entrants []entrant) ([]*lane, error) {
 	var lanes []*lane
-	for _, c := range contestants {
-		l, err := newLane(c, w)
+	for _, e := range entrants {
+		l, err := newLane(r, e)
 		if err != nil {
 			return nil, err
 		}
 		lanes = append(lanes, l)
 	}
-	for range repeats {
+	for range r.repeats {
 		for range turns {
 			for _, l := range lanes {
-				if err := l.turn(w); err != nil {
+				if err := l.turn(); err != nil {
 					return nil, err
 				}
 			}
@@ -60,21 +64,21 @@ func race(contestants field, w work) ([]*lane, error) {
 }
 
 // newLane finds out how much work makes a turn.
-func newLane(c *contestant, w work) (*lane, error) {
-	count := max(w.least, 1)
-	spent, err := w.do(c, count)
-	for err == nil && spent.elapsed < w.turn/2 {
-		count *= 2
-		spent, err = w.do(c, count)
+func newLane(r rules, e entrant) (*lane, error) {
+	l := &lane{entrant: e, count: r.least}
+	spent, err := l.do(l.count)
+	for err == nil && spent.elapsed < r.turn/2 {
+		l.count *= 2
+		spent, err = l.do(l.count)
 	}
-	return &lane{contestant: c, count: count}, err
+	return l, err
 }
 
-func (l *lane) turn(w work) error {
+func (l *lane) turn() error {
 	if l.spent.elapsed >= repeatTime {
 		return nil
 	}
-	spent, err := w.do(l.contestant, l.count)
+	spent, err := l.do(l.count)
 	l.spent.elapsed += spent.elapsed
 	l.spent.cpu += spent.cpu
 	l.done += l.count

@@ -9,13 +9,16 @@ import (
 
 // A race compares what work takes, however much a contestant has done, and gives one that is slow fewer turns.
 func TestRace(t *testing.T) {
-	fast, slow := &contestant{name: "fast"}, &contestant{name: "slow"}
-	took := map[*contestant]time.Duration{fast: time.Microsecond, slow: 10 * time.Millisecond}
-	runs := make(map[*contestant]int)
-	lanes, err := race(field{fast, slow}, work{64, 10 * time.Millisecond, func(c *contestant, count int) (cost, error) {
-		runs[c]++
-		return cost{time.Duration(count) * took[c], 2 * time.Duration(count) * took[c]}, nil
-	}})
+	runs := make(map[string]int)
+	worker := func(name string, took time.Duration) entrant {
+		return entrant{name, func(count int) (cost, error) {
+			runs[name]++
+			return cost{time.Duration(count) * took, 2 * time.Duration(count) * took}, nil
+		}}
+	}
+	const repeats = 21
+	lanes, err := race(rules{repeats, 64, 10 * time.Millisecond},
+		[]entrant{worker("fast", time.Microsecond), worker("slow", 10*time.Millisecond)})
 	must(t, err)
 	for name, what := range map[string]func(sample) float64{"elapsed": elapsed, "cpu": cpu} {
 		if all := ratios(lanes[1], lanes[0], what); len(all) != repeats || median(all) < 9_999 || median(all) > 10_001 {
@@ -25,8 +28,8 @@ func TestRace(t *testing.T) {
 	if s := lanes[0].samples[0]; s.cpu < 1.99*s.elapsed || s.cpu > 2.01*s.elapsed {
 		t.Errorf("a sample is %+v", s)
 	}
-	if runs[fast] < repeats*turns || runs[slow] > 2*repeats {
-		t.Errorf("%d turns of the fast one, %d of the slow one", runs[fast], runs[slow])
+	if runs["fast"] < repeats*turns || runs["slow"] > 2*repeats {
+		t.Errorf("turns: %v", runs)
 	}
 	if count := lanes[0].count; count < 4_000 || count > 20_000 {
 		t.Errorf("%d requests in a turn", count)

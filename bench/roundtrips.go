@@ -50,7 +50,7 @@ func measureRoundTrips(w world, handlers field) ([]table, error) {
 	times := table{name: "decisions-peers", title: "ZAP round trips over inproc, 64 in flight", ratio: "zmqauth's rate, times that of another"}
 	latencies := table{name: "latency", title: "ZAP round trips over inproc, one at a time", ratio: "latency, times the C loop's"}
 	for _, mechanism := range mechanisms {
-		lanes, err := race(handlers, roundTrips(w.load(mechanism), manyAtOnce))
+		lanes, err := raceRoundTrips(handlers, w.load(mechanism), manyAtOnce)
 		if err != nil {
 			return nil, err
 		}
@@ -60,7 +60,7 @@ func measureRoundTrips(w world, handlers field) ([]table, error) {
 		for _, l := range lanes[2:] {
 			times.figures = append(times.figures, figure{mechanism, l.name, ratios(l, lanes[1], elapsed), wantedTimes[l.name]})
 		}
-		if lanes, err = race(handlers, roundTrips(w.load(mechanism), 1)); err != nil {
+		if lanes, err = raceRoundTrips(handlers, w.load(mechanism), 1); err != nil {
 			return nil, err
 		}
 		for _, l := range lanes[1:] {
@@ -78,11 +78,12 @@ func ofZmqauth(l *lane, wanted bound) bound {
 	return bound{}
 }
 
-func roundTrips(load loadgen.Load, inFlight int) work {
+func raceRoundTrips(handlers field, load loadgen.Load, inFlight int) ([]*lane, error) {
 	load.InFlight = inFlight
-	return work{least: max(inFlight, 10), turn: 10 * time.Millisecond, do: func(c *contestant, count int) (cost, error) {
-		load.Requests = count
-		result, err := c.ask(load)
-		return cost{elapsed: result.Elapsed}, err
-	}}
+	return race(rules{repeats: 21, least: max(inFlight, 10), turn: 10 * time.Millisecond},
+		handlers.entrants(func(c *contestant, count int) (cost, error) {
+			load.Requests = count
+			result, err := c.ask(load)
+			return cost{elapsed: result.Elapsed}, err
+		}))
 }
