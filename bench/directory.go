@@ -30,15 +30,15 @@ type directories struct {
 // measureDirectories has handlers guard the same directory of certificates, of which there are more each time.
 func measureDirectories() ([]table, error) {
 	d := directories{
-		loading: table{name: "directory-loading", title: "A directory of certificates: from the start of the process to the first client let in",
+		loading: table{name: "directory-loading", title: "Certificates in a directory: from the process's start to the first client let in",
 			ratio: "time, times that of reading the files"},
-		memory: table{name: "directory-memory", title: "A directory of certificates: memory of the process",
+		memory: table{name: "directory-memory", title: "Certificates in a directory: memory of the process",
 			ratio: "bytes for each certificate, times the 32 of a key"},
-		handshake: table{name: "directory-handshake", title: "A directory of certificates: a CURVE handshake over TCP, one at a time",
+		handshake: table{name: "directory-handshake", title: "Certificates in a directory: a handshake over TCP, one at a time",
 			ratio: "time, times that with the C loop"},
-		faster: table{name: "directory-handshake-peers", title: "A directory of certificates: a CURVE handshake over TCP, one at a time",
+		faster: table{name: "directory-handshake-peers", title: "Certificates in a directory: a handshake over TCP, one at a time",
 			ratio: "time of another, times zmqauth's"},
-		change: table{name: "directory-change", title: "A directory of certificates: from a new file to its client let in",
+		change: table{name: "directory-change", title: "Certificates in a directory: from a new file to its client let in",
 			ratio: "time, times that with 100 certificates"},
 	}
 	var smallest *directory
@@ -196,7 +196,7 @@ func (c *contestant) resident() (bytes float64, err error) {
 
 // add makes the figures. Memory and changes are shown beside those of the smallest directory.
 func (d *directories) add(m, smallest *directory) {
-	of := fmt.Sprintf("%d certificates", m.certificates)
+	of := fmt.Sprintf("%d files", m.certificates)
 	limit, ours := m.by["C loop"], m.by["zmqauth"]
 	for _, name := range []string{"zmqauth", "czmq", "pyzmq"} {
 		h := m.by[name]

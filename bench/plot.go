@@ -60,7 +60,7 @@ func (t table) plot(directory string) error {
 	p.NominalX(of...)
 	p.X.Min, p.X.Max = -column/2, column*(float64(len(of))-0.5)
 	p.Y.Min, p.Y.Max = min(p.Y.Min/1.5, 0.5), max(p.Y.Max*1.5, 2)
-	return p.Save(6*vg.Inch, 3.5*vg.Inch, filepath.Join(directory, t.name+".svg"))
+	return p.Save(7*vg.Inch, 3.5*vg.Inch, filepath.Join(directory, t.name+".svg"))
 }
 
 func appendNew(list []string, s string) []string {
