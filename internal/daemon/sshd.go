@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // SSHD is OpenSSH's server on a loopback port, with keys, a configuration and a PAM of its own. It lets in the user who runs
@@ -163,6 +164,7 @@ func (s *SSHD) Stop() error {
 			if !stopped[pid] {
 				found, stopped[pid] = true, true
 				_ = syscall.Kill(pid, syscall.SIGSTOP)
+				awaitHalt(pid)
 			}
 		}
 	}
@@ -179,14 +181,10 @@ func (s *SSHD) Sessions() []int {
 	children := map[int][]int{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, stat := range stats {
-		text, err := os.ReadFile(stat)
-		if err != nil {
-			continue // gone
-		}
 		child, _ := strconv.Atoi(filepath.Base(filepath.Dir(stat)))
-		fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:]) // state, parent
-		parent, _ := strconv.Atoi(string(fields[1]))
-		children[parent] = append(children[parent], child)
+		if _, parent, err := processState(child); err == nil {
+			children[parent] = append(children[parent], child)
+		}
 	}
 	var all []int
 	for queue := []int{s.process.PID}; len(queue) > 0; queue = queue[1:] {
@@ -194,6 +192,27 @@ func (s *SSHD) Sessions() []int {
 		queue = append(queue, children[queue[0]]...)
 	}
 	return all
+}
+
+// awaitHalt returns when a process that has been told to stop cannot start another one any more. It may be in the middle of
+// that.
+func awaitHalt(pid int) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if state, _, err := processState(pid); err != nil || strings.Contains("TtZX", state) {
+			return
+		}
+	}
+}
+
+// processState is a process's state (proc(5)) and its parent. The error says that it is gone.
+func processState(pid int) (state string, parent int, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "", 0, err
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	parent, err = strconv.Atoi(fields[1])
+	return fields[0], parent, err
 }
 
 // Name is the server's in known_hosts.
