@@ -164,7 +164,9 @@ func (a *Authenticator) judgeCurve(r *request) (verdict, *inquiry) {
 }
 
 // expires tells whether a key is good at some times only.
-func (e *curveEntry) expires() bool { return e != nil && !(e.notBefore.IsZero() && e.notAfter.IsZero()) }
+func (e *curveEntry) expires() bool {
+	return e != nil && !(e.notBefore.IsZero() && e.notAfter.IsZero())
+}
 
 // invalid is the reason why a key that expires is not to be accepted at a time, or "".
 func (e *curveEntry) invalid(now time.Time) string {
