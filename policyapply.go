@@ -25,10 +25,14 @@ func (a *Authenticator) Apply(p *Policy) error {
 // calls last, and puts the policy in force once last has returned nil. Until then the old rules hold. An error of last's is
 // returned, and changes nothing. It is for what must not be done for a policy that turns out to be wrong: to end sockets for
 // which the new rules were not made, or to put it in force in another Authenticator too, in both or in none. last may take
-// its time: what the policy names is followed meanwhile. The one error that may come after last is ErrClosed.
+// its time, what the policy names is followed meanwhile; and it may call every method, but what it configures is replaced with
+// the rest. The one error that may come after last is ErrClosed.
 func (a *Authenticator) ApplyAfter(p *Policy, last func() error) error {
-	if p == nil {
+	switch {
+	case p == nil:
 		return errors.New("zmqauth: Apply: the policy is nil")
+	case last == nil:
+		return errors.New("zmqauth: ApplyAfter: the function is nil")
 	}
 	next, err := a.prepare(p)
 	if err != nil {
@@ -39,20 +43,18 @@ func (a *Authenticator) ApplyAfter(p *Policy, last func() error) error {
 		return err
 	}
 	next.begin()
+	obsolete := next
+	defer func() { obsolete.release() }() // where last panics, too
 	if err := last(); err != nil {
-		next.release()
 		return err
 	}
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	if a.state == stateClosed {
-		a.mu.Unlock()
-		next.release()
 		return ErrClosed
 	}
 	old := a.policy
-	a.policy = *next
-	a.mu.Unlock()
-	old.release()
+	a.policy, obsolete = *next, &old
 	return nil
 }
 

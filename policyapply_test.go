@@ -3,6 +3,7 @@ package zmqauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -59,19 +60,24 @@ func TestApplyFollows(t *testing.T) {
 	eventuallyAsk(t, "a new key counts", a, zapRequest("a", "1.1.1.1", "CURVE", string(bob[:])), "200")
 	writePrivate(t, filepath.Join(dir, "passwords"), "ann=changed\n")
 	eventuallyAsk(t, "a new password counts", a, zapRequest("a", "1.1.1.1", "PLAIN", "ann", "changed"), "200")
-	follows := func() int {
-		a.watcher.mu.Lock()
-		defer a.watcher.mu.Unlock()
-		return len(a.watcher.follows)
-	}
-	testpeer.Eventually(t, "one directory is followed", func() bool { return follows() == 1 })
+	eventuallyFollows(t, a, 1)
 	must(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    curve = *\n")))
-	testpeer.Eventually(t, "no directory is followed", func() bool { return follows() == 0 })
+	eventuallyFollows(t, a, 0)
 	a.watcher.mu.Lock()
 	defer a.watcher.mu.Unlock()
 	if len(a.watcher.watched) != 0 {
 		t.Errorf("watched: %v", a.watcher.watched)
 	}
+}
+
+// eventuallyFollows waits until so many directories are followed.
+func eventuallyFollows(t *testing.T, a *Authenticator, want int) {
+	t.Helper()
+	testpeer.Eventually(t, fmt.Sprintf("directories that are followed: %d", want), func() bool {
+		a.watcher.mu.Lock()
+		defer a.watcher.mu.Unlock()
+		return len(a.watcher.follows) == want
+	})
 }
 
 // TestApplyAllOrNothing: where one thing that the policy names cannot be used, nothing of it is in force and nothing is left.
@@ -165,11 +171,7 @@ func TestApplyAfter(t *testing.T) {
 		t.Errorf("%v, want %v", err, refusal)
 	}
 	oldRulesHold()
-	testpeer.Eventually(t, "nothing is followed", func() bool {
-		a.watcher.mu.Lock()
-		defer a.watcher.mu.Unlock()
-		return len(a.watcher.follows) == 0
-	})
+	eventuallyFollows(t, a, 0)
 
 	must(t, a.ApplyAfter(p, func() error {
 		oldRulesHold()
@@ -184,6 +186,45 @@ func TestApplyAfter(t *testing.T) {
 	if err := a.ApplyAfter(p, a.Close); err != ErrClosed {
 		t.Errorf("closed meanwhile: %v", err)
 	}
+}
+
+// TestApplyAfterWhateverLastDoes: what it configures goes with the old rules, and where it panics nothing has changed.
+func TestApplyAfterWhateverLastDoes(t *testing.T) {
+	testpeer.NothingLeft(t)
+	dir, key := policyHome(t)
+	a := newAuthenticator(t, Config{})
+	p := mustLoadPolicy(t, dir, "domain = a\n    curve = certificates\n")
+	status := func(domain string) string {
+		got, _ := ask(t, a, zapRequest(domain, "1.1.1.1", "CURVE", string(key[:])))
+		return got
+	}
+
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is lost")
+			}
+		}()
+		_ = a.ApplyAfter(p, func() error { panic("last") })
+	}()
+	eventuallyFollows(t, a, 0)
+	if got := status("a"); got != "400" {
+		t.Errorf("after a panic: status %s", got)
+	}
+	if err := a.ApplyAfter(p, nil); err == nil {
+		t.Error("nil is called")
+	}
+
+	must(t, a.ApplyAfter(p, func() error {
+		return errors.Join(a.Apply(p), a.ConfigureCurve("b", filepath.Join(dir, "certificates")), a.Deny("1.1.1.1"))
+	}))
+	if got := status("a"); got != "200" {
+		t.Errorf("what the policy says: status %s", got)
+	}
+	if got := status("b"); got != "400" {
+		t.Errorf("what last has configured: status %s", got)
+	}
+	eventuallyFollows(t, a, 1)
 }
 
 // TestApplyLeavesOutWhatIsBroken, logs and counts it.
