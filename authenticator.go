@@ -19,7 +19,7 @@ import (
 // the domain of address rules it stands for the general ones.
 const AnyDomain = "*"
 
-// What Start, Attach and the Configure methods return, to be tested with errors.Is.
+// What Start, Attach, Apply and the Configure methods that follow files return, to be tested with errors.Is.
 var (
 	// ErrClosed says that the Authenticator has been closed or its context terminated.
 	ErrClosed = errors.New("zmqauth: the authenticator is closed")

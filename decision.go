@@ -12,7 +12,7 @@ type Decision struct {
 	Mechanism string        // NULL, PLAIN, CURVE, GSSAPI, or what the request says
 	Address   string        // as libzmq reports it: an IP address without a port, localhost:uid:gid:pid for IPC
 	UserID    string        // of an acceptance, else empty
-	Status    int           // 200 accepted, 300 try again later, 400 refused, 500 a callback failed (RFC 27, "Status codes")
+	Status    int           // 200 accepted, 300 try again later, 400 refused, 500 a callback failed (RFC 27, "Message Format")
 	Reason    string        // one of the Reason constants
 	Duration  time.Duration // from the request's arrival until the decision; that of a GSSAPI refusal includes its delay
 }

@@ -74,7 +74,8 @@ func (a *Authenticator) decideAndWait(ctx context.Context, t *ticket) verdict {
 // it, as ever. The ZAP socket keeps a goroutine of its own, so that Stop, Close and the context's end take effect
 // whatever the reactor does; while it does nothing, clients wait. Call Attach before r.Run, or on its goroutine. After
 // Stop, Start resumes the service by the same reactor. Close takes our socket out of the reactor, whose Run returns an
-// error when it has no other. The errors are those of Start.
+// error when it has no other. The errors are those of Start, and that the reactor is nil or the Authenticator has been
+// started or attached before.
 func (a *Authenticator) Attach(r *zmq4.Reactor) error {
 	if r == nil {
 		return errors.New("zmqauth: Attach: the reactor is nil")

@@ -60,6 +60,40 @@ func Example() {
 	// Output: hello true
 }
 
+// What a stranger meets at a port: a test that none gets in looks for results that are Accepted.
+func ExampleProbe() {
+	auth, err := zmqauth.New(nil, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer auth.Close()
+	if err := errors.Join(auth.ConfigurePlain("global", map[string]string{"ann": "correct horse"}), auth.Start()); err != nil {
+		fmt.Println(err)
+		return
+	}
+	server, _ := zmq4.NewSocket(zmq4.ROUTER)
+	defer server.Close()
+	if err := errors.Join(zmqauth.PlainServer(server, "global"), server.Bind("tcp://127.0.0.1:*")); err != nil {
+		fmt.Println(err)
+		return
+	}
+	endpoint, _ := server.GetLastEndpoint()
+
+	results, err := zmqauth.Probe(context.Background(), endpoint)
+	if err != nil {
+		fmt.Println(err) // it could not tell
+		return
+	}
+	for _, result := range results {
+		fmt.Println(result)
+	}
+	// Output:
+	// NULL: cut off
+	// PLAIN: refused (status 400)
+	// CURVE: cut off
+}
+
 // A request as libzmq makes it, judged without a socket.
 func ExampleAuthenticator_HandleZAPMessage() {
 	auth, err := zmqauth.New(nil, nil)

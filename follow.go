@@ -304,7 +304,8 @@ func (f *follow) watchElsewhere() {
 	}
 }
 
-// note adds an event to what is pending; the caller holds the watcher's mutex. elsewhere tells that symbolic links lead over where it has happened.
+// note adds an event to what is pending; the caller holds the watcher's mutex. elsewhere tells that symbolic links lead over
+// where it has happened.
 func (f *follow) note(event fsnotify.Event, elsewhere bool) {
 	f.mu.Lock()
 	dir, name := filepath.Split(event.Name)

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// passwordHash is a password as bcrypt, which looks at the first 72 bytes only, or argon2id keeps it. Its text may stand in a table or file of passwords in place
-// of the password.
+// passwordHash is a password as bcrypt, which looks at the first 72 bytes only, or argon2id keeps it. Its text may stand in a
+// table or file of passwords in place of the password.
 type passwordHash struct {
 	text   string
 	argon2 *argon2Hash // nil: bcrypt

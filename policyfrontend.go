@@ -25,16 +25,17 @@ type Frontend struct {
 	Name      string // no other frontend's
 	Type      string // of the bound socket: "router", "xsub" (its clients publish), "xpub" (they subscribe) or "pull"
 	Bind      string // tcp:// with a port or *, or ipc:// with an absolute path or an abstract name (@name)
-	Backend   string // the service's endpoint, with a port
+	Backend   string // the service's endpoint: tcp:// with a host and a port, or ipc:// as for Bind
 	Mechanism string // "null", "plain", "curve" or "gssapi"
 	Domain    string // never empty
 
-	// MaxMessage is the size in bytes of the largest message that a client may send; one that announces more is cut off. It counts
-	// before a client is let in, too: else a stranger could have the process keep what he likes to send.
+	// MaxMessage is the size in bytes of the largest message that a client may send; one that announces more is cut off. It
+	// counts before a client is let in, too: else a stranger could have the process keep what he likes to send. It is what
+	// the entry max-message says, at least 1024, or without one 64 MiB.
 	MaxMessage int64
 
 	Certificate string // of curve: the path of the secret certificate, absolute; else empty
-	Principal   string // of gssapi: see GSSAPIServer; mostly empty
+	Principal   string // of gssapi, the entry principal: see [GSSAPIServer]; mostly empty
 
 	File string // the policy, as it was given to LoadPolicy
 	Line int    // of the frontend in it

@@ -53,6 +53,15 @@ func TestReadmeTLS(t *testing.T) {
 	}
 }
 
+// TestReadmePeers: what the README says of other handlers is what the tests have on record.
+func TestReadmePeers(t *testing.T) {
+	record, err := os.ReadFile("zaptest/testdata/peers.md")
+	must(t, err)
+	if !strings.Contains(readmeSection(t, "## Is a ZAP handler right? `zaptest`"), string(record)) {
+		t.Error("the table in the README is not zaptest/testdata/peers.md")
+	}
+}
+
 // readmeSection is the text of one section of the README.
 func readmeSection(t *testing.T, heading string) string {
 	t.Helper()

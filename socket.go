@@ -10,8 +10,9 @@ import (
 	"github.com/zmqauth/zmqauth/internal/libzmq"
 )
 
-// This file gives sockets their security role. Bind a socket only when its role has returned nil. libzmq applies it to the endpoints that are bound or connected afterwards:
-// a server role is an error on a socket that has ever had one; a client that was refused may be given another role.
+// This file gives sockets their security role. Bind a socket only when its role has returned nil. libzmq applies it to the
+// endpoints that are bound or connected afterwards: a server role is an error on a socket that has ever had one; a client
+// that was refused may be given another role.
 
 // The handshake interval of server sockets: shorter than libzmq's default, because a client that has been told to try
 // again (300) waits for it, and a silent peer holds a connection for as long.

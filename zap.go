@@ -12,7 +12,7 @@ import (
 // ZAP 1.0, RFC 27: https://rfc.zeromq.org/spec/27/. This file turns frames into requests and verdicts into frames; it
 // neither judges nor touches a socket.
 
-// ZAPEndpoint is where libzmq looks for the ZAP handler of a context (RFC 27, "ZAP Transport").
+// ZAPEndpoint is where libzmq looks for the ZAP handler of a context (RFC 27, "Architecture").
 const ZAPEndpoint = "inproc://zeromq.zap.01"
 
 const (
@@ -22,7 +22,7 @@ const (
 	maxNameLength  = 255
 )
 
-// The mechanisms that libzmq asks about (RFC 27, "The NULL/PLAIN/CURVE Mechanism"; GSSAPI: RFC 38).
+// The mechanisms that libzmq asks about (RFC 27, "The NULL Mechanism" and those after it; GSSAPI: RFC 38).
 const (
 	mechanismNull   = "NULL"
 	mechanismPlain  = "PLAIN"
@@ -86,7 +86,7 @@ func credentialCount(mechanism []byte) (count int, known bool) {
 	return 0, false
 }
 
-// The status codes of a reply (RFC 27, "Status codes").
+// The status codes of a reply (RFC 27, "Message Format").
 const (
 	statusOK        = 200
 	statusTemporary = 300
@@ -117,8 +117,8 @@ func wireStatus(status int, mechanism []byte) (code, text string) {
 	}
 }
 
-// appendProperty appends one metadata property (RFC 27, "Metadata"; ZMTP 3.1): one byte for the name's length, the name,
-// four bytes, big-endian, for the value's, the value. The property has passed checkProperty.
+// appendProperty appends one metadata property (RFC 27, "Message Format"): one byte for the name's length, the name, four
+// bytes, big-endian, for the value's, the value. The property has passed checkProperty.
 func appendProperty(dst []byte, name, value string) []byte {
 	dst = append(dst, byte(len(name)))
 	dst = append(dst, name...)
