@@ -82,6 +82,21 @@ func newField(w world, peers ...peer) (f field, err error) {
 	return f, nil
 }
 
+// among starts the peers in a world, and ends them when all is measured.
+func among(measure func(world, field) ([]table, error), peers ...peer) (_ []table, err error) {
+	w, err := newWorld(keysInWorld)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, w.remove()) }()
+	f, err := newField(w, peers...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	return measure(w, f)
+}
+
 func (f field) close() error {
 	var errs []error
 	for _, c := range f {

@@ -4,7 +4,7 @@
 // leaves out the peers that are not installed, and exits with status 1 where a figure misses what is wanted.
 //
 //	go run ./bench                     # all tables
-//	go run ./bench -only live,lookups  # some
+//	go run ./bench -only keys,lookups  # some
 //	go run ./bench -out bench          # results.md and its plots too
 package main
 
@@ -21,7 +21,8 @@ var measures = []struct {
 	name string
 	run  func() ([]table, error)
 }{
-	{"live", measureLive},
+	{"decisions", measureRoundTrips},
+	{"handshakes", measureHandshakes},
 	{"lookups", measureLookups},
 	{"keys", measureKeys},
 	{"memory", measureMemory},

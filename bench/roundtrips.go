@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"time"
 
 	"github.com/zmqauth/zmqauth/bench/loadgen"
@@ -24,28 +23,13 @@ const (
 	manyAtOnce  = 64
 )
 
-// measureLive asks live endpoints, and connects to sockets that ask them. The lanes are in the order of the peers.
-func measureLive() (tables []table, err error) {
-	w, err := newWorld(keysInWorld)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, w.remove()) }()
-	contestants, err := newField(w, self("C loop"), self("zmqauth"), self("zmq4"), czmq, pyzmq, self("none"))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, contestants.close()) }()
-	handlers := contestants[:len(contestants)-1]
-	decisions, err := measureRoundTrips(w, handlers)
-	if err != nil {
-		return nil, err
-	}
-	handshakes, err := measureHandshakes(w, contestants)
-	return append(decisions, handshakes...), err
+// measureRoundTrips asks live endpoints.
+func measureRoundTrips() ([]table, error) {
+	return among(roundTrips, self("C loop"), self("zmqauth"), self("zmq4"), czmq, pyzmq)
 }
 
-func measureRoundTrips(w world, handlers field) ([]table, error) {
+// roundTrips has handlers race, the limit first and zmqauth second.
+func roundTrips(w world, handlers field) ([]table, error) {
 	rates := table{name: "decisions", title: "ZAP round trips over inproc, 64 in flight", ratio: "rate, share of the C loop's"}
 	times := table{name: "decisions-peers", title: "ZAP round trips over inproc, 64 in flight", ratio: "zmqauth's rate, times that of another"}
 	latencies := table{name: "latency", title: "ZAP round trips over inproc, one at a time", ratio: "latency, times the C loop's"}
