@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/zmqauth/zmqauth/bench/loadgen"
+	"github.com/zmqauth/zmqauth/internal/daemon"
 )
 
 // compile builds a program or, with -shared among the flags, a library from the load generator and a source, which may be
@@ -18,6 +18,14 @@ func (w *world) compile(name, source string, libraries []string, flags ...string
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
+	gcc, err := daemon.Find("gcc")
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	linked, err := exec.Command("pkg-config", append([]string{"--cflags", "--libs"}, libraries...)...).Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: pkg-config and the headers of %s", name, errMissing, strings.Join(libraries, ", "))
+	}
 	directory := filepath.Join(w.directory, name+"-source")
 	if err := os.CopyFS(directory, loadgen.Sources); err != nil {
 		return "", err
@@ -25,16 +33,10 @@ func (w *world) compile(name, source string, libraries []string, flags ...string
 	if err := os.WriteFile(filepath.Join(directory, name+".c"), []byte(source), 0o600); err != nil {
 		return "", err
 	}
-	linked, err := exec.Command("pkg-config", append([]string{"--cflags", "--libs"}, libraries...)...).Output()
-	if err != nil {
-		return "", fmt.Errorf("%s: %w: gcc, pkg-config and the headers of %s", name, errMissing, strings.Join(libraries, ", "))
-	}
 	args := append([]string{"-O2", "-o", path, "client.c", "serve.c", "echo.c", name + ".c"}, flags...)
-	command := exec.Command("gcc", append(args, strings.Fields(string(linked))...)...)
+	command := exec.Command(gcc, append(args, strings.Fields(string(linked))...)...)
 	command.Dir = directory
-	if out, err := command.CombinedOutput(); errors.Is(err, exec.ErrNotFound) {
-		return "", fmt.Errorf("%s: %w: gcc", name, errMissing)
-	} else if err != nil {
+	if out, err := command.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: gcc: %w\n%s", name, err, out)
 	}
 	return path, nil

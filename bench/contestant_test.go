@@ -58,6 +58,19 @@ func TestContestants(t *testing.T) {
 	}
 }
 
+// TestContestantsMissing: a peer that is not installed is left out, as often as it is started.
+func TestContestantsMissing(t *testing.T) {
+	w := guarded(t, 1)
+	t.Setenv("PATH", t.TempDir())
+	for range 2 {
+		f, err := newField(w, czmq, pyzmq, self("none"))
+		if err != nil || len(f) != 1 || f[0].name != "none" {
+			t.Errorf("%d contestants, %v", len(f), err)
+		}
+		must(t, f.close())
+	}
+}
+
 // Without a handler libzmq lets the two in that need none.
 func TestNoHandler(t *testing.T) {
 	w := guarded(t, 1)
