@@ -120,6 +120,15 @@ func TestDirectory(t *testing.T) {
 	if few, many := median(small.by["czmq"].handshake), median(large.by["czmq"].handshake); many < 2*few {
 		t.Errorf("a handshake takes czmq %v s with 10 certificates and %v s with 2,000: it reads them each time", few, many)
 	}
+	var alone directories
+	for _, m := range []*directory{small, large} {
+		delete(m.by, "czmq")
+		delete(m.by, "pyzmq")
+		alone.add(m, small)
+	}
+	if tables := alone.tables(); len(tables) != 4 || slices.ContainsFunc(tables, func(t table) bool { return len(t.figures) == 0 }) {
+		t.Errorf("without the peers: %+v", tables)
+	}
 }
 
 func guarded(t *testing.T, keys int) world {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,7 +58,13 @@ func measureDirectories() ([]table, error) {
 		}
 		d.add(m, smallest)
 	}
-	return []table{d.loading, d.memory, d.first, d.handshake, d.decision, d.change}, nil
+	return d.tables(), nil
+}
+
+// tables are those with figures: without a peer one has none.
+func (d *directories) tables() []table {
+	return slices.DeleteFunc([]table{d.loading, d.memory, d.first, d.handshake, d.decision, d.change},
+		func(t table) bool { return len(t.figures) == 0 })
 }
 
 // directory is what was measured with one.

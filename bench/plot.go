@@ -76,13 +76,24 @@ type spread struct {
 	plotter.YErrors // below and above the median
 }
 
+// add takes what the axis can show. Memory, a difference of two measurements, may be less than nothing.
 func (s *spread) add(x float64, samples []float64) {
 	middle := median(samples)
+	if middle <= 0 {
+		return
+	}
+	least := slices.Min(samples)
+	if least <= 0 {
+		least = middle / 10
+	}
 	s.XYs = append(s.XYs, plotter.XY{X: x, Y: middle})
-	s.YErrors = append(s.YErrors, struct{ Low, High float64 }{middle - slices.Min(samples), slices.Max(samples) - middle})
+	s.YErrors = append(s.YErrors, struct{ Low, High float64 }{middle - least, slices.Max(samples) - middle})
 }
 
 func (s *spread) draw(p *plot.Plot, name string, c color.Color) error {
+	if len(s.XYs) == 0 {
+		return nil
+	}
 	dots, err := plotter.NewScatter(s.XYs)
 	if err != nil {
 		return err

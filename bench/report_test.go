@@ -13,7 +13,8 @@ func TestReport(t *testing.T) {
 	must(t, report(directory, []table{
 		{"first", "Things", "times others", []figure{
 			{"large", "zmqauth", []float64{0.5, 0.25, 1}, atLeast(0.8)},
-			{"large", "another", []float64{0.001}, bound{}},
+			{"large", "another", []float64{0.001, -1, 0.002}, bound{}},
+			{"large", "nobody", []float64{-2, -3, 1}, bound{}},
 			{"small", "zmqauth", []float64{2, 3, 4}, atLeast(0.8)},
 		}},
 		{"second", "Equal things", "times the same", []figure{{"one", "zmqauth", []float64{1}, bound{}}}},
@@ -22,7 +23,7 @@ func TestReport(t *testing.T) {
 	must(t, err)
 	for _, want := range []string{
 		"## Things\n\nShown: times others.", "## Equal things", "libzmq 4.", "processors, go1.",
-		"| large | zmqauth | 0.50 | 0.25 to 1.00 | ≥ 0.80 | MISSED |", "| large | another | 0.001 | 0.001 to 0.001 | - |  |",
+		"| large | zmqauth | 0.50 | 0.25 to 1.00 | ≥ 0.80 | MISSED |", "| large | another | 0.001 | -1 to 0.002 | - |  |",
 		"| small | zmqauth | 3.00 | 2.00 to 4.00 | ≥ 0.80 |  |", "(plots/first.svg)", "(plots/second.svg)",
 	} {
 		if !strings.Contains(string(text), want) {
