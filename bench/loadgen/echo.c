@@ -44,8 +44,10 @@ static void *serve(void *argument) {
 		items[i].events = ZMQ_POLLIN;
 	}
 	while (!echo->error && !items[CONTROL].revents) {
-		if (zmq_poll(items, ITEMS, -1) == -1 && errno != EINTR)
-			echo->error = errno;
+		if (zmq_poll(items, ITEMS, -1) == -1) {
+			echo->error = errno == EINTR ? 0 : errno;
+			continue; // the events may be those of the poll before
+		}
 		for (int i = 0; !echo->error && i < LOADGEN_MECHANISMS; i++) {
 			if (items[i].revents)
 				echo->error = echo_one(items[i].socket);
