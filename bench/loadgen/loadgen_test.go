@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,7 +65,7 @@ func TestRunSendsWhatLibzmqSends(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx := newContext(t)
-			requests := answerOnce(t, ctx, c.reply)
+			requests := answer(t, ctx, 1, c.reply)
 			result, err := Run(ctx, load)
 			if !errors.Is(err, c.err) || err == nil && result.ByStatus[c.status] != 1 {
 				t.Errorf("%+v, %v", result, err)
@@ -73,6 +74,28 @@ func TestRunSendsWhatLibzmqSends(t *testing.T) {
 				t.Errorf("request %q, want %q", got, want)
 			}
 		})
+	}
+}
+
+// Requests that vary are equal but for the first bytes of the last frame, which no two have in common.
+func TestRunVaries(t *testing.T) {
+	const count = 300 // more than a byte can tell apart
+	ctx := newContext(t)
+	requests := answer(t, ctx, count, []string{"1.0", "1", "200", "OK", "", ""})
+	key := strings.Repeat("k", 32)
+	_, err := Run(ctx, Load{Mechanism: "CURVE", Credentials: [][]byte{[]byte(key)}, Vary: true, InFlight: 8, Requests: count})
+	must(t, err)
+	seen := make(map[string]bool)
+	for range count {
+		request := <-requests
+		last := request[len(request)-1]
+		seen[last] = true
+		if want := []string{"1.0", "1", "", "", "", "CURVE", last}; !slices.Equal(request, want) || last[4:] != key[4:] {
+			t.Fatalf("request %q, want %q", request, want)
+		}
+	}
+	if len(seen) != count {
+		t.Errorf("%d of %d keys are different", len(seen), count)
 	}
 }
 
@@ -128,21 +151,25 @@ func startReference(t *testing.T, ctx *zmq4.Context) {
 	t.Cleanup(func() { must(t, r.Stop()) })
 }
 
-// answerOnce binds a handler that answers one request, and hands on what it was asked.
-func answerOnce(t *testing.T, ctx *zmq4.Context, reply []string) <-chan []string {
+// answer binds a handler that answers so many requests, and hands on what it was asked.
+func answer(t *testing.T, ctx *zmq4.Context, count int, reply []string) <-chan []string {
 	t.Helper()
 	socket, err := ctx.NewSocket(zmq4.REP)
 	must(t, err)
 	must(t, socket.SetRcvtimeo(defaultTimeout))
 	must(t, socket.Bind("inproc://zeromq.zap.01"))
-	requests := make(chan []string, 1)
+	requests := make(chan []string, count)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		request, err := socket.RecvMessage(0)
-		requests <- request
-		if err == nil {
-			_, err = socket.SendMessage(reply)
+		var err error
+		for i := 0; i < count && err == nil; i++ {
+			var request []string
+			request, err = socket.RecvMessage(0)
+			requests <- request
+			if err == nil {
+				_, err = socket.SendMessage(reply)
+			}
 		}
 		if err := errors.Join(err, socket.Close()); err != nil {
 			t.Error(err)

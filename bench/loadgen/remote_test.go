@@ -46,7 +46,7 @@ func TestRemoteRunsLoads(t *testing.T) {
 	}
 }
 
-// A request that varies is another one each time; a client beside it is asked meanwhile.
+// A client beside the others is asked meanwhile.
 func TestRemoteRunsWhatIsBeside(t *testing.T) {
 	ctx := newContext(t)
 	startReference(t, ctx)
