@@ -4,8 +4,7 @@
 # make fuzz     each fuzz target, FUZZTIME long
 # make soak     clients, rules, callbacks and hostile peers all at once, SOAKTIME long
 # make docker-demo, make docker-test    the images: the proxy in front of a service, and the tests in three Debian suites
-# make bench    beside zmq4, czmq, pyzmq and a loop in C that answers every request with yes; streams beside stunnel, tunnels
-#               beside ssh -L
+# make bench    beside zmq4, czmq, pyzmq and a loop in C that answers every request with yes; stunnel4 and ssh -L
 #
 # Each installs what it needs where that is missing: on Debian and its kin as root or with sudo.
 
