@@ -17,10 +17,7 @@ import (
 )
 
 // measures are what -only names.
-var measures = []struct {
-	name string
-	run  func() ([]table, error)
-}{
+var measures = []measure{
 	{"decisions", measureRoundTrips},
 	{"handshakes", measureHandshakes},
 	{"lookups", measureLookups},
@@ -28,6 +25,11 @@ var measures = []struct {
 	{"memory", measureMemory},
 	{"directories", measureDirectories},
 	{"streams", measureStreams},
+}
+
+type measure struct {
+	name string
+	run  func() ([]table, error)
 }
 
 func main() {
@@ -50,17 +52,13 @@ func run() (ok bool, err error) {
 	only := flag.String("only", "", "names of measures, separated by commas; all of them otherwise")
 	out := flag.String("out", "", "a directory for results.md and its plots")
 	flag.Parse()
-	var wanted []string
-	if *only != "" {
-		wanted = strings.Split(*only, ",")
+	wanted, err := chosen(*only)
+	if err != nil {
+		return false, err
 	}
 	var all []table
 	ok = true
-	for _, m := range measures {
-		if wanted != nil && !slices.Contains(wanted, m.name) {
-			continue
-		}
-		wanted = slices.DeleteFunc(wanted, func(name string) bool { return name == m.name })
+	for _, m := range wanted {
 		tables, err := m.run()
 		if err != nil {
 			return false, err
@@ -72,11 +70,24 @@ func run() (ok bool, err error) {
 		}
 		all = append(all, tables...)
 	}
-	if len(wanted) > 0 {
-		return false, fmt.Errorf("nothing is called %s", strings.Join(wanted, ", "))
-	}
 	if *out != "" {
 		err = report(*out, all)
 	}
 	return ok, err
+}
+
+// chosen are the measures with these names, or without any all of them.
+func chosen(names string) ([]measure, error) {
+	if names == "" {
+		return measures, nil
+	}
+	var all []measure
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(measures, func(m measure) bool { return m.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("nothing is called %q", name)
+		}
+		all = append(all, measures[i])
+	}
+	return all, nil
 }
