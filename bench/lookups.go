@@ -81,7 +81,7 @@ func (c *contestant) lookUp(w world, clients, repeats int) (total, worst []float
 		_, _ = rand.Read(key) // never fails
 		result, err := c.ask(loadgen.Load{
 			Mechanism: "CURVE", Domain: w.domain, Address: w.address, Credentials: [][]byte{key}, Vary: true,
-			InFlight: clients, Requests: clients, Timeout: lookupTimeout, Beside: &beside,
+			InFlight: clients, Apart: true, Requests: clients, Timeout: lookupTimeout, Beside: &beside,
 		})
 		if err != nil {
 			return nil, nil, err

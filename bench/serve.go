@@ -75,6 +75,9 @@ func startReference(world) (*zmq4.Context, func() error, error) {
 	return ctx, func() error { return errors.Join(reference.Stop(), ctx.Term()) }, err
 }
 
+// maxSockets has room for a thousand clients with a connection each, and for those of the run before.
+const maxSockets = 4096
+
 func startZmqauth(w world) (*zmq4.Context, func() error, error) {
 	passwords, err := w.readPasswords()
 	if err != nil {
@@ -82,6 +85,9 @@ func startZmqauth(w world) (*zmq4.Context, func() error, error) {
 	}
 	ctx, err := zmq4.NewContext()
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := ctx.SetMaxSockets(maxSockets); err != nil {
 		return nil, nil, err
 	}
 	a, err := zmqauth.New(ctx, &zmqauth.Config{Logger: slog.New(slog.DiscardHandler)})

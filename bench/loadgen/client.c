@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <zmq.h>
@@ -78,26 +79,30 @@ static int receive_reply(void *socket, zmq_msg_t *frame, uint32_t *by_status) {
 	return 0;
 }
 
-static int exchange(void *socket, const request *r, const loadgen_order *order, uint32_t *by_status) {
+// Requests go over the sockets in turn, and their replies are taken in the same order.
+static int exchange(void **sockets, uint32_t count, const request *r, const loadgen_order *order, uint32_t *by_status) {
 	zmq_msg_t frame;
 	zmq_msg_init(&frame);
 	int error = 0;
 	uint32_t sent = 0;
-	while (!error && sent < order->in_flight && sent < order->requests)
-		error = send_request(socket, r, sent++);
+	for (; !error && sent < order->in_flight && sent < order->requests; sent++)
+		error = send_request(sockets[sent % count], r, sent);
 	for (uint32_t received = 0; !error && received < order->requests; received++) {
-		error = receive_reply(socket, &frame, by_status);
-		if (!error && sent < order->requests)
-			error = send_request(socket, r, sent++);
+		error = receive_reply(sockets[received % count], &frame, by_status);
+		if (!error && sent < order->requests) {
+			error = send_request(sockets[sent % count], r, sent);
+			sent++;
+		}
 	}
 	zmq_msg_close(&frame);
 	return error;
 }
 
 // Without limits on the queues, so that a reply is never dropped at one, and without anything that could wait for ever.
-static int connect_client(void *socket, uint32_t timeout) {
+static int connect_client(void *context, uint32_t timeout, void **out) {
 	int none = 0, timeout_ms = (int) timeout;
-	if (zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof none) == -1 ||
+	void *socket = *out = zmq_socket(context, ZMQ_DEALER);
+	if (!socket || zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof none) == -1 ||
 	    zmq_setsockopt(socket, ZMQ_SNDHWM, &none, sizeof none) == -1 ||
 	    zmq_setsockopt(socket, ZMQ_RCVHWM, &none, sizeof none) == -1 ||
 	    zmq_setsockopt(socket, ZMQ_SNDTIMEO, &timeout_ms, sizeof timeout_ms) == -1 ||
@@ -114,16 +119,23 @@ uint64_t loadgen_now(void) {
 }
 
 static int run_alone(void *context, const request *r, const loadgen_order *order, loadgen_result *result) {
-	void *socket = zmq_socket(context, ZMQ_DEALER);
-	if (!socket)
-		return errno;
-	int error = connect_client(socket, order->timeout_ms);
+	uint32_t count = order->apart ? order->in_flight : 1;
+	void **sockets = calloc(count, sizeof *sockets);
+	if (!sockets)
+		return ENOMEM;
+	int error = 0;
+	for (uint32_t i = 0; !error && i < count; i++)
+		error = connect_client(context, order->timeout_ms, &sockets[i]);
 	if (!error) {
 		uint64_t start = loadgen_now();
-		error = exchange(socket, r, order, result->by_status);
+		error = exchange(sockets, count, r, order, result->by_status);
 		result->nanoseconds = loadgen_now() - start;
 	}
-	zmq_close(socket);
+	for (uint32_t i = 0; i < count; i++) {
+		if (sockets[i])
+			zmq_close(sockets[i]);
+	}
+	free(sockets);
 	return error;
 }
 
@@ -156,6 +168,7 @@ static int run_accompanied(void *context, const request *r, const request *besid
                            loadgen_result *result) {
 	companion c = {.context = context, .request = *beside, .order = *order};
 	c.order.in_flight = c.order.requests = 1;
+	c.order.apart = 0;
 	pthread_t thread;
 	int error = pthread_create(&thread, NULL, accompany, &c);
 	if (error)

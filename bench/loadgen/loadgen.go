@@ -40,6 +40,7 @@ type Load struct {
 	Credentials [][]byte      // none for NULL, user name and password for PLAIN, 32 raw bytes for CURVE, the principal for GSSAPI
 	Vary        bool          // another key, user or principal each time: the last credential begins with 4 bytes of its own
 	InFlight    int           // requests under way at once, at least 1
+	Apart       bool          // each of them over a connection of its own, as libzmq asks for each client; otherwise over one
 	Requests    int           // in all, at least 1
 	Timeout     time.Duration // for one reply; 0: 10 s
 	Beside      *Load         // of another client, who asks one at a time meanwhile; of this only the request counts
@@ -74,7 +75,7 @@ func (l *Load) request() (bytes []byte, sizes []uint32) {
 
 // order is what the C code is told, loadgen_order of zap.h.
 type order struct {
-	InFlight, Requests, TimeoutMS, Frames, Vary, Beside uint32
+	InFlight, Requests, TimeoutMS, Frames, Vary, Beside, Apart uint32
 }
 
 // order has the frames of the request and of that beside it in bytes.
@@ -86,6 +87,9 @@ func (l *Load) order() (o order, sizes []uint32, bytes []byte) {
 	}
 	if l.Vary {
 		o.Vary = 1
+	}
+	if l.Apart {
+		o.Apart = 1
 	}
 	if l.Beside != nil {
 		moreBytes, moreSizes := l.Beside.request()

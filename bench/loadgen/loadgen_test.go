@@ -70,7 +70,7 @@ func TestRunSendsWhatLibzmqSends(t *testing.T) {
 			if !errors.Is(err, c.err) || err == nil && result.ByStatus[c.status] != 1 {
 				t.Errorf("%+v, %v", result, err)
 			}
-			if got := <-requests; !slices.Equal(got, want) {
+			if got := <-requests; !slices.Equal(got[2:], want) {
 				t.Errorf("request %q, want %q", got, want)
 			}
 		})
@@ -87,7 +87,7 @@ func TestRunVaries(t *testing.T) {
 	must(t, err)
 	seen := make(map[string]bool)
 	for range count {
-		request := <-requests
+		request := (<-requests)[2:]
 		last := request[len(request)-1]
 		seen[last] = true
 		if want := []string{"1.0", "1", "", "", "", "CURVE", last}; !slices.Equal(request, want) || last[4:] != key[4:] {
@@ -96,6 +96,24 @@ func TestRunVaries(t *testing.T) {
 	}
 	if len(seen) != count {
 		t.Errorf("%d of %d keys are different", len(seen), count)
+	}
+}
+
+// As many connections are there as requests are in flight, or one.
+func TestRunApart(t *testing.T) {
+	for _, apart := range []bool{false, true} {
+		const inFlight, count = 4, 10
+		ctx := newContext(t)
+		requests := answer(t, ctx, count, []string{"1.0", "1", "200", "OK", "", ""})
+		_, err := Run(ctx, Load{Mechanism: "NULL", InFlight: inFlight, Apart: apart, Requests: count})
+		must(t, err)
+		clients := make(map[string]bool)
+		for range count {
+			clients[(<-requests)[0]] = true
+		}
+		if want := map[bool]int{false: 1, true: inFlight}[apart]; len(clients) != want {
+			t.Errorf("apart %v: %d connections, want %d", apart, len(clients), want)
+		}
 	}
 }
 
@@ -151,10 +169,10 @@ func startReference(t *testing.T, ctx *zmq4.Context) {
 	t.Cleanup(func() { must(t, r.Stop()) })
 }
 
-// answer binds a handler that answers so many requests, and hands on what it was asked.
+// answer binds a handler that answers so many requests, and hands on what it was asked, behind a routing id and the delimiter.
 func answer(t *testing.T, ctx *zmq4.Context, count int, reply []string) <-chan []string {
 	t.Helper()
-	socket, err := ctx.NewSocket(zmq4.REP)
+	socket, err := ctx.NewSocket(zmq4.ROUTER)
 	must(t, err)
 	must(t, socket.SetRcvtimeo(defaultTimeout))
 	must(t, socket.Bind("inproc://zeromq.zap.01"))
@@ -168,7 +186,7 @@ func answer(t *testing.T, ctx *zmq4.Context, count int, reply []string) <-chan [
 			request, err = socket.RecvMessage(0)
 			requests <- request
 			if err == nil {
-				_, err = socket.SendMessage(reply)
+				_, err = socket.SendMessage(request[:2], reply)
 			}
 		}
 		if err := errors.Join(err, socket.Close()); err != nil {

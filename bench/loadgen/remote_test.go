@@ -124,11 +124,11 @@ func TestServeRefusesNonsense(t *testing.T) {
 	must(t, err)
 	defer func() { must(t, null.Close()) }()
 	for name, parts := range map[string][]any{
-		"a thousand frames beside": {order{1, 1, 1, 1, 0, 1000}},
+		"a thousand frames beside": {order{1, 1, 1, 1, 0, 1000, 0}},
 		"half an order":            {[]uint32{1, 1}},
-		"a thousand frames":        {order{1, 1, 1, 1000, 0, 0}},
-		"a frame without end":      {order{1, 1, 1, 1, 0, 0}, []uint32{1 << 31}},
-		"a frame that is short":    {order{1, 1, 1, 1, 0, 0}, []uint32{4}, []byte("abc")},
+		"a thousand frames":        {order{1, 1, 1, 1000, 0, 0, 0}},
+		"a frame without end":      {order{1, 1, 1, 1, 0, 0, 0}, []uint32{1 << 31}},
+		"a frame that is short":    {order{1, 1, 1, 1, 0, 0, 0}, []uint32{4}, []byte("abc")},
 	} {
 		in, orders, err := os.Pipe()
 		must(t, err)

@@ -16,6 +16,7 @@ typedef struct {
 	uint32_t frames; // of the request
 	uint32_t vary;   // not 0: the last frame of each request begins with a number of its own, of 4 bytes
 	uint32_t beside; // frames of another request, which is asked one at a time while the others are under way; or 0
+	uint32_t apart;  // not 0: each request in flight has a connection of its own, as each client of libzmq's has
 } loadgen_order;
 
 typedef struct {
