@@ -101,6 +101,8 @@ static int bind_all(void *context, const char *domain, loadgen_hello *hello, loa
 }
 
 static void close_all(loadgen_echo *echo) {
+	if (echo->sockets[CONTROL])
+		zmq_unbind(echo->sockets[CONTROL], CONTROL_ENDPOINT); // a mere close frees the endpoint only some time later
 	for (int i = 0; i < ITEMS; i++) {
 		if (echo->sockets[i])
 			zmq_close(echo->sockets[i]);
