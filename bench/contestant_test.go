@@ -107,12 +107,12 @@ func TestDirectory(t *testing.T) {
 	var d directories
 	d.add(small, small)
 	d.add(large, small)
-	for i, count := range []int{len(d.loading.figures), len(d.memory.figures), len(d.first.figures), len(d.handshake.figures), len(d.decision.figures), len(d.change.figures)} {
-		if want := []int{6, 3, 4, 6, 4, 2}[i]; count != want {
+	for i, count := range []int{len(d.loading.figures), len(d.memory.figures), len(d.handshake.figures), len(d.decision.figures), len(d.change.figures)} {
+		if want := []int{6, 3, 6, 4, 2}[i]; count != want {
 			t.Errorf("%d: %d figures, want %d", i, count, want)
 		}
 	}
-	for _, f := range slices.Concat(d.loading.figures, d.first.figures, d.handshake.figures, d.decision.figures, d.change.figures) {
+	for _, f := range slices.Concat(d.loading.figures, d.handshake.figures, d.decision.figures, d.change.figures) {
 		if len(f.samples) != directoryRepeats || slices.Min(f.samples) <= 0 {
 			t.Errorf("%s, %s: %v", f.of, f.who, f.samples)
 		}

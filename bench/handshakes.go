@@ -36,7 +36,7 @@ func handshakes(w world, contestants field) (_ []table, err error) {
 		if mechanism == "PLAIN" {
 			racing = contestants[:len(contestants)-1]
 		}
-		lanes, err := race(rules{repeats: 21, least: handshakesInTurn, turn: 10 * time.Millisecond},
+		lanes, err := race(rules{repeats: 81, least: handshakesInTurn, turn: 10 * time.Millisecond},
 			racing.entrants(func(c *contestant, count int) (cost, error) {
 				return connect(ctx, c, w.client(mechanism, c), manyAtOnce, count)
 			}))

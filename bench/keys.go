@@ -20,7 +20,7 @@ const (
 	clients      = 1_000 // of a set's keys, how many are asked about
 	wantedKeys   = 0.7   // of the rate with one key
 	keySize      = 32    // bytes of a key by itself
-	wantedMemory = 4.7   // times that
+	wantedMemory = 2.5   // times as much for each key
 )
 
 // keySet is an Authenticator with a number of keys, and a request that asks about one of some after the other.

@@ -64,7 +64,7 @@ func ofZmqauth(l *lane, wanted bound) bound {
 
 func raceRoundTrips(handlers field, load loadgen.Load, inFlight int) ([]*lane, error) {
 	load.InFlight = inFlight
-	return race(rules{repeats: 21, least: max(inFlight, 10), turn: 10 * time.Millisecond},
+	return race(rules{repeats: 41, least: max(inFlight, 10), turn: 10 * time.Millisecond},
 		handlers.entrants(func(c *contestant, count int) (cost, error) {
 			load.Requests = count
 			result, err := c.ask(load)
