@@ -7,9 +7,9 @@ func TestKeySet(t *testing.T) {
 	for _, count := range []int{0, 1, 2, 3, 100, 10_000} {
 		keys := randomKeys(count)
 		s := newKeySet(append(keys, keys...)[:max(count, 2*count-1)])
-		full := &keySet{seed: s.seed, slots: make([]PublicKey, count+1)} // but for the one free slot that ends a search
+		full := makeKeySet(count + 1) // but for the one free slot that ends a search
 		for _, key := range keys {
-			full.slots[full.find(key)] = key
+			*full.slot(full.find(key)) = key
 		}
 		for _, set := range []*keySet{s, full} {
 			for i, key := range keys {
