@@ -66,7 +66,7 @@ func (s *keySet) measure() (time.Duration, error) {
 }
 
 // measureKeys shows that a decision does not depend on the number of keys. What a processor's cache holds does: where
-// every key of a large set comes in turn, each decision waits for the memory, which has a line of its own.
+// every key of a large set comes in turn, each decision waits for the memory; that has a line of its own, and no bound.
 func measureKeys() ([]table, error) {
 	single, err := newKeySet(1, 1)
 	if err != nil {
@@ -83,7 +83,7 @@ func measureKeys() ([]table, error) {
 		{"1,000 keys", 1_000, clients, atLeast(wantedKeys)},
 		{"100,000 keys, of 1,000 clients", 100_000, clients, atLeast(wantedKeys)},
 		{"1,000,000 keys, of 1,000 clients", manyKeys, clients, atLeast(wantedKeys)},
-		{"1,000,000 keys, each in turn", manyKeys, manyKeys, atLeast(wantedKeys)},
+		{"1,000,000 keys, each in turn", manyKeys, manyKeys, bound{}},
 	} {
 		set, err := newKeySet(c.count, c.asked)
 		if err != nil {
