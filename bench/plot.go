@@ -2,8 +2,10 @@ package main
 
 import (
 	"image/color"
+	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -34,7 +36,7 @@ func (t table) plot(directory string) error {
 	for _, style := range []*text.Style{&p.Y.Label.TextStyle, &p.Y.Tick.Label, &p.X.Tick.Label, &p.Legend.TextStyle} {
 		style.Font.Size = vg.Points(9)
 	}
-	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.TickerFunc(ticks)
 	p.Legend.Top, p.Legend.Padding = true, vg.Points(2)
 	p.Add(plotter.NewGrid())
 
@@ -61,6 +63,22 @@ func (t table) plot(directory string) error {
 	p.X.Min, p.X.Max = -column/2, column*(float64(len(of))-0.5)
 	p.Y.Min, p.Y.Max = min(p.Y.Min/1.5, 0.5), max(p.Y.Max*1.5, 2)
 	return p.Save(7*vg.Inch, 3.5*vg.Inch, filepath.Join(directory, t.name+".svg"))
+}
+
+// ticks are those of a logarithmic axis, with numbers at 1, 2 and 5 where there is room for them.
+func ticks(least, most float64) (all []plot.Tick) {
+	for decade := math.Pow(10, math.Floor(math.Log10(least))); decade <= most; decade *= 10 {
+		for digit := 1.0; digit < 10; digit++ {
+			tick := plot.Tick{Value: digit * decade}
+			if digit == 1 || most < 100*least && (digit == 2 || digit == 5) {
+				tick.Label = strconv.FormatFloat(tick.Value, 'g', 6, 64)
+			}
+			if least <= tick.Value && tick.Value <= most {
+				all = append(all, tick)
+			}
+		}
+	}
+	return all
 }
 
 func appendNew(list []string, s string) []string {

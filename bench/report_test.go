@@ -43,3 +43,27 @@ func TestReport(t *testing.T) {
 		t.Error("a file in place of the directory: no error")
 	}
 }
+
+// TestTicks: an axis has numbers, few where it is long.
+func TestTicks(t *testing.T) {
+	for _, test := range []struct {
+		least, most float64
+		ticks       int
+		labels      string
+	}{
+		{0.3, 3, 10, "0.5 1 2"},
+		{0.5, 2, 7, "0.5 1 2"},
+		{0.02, 2000, 46, "0.1 1 10 100 1000"},
+	} {
+		var labels []string
+		all := ticks(test.least, test.most)
+		for _, tick := range all {
+			if tick.Label != "" {
+				labels = append(labels, tick.Label)
+			}
+		}
+		if got := strings.Join(labels, " "); len(all) != test.ticks || got != test.labels {
+			t.Errorf("%v to %v: %d ticks, %s", test.least, test.most, len(all), got)
+		}
+	}
+}
