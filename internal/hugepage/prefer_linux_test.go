@@ -16,20 +16,20 @@ func TestPrefer(t *testing.T) {
 	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); errors.Is(err, os.ErrNotExist) {
 		t.Skip("the kernel has no huge pages to give")
 	}
-	for size, want := range map[int]bool{least: true, least + 1000: true, 1000: false, 0: false} {
+	for _, size := range []int{1000, least / 2, least, least + 1000} {
 		slice := make([]byte, size)
 		_, _ = rand.Read(slice) // never fails
-		before := bytes.Clone(slice)
+		before, middle := bytes.Clone(slice), &slice[size/2]
+		was := marked(t, middle) // memory stays marked when it is used again
 		Prefer(slice)
 		if !bytes.Equal(slice, before) {
 			t.Errorf("%d bytes: others than before", size)
 		}
-		if size > 0 {
-			if marked := marked(t, &slice[size/2]); marked != want {
-				t.Errorf("%d bytes: marked %v, want %v", size, marked, want)
-			}
+		if is := marked(t, middle); is != (was || size >= least) {
+			t.Errorf("%d bytes: marked %v, before %v", size, is, was)
 		}
 	}
+	Prefer(nil)
 }
 
 // marked tells whether the system has been asked for huge pages where a byte is (proc_pid_smaps(5)).
