@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -18,18 +19,18 @@ type certificateStore struct {
 	t   *testing.T
 	dir string
 	a   *Authenticator
-	log *logBuffer
+	log *logbuffer.Buffer
 }
 
 func newCertificateStore(t *testing.T, names ...string) (*certificateStore, map[string]*Certificate) {
 	t.Helper()
-	s := &certificateStore{t: t, dir: filepath.Join(t.TempDir(), "keys"), log: new(logBuffer)}
+	s := &certificateStore{t: t, dir: filepath.Join(t.TempDir(), "keys"), log: new(logbuffer.Buffer)}
 	must(t, os.Mkdir(s.dir, 0o755))
 	certificates := make(map[string]*Certificate)
 	for _, name := range names {
 		certificates[name] = s.write(name)
 	}
-	s.a = newAuthenticator(t, Config{Logger: s.log.logger()})
+	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
 	must(t, s.a.ConfigureCurve("d", s.dir))
 	return s, certificates
 }
@@ -184,8 +185,8 @@ func TestDirectoryBrokenFromTheStart(t *testing.T) {
 	dir, good := t.TempDir(), newCertificate(t)
 	must(t, good.SavePublic(filepath.Join(dir, "good.key")))
 	must(t, os.WriteFile(filepath.Join(dir, "bad.key"), []byte("metadata\n    x = \"unclosed\n"), 0o644))
-	s := &certificateStore{t: t, dir: dir, log: new(logBuffer)}
-	s.a = newAuthenticator(t, Config{Logger: s.log.logger()})
+	s := &certificateStore{t: t, dir: dir, log: new(logbuffer.Buffer)}
+	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
 	must(t, s.a.ConfigureCurve("d", dir))
 	if !s.accepts(good) || s.a.Stats().BrokenEntries != 1 || !strings.Contains(s.said(), "bad.key:2:") {
 		t.Errorf("accepted %v, %+v, log %s", s.accepts(good), s.a.Stats(), s.said())
@@ -349,8 +350,8 @@ func TestDirectoryBehindALink(t *testing.T) {
 		return c
 	}
 	one := version("1")
-	s := &certificateStore{t: t, dir: filepath.Join(base, "current"), log: new(logBuffer)}
-	s.a = newAuthenticator(t, Config{Logger: s.log.logger()})
+	s := &certificateStore{t: t, dir: filepath.Join(base, "current"), log: new(logbuffer.Buffer)}
+	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
 	must(t, s.a.ConfigureCurve("d", s.dir))
 	two := version("2")
 	s.within("behind the new link", two, true)
@@ -368,8 +369,8 @@ func TestDirectoryReadsWhatChanged(t *testing.T) {
 	writeManyCertificates(t, dir, files)
 	first, err := LoadCertificate(filepath.Join(dir, "client000000.key"))
 	must(t, err)
-	s := &certificateStore{t: t, dir: dir, log: new(logBuffer)}
-	s.a = newAuthenticator(t, Config{Logger: s.log.logger()})
+	s := &certificateStore{t: t, dir: dir, log: new(logbuffer.Buffer)}
+	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
 	must(t, s.a.ConfigureCurve("d", dir))
 	directory := s.a.policy.curve["d"].follow.target.(*certificateDirectory)
 	if reads := directory.reads.Load(); reads != int64(files) {

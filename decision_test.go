@@ -9,14 +9,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // TestDecisionsAndLogLines: one Decision for each request, and a line with the same facts.
 func TestDecisionsAndLogLines(t *testing.T) {
-	var log logBuffer
+	var log logbuffer.Buffer
 	decisions := make(chan Decision, 10)
-	a := startAuthenticator(t, Config{Logger: log.logger(), OnDecision: func(d Decision) { decisions <- d }})
+	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(d Decision) { decisions <- d }})
 	must(t, a.DenyDomain("closed", "192.0.2.1"))
 	must(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
 	zap := newZAPClient(t, a.Context())
@@ -82,9 +83,9 @@ func TestHookMayCallEverything(t *testing.T) {
 }
 
 func TestPanickingHookAndLogger(t *testing.T) {
-	var log logBuffer
+	var log logbuffer.Buffer
 	called := make(chan bool, 10)
-	a := startAuthenticator(t, Config{Logger: log.logger(), OnDecision: func(Decision) { called <- true; panic("boom") }})
+	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(Decision) { called <- true; panic("boom") }})
 	zap := newZAPClient(t, a.Context())
 	for range 2 {
 		if reply := zap.ask(nullRequest()); reply[2] != "200" {
@@ -173,7 +174,7 @@ func TestHostileLogHandler(t *testing.T) {
 
 func TestWants(t *testing.T) {
 	var level slog.LevelVar
-	r := newReporter(slog.New(slog.NewTextHandler(new(logBuffer), &slog.HandlerOptions{Level: &level})), nil, new(atomic.Uint64))
+	r := newReporter(slog.New(slog.NewTextHandler(new(logbuffer.Buffer), &slog.HandlerOptions{Level: &level})), nil, new(atomic.Uint64))
 	for status, want := range map[int]bool{200: false, 300: true, 400: true, 500: true} {
 		if got := r.wants(status); got != want {
 			t.Errorf("status %d: %v", status, got)

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -64,7 +65,7 @@ func TestClockAndLevel(t *testing.T) {
 	for name, by := range clockJumps {
 		t.Run(name, func(t *testing.T) {
 			var level slog.LevelVar
-			r := newReporter(slog.New(slog.NewTextHandler(new(logBuffer), &slog.HandlerOptions{Level: &level})), nil, new(atomic.Uint64))
+			r := newReporter(slog.New(slog.NewTextHandler(new(logbuffer.Buffer), &slog.HandlerOptions{Level: &level})), nil, new(atomic.Uint64))
 			level.Set(slog.LevelDebug)
 			now := jumped(t, time.Now(), by)
 			r.keepUp(now)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -340,9 +341,9 @@ func (s *endingSocket) Close() error {
 // TestBatchThatEnds: what came with the end of the context is decided and reported, the socket is closed at once, and
 // nobody is told of an error.
 func TestBatchThatEnds(t *testing.T) {
-	var log logBuffer
+	var log logbuffer.Buffer
 	reasons := make(chan string, 10)
-	a := newAuthenticator(t, Config{Logger: log.logger(), OnDecision: func(d Decision) { reasons <- d.Reason }})
+	a := newAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(d Decision) { reasons <- d.Reason }})
 	must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
 		<-ctx.Done()
 		return &Identity{}, nil

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -250,8 +251,8 @@ func TestNoDescriptorsForAWatch(t *testing.T) {
 	if !testpeer.Child(t, nil) {
 		return
 	}
-	s := &certificateStore{t: t, dir: t.TempDir(), log: new(logBuffer)}
-	s.a = newAuthenticator(t, Config{Logger: s.log.logger()})
+	s := &certificateStore{t: t, dir: t.TempDir(), log: new(logbuffer.Buffer)}
+	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
 	var have []*Certificate
 	for i := range 20 {
 		have = append(have, s.write(fmt.Sprintf("%d.key", i)))

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 )
 
 // Each test here is a fault that another ZAP handler has or has had, and shows that it is absent.
@@ -172,10 +174,10 @@ func TestFaultFailedReloadKeepsDeletedKeys(t *testing.T) {
 
 // All of them: passwords in the log. TestNoSecretsInLogs looks at every level.
 func TestNoSecretsInLogs(t *testing.T) {
-	var log logBuffer
+	var log logbuffer.Buffer
 	const password, guess = `correct "horse"`, `battery \ staple`
 	reported := make(chan bool, 100)
-	a := startAuthenticator(t, Config{Logger: log.logger(), OnDecision: func(Decision) { reported <- true }})
+	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(Decision) { reported <- true }})
 	must(t, a.ConfigurePlain("*", map[string]string{"ann": password}))
 	must(t, a.ConfigurePlainCallback("error", func(_ context.Context, _, name, password string) (*Identity, error) {
 		return nil, fmt.Errorf("SELECT … WHERE password = '%s' OR password = %q", password, password)

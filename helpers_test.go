@@ -1,12 +1,10 @@
 package zmqauth
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,29 +14,6 @@ import (
 
 // patience is how long a test waits for what must come: long enough that only a fault exceeds it.
 const patience = 30 * time.Second
-
-// logBuffer is a log that many goroutines may write.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
-// logger writes everything, debug lines too, to the buffer.
-func (b *logBuffer) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/pebbe/zmq4"
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -113,7 +114,7 @@ func startPython(t *testing.T, python string, args ...string) *bufio.Scanner {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	program := exec.CommandContext(ctx, python, args...)
-	var log logBuffer
+	var log logbuffer.Buffer
 	program.Stderr = &log
 	out, err := program.StdoutPipe()
 	must(t, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -32,8 +33,8 @@ func (s *brokenSocket) Receive() ([]libzmq.Message, error) {
 
 // TestFailureKeepsTheEndpoint: a goroutine that has to give up says why, and lets nobody in.
 func TestFailureKeepsTheEndpoint(t *testing.T) {
-	var log logBuffer
-	a := newAuthenticator(t, Config{Logger: log.logger()})
+	var log logbuffer.Buffer
+	a := newAuthenticator(t, Config{Logger: log.Logger()})
 	handler, err := libzmq.Bind(a.Context(), ZAPEndpoint)
 	must(t, err)
 	socket := &brokenSocket{Handler: handler, broken: make(chan bool), err: errors.New("no memory")}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -20,14 +21,14 @@ type passwordStore struct {
 	t    *testing.T
 	path string
 	a    *Authenticator
-	log  *logBuffer
+	log  *logbuffer.Buffer
 }
 
 func newPasswordStore(t *testing.T, content string) *passwordStore {
 	t.Helper()
-	s := &passwordStore{t: t, path: filepath.Join(t.TempDir(), "passwords"), log: new(logBuffer)}
+	s := &passwordStore{t: t, path: filepath.Join(t.TempDir(), "passwords"), log: new(logbuffer.Buffer)}
 	s.overwrite(content)
-	s.a = newAuthenticator(t, Config{Logger: s.log.logger()})
+	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
 	must(t, s.a.ConfigurePlainFile("d", s.path))
 	return s
 }
@@ -263,8 +264,8 @@ func TestPasswordFileSymlinkSwap(t *testing.T) {
 	}
 	version("..1", "ann=one\n")
 	must(t, os.Symlink("..data/passwords", filepath.Join(dir, "passwords")))
-	s := &passwordStore{t: t, path: filepath.Join(dir, "passwords"), log: new(logBuffer)}
-	s.a = newAuthenticator(t, Config{Logger: s.log.logger()})
+	s := &passwordStore{t: t, path: filepath.Join(dir, "passwords"), log: new(logbuffer.Buffer)}
+	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
 	must(t, s.a.ConfigurePlainFile("d", s.path))
 	if !s.accepts("ann", "one") {
 		t.Fatal("behind the link")

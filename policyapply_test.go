@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -84,8 +85,8 @@ func eventuallyFollows(t *testing.T, a *Authenticator, want int) {
 func TestApplyAllOrNothing(t *testing.T) {
 	testpeer.NothingLeft(t)
 	dir, key := policyHome(t)
-	var log logBuffer
-	a := newAuthenticator(t, Config{Logger: log.logger()})
+	var log logbuffer.Buffer
+	a := newAuthenticator(t, Config{Logger: log.Logger()})
 	must(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    allow = 1.1.1.1\n    plain = passwords\n    curve = certificates\n")))
 	must(t, os.Mkdir(filepath.Join(dir, "other"), 0o700))
 	other := addClient(t, filepath.Join(dir, "other"), "other")
@@ -232,8 +233,8 @@ func TestApplyLeavesOutWhatIsBroken(t *testing.T) {
 	dir, key := policyHome(t)
 	writePrivate(t, filepath.Join(dir, "certificates", "broken.key"), "curve\n")
 	writePrivate(t, filepath.Join(dir, "passwords"), "ann=secret\nbroken\n")
-	var log logBuffer
-	a := newAuthenticator(t, Config{Logger: log.logger()})
+	var log logbuffer.Buffer
+	a := newAuthenticator(t, Config{Logger: log.Logger()})
 	must(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    plain = passwords\n    curve = certificates\n")))
 	if got, _ := ask(t, a, zapRequest("a", "1.1.1.1", "CURVE", string(key[:]))); got != "200" {
 		t.Errorf("status %s", got)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/zmqauth/zmqauth/internal/daemon"
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -20,7 +21,7 @@ func startAgent(t testing.TB, keys ...string) string {
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
 	socket := filepath.Join(dir, "agent")
-	agent, err := daemon.Start(&daemon.Log{}, nil, testpeer.Program(t, install, "ssh-agent"), "-D", "-a", socket)
+	agent, err := daemon.Start(&logbuffer.Buffer{}, nil, testpeer.Program(t, install, "ssh-agent"), "-D", "-a", socket)
 	must(t, err)
 	t.Cleanup(func() { must(t, agent.Stop()) })
 	testpeer.Eventually(t, "the agent listens", func() bool {

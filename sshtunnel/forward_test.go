@@ -12,6 +12,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -92,9 +93,9 @@ func TestServerComesLater(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
 	ctx := newContext(t)
-	log := &logBuffer{}
+	log := &logbuffer.Buffer{}
 	cfg := server.config(t)
-	cfg.Logger = log.logger()
+	cfg.Logger = log.Logger()
 	tunnel := open(t, cfg)
 	endpoint := fmt.Sprint("tcp://127.0.0.1:", freePort(t))
 	req := newREQ(t, ctx)

@@ -1,7 +1,6 @@
 package sshtunnel
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -11,43 +10,22 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 )
 
 // patience is how long a test waits for what must come: long enough that only a fault exceeds it.
 const patience = 30 * time.Second
 
-// logBuffer is a log that many goroutines may write.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
-// logger writes everything, debug lines too, to the buffer.
-func (b *logBuffer) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
 // testLogger shows what was logged when the test has failed.
 func testLogger(t testing.TB) *slog.Logger {
-	log := &logBuffer{}
+	log := &logbuffer.Buffer{}
 	t.Cleanup(func() {
 		if t.Failed() && log.String() != "" {
 			t.Logf("logged:\n%s", log)
 		}
 	})
-	return log.logger()
+	return log.Logger()
 }
 
 func must(t testing.TB, err error) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -273,8 +274,8 @@ func TestOtherServerComesBack(t *testing.T) {
 	server := newSSHD(t)
 	address := echo(t)
 	cfg := server.config(t)
-	log := &logBuffer{}
-	cfg.Logger = log.logger()
+	log := &logbuffer.Buffer{}
+	cfg.Logger = log.Logger()
 	tunnel := open(t, cfg)
 	right := readText(t, server.HostKey)
 	server.logged(t, "Accepted publickey", 1)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -43,9 +44,9 @@ func TestAcceptErrors(t *testing.T) {
 		"nothing at all":            {nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			log := &logBuffer{}
+			log := &logbuffer.Buffer{}
 			handled := make(chan struct{})
-			s := &Server{Logger: log.logger(), Handler: func(context.Context, net.Conn, any) { close(handled) }}
+			s := &Server{Logger: log.Logger(), Handler: func(context.Context, net.Conn, any) { close(handled) }}
 			l := &scriptedListener{done: make(chan struct{})}
 			here, there := net.Pipe()
 			defer there.Close()
@@ -116,7 +117,7 @@ func TestTooManyFiles(t *testing.T) {
 	must(t, err)
 	stdout, err := child.StdoutPipe()
 	must(t, err)
-	log := &logBuffer{}
+	log := &logbuffer.Buffer{}
 	child.Stderr = log
 	must(t, child.Start())
 	t.Cleanup(func() {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -41,8 +42,8 @@ func tlsServer(t testing.TB, change func(*Server)) (s *Server, address string, c
 // TestThousandSilent: with the default limits, 1,000 connections that say nothing and one that dribbles do not keep a good
 // client waiting, where without room being made each 128 of them would for 10 s; and Close ends them all.
 func TestThousandSilent(t *testing.T) {
-	log := &logBuffer{}
-	s, address, client := tlsServer(t, func(s *Server) { s.Logger = log.logger() })
+	log := &logbuffer.Buffer{}
+	s, address, client := tlsServer(t, func(s *Server) { s.Logger = log.Logger() })
 	var strangers []net.Conn
 	for range 1000 {
 		strangers = append(strangers, dialTCP(t, address))

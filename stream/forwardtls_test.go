@@ -17,6 +17,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -193,7 +194,7 @@ func TestForwardTLSFailures(t *testing.T) {
 	l := newListener(t)
 	remote := l.Addr().String()
 	must(t, l.Close())
-	log := &logBuffer{}
+	log := &logbuffer.Buffer{}
 	var dir = t.TempDir()
 	id := ca.issue("ann")
 	certificate := identity{filepath.Join(dir, "crt"), filepath.Join(dir, "key")}
@@ -206,7 +207,7 @@ func TestForwardTLSFailures(t *testing.T) {
 	}
 	put(foreign.issue("mallory"))
 	client := config(certificate, ca)
-	client.Logger = log.logger()
+	client.Logger = log.Logger()
 	f := forwardTLS(t, "", remote, client)
 	try := func() error { return exchange(dialEndpoint(t, f.Endpoint()), "hello") }
 	warnings := func() int { return strings.Count(log.String(), "level=WARN") }
@@ -389,8 +390,8 @@ func TestZeroMQMessages(t *testing.T) {
 // TestZeroMQStranger: without a certificate no message gets through.
 func TestZeroMQStranger(t *testing.T) {
 	pull, remote, client := zmqBackend(t, zmq4.PULL)
-	log := &logBuffer{}
-	stranger := TLSClient{CAFile: client.CAFile, Logger: log.logger()}
+	log := &logbuffer.Buffer{}
+	stranger := TLSClient{CAFile: client.CAFile, Logger: log.Logger()}
 	push := zmqSocket(t, zmq4.PUSH)
 	must(t, push.Connect(forwardTLS(t, "", remote, stranger).Endpoint()))
 	_, err := push.Send("let me in", 0)

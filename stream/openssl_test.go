@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -28,7 +29,7 @@ func TestOpenSSLClients(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			arguments := append([]string{"s_client", "-connect", address, "-CAfile", client.CAFile, "-verify_return_error", "-brief"}, c.arguments...)
 			command := exec.CommandContext(patient(t), openssl, arguments...)
-			log := &logBuffer{}
+			log := &logbuffer.Buffer{}
 			command.Stderr = log
 			stdin, err := command.StdinPipe()
 			must(t, err)

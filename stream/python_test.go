@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -81,8 +82,8 @@ func TestPythonClients(t *testing.T) {
 		"of an expired server":               {late, identity{}, ca, "", "refused CERTIFICATE_VERIFY_FAILED"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			log := &logBuffer{}
-			address := start(t, &Server{Authenticator: c.authenticator, Handler: echo, Logger: log.logger()})
+			log := &logbuffer.Buffer{}
+			address := start(t, &Server{Authenticator: c.authenticator, Handler: echo, Logger: log.Logger()})
 			host, port, _ := strings.Cut(address, ":")
 			arguments, err := json.Marshal(pythonCase{host, port, c.ca.file, c.client.cert, c.client.key, c.version})
 			must(t, err)

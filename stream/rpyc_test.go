@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -66,7 +67,7 @@ func startRpyc(t *testing.T, arguments ...string) (address string, lines *bufio.
 	t.Helper()
 	python := testpeer.Python(t, "rpyc", "python3-rpyc")
 	command := exec.Command(python, append([]string{"-W", "ignore", "-c", rpycServer}, arguments...)...)
-	log := &logBuffer{}
+	log := &logbuffer.Buffer{}
 	command.Stderr = log
 	stdin, err := command.StdinPipe()
 	must(t, err)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -59,9 +60,9 @@ func stillOpen(conn net.Conn) bool {
 }
 
 func TestServerLetsInAndRefuses(t *testing.T) {
-	log := &logBuffer{}
+	log := &logbuffer.Buffer{}
 	got := make(chan any, 1)
-	address := start(t, &Server{Authenticator: password, Logger: log.logger(), Handler: func(ctx context.Context, conn net.Conn, credentials any) {
+	address := start(t, &Server{Authenticator: password, Logger: log.Logger(), Handler: func(ctx context.Context, conn net.Conn, credentials any) {
 		got <- credentials
 		echo(ctx, conn, nil)
 	}})
@@ -115,8 +116,8 @@ func TestAuthenticatorsThatAreNoYes(t *testing.T) {
 			AuthenticatorFunc(func(_ context.Context, c net.Conn) (net.Conn, any, error) { return nil, nil, because })),
 	} {
 		t.Run(name, func(t *testing.T) {
-			log := &logBuffer{}
-			address := start(t, &Server{Authenticator: a, Logger: log.logger(), Handler: func(context.Context, net.Conn, any) {
+			log := &logbuffer.Buffer{}
+			address := start(t, &Server{Authenticator: a, Logger: log.Logger(), Handler: func(context.Context, net.Conn, any) {
 				t.Error("the Handler is called")
 			}})
 			if !closed(dialTCP(t, address)) {
@@ -264,8 +265,8 @@ func TestAuthenticatorsAreBounded(t *testing.T) {
 
 // TestHandlerPanic: it is logged with its stack, and ends one connection only.
 func TestHandlerPanic(t *testing.T) {
-	log := &logBuffer{}
-	address := start(t, &Server{Logger: log.logger(), Handler: func(_ context.Context, conn net.Conn, _ any) {
+	log := &logbuffer.Buffer{}
+	address := start(t, &Server{Logger: log.Logger(), Handler: func(_ context.Context, conn net.Conn, _ any) {
 		_, _ = conn.Read(make([]byte, 1))
 		panic("oh dear")
 	}})

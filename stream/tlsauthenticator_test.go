@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -179,9 +180,9 @@ func TestClientCertificates(t *testing.T) {
 				if c.auth >= 0 {
 					a.ClientAuth = &c.auth
 				}
-				log := &logBuffer{}
+				log := &logbuffer.Buffer{}
 				got := make(chan string, 1)
-				address := start(t, &Server{Authenticator: a, Logger: log.logger(), Handler: func(ctx context.Context, conn net.Conn, credentials any) {
+				address := start(t, &Server{Authenticator: a, Logger: log.Logger(), Handler: func(ctx context.Context, conn net.Conn, credentials any) {
 					if credentials == nil {
 						got <- anonymous
 					} else {

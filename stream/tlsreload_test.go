@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -23,15 +24,15 @@ type reloadable struct {
 	dir     string
 	ca      *authority
 	address string
-	log     *logBuffer
+	log     *logbuffer.Buffer
 }
 
 func newReloadable(t *testing.T) *reloadable {
 	t.Helper()
-	r := &reloadable{t: t, dir: t.TempDir(), ca: newAuthority(t, "CA"), log: &logBuffer{}}
+	r := &reloadable{t: t, dir: t.TempDir(), ca: newAuthority(t, "CA"), log: &logbuffer.Buffer{}}
 	r.put(r.ca.issue("first"), r.ca)
 	r.address = start(t, &Server{Handler: echo, Logger: quiet(), Authenticator: &TLSAuthenticator{
-		CertFile: r.file("server.crt"), KeyFile: r.file("server.key"), CAFile: r.file("ca.crt"), Logger: r.log.logger(),
+		CertFile: r.file("server.crt"), KeyFile: r.file("server.key"), CAFile: r.file("ca.crt"), Logger: r.log.Logger(),
 	}})
 	return r
 }

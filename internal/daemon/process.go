@@ -3,7 +3,6 @@
 package daemon
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +11,9 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 )
 
 // ErrMissing says that a program is not installed.
@@ -29,33 +29,15 @@ func Find(names ...string) (string, error) {
 	return "", fmt.Errorf("%s: %w", strings.Join(names, " or "), ErrMissing)
 }
 
-// Log is what processes have said on their standard error.
-type Log struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *Log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *Log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // Process is a running program.
 type Process struct {
 	PID int
 
 	program  string
 	shell    *exec.Cmd
-	lifeline *os.File // the program ends when this is closed, which the end of this process does too
-	log      *Log
-	silent   chan struct{} // closed when nothing will be said any more, as the program has ended
+	lifeline *os.File          // the program ends when this is closed, which the end of this process does too
+	log      *logbuffer.Buffer // what it has said on its standard error
+	silent   chan struct{}     // closed when nothing will be said any more, as the program has ended
 }
 
 // underLifeline runs what "$@" is until its standard input ends, and says first which process that is.
@@ -65,7 +47,7 @@ const underLifeline = `"$@" >/dev/null & echo $!; exec >/dev/null 2>&1; read _; 
 const patience = 30 * time.Second
 
 // Start starts a program, with its own variables besides those of this process.
-func Start(log *Log, environment []string, program string, args ...string) (*Process, error) {
+func Start(log *logbuffer.Buffer, environment []string, program string, args ...string) (*Process, error) {
 	p := &Process{program: program, log: log, silent: make(chan struct{})}
 	read, write, err := os.Pipe()
 	if err != nil {

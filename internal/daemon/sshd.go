@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 )
 
 // SSHD is OpenSSH's server on a loopback port, with keys, a configuration and a PAM of its own. It lets in the user who runs
@@ -23,7 +25,7 @@ type SSHD struct {
 	Port    int
 	User    string
 	HostKey string // the file of the private key; the public one is beside it
-	Log     *Log
+	Log     *logbuffer.Buffer
 
 	pam     string   // the library made by CompilePAM
 	process *Process // nil: not running
@@ -52,7 +54,7 @@ func CompilePAM(library string) error {
 // StartSSHD starts a server that logs in whoever has the key UserKey, with the library pam, made by CompilePAM. Its files are
 // put into directory. Lines are added to its configuration before the others, where the first of a kind counts.
 func StartSSHD(directory, pam string, lines ...string) (*SSHD, error) {
-	s := &SSHD{Dir: directory, HostKey: filepath.Join(directory, "host"), Log: &Log{}, pam: pam}
+	s := &SSHD{Dir: directory, HostKey: filepath.Join(directory, "host"), Log: &logbuffer.Buffer{}, pam: pam}
 	local, err := user.Current()
 	if err != nil {
 		return nil, err
@@ -239,7 +241,7 @@ func (s *SSHD) Forward(socket, address string, options ...string) (*Process, err
 	}
 	args := append([]string{"-F", "none", "-N", "-i", s.UserKey(), "-o", "IdentitiesOnly=yes",
 		"-o", "UserKnownHostsFile=" + known, "-p", strconv.Itoa(s.Port), "-L", socket + ":" + address}, options...)
-	p, err := Start(&Log{}, nil, program, append(args, s.User+"@127.0.0.1")...)
+	p, err := Start(&logbuffer.Buffer{}, nil, program, append(args, s.User+"@127.0.0.1")...)
 	if err != nil {
 		return nil, err
 	}

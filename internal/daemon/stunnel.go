@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testca"
 )
 
@@ -50,7 +51,7 @@ func startStunnel(program, directory string, options []string) (*Stunnel, error)
 	if err := os.WriteFile(file.Name(), []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		return nil, err
 	}
-	if s.Process, err = Start(&Log{}, nil, program, file.Name()); err != nil {
+	if s.Process, err = Start(&logbuffer.Buffer{}, nil, program, file.Name()); err != nil {
 		return nil, err
 	}
 	return s, s.Await(func() bool { return accepts("tcp", s.Address) })
