@@ -13,23 +13,40 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// These tests mount file systems, in a process whose mounts nobody else sees.
+// These tests mount file systems, or are not root, in a process of their own, whose mounts and user ids nobody else sees.
 
 // mounting runs the calling test in such a process, as testpeer.Child does.
 func mounting(t *testing.T) bool {
 	t.Helper()
-	own := &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-	if os.Getuid() != 0 {
-		root := func(id int) []syscall.SysProcIDMap {
-			return []syscall.SysProcIDMap{{ContainerID: 0, HostID: id, Size: 1}}
-		}
-		own = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-			UidMappings: root(os.Getuid()), GidMappings: root(os.Getgid())}
+	if os.Getuid() == 0 {
+		return apart(t, &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS})
 	}
+	return apart(t, namedAs(0, syscall.CLONE_NEWNS))
+}
+
+// unprivileged runs the calling test, as testpeer.Child does, in a process that is not root, but owns the same files.
+func unprivileged(t *testing.T) bool {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return true
+	}
+	return apart(t, namedAs(1000, 0))
+}
+
+// namedAs has a process of the same user, whose id in there is another one.
+func namedAs(id int, flags uintptr) *syscall.SysProcAttr {
+	same := func(host int) []syscall.SysProcIDMap { return []syscall.SysProcIDMap{{ContainerID: id, HostID: host, Size: 1}} }
+	return &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | flags,
+		UidMappings: same(os.Getuid()), GidMappings: same(os.Getgid())}
+}
+
+func apart(t *testing.T, own *syscall.SysProcAttr) bool {
+	t.Helper()
 	try := exec.Command("true")
 	try.SysProcAttr = own
 	if err := try.Run(); errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) { // ENOSPC: no user namespaces
-		t.Skipf("mounts of one's own are not allowed here: %v", err)
+		testpeer.Without(t, "namespaces", err)
+		t.Skipf("namespaces of one's own are not allowed here: %v", err)
 	}
 	return testpeer.Child(t, func(command *exec.Cmd) { command.SysProcAttr = own })
 }

@@ -176,11 +176,7 @@ func TestHostWithADash(t *testing.T) {
 }
 
 func TestIPv6(t *testing.T) {
-	listener, err := net.Listen("tcp", "[::1]:0")
-	if err != nil {
-		t.Skipf("no IPv6 here: %v", err)
-	}
-	must(t, listener.Close())
+	testpeer.NeedIPv6(t)
 	testpeer.NothingLeft(t)
 	server := newSSHD(t, "ListenAddress ::1")
 	server.logged(t, "Server listening on ::1", 1)

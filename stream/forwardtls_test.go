@@ -51,7 +51,7 @@ func TestForwardTLSEndpoints(t *testing.T) {
 	_, remote, client := tlsServer(t, nil)
 	path := filepath.Join(t.TempDir(), "socket")
 	locals := []string{"", "ipc://" + path, "tcp://127.0.0.1:0", "tcp://localhost:0"}
-	if testpeer.HasIPv6() {
+	if testpeer.HasIPv6(t) {
 		locals = append(locals, "tcp://[::1]:0")
 	}
 	for _, local := range locals {

@@ -26,7 +26,7 @@ func TestProxyPatterns(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte("ann=secret\n"), 0o600))
 	pull, sub, pub := newSocket(t, zctx, zmq4.PULL), newSocket(t, zctx, zmq4.SUB), newSocket(t, zctx, zmq4.XPUB)
 	loopback := "[::1]"
-	if !testpeer.HasIPv6() {
+	if !testpeer.HasIPv6(t) {
 		loopback = "127.0.0.1"
 	}
 	config := "domain = *\n    plain = passwords\n    curve = clients\n    allow = 127.0.0.1 ::1 ipc\n" +

@@ -9,11 +9,14 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // TestPrefer: the memory of a large slice is marked, that of a small one is not; the contents stay.
 func TestPrefer(t *testing.T) {
 	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); errors.Is(err, os.ErrNotExist) {
+		testpeer.Without(t, "hugepages", err)
 		t.Skip("the kernel has no huge pages to give")
 	}
 	for _, size := range []int{1000, least / 2, least, least + 1000} {

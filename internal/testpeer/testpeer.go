@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,10 +99,21 @@ func CompileCzmq(t testing.TB, source string) string {
 	return program
 }
 
+// Without tells a test that this system cannot do something, by a word for it (ipv6, namespaces) and the reason. CI must be able
+// to do everything but what TEST_WITHOUT lists: the inside of a container is not.
+func Without(t testing.TB, word string, reason error) {
+	t.Helper()
+	if os.Getenv("CI") != "" && !slices.Contains(strings.Fields(os.Getenv("TEST_WITHOUT")), word) {
+		t.Fatalf("CI must have %s, or say in TEST_WITHOUT that it has not: %v", word, reason)
+	}
+}
+
 // HasIPv6 tells whether the system has a loopback address of IPv6: the inside of a container has none as a rule.
-func HasIPv6() bool {
+func HasIPv6(t testing.TB) bool {
+	t.Helper()
 	listener, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
+		Without(t, "ipv6", err)
 		return false
 	}
 	_ = listener.Close()
@@ -111,7 +123,7 @@ func HasIPv6() bool {
 // NeedIPv6 skips a test of IPv6 on a system that has none.
 func NeedIPv6(t testing.TB) {
 	t.Helper()
-	if !HasIPv6() {
+	if !HasIPv6(t) {
 		t.Skip("no IPv6 here")
 	}
 }
