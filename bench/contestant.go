@@ -82,12 +82,13 @@ func newField(w world, peers ...peer) (f field, err error) {
 	return f, nil
 }
 
-// among starts the peers in a world, and ends them when all is measured.
-func among(measure func(world, field) ([]table, error), peers ...peer) (_ []table, err error) {
-	w, err := newWorld(keysInWorld)
+// among starts the peers in a world with that many keys and lookups that take so long, and ends them when all is measured.
+func among(keys int, lookup time.Duration, measure func(world, field) ([]table, error), peers ...peer) (_ []table, err error) {
+	w, err := newWorld(keys)
 	if err != nil {
 		return nil, err
 	}
+	w.lookup = lookup
 	defer func() { err = errors.Join(err, w.remove()) }()
 	f, err := newField(w, peers...)
 	if err != nil {

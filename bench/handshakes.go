@@ -19,7 +19,7 @@ const handshakesInTurn = 2 * manyAtOnce
 
 // measureHandshakes connects to sockets whose libzmq asks the handler beside them, and to some without a handler.
 func measureHandshakes() ([]table, error) {
-	return among(handshakes, self("C loop"), self("zmqauth"), self("zmq4"), czmq, pyzmq, self("none"))
+	return among(keysInWorld, 0, handshakes, self("C loop"), self("zmqauth"), self("zmq4"), czmq, pyzmq, self("none"))
 }
 
 // handshakes has contestants race, the limit first, and the one without a handler last: over PLAIN that lets nobody in.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"time"
 
@@ -34,18 +33,11 @@ func slowLookup(took time.Duration) zmqauth.CurveCallback {
 
 // measureLookups has clients come all at once, each with a key of its own that is looked up, and beside them one with a
 // password in memory. A peer that looks up one key after the other gets no more clients than a run has time for.
-func measureLookups() (_ []table, err error) {
-	w, err := newWorld(1)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, w.remove()) }()
-	w.lookup = lookup
-	contestants, err := newField(w, self("zmqauth"), pyzmq)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, contestants.close()) }()
+func measureLookups() ([]table, error) {
+	return among(1, lookup, lookups, self("zmqauth"), pyzmq)
+}
+
+func lookups(w world, contestants field) ([]table, error) {
 	total := table{name: "lookups", title: "Clients at once whose lookup takes 50 ms", ratio: "time until all are let in, times one lookup (pyzmq looks up one key after the other: not 1,000 of them)"}
 	wait := table{name: "lookups-beside", title: "A client without a lookup, while clients wait for theirs", ratio: "its longest wait, times one lookup"}
 	for _, clients := range []int{1, 10, 100, 1000} {
