@@ -35,7 +35,9 @@ func unprivileged(t *testing.T) bool {
 
 // namedAs has a process of the same user, whose id in there is another one.
 func namedAs(id int, flags uintptr) *syscall.SysProcAttr {
-	same := func(host int) []syscall.SysProcIDMap { return []syscall.SysProcIDMap{{ContainerID: id, HostID: host, Size: 1}} }
+	same := func(host int) []syscall.SysProcIDMap {
+		return []syscall.SysProcIDMap{{ContainerID: id, HostID: host, Size: 1}}
+	}
 	return &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | flags,
 		UidMappings: same(os.Getuid()), GidMappings: same(os.Getgid())}
 }
