@@ -1,0 +1,53 @@
+//go:build unix
+
+package files
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// Permission bits (chmod(2)).
+const (
+	groupWrite  fs.FileMode = 0o020
+	othersWrite fs.FileMode = 0o002
+	othersAny   fs.FileMode = 0o007
+)
+
+// reader is who reads the files, and whom they have to be safe from others for.
+type reader struct{ uid, gid uint32 }
+
+func self() reader { return reader{uint32(os.Geteuid()), uint32(os.Getegid())} }
+
+// Check is the rule of trust for what is in force: a certificate, a password file, a policy, a
+// directory of certificates. It belongs to root or to the user who reads it. Nobody else can write
+// it, but for root's group and the group of the user who reads it. The error says what is wrong
+// with path and which command mends it.
+func (s Stamp) Check(path string) error { return s.check(path, self()) }
+
+// CheckSecret is Check for what holds a secret: others cannot read it besides. Its group may.
+func (s Stamp) CheckSecret(path string) error {
+	if err := s.Check(path); err != nil {
+		return err
+	}
+	if s.mode&othersAny != 0 {
+		return fmt.Errorf("a secret that others can reach (mode %04o): chmod o-rwx %s",
+			s.mode.Perm(), path)
+	}
+	return nil
+}
+
+func (s Stamp) check(path string, by reader) error {
+	switch {
+	case s.uid != 0 && s.uid != by.uid:
+		return fmt.Errorf("user %d owns it, who is neither root nor the user that reads it (%d): "+
+			"chown %d %s", s.uid, by.uid, by.uid, path)
+	case s.mode&othersWrite != 0:
+		return fmt.Errorf("others can write it (mode %04o): chmod o-w %s", s.mode.Perm(), path)
+	case s.mode&groupWrite != 0 && s.gid != 0 && s.gid != by.gid:
+		return fmt.Errorf("group %d can write it, which is not that of the user that reads it "+
+			"(mode %04o): chmod g-w %s", s.gid, s.mode.Perm(), path)
+	}
+	return nil
+}
