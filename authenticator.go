@@ -15,15 +15,17 @@ import (
 	"github.com/zmqauth/zmqauth/internal/libzmq"
 )
 
-// AnyDomain is the domain of the setup that serves every domain without one of its own, the empty domain included. As
-// the domain of address rules it stands for the general ones.
+// AnyDomain is the domain of the setup that serves every domain without one of its own, the empty
+// domain included. As the domain of address rules it stands for the general ones.
 const AnyDomain = "*"
 
-// What Start, Attach, Apply and the Configure methods that follow files return, to be tested with errors.Is.
+// What Start, Attach, Apply and the Configure methods that follow files return, to be tested with
+// errors.Is.
 var (
 	// ErrClosed says that the Authenticator has been closed or its context terminated.
 	ErrClosed = errors.New("zmqauth: the authenticator is closed")
-	// ErrHandlerBound says that the context has a ZAP handler already: another Authenticator, or zmq4's AuthStart.
+	// ErrHandlerBound says that the context has a ZAP handler already: another Authenticator, or
+	// zmq4's AuthStart.
 	ErrHandlerBound = errors.New("zmqauth: another ZAP handler is bound in this context")
 )
 
@@ -34,35 +36,39 @@ const (
 	defaultMaxPending      = 4096
 )
 
-// Config holds what an Authenticator does not change while it lives. The zero value is good for use.
+// Config holds what an Authenticator does not change while it lives. The zero value is good for
+// use.
 type Config struct {
-	// Logger gets a refusal at Info, a callback's failure at Error, an acceptance at Debug: never a password or a
-	// secret key. Decisions are logged by a goroutine of their own, so that a slow handler delays nobody. nil:
-	// slog.Default().
+	// Logger gets a refusal at Info, a callback's failure at Error, an acceptance at Debug: never a
+	// password or a secret key. Decisions are logged by a goroutine of their own, so that a slow
+	// handler delays nobody. nil: slog.Default().
 	Logger *slog.Logger
 
-	// CurveUserID names the user behind a CURVE key, where the identity does not. It is called only for accepted keys,
-	// and like a callback: beside the loop, within CallbackTimeout, and as one of MaxConcurrent. nil: the key in Z85.
+	// CurveUserID names the user behind a CURVE key, where the identity does not. It is called only
+	// for accepted keys, and like a callback: beside the loop, within CallbackTimeout, and as one of
+	// MaxConcurrent. nil: the key in Z85.
 	CurveUserID func(key PublicKey) string
 
-	// CallbackTimeout is how long one callback may take; then its client is told to try again (status 300). 0: 5 s.
+	// CallbackTimeout is how long one callback may take; then its client is told to try again (status
+	// 300). 0: 5 s.
 	CallbackTimeout time.Duration
 
-	// MaxConcurrent is how many callbacks run at once. 0: 1024. Password hashes are verified apart from them, at most
-	// one for each processor at once.
+	// MaxConcurrent is how many callbacks run at once. 0: 1024. Password hashes are verified apart
+	// from them, at most one for each processor at once.
 	MaxConcurrent int
 
-	// MaxPending is how many requests wait for one of those; the client of one more is told to try again (status
-	// 300), and so is one that has waited for 10 s. 0: 4096.
+	// MaxPending is how many requests wait for one of those; the client of one more is told to try
+	// again (status 300), and so is one that has waited for 10 s. 0: 4096.
 	MaxPending int
 
-	// OnDecision is called once for each decision, after the reply is on its way, one call at a time, by a goroutine of
-	// its own. It may call every method. What it falls more than 65,536 decisions behind is not reported, but counted in
-	// Stats.Unreported. nil: nobody is told.
+	// OnDecision is called once for each decision, after the reply is on its way, one call at a time,
+	// by a goroutine of its own. It may call every method. What it falls more than 65,536 decisions
+	// behind is not reported, but counted in Stats.Unreported. nil: nobody is told.
 	OnDecision func(Decision)
 
-	// Properties are the message properties that the program relies on, "Role" for instance. Every acceptance carries
-	// them all, empty where the identity has none, because a client may set what the handler leaves out. nil: none.
+	// Properties are the message properties that the program relies on, "Role" for instance. Every
+	// acceptance carries them all, empty where the identity has none, because a client may set what
+	// the handler leaves out. nil: none.
 	Properties []string
 }
 
@@ -91,8 +97,8 @@ const (
 
 func (s state) refuses() bool { return s != stateNew && s != stateServing }
 
-// Authenticator answers the ZAP requests of one libzmq context (RFC 27). Make one with [New]. All methods may be called
-// by any goroutine at any time, from callbacks too.
+// Authenticator answers the ZAP requests of one libzmq context (RFC 27). Make one with [New]. All
+// methods may be called by any goroutine at any time, from callbacks too.
 type Authenticator struct {
 	ctx       *zmq4.Context
 	cfg       Config
@@ -123,8 +129,9 @@ type policy struct {
 	gssapi    map[string]*gssapiSetup
 }
 
-// New prepares an Authenticator for the sockets of ctx. A nil ctx means zmq4's default context (the one that
-// zmq4.NewSocket uses); a nil cfg means the defaults. The Config is copied. Until Start, libzmq has nobody to ask.
+// New prepares an Authenticator for the sockets of ctx. A nil ctx means zmq4's default context (the
+// one that zmq4.NewSocket uses); a nil cfg means the defaults. The Config is copied. Until Start,
+// libzmq has nobody to ask.
 func New(ctx *zmq4.Context, cfg *Config) (*Authenticator, error) {
 	if ctx == nil {
 		var err error
@@ -187,13 +194,13 @@ func defaultContext() (*zmq4.Context, error) {
 // Context is the context whose sockets the Authenticator guards.
 func (a *Authenticator) Context() *zmq4.Context { return a.ctx }
 
-// Start binds the context's ZAP endpoint, serves it by a goroutine of its own, and returns. It does nothing while that
-// is so already, and takes up the service again after Stop. The errors: ErrHandlerBound, ErrClosed, the failure that
-// ended the service for good, or libzmq's.
+// Start binds the context's ZAP endpoint, serves it by a goroutine of its own, and returns. It does
+// nothing while that is so already, and takes up the service again after Stop. The errors:
+// ErrHandlerBound, ErrClosed, the failure that ended the service for good, or libzmq's.
 func (a *Authenticator) Start() error { return a.start(nil) }
 
-// start serves, through a door into somebody else's goroutine where door is not nil.
-func (a *Authenticator) start(door *door) error {
+// start serves. Where queue is not nil, a reactor's goroutine judges what it takes from that.
+func (a *Authenticator) start(queue *reactorQueue) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
@@ -201,7 +208,7 @@ func (a *Authenticator) start(door *door) error {
 		return ErrClosed
 	case a.state == stateFailed:
 		return fmt.Errorf("zmqauth: the service has failed: %w", a.failure)
-	case door != nil && a.loop != nil:
+	case queue != nil && a.loop != nil:
 		return errors.New("zmqauth: Attach: started already")
 	case a.loop == nil:
 		handler, err := libzmq.Bind(a.ctx, ZAPEndpoint)
@@ -213,16 +220,17 @@ func (a *Authenticator) start(door *door) error {
 		case err != nil:
 			return fmt.Errorf("zmqauth: binding %s: %w", ZAPEndpoint, err)
 		}
-		a.loop = newLoop(a, handler, door)
+		a.loop = newLoop(a, handler, queue)
 		go a.loop.run()
 	}
 	a.state = stateServing
 	return nil
 }
 
-// Stop refuses everyone from now on, what is pending included: the endpoint stays bound, because libzmq lets clients in
-// where nobody answers. It cancels the contexts of callbacks and does not wait for one that ignores its own. Start may
-// follow at once. Before the first Start there is no endpoint, but HandleZAPMessage refuses too. The error is always nil.
+// Stop refuses everyone from now on, what is pending included: the endpoint stays bound, because
+// libzmq lets clients in where nobody answers. It cancels the contexts of callbacks and does not
+// wait for one that ignores its own. Start may follow at once. Before the first Start there is no
+// endpoint, but HandleZAPMessage refuses too. The error is always nil.
 func (a *Authenticator) Stop() error {
 	a.mu.Lock()
 	if !a.state.refuses() {
@@ -233,14 +241,14 @@ func (a *Authenticator) Stop() error {
 	a.mu.Unlock()
 	a.refuse(open)
 	if l != nil {
-		l.socket.Wake() // for what waits behind a door
+		l.socket.Wake() // for what waits for a reactor
 	}
 	return nil
 }
 
-// Close refuses what is pending and frees the ZAP endpoint, for another Authenticator or for none: from then on libzmq
-// lets in whoever the sockets' own options do not keep out. It returns when that is done, a second call too. The error
-// is libzmq's.
+// Close refuses what is pending and frees the ZAP endpoint, for another Authenticator or for none:
+// from then on libzmq lets in whoever the sockets' own options do not keep out. It returns when
+// that is done, a second call too. The error is libzmq's.
 func (a *Authenticator) Close() error {
 	a.mu.Lock()
 	a.state = stateClosed
@@ -263,8 +271,9 @@ func (a *Authenticator) IsAlive() bool {
 	return a.state == stateServing
 }
 
-// Wait returns when the service has ended for good: nil after Close and after the context's end, else why. Before the
-// first Start there is nothing to wait for. After a failure the endpoint stays bound, and everyone refused, until Close.
+// Wait returns when the service has ended for good: nil after Close and after the context's end,
+// else why. Before the first Start there is nothing to wait for. After a failure the endpoint stays
+// bound, and everyone refused, until Close.
 func (a *Authenticator) Wait() error {
 	a.mu.RLock()
 	l := a.loop
@@ -304,15 +313,17 @@ func (a *Authenticator) ended() {
 	a.watcher.close()
 }
 
-// Allow adds addresses to the general allow list: only what it names passes. Entries are IPv4 and IPv6 addresses,
-// networks in CIDR notation, and for IPC peers "ipc" (all of them), "uid:N", "gid:N" and "pid:N"; ::ffff:a.b.c.d is
-// a.b.c.d. Passing it replaces no credential. A bad entry, or a scope that has denied addresses, is an error that
-// changes nothing. Without any entry the list names nobody.
+// Allow adds addresses to the general allow list: only what it names passes. Entries are IPv4 and
+// IPv6 addresses, networks in CIDR notation, and for IPC peers "ipc" (all of them), "uid:N",
+// "gid:N" and "pid:N"; ::ffff:a.b.c.d is a.b.c.d. Passing it replaces no credential. A bad entry,
+// or a scope that has denied addresses, is an error that changes nothing. Without any entry the
+// list names nobody.
 func (a *Authenticator) Allow(addresses ...string) error {
 	return a.addAddresses(allowList, AnyDomain, addresses)
 }
 
-// Deny adds addresses to the general deny list: all but what it names pass. For entries and errors see [Allow].
+// Deny adds addresses to the general deny list: all but what it names pass. For entries and errors
+// see [Allow].
 //
 // [Allow]: Authenticator.Allow
 func (a *Authenticator) Deny(addresses ...string) error {
@@ -348,7 +359,8 @@ func (a *Authenticator) ResetAddresses() {
 	a.policy.addresses = addressRules{}
 }
 
-// checkDomain refuses the empty domain: what is meant for all of them is AnyDomain, in so many words.
+// checkDomain refuses the empty domain: what is meant for all of them is AnyDomain, in so many
+// words.
 func checkDomain(domain string) error {
 	if domain == "" {
 		return errors.New(`zmqauth: the domain is empty; "*" is every domain without a setup of its own`)
@@ -356,7 +368,8 @@ func checkDomain(domain string) error {
 	return nil
 }
 
-// setupFor is a mechanism's setup for exactly this domain if there is one, else the one for AnyDomain, else nil.
+// setupFor is a mechanism's setup for exactly this domain if there is one, else the one for
+// AnyDomain, else nil.
 func setupFor[T any](setups map[string]*T, domain []byte) *T {
 	if setup := setups[string(domain)]; setup != nil {
 		return setup
@@ -376,8 +389,9 @@ func configure[T any](a *Authenticator, setups *map[string]*T, domain string, se
 	return old
 }
 
-// decide judges a request; a fault of our own in it is no acceptance, and ends nothing. The caller holds a.mu, for
-// reading at least, and keeps it until the inquiry, if there is one, has been submitted.
+// decide judges a request; a fault of our own in it is no acceptance, and ends nothing. The caller
+// holds a.mu, for reading at least, and keeps it until the inquiry, if there is one, has been
+// submitted.
 func (a *Authenticator) decide(r *request, malformed error) (v verdict, in *inquiry) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -388,7 +402,8 @@ func (a *Authenticator) decide(r *request, malformed error) (v verdict, in *inqu
 	return a.judge(r, malformed)
 }
 
-// judge decides on a request from memory, or returns the inquiry that has to be made beside the loop.
+// judge decides on a request from memory, or returns the inquiry that has to be made beside the
+// loop.
 func (a *Authenticator) judge(r *request, malformed error) (verdict, *inquiry) {
 	switch {
 	case a.state.refuses():
@@ -420,8 +435,8 @@ func (a *Authenticator) accepted(userID string, metadata []byte) verdict {
 	return verdict{status: statusOK, reason: ReasonAccepted, userID: userID, metadata: metadata}
 }
 
-// current is a verdict as it holds now: nothing that was decided before a stop lets anybody in after it. The caller
-// holds a.mu.
+// current is a verdict as it holds now: nothing that was decided before a stop lets anybody in
+// after it. The caller holds a.mu.
 func (a *Authenticator) current(v verdict, epoch uint64) verdict {
 	if v.status == statusOK && (a.state.refuses() || epoch != a.epoch) {
 		return denied(ReasonStopped)

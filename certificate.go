@@ -84,7 +84,7 @@ func checkCertificateMetadata(name, value string) error {
 		return fmt.Errorf("metadata %q: %w", name, err)
 	}
 	for _, bound := range []string{metadataNotBefore, metadataNotAfter} {
-		if name != bound && strings.EqualFold(name, bound) { // a bound that nobody heeds would leave the door open
+		if name != bound && strings.EqualFold(name, bound) { // nobody would heed that bound
 			return fmt.Errorf("metadata name %q: write it %q", name, bound)
 		}
 	}

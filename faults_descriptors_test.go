@@ -93,7 +93,7 @@ func TestNoDescriptorsToStart(t *testing.T) {
 	}
 }
 
-// TestNoDescriptorsToServe: who is connected is served as ever; who comes then waits at the door, and is judged when
+// TestNoDescriptorsToServe: who is connected is served as ever; who comes then waits in the backlog, and is judged when
 // there are descriptors again.
 func TestNoDescriptorsToServe(t *testing.T) {
 	if !testpeer.Child(t, nil) {

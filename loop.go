@@ -21,12 +21,12 @@ type zapSocket interface {
 	Close() error
 }
 
-// loop is the one goroutine that owns the ZAP socket: it receives, judges what memory can judge, replies, and hands the
-// rest to the executor, whose verdicts come back through deliver.
+// loop is the one goroutine that owns the ZAP socket: it receives, judges what memory can judge,
+// replies, and hands the rest to the executor, whose verdicts come back through deliver.
 type loop struct {
 	a      *Authenticator
 	socket zapSocket
-	door   *door // to the goroutine that judges, nil: the loop's own
+	queue  *reactorQueue // of the goroutine that judges, nil: the loop's own does
 
 	closing   chan struct{} // closed: free the endpoint and end
 	closeOnce sync.Once
@@ -71,9 +71,9 @@ type untold struct {
 	verdict verdict
 }
 
-func newLoop(a *Authenticator, socket zapSocket, door *door) *loop {
+func newLoop(a *Authenticator, socket zapSocket, queue *reactorQueue) *loop {
 	return &loop{
-		a: a, socket: socket, door: door, sending: true,
+		a: a, socket: socket, queue: queue, sending: true,
 		held: newHeldRefusals(socket.Wake, &a.counters.held), refused: newRefusedPeers(),
 		closing: make(chan struct{}), failed: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -100,8 +100,8 @@ func (l *loop) run() {
 	}
 	l.closeErr = errors.Join(l.closeErr, l.socket.Close())
 	l.a.ended()
-	if l.door != nil {
-		l.door.leave()
+	if l.queue != nil {
+		l.queue.end()
 	}
 	l.sending = false
 	l.held.release()
@@ -174,8 +174,9 @@ func (l *loop) reason() error {
 	}
 }
 
-// serve answers what has come and what has been decided meanwhile. It holds the Authenticator's mutex throughout, so that
-// a change holds for all that is judged after it, and nobody is let in after Stop has returned.
+// serve answers what has come and what has been decided meanwhile. It holds the Authenticator's
+// mutex throughout, so that a change holds for all that is judged after it, and nobody is let in
+// after Stop has returned.
 func (l *loop) serve(messages []libzmq.Message) {
 	arrived := time.Now()
 	l.untold = l.untold[:0]
@@ -187,8 +188,8 @@ func (l *loop) serve(messages []libzmq.Message) {
 			l.a.drop()
 		}
 	}
-	if l.door != nil && l.a.state.refuses() { // whatever the goroutine behind it does
-		for _, t := range l.door.take() {
+	if l.queue != nil && l.a.state.refuses() { // whatever the reactor does
+		for _, t := range l.queue.take() {
 			l.conclude(t.envelope, &t.request, t.arrived, denied(ReasonStopped))
 		}
 	}
@@ -205,7 +206,8 @@ func (l *loop) serve(messages []libzmq.Message) {
 	}
 }
 
-// handle answers one message or sends it on its way. It returns false where there is not enough of it for a reply.
+// handle answers one message or sends it on its way. It returns false where there is not enough of
+// it for a reply.
 func (l *loop) handle(m libzmq.Message, arrived time.Time) bool {
 	envelope, body := splitEnvelope(m.Frames)
 	if len(body) < answerable {
@@ -215,9 +217,9 @@ func (l *loop) handle(m libzmq.Message, arrived time.Time) bool {
 	if m.Truncated {
 		malformed = errMalformed
 	}
-	if l.door != nil && !l.a.state.refuses() {
+	if l.queue != nil && !l.a.state.refuses() {
 		t := newTicket(envelope, &l.request, malformed, arrived)
-		if !l.door.bring(t) {
+		if !l.queue.add(t) {
 			l.conclude(envelope, &l.request, arrived, temporary(ReasonOverloaded))
 		}
 		return true
@@ -231,7 +233,8 @@ func (l *loop) handle(m libzmq.Message, arrived time.Time) bool {
 	return true
 }
 
-// conclude finishes a request, but a GSSAPI client that is refused time and again has to wait for that.
+// conclude finishes a request, but a GSSAPI client that is refused time and again has to wait for
+// that.
 func (l *loop) conclude(envelope [][]byte, r *request, arrived time.Time, v verdict) {
 	if string(r.mechanism) == mechanismGSSAPI {
 		principal := r.credentials[0]
@@ -256,15 +259,16 @@ func (l *loop) finish(envelope [][]byte, r *request, arrived time.Time, v verdic
 	}
 }
 
-// inquire has an inquiry made, whose verdict comes back through deliver. The caller holds the Authenticator's mutex.
+// inquire has an inquiry made, whose verdict comes back through deliver. The caller holds the
+// Authenticator's mutex.
 func (l *loop) inquire(t *ticket, in *inquiry) {
 	epoch := l.a.epoch
 	in.answer = func(v verdict) { l.deliver(delivery{t, v, epoch}) }
 	l.a.submit(in)
 }
 
-// attend judges a ticket on the goroutine behind the door.
-func (l *loop) attend(t *ticket) {
+// judgeTicket judges a ticket of the reactor's queue, on the reactor's goroutine.
+func (l *loop) judgeTicket(t *ticket) {
 	l.a.mu.RLock()
 	defer l.a.mu.RUnlock()
 	v, in := l.a.decide(&t.request, t.malformed)
@@ -343,8 +347,8 @@ func (l *loop) send() {
 // answerable is how many frames a request must have for a reply: the version and the request id.
 const answerable = 2
 
-// splitEnvelope parts what a ROUTER receives: the frames that lead the reply back, up to and with the empty delimiter
-// (RFC 28), and the request.
+// splitEnvelope parts what a ROUTER receives: the frames that lead the reply back, up to and with
+// the empty delimiter (RFC 28), and the request.
 func splitEnvelope(frames [][]byte) (envelope, body [][]byte) {
 	for i := 1; i < len(frames); i++ {
 		if len(frames[i]) == 0 {

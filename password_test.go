@@ -346,7 +346,7 @@ func TestDecoys(t *testing.T) {
 			t.Errorf("%v: %s", test, v.reason)
 		}
 	}
-	// Not even the decoy's own password opens the door to another name.
+	// Not even the decoy's own password lets another name in.
 	if status, _ := ask(t, a, plainRequest("hashed", "nobody", "secret")); status != "400" {
 		t.Errorf("nobody with ann's password: status %s", status)
 	}

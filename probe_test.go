@@ -84,7 +84,7 @@ func TestProbe(t *testing.T) {
 	all.Wait()
 }
 
-// TestProbeSocketTypes: an open door is found whatever type of socket is behind it.
+// TestProbeSocketTypes: an open server is found whatever type its socket has.
 func TestProbeSocketTypes(t *testing.T) {
 	zctx := newContext(t)
 	for _, kind := range []zmq4.Type{zmq4.REQ, zmq4.REP, zmq4.DEALER, zmq4.ROUTER, zmq4.PUB, zmq4.SUB, zmq4.XPUB, zmq4.XSUB,

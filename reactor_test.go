@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -108,7 +109,8 @@ func TestAttachedOverTCP(t *testing.T) {
 	stop()
 }
 
-// TestAttachedLifecycle: Close and the context's end never wait for a reactor, whether it runs, has ended, or never ran.
+// TestAttachedLifecycle: Close and the context's end never wait for a reactor, whether it runs, has
+// ended, or never ran.
 func TestAttachedLifecycle(t *testing.T) {
 	for name, during := range map[string]func(*testing.T, *zmq4.Reactor){
 		"never run": func(*testing.T, *zmq4.Reactor) {},
@@ -140,7 +142,7 @@ func TestAttachedOverload(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	reactor := zmq4.NewReactor()
 	must(t, a.Attach(reactor))
-	a.loop.door.limit = 2
+	a.loop.queue.limit = 2
 	zap := newZAPClient(t, a.Context())
 	for range 3 {
 		zap.send(nullRequest())
@@ -164,9 +166,9 @@ func TestAttachedStop(t *testing.T) {
 	waiting := func(n int) {
 		t.Helper()
 		testpeer.Eventually(t, "the requests wait", func() bool {
-			a.loop.door.mu.Lock()
-			defer a.loop.door.mu.Unlock()
-			return len(a.loop.door.tickets) == n
+			a.loop.queue.mu.Lock()
+			defer a.loop.queue.mu.Unlock()
+			return len(a.loop.queue.tickets) == n
 		})
 	}
 	zap.send(nullRequest())
@@ -184,108 +186,5 @@ func TestAttachedStop(t *testing.T) {
 	must(t, a.Close())
 	if stats := a.Stats(); stats.Requests != 3 || stats.Denied != 3 {
 		t.Errorf("%+v", stats)
-	}
-}
-
-// TestHandleZAPMessageInAPollLoop serves real clients from a program's own REP socket, without Start.
-func TestHandleZAPMessageInAPollLoop(t *testing.T) {
-	a := newAuthenticator(t, Config{})
-	key, client := newCertificate(t), newCertificate(t)
-	must(t, a.ConfigureCurveKeys("d", client.Public))
-	handler := newSocket(t, a.Context(), zmq4.REP)
-	must(t, handler.Bind(ZAPEndpoint))
-	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", curveServer("d", key))
-	outcomes := make(chan int, 2)
-	go func() {
-		for _, c := range []*Certificate{client, newCertificate(t)} {
-			_, err := connect(t, server.endpoint, curveClient(key.Public, c))
-			outcomes <- status(err)
-		}
-	}()
-	must(t, handler.SetRcvtimeo(patience))
-	for _, want := range []int{200, 400} {
-		request, err := handler.RecvMessageBytes(0)
-		must(t, err)
-		_, err = handler.SendMessage(a.HandleZAPMessage(context.Background(), request))
-		must(t, err)
-		if got := <-outcomes; got != want {
-			t.Errorf("status %d, want %d", got, want)
-		}
-	}
-}
-
-// TestHandleZAPMessageBesideOtherSockets: one poll loop serves the ZAP socket and the program's server.
-func TestHandleZAPMessageBesideOtherSockets(t *testing.T) {
-	a := newAuthenticator(t, Config{})
-	must(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
-	handler := newSocket(t, a.Context(), zmq4.REP)
-	must(t, handler.Bind(ZAPEndpoint))
-	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", plainServer("d"))
-	client := newSocket(t, newContext(t), zmq4.PUSH)
-	must(t, errors.Join(PlainClient(client, "ann", "secret"), client.Connect(server.endpoint)))
-	_, err := client.Send("hello", 0)
-	must(t, err)
-	poller := zmq4.NewPoller()
-	poller.Add(handler, zmq4.POLLIN)
-	poller.Add(server.socket, zmq4.POLLIN)
-	for judged := 0; ; {
-		ready, err := poller.Poll(patience)
-		must(t, err)
-		if len(ready) == 0 {
-			t.Fatal("nothing has come")
-		}
-		if ready[0].Socket == server.socket {
-			if text, metadata := server.receive(t, "User-Id"); text != "hello" || metadata["User-Id"] != "ann" || judged != 1 {
-				t.Errorf("%q from %q after %d requests", text, metadata["User-Id"], judged)
-			}
-			return
-		}
-		request, err := handler.RecvMessageBytes(0)
-		must(t, err)
-		_, err = handler.SendMessage(a.HandleZAPMessage(context.Background(), request))
-		must(t, err)
-		judged++
-	}
-}
-
-// TestHandleZAPMessageContext: the context of the call ends the callback, running or waiting, with status 300.
-func TestHandleZAPMessageContext(t *testing.T) {
-	a := newAuthenticator(t, Config{MaxConcurrent: 1})
-	begun := make(chan bool, 2)
-	must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
-		begun <- true
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}))
-	running, cancelRunning := context.WithCancel(context.Background())
-	waiting, cancelWaiting := context.WithCancel(context.Background())
-	replies := make(chan string)
-	handle := func(ctx context.Context) {
-		replies <- string(a.HandleZAPMessage(ctx, plainRequest("d", "ann", "x"))[2])
-	}
-	go handle(running)
-	<-begun
-	go handle(waiting)
-	testpeer.Eventually(t, "one runs, one waits", func() bool { return a.Stats().Pending == 2 })
-	cancelWaiting()
-	if got := <-replies; got != "300" {
-		t.Errorf("status %s of the one that waited", got)
-	}
-	cancelRunning()
-	if got := <-replies; got != "300" {
-		t.Errorf("status %s of the one that ran", got)
-	}
-	//lint:ignore SA1012 nil is what careless callers pass
-	if status := string(a.HandleZAPMessage(nil, nullRequest())[2]); status != "200" {
-		t.Errorf("without a context: status %s", status)
-	}
-}
-
-func TestHandleZAPMessageOwnsItsReply(t *testing.T) {
-	a := newAuthenticator(t, Config{Properties: []string{"Role"}})
-	first := a.HandleZAPMessage(context.Background(), nullRequest())
-	clear(first[5])
-	if second := a.HandleZAPMessage(context.Background(), nullRequest()); string(second[5]) != string(encodeMetadata(nil, []string{"Role"})) {
-		t.Errorf("metadata %q", second[5])
 	}
 }
