@@ -2,20 +2,30 @@ module github.com/zmqauth/zmqauth
 
 go 1.26.0
 
+// What a program builds that imports the root package, stream or sshtunnel.
+require (
+	github.com/fsnotify/fsnotify v1.10.1
+	github.com/pebbe/zmq4 v1.4.0
+	golang.org/x/crypto v0.58.0
+	golang.org/x/sys v0.49.0
+)
+
+// What the tool, cmd/zmqauth, builds besides.
+require (
+	github.com/spf13/cobra v1.10.2
+	golang.org/x/term v0.47.0
+)
+
+// What only tests, examples and the benchmark build.
 require (
 	github.com/creack/pty v1.1.24
-	github.com/fsnotify/fsnotify v1.10.1
 	github.com/mattn/go-sqlite3 v1.14.53
-	github.com/pebbe/zmq4 v1.4.0
 	github.com/rogpeppe/go-internal v1.16.0
-	github.com/spf13/cobra v1.10.2
-	golang.org/x/crypto v0.58.0
 	golang.org/x/mod v0.41.0
-	golang.org/x/sys v0.49.0
-	golang.org/x/term v0.47.0
 	gonum.org/v1/plot v0.17.0
 )
 
+// What those need in turn.
 require (
 	codeberg.org/go-fonts/liberation v0.5.0 // indirect
 	codeberg.org/go-latex/latex v0.2.0 // indirect
