@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // Identity is who a client has proved to be.
@@ -203,7 +205,7 @@ func (e *executor) settle(in *inquiry, v verdict) {
 	}
 	cancel := in.cancel
 	e.mu.Unlock()
-	if v.status != statusOK && v.note == nil && in.about[0] != "" {
+	if v.status != zap.StatusOK && v.note == nil && in.about[0] != "" {
 		v = v.about(in.about[0], in.about[1])
 	}
 	in.answer(v)
@@ -256,10 +258,10 @@ func (a *Authenticator) identified(in *inquiry, identity *Identity) verdict {
 	if userID == "" {
 		userID = in.defaultID
 	}
-	if err := errors.Join(checkUserID(userID), checkMetadata(metadata)); err != nil {
+	if err := errors.Join(zap.CheckUserID(userID), zap.CheckMetadata(metadata)); err != nil {
 		return in.failed(ReasonCallbackError, err)
 	}
-	return a.accepted(userID, encodeMetadata(metadata, a.metadataNames))
+	return a.accepted(userID, zap.EncodeMetadata(metadata, a.metadataNames))
 }
 
 // failed is the verdict on a callback that gave no answer. What it said goes to the log, but for the client's password,
@@ -271,5 +273,6 @@ func (in *inquiry) failed(reason string, err error) verdict {
 		text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], redacted)
 		text = strings.ReplaceAll(text, in.secret, redacted)
 	}
-	return verdict{status: statusError, reason: reason, note: &note{key: in.about[0], value: in.about[1], err: errors.New(text)}}
+	n := &note{key: in.about[0], value: in.about[1], err: errors.New(text)}
+	return verdict{status: zap.StatusError, reason: reason, note: n}
 }

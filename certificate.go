@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/zap"
 	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
@@ -75,7 +76,7 @@ func checkKeys(public PublicKey, secret *SecretKey) error {
 
 // checkCertificateMetadata tells whether ZAP carries the property and every reader of certificates reads it.
 func checkCertificateMetadata(name, value string) error {
-	if err := checkProperty(name, value); err != nil {
+	if err := zap.CheckProperty(name, value); err != nil {
 		return err
 	}
 	// Python's zmq.auth takes the lines of a file that begin so for the keys, wherever they stand.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // reactor runs until stop is called, which returns when it has ended.
@@ -285,7 +286,8 @@ func TestHandleZAPMessageOwnsItsReply(t *testing.T) {
 	a := newAuthenticator(t, Config{Properties: []string{"Role"}})
 	first := a.HandleZAPMessage(context.Background(), nullRequest())
 	clear(first[5])
-	if second := a.HandleZAPMessage(context.Background(), nullRequest()); string(second[5]) != string(encodeMetadata(nil, []string{"Role"})) {
+	second := a.HandleZAPMessage(context.Background(), nullRequest())
+	if string(second[5]) != string(zap.EncodeMetadata(nil, []string{"Role"})) {
 		t.Errorf("metadata %q", second[5])
 	}
 }

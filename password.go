@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // passwordHash is a password as bcrypt, which looks at the first 72 bytes only, or argon2id keeps it. Its text may stand in a
@@ -56,8 +58,8 @@ const (
 // HashPassword makes an entry for a table or file of passwords from a password of 1 to 255 bytes: an argon2id hash with a
 // new salt, in the PHC string format ($argon2id$v=19$m=19456,t=2,p=1$…).
 func HashPassword(password string) (string, error) {
-	if password == "" || len(password) > maxPlainLength {
-		return "", fmt.Errorf("zmqauth: a password has 1 to %d bytes", maxPlainLength)
+	if password == "" || len(password) > zap.MaxCredential {
+		return "", fmt.Errorf("zmqauth: a password has 1 to %d bytes", zap.MaxCredential)
 	}
 	h := argon2Hash{argon2Cost: hashPasswordCost, salt: make([]byte, hashPasswordSalt)}
 	_, _ = rand.Read(h.salt) // never fails

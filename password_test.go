@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/zap"
 	"golang.org/x/crypto/bcrypt"
 )
 
@@ -161,8 +162,8 @@ func TestVerifiedPasswordIsRemembered(t *testing.T) {
 		t.Error("the right password is not remembered")
 	}
 	a.mu.RLock()
-	var r request
-	must(t, decodeRequest(plainRequest("d", "ann", "secret"), &r))
+	var r zap.Request
+	must(t, zap.Decode(plainRequest("d", "ann", "secret"), &r))
 	v, in := a.decide(&r, nil)
 	a.mu.RUnlock()
 	if in != nil || v.status != 200 {
@@ -196,17 +197,17 @@ func TestChangesWhileAHashIsComputed(t *testing.T) {
 		table map[string]string
 		want  int
 	}{
-		"the same":              {map[string]string{"ann": hash}, statusOK},
-		"the same and others":   {map[string]string{"ann": hash, "bob": other}, statusOK},
-		"nobody":                {nil, statusDenied},
-		"another user":          {map[string]string{"bob": hash}, statusDenied},
-		"another hash":          {map[string]string{"ann": other}, statusDenied},
-		"the password in clear": {map[string]string{"ann": "secret"}, statusDenied},
+		"the same":              {map[string]string{"ann": hash}, zap.StatusOK},
+		"the same and others":   {map[string]string{"ann": hash, "bob": other}, zap.StatusOK},
+		"nobody":                {nil, zap.StatusDenied},
+		"another user":          {map[string]string{"bob": hash}, zap.StatusDenied},
+		"another hash":          {map[string]string{"ann": other}, zap.StatusDenied},
+		"the password in clear": {map[string]string{"ann": "secret"}, zap.StatusDenied},
 	} {
 		a := newAuthenticator(t, Config{})
 		must(t, a.ConfigurePlain("d", map[string]string{"ann": hash}))
-		var r request
-		must(t, decodeRequest(plainRequest("d", "ann", "secret"), &r))
+		var r zap.Request
+		must(t, zap.Decode(plainRequest("d", "ann", "secret"), &r))
 		a.mu.RLock()
 		_, in := a.decide(&r, nil)
 		a.mu.RUnlock()
@@ -214,7 +215,7 @@ func TestChangesWhileAHashIsComputed(t *testing.T) {
 		if v := a.inquire(t.Context(), in); v.status != test.want {
 			t.Errorf("%s: status %d, %s", name, v.status, v.reason)
 		}
-		if remembered(a, "d", "ann") != (test.want == statusOK || test.table["ann"] == "secret") {
+		if remembered(a, "d", "ann") != (test.want == zap.StatusOK || test.table["ann"] == "secret") {
 			t.Errorf("%s: remembered %v", name, remembered(a, "d", "ann"))
 		}
 	}
@@ -331,8 +332,8 @@ func TestDecoys(t *testing.T) {
 		{"clear", "eve", "guess", false, ReasonWrongPassword},
 		{"clear", "nobody", "guess", false, ReasonUnknownUser},
 	} {
-		var r request
-		must(t, decodeRequest(plainRequest(test.domain, test.name, test.password), &r))
+		var r zap.Request
+		must(t, zap.Decode(plainRequest(test.domain, test.name, test.password), &r))
 		a.mu.RLock()
 		v, in := a.decide(&r, nil)
 		a.mu.RUnlock()

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // FuzzPasswordHash: a hash that is taken costs no more than the limits say, is written as it was read, and can be
@@ -25,7 +27,7 @@ func FuzzPasswordHash(f *testing.F) {
 			if added == nil || entry != nil {
 				t.Fatalf("%q: %v, and yet it is in the table", text, err)
 			}
-		case entry == nil && len(text) <= maxPlainLength, entry != nil && (entry.hash == nil || entry.digest.Load() != nil):
+		case entry == nil && len(text) <= zap.MaxCredential, entry != nil && (entry.hash == nil || entry.digest.Load() != nil):
 			t.Fatalf("%q: %v, %+v", text, added, entry)
 		case hash.argon2 != nil:
 			checkArgon2(t, text, hash.argon2)

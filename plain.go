@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // plainSetup decides on the PLAIN clients of a domain (RFC 24): by the table, or by the callback if there is one.
@@ -36,9 +38,6 @@ type passwordEntry struct {
 
 // passwordDigest is a password under a key that lives in memory alone.
 type passwordDigest [sha256.Size]byte
-
-// maxPlainLength is what a PLAIN user name or password has room for on the wire (RFC 24).
-const maxPlainLength = 255
 
 // ConfigurePlain lets in the users of a domain with these passwords. It replaces the domain's table; an empty one means
 // nobody. A value that begins with $2a$, $2b$, $2y$ (bcrypt) or $argon2id$ is a hash (see [HashPassword]); hashes are
@@ -88,14 +87,14 @@ func (t *passwordTable) add(a *Authenticator, name, password string) error {
 	switch {
 	case name == "":
 		return errors.New("the user name is empty")
-	case len(name) > maxPlainLength:
-		return fmt.Errorf("a user name has at most %d bytes", maxPlainLength)
+	case len(name) > zap.MaxCredential:
+		return fmt.Errorf("a user name has at most %d bytes", zap.MaxCredential)
 	case strings.IndexByte(name, 0) >= 0:
 		return errors.New("a NUL byte in the user name")
 	case password == "":
 		return errors.New("the password is empty")
-	case len(password) > maxPlainLength:
-		return fmt.Errorf("a password or its hash has at most %d bytes", maxPlainLength)
+	case len(password) > zap.MaxCredential:
+		return fmt.Errorf("a password or its hash has at most %d bytes", zap.MaxCredential)
 	}
 	hash, recognised, err := parseHash(password)
 	if err != nil {
@@ -129,19 +128,19 @@ func (e *passwordEntry) sameHash(other *passwordEntry) bool {
 // digest is SHA-256 of a secret and the password. It never leaves memory, so that HMAC, which would stand up to the
 // extension of a known digest, is not needed: it costs several times as much.
 func (a *Authenticator) digest(password []byte) passwordDigest {
-	var buffer [len(a.passwordKey) + maxPlainLength]byte
+	var buffer [len(a.passwordKey) + zap.MaxCredential]byte
 	text := append(append(buffer[:0], a.passwordKey[:]...), password...)
 	defer clear(text)
 	return sha256.Sum256(text)
 }
 
-func (a *Authenticator) judgePlain(r *request) (verdict, *inquiry) {
-	setup := setupFor(a.policy.plain, r.domain)
+func (a *Authenticator) judgePlain(r *zap.Request) (verdict, *inquiry) {
+	setup := setupFor(a.policy.plain, r.Domain)
 	if setup == nil {
 		return denied(ReasonNotConfigured), nil
 	}
 	if setup.callback != nil {
-		return setup.askAbout(string(r.domain), string(r.credentials[0]), string(r.credentials[1]))
+		return setup.askAbout(string(r.Domain), string(r.Credentials[0]), string(r.Credentials[1]))
 	}
 	return setup.table.judge(a, r)
 }
@@ -151,8 +150,8 @@ var noDigest passwordDigest
 
 // judge decides from memory where it can: right passwords that are known, and everybody where no user has a hash. An
 // unknown user costs what a wrong password does: the same digest and comparison, and the same hash.
-func (t *passwordTable) judge(a *Authenticator, r *request) (verdict, *inquiry) {
-	name, password := r.credentials[0], r.credentials[1]
+func (t *passwordTable) judge(a *Authenticator, r *zap.Request) (verdict, *inquiry) {
+	name, password := r.Credentials[0], r.Credentials[1]
 	entry := t.users[string(name)]
 	given, want := a.digest(password), &noDigest
 	if entry != nil {
@@ -170,12 +169,14 @@ func (t *passwordTable) judge(a *Authenticator, r *request) (verdict, *inquiry) 
 	if len(t.decoys) == 0 {
 		return refusal, nil
 	}
-	return verdict{}, t.verify(a, entry, r.clone(), given, refusal)
+	return verdict{}, t.verify(a, entry, r.Clone(), given, refusal)
 }
 
 // verify computes a hash beside the loop: the user's, or for whom there is none, one that costs as much.
-func (t *passwordTable) verify(a *Authenticator, entry *passwordEntry, r request, given passwordDigest, refusal verdict) *inquiry {
-	name, password := string(r.credentials[0]), r.credentials[1]
+func (t *passwordTable) verify(
+	a *Authenticator, entry *passwordEntry, r zap.Request, given passwordDigest, refusal verdict,
+) *inquiry {
+	name, password := string(r.Credentials[0]), r.Credentials[1]
 	hash, real := t.decoy(a, name), false
 	if entry != nil && entry.hash != nil {
 		hash, real = entry.hash, true
@@ -186,7 +187,7 @@ func (t *passwordTable) verify(a *Authenticator, entry *passwordEntry, r request
 			if !hash.matches(password) || !real {
 				return nil, ErrDenied
 			}
-			now := a.userNow(r.domain, name)
+			now := a.userNow(r.Domain, name)
 			if !entry.sameHash(now) {
 				return nil, ErrDenied
 			}
@@ -217,7 +218,7 @@ func (t *passwordTable) decoy(a *Authenticator, name string) *passwordHash {
 }
 
 func (s *plainSetup) askAbout(domain, name, password string) (verdict, *inquiry) {
-	if checkUserID(name) != nil { // no reader of the user id would see all of it
+	if zap.CheckUserID(name) != nil { // no reader of the user id would see all of it
 		return denied(ReasonMalformed), nil
 	}
 	return verdict{}, &inquiry{
