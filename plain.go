@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/zmqauth/zmqauth/internal/passhash"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -27,12 +28,12 @@ type passwordTable struct {
 	users map[string]*passwordEntry
 	// decoys are the users' hashes: one of them is computed for who is refused without one, so that the time of a refusal
 	// tells nothing about whether there is such a user. Empty: no user has a hash.
-	decoys []*passwordHash
+	decoys []*passhash.Hash
 }
 
 // passwordEntry is what is kept of a user's password: enough to recognise it, nothing to read it from.
 type passwordEntry struct {
-	hash   *passwordHash                  // nil: the password was given in clear
+	hash   *passhash.Hash                 // nil: the password was given in clear
 	digest atomic.Pointer[passwordDigest] // nil: the hash has not been found right yet
 }
 
@@ -71,6 +72,16 @@ func (a *Authenticator) ConfigurePlainCallback(domain string, cb PlainCallback) 
 	return nil
 }
 
+// HashPassword makes an entry for a table or file of passwords from a password of 1 to 255 bytes:
+// an argon2id hash with a new salt, in the PHC string format ($argon2id$v=19$m=19456,t=2,p=1$…).
+func HashPassword(password string) (string, error) {
+	hash, err := passhash.New(password)
+	if err != nil {
+		return "", fmt.Errorf("zmqauth: %w", err)
+	}
+	return hash, nil
+}
+
 // configurePlain puts a setup in force, and lets go of the file of the one before it.
 func (a *Authenticator) configurePlain(domain string, setup *plainSetup) {
 	if old := configure(a, &a.policy.plain, domain, setup); old != nil && old.file != nil {
@@ -96,7 +107,7 @@ func (t *passwordTable) add(a *Authenticator, name, password string) error {
 	case len(password) > zap.MaxCredential:
 		return fmt.Errorf("a password or its hash has at most %d bytes", zap.MaxCredential)
 	}
-	hash, recognised, err := parseHash(password)
+	hash, recognised, err := passhash.Parse(password)
 	if err != nil {
 		return err
 	}
@@ -122,7 +133,7 @@ func (t *passwordTable) keep(old *passwordTable) {
 }
 
 func (e *passwordEntry) sameHash(other *passwordEntry) bool {
-	return other != nil && e.hash != nil && other.hash != nil && e.hash.text == other.hash.text
+	return other != nil && e.hash != nil && other.hash != nil && e.hash.Text() == other.hash.Text()
 }
 
 // digest is SHA-256 of a secret and the password. It never leaves memory, so that HMAC, which would stand up to the
@@ -184,7 +195,7 @@ func (t *passwordTable) verify(
 	return &inquiry{
 		lane: a.hashes,
 		ask: func(context.Context) (*Identity, error) {
-			if !hash.matches(password) || !real {
+			if !hash.Matches(password) || !real {
 				return nil, ErrDenied
 			}
 			now := a.userNow(r.Domain, name)
@@ -212,7 +223,7 @@ func (a *Authenticator) userNow(domain []byte, name string) *passwordEntry {
 }
 
 // decoy picks the same hash for a name each time, as if the name were a user's.
-func (t *passwordTable) decoy(a *Authenticator, name string) *passwordHash {
+func (t *passwordTable) decoy(a *Authenticator, name string) *passhash.Hash {
 	digest := a.digest([]byte(name))
 	return t.decoys[binary.BigEndian.Uint64(digest[:])%uint64(len(t.decoys))]
 }
