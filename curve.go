@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // CurveAllowAny, as the location given to ConfigureCurve, accepts every key: the connection is encrypted, but anybody's.
@@ -105,7 +107,7 @@ func (a *Authenticator) newCurveEntry(c *Certificate) *curveEntry {
 	notBefore, notAfter, _ := validity(c.Metadata) // it has been checked with the rest of the certificate
 	return &curveEntry{
 		identity:  Identity{Metadata: c.Metadata},
-		metadata:  encodeMetadata(c.Metadata, a.metadataNames),
+		metadata:  zap.EncodeMetadata(c.Metadata, a.metadataNames),
 		notBefore: notBefore,
 		notAfter:  notAfter,
 	}
@@ -136,14 +138,14 @@ func (a *Authenticator) ConfigureCurveCallback(domain string, cb CurveCallback) 
 	return nil
 }
 
-func (a *Authenticator) judgeCurve(r *request) (verdict, *inquiry) {
-	setup := setupFor(a.policy.curve, r.domain)
+func (a *Authenticator) judgeCurve(r *zap.Request) (verdict, *inquiry) {
+	setup := setupFor(a.policy.curve, r.Domain)
 	if setup == nil {
 		return denied(ReasonNotConfigured), nil
 	}
-	key := PublicKey(r.credentials[0])
+	key := PublicKey(r.Credentials[0])
 	if setup.callback != nil {
-		return verdict{}, a.askAboutKey(setup.callback, string(r.domain), key)
+		return verdict{}, a.askAboutKey(setup.callback, string(r.Domain), key)
 	}
 	entry, known := setup.find(key)
 	if !known {

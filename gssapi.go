@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // gssapiSetup decides on the GSSAPI clients of a domain, whose principals Kerberos has proved (RFC 38): by the names, or
@@ -73,17 +75,17 @@ func (a *Authenticator) ConfigureGSSAPICallback(domain string, cb GSSAPICallback
 	return nil
 }
 
-func (a *Authenticator) judgeGSSAPI(r *request) (verdict, *inquiry) {
-	principal := string(r.credentials[0])
-	if principal == "" || checkUserID(principal) != nil {
+func (a *Authenticator) judgeGSSAPI(r *zap.Request) (verdict, *inquiry) {
+	principal := string(r.Credentials[0])
+	if principal == "" || zap.CheckUserID(principal) != nil {
 		return denied(ReasonMalformed), nil
 	}
-	setup := setupFor(a.policy.gssapi, r.domain)
+	setup := setupFor(a.policy.gssapi, r.Domain)
 	switch {
 	case setup == nil || setup.any:
 		return a.accepted(principal, nil), nil
 	case setup.callback != nil:
-		domain := string(r.domain)
+		domain := string(r.Domain)
 		return verdict{}, &inquiry{
 			ask:       func(ctx context.Context) (*Identity, error) { return setup.callback(ctx, domain, principal) },
 			defaultID: principal,

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
 // Policy is a whole configuration from one file: for each domain its address rules, passwords, keys and principals, and
@@ -64,7 +66,7 @@ type policyEntry struct {
 // at its first error. A policy that everybody can write is refused. What is in the files that it names is read by
 // [Authenticator.Apply]. The files of frontends are their user's to read.
 func LoadPolicy(path string) (*Policy, error) {
-	data, stamp, err := readRegular(path, maxZPLSize, nil)
+	data, stamp, err := readRegular(path, zpl.MaxSize, nil)
 	if err != nil {
 		return nil, fileError(path, err)
 	}

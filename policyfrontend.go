@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
 // Frontend is one frontend entry of a policy, for a program that puts an authenticated socket in front of a service that
@@ -78,16 +80,16 @@ func (f *Frontend) limitMessages(value string) error {
 }
 
 // frontend reads the entry of a frontend.
-func (r *policyReader) frontend(n *zplNode) {
+func (r *policyReader) frontend(n *zpl.Node) {
 	r.name(n, r.frontends)
-	f := Frontend{Name: n.value, File: r.policy.file, Line: n.line, MaxMessage: defaultMaxMessage}
+	f := Frontend{Name: n.Value, File: r.policy.file, Line: n.Line, MaxMessage: defaultMaxMessage}
 	lines := make(map[string]int)
-	for _, child := range n.children {
+	for _, child := range n.Children {
 		r.frontendEntry(&f, child, lines)
 	}
 	for _, field := range f.fields() {
 		if field.required && lines[field.name] == 0 {
-			r.fail(n.line, "the frontend has no %s", field.name)
+			r.fail(n.Line, "the frontend has no %s", field.name)
 		}
 	}
 	for name, mechanism := range map[string]string{"certificate": "curve", "principal": "gssapi"} {
@@ -120,9 +122,9 @@ func (r *policyReader) endpoints(f *Frontend, lines map[string]int) {
 	}
 }
 
-func (r *policyReader) frontendEntry(f *Frontend, n *zplNode, lines map[string]int) {
+func (r *policyReader) frontendEntry(f *Frontend, n *zpl.Node, lines map[string]int) {
 	fields := f.fields()
-	at := slices.IndexFunc(fields, func(field frontendField) bool { return field.name == n.name })
+	at := slices.IndexFunc(fields, func(field frontendField) bool { return field.name == n.Name })
 	switch {
 	case at < 0:
 		var names []string
@@ -131,15 +133,15 @@ func (r *policyReader) frontendEntry(f *Frontend, n *zplNode, lines map[string]i
 		}
 		r.unknown(n, "below a frontend", names...)
 		return
-	case lines[n.name] != 0:
-		r.fail(n.line, "a second %s, the first is in line %d", n.name, lines[n.name])
+	case lines[n.Name] != 0:
+		r.fail(n.Line, "a second %s, the first is in line %d", n.Name, lines[n.Name])
 		return
 	}
-	lines[n.name] = n.line
-	*fields[at].value = n.value
+	lines[n.Name] = n.Line
+	*fields[at].value = n.Value
 	if r.leaf(n) && fields[at].check != nil {
-		if err := fields[at].check(n.value); err != nil {
-			r.fail(n.line, "%s %.100q: %w", n.name, n.value, err)
+		if err := fields[at].check(n.Value); err != nil {
+			r.fail(n.Line, "%s %.100q: %w", n.Name, n.Value, err)
 		}
 	}
 }

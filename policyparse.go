@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
 // The names of a policy's entries.
@@ -21,14 +23,14 @@ const (
 
 // parsePolicy reads a policy from its text; no other file is looked at. Relative paths start from dir.
 func parsePolicy(file, dir string, data []byte) (*Policy, error) {
-	root, err := parseZPL(file, data)
+	root, err := zpl.Parse(data)
 	if err != nil {
-		return nil, err
+		return nil, zplError(file, err)
 	}
 	r := policyReader{policy: &Policy{file: file, dir: dir}, domains: make(map[string]int), frontends: make(map[string]int),
 		binds: make(map[string][]boundEndpoint)}
-	for _, n := range root.children {
-		switch n.name {
+	for _, n := range root.Children {
+		switch n.Name {
 		case policyDomainEntry:
 			r.domain(n)
 		case policyFrontendEntry:
@@ -66,42 +68,42 @@ func (r *policyReader) err() error {
 	return errors.Join(errs...)
 }
 
-func (r *policyReader) unknown(n *zplNode, where string, known ...string) {
-	r.fail(n.line, "unknown name %.40q %s: %s", n.name, where, strings.Join(known, ", "))
+func (r *policyReader) unknown(n *zpl.Node, where string, known ...string) {
+	r.fail(n.Line, "unknown name %.40q %s: %s", n.Name, where, strings.Join(known, ", "))
 }
 
 // name checks the value of an entry that is to be the only one of its kind with that value.
-func (r *policyReader) name(n *zplNode, seen map[string]int) {
-	switch first := seen[n.value]; {
-	case n.value == "":
-		r.fail(n.line, "the %s has no name", n.name)
+func (r *policyReader) name(n *zpl.Node, seen map[string]int) {
+	switch first := seen[n.Value]; {
+	case n.Value == "":
+		r.fail(n.Line, "the %s has no name", n.Name)
 	case first != 0:
-		r.fail(n.line, "a second %s %.40q, the first is in line %d", n.name, n.value, first)
+		r.fail(n.Line, "a second %s %.40q, the first is in line %d", n.Name, n.Value, first)
 	default:
-		seen[n.value] = n.line
+		seen[n.Value] = n.Line
 	}
 }
 
 // leaf checks an entry that has a value and nothing below it.
-func (r *policyReader) leaf(n *zplNode) bool {
-	for _, child := range n.children {
-		r.fail(child.line, "nothing belongs below %s", n.name)
+func (r *policyReader) leaf(n *zpl.Node) bool {
+	for _, child := range n.Children {
+		r.fail(child.Line, "nothing belongs below %s", n.Name)
 	}
-	if n.value == "" {
-		r.fail(n.line, "%s has no value: leave the line out, or write one", n.name)
+	if n.Value == "" {
+		r.fail(n.Line, "%s has no value: leave the line out, or write one", n.Name)
 	}
-	return n.value != "" && len(n.children) == 0
+	return n.Value != "" && len(n.Children) == 0
 }
 
 // domain reads the entry of a domain.
-func (r *policyReader) domain(n *zplNode) {
+func (r *policyReader) domain(n *zpl.Node) {
 	r.name(n, r.domains)
-	if len(n.value) > maxDomainLength {
-		r.fail(n.line, "a domain has at most %d bytes", maxDomainLength)
+	if len(n.Value) > maxDomainLength {
+		r.fail(n.Line, "a domain has at most %d bytes", maxDomainLength)
 	}
-	domain := policyDomain{name: n.value, line: n.line}
-	for _, child := range n.children {
-		switch child.name {
+	domain := policyDomain{name: n.Value, line: n.Line}
+	for _, child := range n.Children {
+		switch child.Name {
 		case policyAllow:
 			r.addresses(&domain, child, allowList)
 		case policyDeny:
@@ -120,46 +122,46 @@ func (r *policyReader) domain(n *zplNode) {
 }
 
 // only reads an entry that a domain has once.
-func (r *policyReader) only(entry **policyEntry, n *zplNode) {
+func (r *policyReader) only(entry **policyEntry, n *zpl.Node) {
 	if *entry != nil {
-		r.fail(n.line, "a second %s, the first is in line %d", n.name, (*entry).line)
+		r.fail(n.Line, "a second %s, the first is in line %d", n.Name, (*entry).line)
 		return
 	}
-	*entry = &policyEntry{text: n.value, line: n.line}
+	*entry = &policyEntry{text: n.Value, line: n.Line}
 	r.leaf(n)
 }
 
 // list reads the items of a list. A list of nothing is an error: whoever has emptied it may mean everybody, or nobody.
-func (r *policyReader) list(n *zplNode) []string {
+func (r *policyReader) list(n *zpl.Node) []string {
 	if !r.leaf(n) {
 		return nil
 	}
-	items := splitPolicyList(n.value)
+	items := splitPolicyList(n.Value)
 	if len(items) == 0 {
-		r.fail(n.line, "%s names nothing", n.name)
+		r.fail(n.Line, "%s names nothing", n.Name)
 	}
 	return items
 }
 
-func (r *policyReader) addresses(domain *policyDomain, n *zplNode, kind listKind) {
+func (r *policyReader) addresses(domain *policyDomain, n *zpl.Node, kind listKind) {
 	if domain.kind != noList && domain.kind != kind {
-		r.fail(n.line, "%w: line %d has the other kind", errMixedLists, domain.addresses[0].line)
+		r.fail(n.Line, "%w: line %d has the other kind", errMixedLists, domain.addresses[0].line)
 		return
 	}
 	for _, item := range r.list(n) {
 		if _, err := parseRule(item); err != nil {
-			r.fail(n.line, "%s: %w", n.name, err)
+			r.fail(n.Line, "%s: %w", n.Name, err)
 		}
 		domain.kind = kind
-		domain.addresses = append(domain.addresses, policyEntry{item, n.line})
+		domain.addresses = append(domain.addresses, policyEntry{item, n.Line})
 	}
 }
 
-func (r *policyReader) principals(domain *policyDomain, n *zplNode) {
+func (r *policyReader) principals(domain *policyDomain, n *zpl.Node) {
 	for _, item := range r.list(n) {
 		if _, _, err := parsePrincipalPattern(item); err != nil {
-			r.fail(n.line, "%s: principal %q: %w", n.name, item, err)
+			r.fail(n.Line, "%s: principal %q: %w", n.Name, item, err)
 		}
-		domain.gssapi = append(domain.gssapi, policyEntry{item, n.line})
+		domain.gssapi = append(domain.gssapi, policyEntry{item, n.Line})
 	}
 }

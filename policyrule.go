@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // Rule is a line of a policy that has decided on a client.
@@ -31,13 +33,13 @@ func (p *Policy) RuleFor(d Decision, who string) (rule Rule, found bool) {
 		return p.ruleForAddress(d, false)
 	}
 	switch d.Mechanism {
-	case mechanismNull:
+	case zap.MechanismNull:
 		return p.ruleForAddress(d, true)
-	case mechanismPlain:
+	case zap.MechanismPlain:
 		return p.ruleForFile(policyPlain, d.Domain, func(domain *policyDomain) *policyEntry { return domain.plain })
-	case mechanismCurve:
+	case zap.MechanismCurve:
 		return p.ruleForFile(policyCurve, d.Domain, func(domain *policyDomain) *policyEntry { return domain.curve })
-	case mechanismGSSAPI:
+	case zap.MechanismGSSAPI:
 		return p.ruleForPrincipal(d.Domain, who)
 	}
 	return Rule{}, false
