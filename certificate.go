@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/z85"
 )
 
 // Certificate is a CURVE key with what is known about its holder. The zero value is no valid certificate: make one with
@@ -190,8 +192,8 @@ func (r *certificateReader) keys(curve *zplNode, cert *Certificate) {
 
 // key decodes a key; its errors say which characters are wrong and not what they are.
 func (r *certificateReader) key(n *zplNode) [32]byte {
-	key, err := decodeZ85(n.value)
-	if errors.Is(err, errZ85Length) {
+	key, err := z85.Decode(n.value)
+	if errors.Is(err, z85.ErrLength) {
 		err = fmt.Errorf("%w; a key is written in quotes, as it may hold a #", err)
 	}
 	if err != nil {
