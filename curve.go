@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/keyset"
 )
 
 // CurveAllowAny, as the location given to ConfigureCurve, accepts every key: the connection is encrypted, but anybody's.
@@ -15,14 +17,14 @@ const CurveAllowAny = "*"
 // all.
 type curveSetup struct {
 	any      bool
-	set      *keySet                   // of keys alone
+	set      *keyset.Set               // of keys alone
 	keys     map[PublicKey]*curveEntry // of a directory's certificates
 	callback CurveCallback
 	follow   *follow // of the directory that the keys come from, nil: they come from elsewhere
 }
 
 func (s *curveSetup) find(key PublicKey) (entry *curveEntry, known bool) {
-	if s.any || s.set.has(key) {
+	if s.any || s.set.Has(key) {
 		return nil, true
 	}
 	entry, known = s.keys[key]
@@ -120,7 +122,7 @@ func (a *Authenticator) ConfigureCurveKeys(domain string, keys ...PublicKey) err
 	if i := slices.Index(keys, PublicKey{}); i >= 0 {
 		return fmt.Errorf("zmqauth: domain %q: key %d is zero", domain, i)
 	}
-	a.configureCurve(domain, &curveSetup{set: newKeySet(keys)})
+	a.configureCurve(domain, &curveSetup{set: keyset.New(keys)})
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package hugepage
+package keyset
 
 import (
 	"bufio"
@@ -13,29 +13,31 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestPrefer: the memory of a large slice is marked, that of a small one is not; the contents stay.
-func TestPrefer(t *testing.T) {
+// TestPreferHugePages: the memory of a large slice is marked, that of a small one is not; the
+// contents stay.
+func TestPreferHugePages(t *testing.T) {
 	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); errors.Is(err, os.ErrNotExist) {
 		testpeer.Without(t, "hugepages", err)
 		t.Skip("the kernel has no huge pages to give")
 	}
-	for _, size := range []int{1000, least / 2, least, least + 1000} {
+	for _, size := range []int{1000, hugePageMinimum / 2, hugePageMinimum, hugePageMinimum + 1000} {
 		slice := make([]byte, size)
 		_, _ = rand.Read(slice) // never fails
 		before, middle := bytes.Clone(slice), &slice[size/2]
 		was := marked(t, middle) // memory stays marked when it is used again
-		Prefer(slice)
+		preferHugePages(slice)
 		if !bytes.Equal(slice, before) {
 			t.Errorf("%d bytes: others than before", size)
 		}
-		if is := marked(t, middle); is != (was || size >= least) {
+		if is := marked(t, middle); is != (was || size >= hugePageMinimum) {
 			t.Errorf("%d bytes: marked %v, before %v", size, is, was)
 		}
 	}
-	Prefer(nil)
+	preferHugePages(nil)
 }
 
-// marked tells whether the system has been asked for huge pages where a byte is (proc_pid_smaps(5)).
+// marked tells whether the system has been asked for huge pages where a byte is
+// (proc_pid_smaps(5)).
 func marked(t *testing.T, at *byte) bool {
 	t.Helper()
 	var address uint64
