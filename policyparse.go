@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/zmqauth/zmqauth/internal/principal"
 )
 
 // The names of a policy's entries.
@@ -157,8 +159,8 @@ func (r *policyReader) addresses(domain *policyDomain, n *zplNode, kind listKind
 
 func (r *policyReader) principals(domain *policyDomain, n *zplNode) {
 	for _, item := range r.list(n) {
-		if _, _, err := parsePrincipalPattern(item); err != nil {
-			r.fail(n.line, "%s: principal %q: %w", n.name, item, err)
+		if err := principal.Check(item); err != nil {
+			r.fail(n.line, "%s: %w", n.name, err)
 		}
 		domain.gssapi = append(domain.gssapi, policyEntry{item, n.line})
 	}

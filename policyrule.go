@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/zmqauth/zmqauth/internal/principal"
 )
 
 // Rule is a line of a policy that has decided on a client.
@@ -118,13 +120,13 @@ func (p *Policy) ruleForFile(name, domain string, get func(*policyDomain) *polic
 	return rule, true
 }
 
-func (p *Policy) ruleForPrincipal(domain, principal string) (Rule, bool) {
+func (p *Policy) ruleForPrincipal(domain, name string) (Rule, bool) {
 	with := p.domainWith(domain, func(d *policyDomain) bool { return len(d.gssapi) > 0 })
 	if with == nil {
 		return Rule{}, false
 	}
 	for _, entry := range with.gssapi {
-		if setup, err := newGSSAPISetup([]string{entry.text}); err == nil && setup.names(principal) {
+		if set, err := principal.NewSet([]string{entry.text}); err == nil && set.Has(name) {
 			return p.rule(entry.line, policyGSSAPI+" "+entry.text)
 		}
 	}
