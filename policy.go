@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zmqauth/zmqauth/internal/acl"
 )
 
 // Policy is a whole configuration from one file: for each domain its address rules, passwords, keys and principals, and
@@ -26,7 +28,7 @@ type Policy struct {
 type policyDomain struct {
 	name      string
 	line      int
-	kind      listKind
+	kind      acl.Kind
 	addresses []policyEntry // of that kind
 	plain     *policyEntry  // the password file, nil: none
 	curve     *policyEntry  // the directory of certificates, or CurveAllowAny; nil: none

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/acl"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -393,13 +394,7 @@ func FuzzPolicy(f *testing.F) {
 				t.Fatalf("the domain %q", domain.name)
 			}
 			seen[domain.name] = true
-			list := next.addresses.domains[domain.name]
-			if domain.name == AnyDomain {
-				list = &next.addresses.general
-			}
-			if domain.kind != noList && (list.kind != domain.kind || len(list.networks)+len(list.ipcIDs) == 0 && !list.ipcAny) {
-				t.Fatalf("the addresses of %q: %+v", domain.name, list)
-			}
+			checkAddresses(t, p, domain)
 		}
 		for _, frontend := range p.Frontends() {
 			if frontend.Domain == "" || frontend.Bind == "" || (frontend.Mechanism == "curve") != (frontend.Certificate != "") {
@@ -416,4 +411,39 @@ func eventuallyAsk(t testing.TB, what string, a *Authenticator, request [][]byte
 		got, _ := ask(t, a, request)
 		return got == want
 	})
+}
+
+// checkAddresses: a domain has a kind of rules where it has addresses, and each address that stands
+// in its entry passes, or none of them does.
+func checkAddresses(t *testing.T, p *Policy, domain *policyDomain) {
+	t.Helper()
+	if (domain.kind == acl.None) != (len(domain.addresses) == 0) {
+		t.Fatalf("%q has %v, of %d addresses", domain.name, domain.kind, len(domain.addresses))
+	}
+	var alone policy
+	must(t, alone.addAddresses(p, domain))
+	for _, entry := range domain.addresses {
+		address := addressNamed(entry.text)
+		passes := alone.addresses.Pass([]byte(domain.name), []byte(address))
+		if passes != (domain.kind == acl.Allow) {
+			t.Fatalf("%v with %q: %q passes: %v", domain.kind, entry.text, address, passes)
+		}
+	}
+}
+
+// addressNamed is an address, as libzmq would report it, that an entry of allow or deny names.
+func addressNamed(entry string) string {
+	property, id, _ := strings.Cut(entry, ":")
+	switch property {
+	case "ipc":
+		return "localhost"
+	case "uid":
+		return "localhost:" + id + "::"
+	case "gid":
+		return "localhost::" + id + ":"
+	case "pid":
+		return "localhost:::" + id
+	}
+	ip, _, _ := strings.Cut(entry, "/")
+	return ip
 }

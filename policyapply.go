@@ -3,6 +3,8 @@ package zmqauth
 import (
 	"errors"
 	"fmt"
+
+	"github.com/zmqauth/zmqauth/internal/acl"
 )
 
 // Apply puts a policy in force, in one step and with all that it names, or changes nothing. It is the whole configuration
@@ -84,10 +86,10 @@ func (a *Authenticator) prepare(p *Policy) (*policy, error) {
 }
 
 func (next *policy) addAddresses(p *Policy, domain *policyDomain) error {
-	if domain.kind == noList {
+	if domain.kind == acl.None {
 		return nil
 	}
-	if err := next.addresses.add(domain.kind, domain.name, texts(domain.addresses)); err != nil {
+	if err := next.addresses.Add(domain.kind, domain.name, texts(domain.addresses)); err != nil {
 		return &FileError{File: p.file, Line: domain.line, Err: err}
 	}
 	return nil

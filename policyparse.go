@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/zmqauth/zmqauth/internal/acl"
 	"github.com/zmqauth/zmqauth/internal/principal"
 )
 
@@ -105,9 +106,9 @@ func (r *policyReader) domain(n *zplNode) {
 	for _, child := range n.children {
 		switch child.name {
 		case policyAllow:
-			r.addresses(&domain, child, allowList)
+			r.addresses(&domain, child, acl.Allow)
 		case policyDeny:
-			r.addresses(&domain, child, denyList)
+			r.addresses(&domain, child, acl.Deny)
 		case policyPlain:
 			r.only(&domain.plain, child)
 		case policyCurve:
@@ -143,13 +144,13 @@ func (r *policyReader) list(n *zplNode) []string {
 	return items
 }
 
-func (r *policyReader) addresses(domain *policyDomain, n *zplNode, kind listKind) {
-	if domain.kind != noList && domain.kind != kind {
-		r.fail(n.line, "%w: line %d has the other kind", errMixedLists, domain.addresses[0].line)
+func (r *policyReader) addresses(domain *policyDomain, n *zplNode, kind acl.Kind) {
+	if domain.kind != acl.None && domain.kind != kind {
+		r.fail(n.line, "%w: line %d has the other kind", acl.ErrMixed, domain.addresses[0].line)
 		return
 	}
 	for _, item := range r.list(n) {
-		if _, err := parseRule(item); err != nil {
+		if err := acl.CheckEntry(item); err != nil {
 			r.fail(n.line, "%s: %w", n.name, err)
 		}
 		domain.kind = kind

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/zmqauth/zmqauth/internal/acl"
 	"github.com/zmqauth/zmqauth/internal/principal"
 )
 
@@ -62,24 +63,24 @@ func (p *Policy) domainWith(name string, has func(*policyDomain) bool) *policyDo
 // ruleForAddress finds the rule that has kept an address out, or with passed one that has let it in: that of the domain
 // rather than the general one.
 func (p *Policy) ruleForAddress(d Decision, passed bool) (Rule, bool) {
-	address, err := parsePeer(d.Address)
+	peer, err := acl.ParsePeer(d.Address)
 	names := []string{AnyDomain, d.Domain}
 	if passed {
 		names = []string{d.Domain, AnyDomain}
 	}
 	for _, name := range names {
 		domain := p.domain(name)
-		if domain == nil || domain.kind == noList {
+		if domain == nil || domain.kind == acl.None {
 			continue
 		}
 		if err != nil {
 			return p.rule(domain.addresses[0].line, "no address that can be read, where there are rules")
 		}
-		entry := domain.entryFor(address)
+		entry := domain.entryFor(peer)
 		switch {
-		case entry != nil && (domain.kind == allowList) == passed:
+		case entry != nil && (domain.kind == acl.Allow) == passed:
 			return p.rule(entry.line, fmt.Sprintf("%s %s", domain.verb(), entry.text))
-		case entry == nil && domain.kind == allowList && !passed:
+		case entry == nil && domain.kind == acl.Allow && !passed:
 			return p.rule(domain.addresses[0].line, none(policyAllow, domain.addresses))
 		}
 	}
@@ -87,20 +88,20 @@ func (p *Policy) ruleForAddress(d Decision, passed bool) (Rule, bool) {
 }
 
 func (d *policyDomain) verb() string {
-	if d.kind == denyList {
+	if d.kind == acl.Deny {
 		return policyDeny
 	}
 	return policyAllow
 }
 
-// entryFor is the first entry of the list that names an address.
-func (d *policyDomain) entryFor(address peer) *policyEntry {
+// entryFor is the first entry of the list that names a peer.
+func (d *policyDomain) entryFor(peer acl.Peer) *policyEntry {
 	for i := range d.addresses {
-		var list addressList
-		if err := list.add(d.kind, []string{d.addresses[i].text}); err != nil {
+		var list acl.List
+		if err := list.Add(d.kind, []string{d.addresses[i].text}); err != nil {
 			continue // LoadPolicy has read it
 		}
-		if list.names(address, d.kind == denyList) {
+		if list.Names(peer) {
 			return &d.addresses[i]
 		}
 	}
@@ -148,7 +149,7 @@ func (p *Policy) SameRules(other *Policy, domain string) bool {
 
 // domainRules is what a domain's entry says, wherever it stands in the file.
 type domainRules struct {
-	kind              listKind
+	kind              acl.Kind
 	addresses, gssapi []string
 	plain, curve      string // "": none
 }
