@@ -1,7 +1,8 @@
 // Package z85 writes 32-byte keys as text and reads them: Z85, RFC 32.
 //
 // Five characters stand for four bytes: a big-endian number in base 85, the most significant digit
-// first. A key has exactly one text, and a text of the right length is either that of one key or none.
+// first. A key has exactly one text, and a text of the right length is either that of one key or
+// none.
 package z85
 
 import (
@@ -50,9 +51,9 @@ func Encode(key [32]byte) string {
 	return string(text[:])
 }
 
-// Decode returns the key that a text stands for. A text that is none gives the zero key and an error:
-// ErrLength, or one that says which characters are wrong. No error repeats the text, because it may be
-// a secret.
+// Decode returns the key that a text stands for. A text that is none gives the zero key and an
+// error: ErrLength, or one that says which characters are wrong. No error repeats the text, because
+// it may be a secret.
 func Decode(text string) (key [32]byte, err error) {
 	if len(text) != Length {
 		return key, ErrLength

@@ -95,8 +95,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// FuzzZ85: a text that is taken is the one that the key is written as, and an error repeats nothing of
-// what may be a secret.
+// FuzzZ85: a text that is taken is the one that the key is written as, and an error repeats nothing
+// of what may be a secret.
 func FuzzZ85(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		key, err := Decode(text)
