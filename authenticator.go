@@ -12,6 +12,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/acl"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -127,7 +128,7 @@ type Authenticator struct {
 
 // policy is what the methods configure.
 type policy struct {
-	addresses addressRules
+	addresses acl.Rules
 	plain     map[string]*plainSetup
 	curve     map[string]*curveSetup
 	gssapi    map[string]*gssapiSetup
@@ -323,7 +324,7 @@ func (a *Authenticator) ended() {
 // or a scope that has denied addresses, is an error that changes nothing. Without any entry the
 // list names nobody.
 func (a *Authenticator) Allow(addresses ...string) error {
-	return a.addAddresses(allowList, AnyDomain, addresses)
+	return a.addAddresses(acl.Allow, AnyDomain, addresses)
 }
 
 // Deny adds addresses to the general deny list: all but what it names pass. For entries and errors
@@ -331,26 +332,26 @@ func (a *Authenticator) Allow(addresses ...string) error {
 //
 // [Allow]: Authenticator.Allow
 func (a *Authenticator) Deny(addresses ...string) error {
-	return a.addAddresses(denyList, AnyDomain, addresses)
+	return a.addAddresses(acl.Deny, AnyDomain, addresses)
 }
 
 // AllowDomain is Allow for the requests of one domain. They must pass the general rules besides.
 func (a *Authenticator) AllowDomain(domain string, addresses ...string) error {
-	return a.addAddresses(allowList, domain, addresses)
+	return a.addAddresses(acl.Allow, domain, addresses)
 }
 
 // DenyDomain is Deny for the requests of one domain. They must pass the general rules besides.
 func (a *Authenticator) DenyDomain(domain string, addresses ...string) error {
-	return a.addAddresses(denyList, domain, addresses)
+	return a.addAddresses(acl.Deny, domain, addresses)
 }
 
-func (a *Authenticator) addAddresses(kind listKind, domain string, addresses []string) error {
+func (a *Authenticator) addAddresses(kind acl.Kind, domain string, addresses []string) error {
 	if err := checkDomain(domain); err != nil {
 		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := a.policy.addresses.add(kind, domain, addresses); err != nil {
+	if err := a.policy.addresses.Add(kind, domain, addresses); err != nil {
 		return fmt.Errorf("zmqauth: %w", err)
 	}
 	return nil
@@ -360,7 +361,7 @@ func (a *Authenticator) addAddresses(kind listKind, domain string, addresses []s
 func (a *Authenticator) ResetAddresses() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.policy.addresses = addressRules{}
+	a.policy.addresses = acl.Rules{}
 }
 
 // checkDomain refuses the empty domain: what is meant for all of them is AnyDomain, in so many
@@ -414,7 +415,7 @@ func (a *Authenticator) judge(r *zap.Request, malformed error) (verdict, *inquir
 		return denied(ReasonStopped), nil
 	case malformed != nil:
 		return denied(ReasonMalformed), nil
-	case !a.policy.addresses.pass(r.Domain, r.Address):
+	case !a.policy.addresses.Pass(r.Domain, r.Address):
 		return denied(ReasonAddressDenied), nil
 	}
 	switch string(r.Mechanism) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/z85"
 	"github.com/zmqauth/zmqauth/internal/zap"
 	"github.com/zmqauth/zmqauth/internal/zpl"
 )
@@ -193,8 +194,8 @@ func (r *certificateReader) keys(curve *zpl.Node, cert *Certificate) {
 
 // key decodes a key; its errors say which characters are wrong and not what they are.
 func (r *certificateReader) key(n *zpl.Node) [32]byte {
-	key, err := decodeZ85(n.Value)
-	if errors.Is(err, errZ85Length) {
+	key, err := z85.Decode(n.Value)
+	if errors.Is(err, z85.ErrLength) {
 		err = fmt.Errorf("%w; a key is written in quotes, as it may hold a #", err)
 	}
 	if err != nil {

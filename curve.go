@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/keyset"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -17,14 +18,14 @@ const CurveAllowAny = "*"
 // all.
 type curveSetup struct {
 	any      bool
-	set      *keySet                   // of keys alone
+	set      *keyset.Set               // of keys alone
 	keys     map[PublicKey]*curveEntry // of a directory's certificates
 	callback CurveCallback
 	follow   *follow // of the directory that the keys come from, nil: they come from elsewhere
 }
 
 func (s *curveSetup) find(key PublicKey) (entry *curveEntry, known bool) {
-	if s.any || s.set.has(key) {
+	if s.any || s.set.Has(key) {
 		return nil, true
 	}
 	entry, known = s.keys[key]
@@ -122,7 +123,7 @@ func (a *Authenticator) ConfigureCurveKeys(domain string, keys ...PublicKey) err
 	if i := slices.Index(keys, PublicKey{}); i >= 0 {
 		return fmt.Errorf("zmqauth: domain %q: key %d is zero", domain, i)
 	}
-	a.configureCurve(domain, &curveSetup{set: newKeySet(keys)})
+	a.configureCurve(domain, &curveSetup{set: keyset.New(keys)})
 	return nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/internal/testpeer"
-	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // reactor runs until stop is called, which returns when it has ended.

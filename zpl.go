@@ -1,0 +1,269 @@
+package zmqauth
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/zmqauth/zmqauth/internal/acl"
+	"github.com/zmqauth/zmqauth/internal/policyfile"
+)
+
+// Policy is a whole configuration from one file: for each domain its address rules, passwords, keys
+// and principals. Make one with [LoadPolicy] and put it in force with [Authenticator.Apply]. It never
+// changes. It may be applied any number of times, by several Authenticators too. The zero value is
+// the policy of an empty file.
+type Policy struct {
+	file policyfile.Policy
+}
+
+// LoadPolicy reads a policy from a file in ZPL (RFC 4):
+//
+//	domain = "*"
+//	    allow = 10.0.0.0/8 127.0.0.1
+//	    plain = passwords
+//	    curve = certificates
+//	    gssapi = "*@EXAMPLE.ORG"
+//	domain = admin
+//	    allow = 10.1.0.0/16
+//	    curve = admins
+//
+// Each domain stands there once. Of allow and deny (lists of addresses, see [Authenticator.Allow]) a
+// domain has one kind. plain is a password file (see [Authenticator.ConfigurePlainFile]). curve is a
+// directory of certificates or "*" for [CurveAllowAny] (see [Authenticator.ConfigureCurve]). gssapi
+// is a list of principals (see [Authenticator.ConfigureGSSAPI]).
+//
+// The items of a list are separated by blanks or commas. As a line has at most 4096 bytes, allow,
+// deny and gssapi may be repeated. Paths are relative to the policy's directory. The addresses of the
+// domain "*" are the general rules, which hold for every domain besides its own. Its other entries
+// serve the domains that have none of their own ([AnyDomain]). A mechanism that is not mentioned is
+// as it is without any configuration. The file may hold frontends for the zmqauth tool's proxy
+// besides: they are checked, and mean nothing to an Authenticator.
+//
+// The error joins (see errors.Join) one *FileError with the line for each thing that is wrong: names
+// that are unknown or repeated, values that are missing or bad, password files and directories that
+// cannot be read. A text that is no ZPL ends at its first error. A policy is refused that belongs to
+// somebody else than root and the user who reads it, or that others can write. What is in the files
+// that it names is read by [Authenticator.Apply].
+func LoadPolicy(path string) (*Policy, error) {
+	text, err := policyfile.Read(path)
+	if err != nil {
+		return nil, policyError(err)
+	}
+	return ParsePolicy(path, text)
+}
+
+// ParsePolicy is [LoadPolicy] for a text that has been read already, or comes from elsewhere. file is
+// what errors call it, and where relative paths start from: its directory.
+func ParsePolicy(file string, text []byte) (*Policy, error) {
+	parsed, err := policyfile.Parse(file, text)
+	if err == nil {
+		err = parsed.CheckFiles()
+	}
+	if err != nil {
+		return nil, policyError(err)
+	}
+	return &Policy{file: *parsed}, nil
+}
+
+// policyError makes a *FileError of each error about a policy's line.
+func policyError(err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var errs []error
+		for _, err := range joined.Unwrap() {
+			errs = append(errs, policyError(err))
+		}
+		return errors.Join(errs...)
+	}
+	if fault, ok := errors.AsType[*policyfile.Error](err); ok {
+		return &FileError{File: fault.File, Line: fault.Line, Err: fault.Err}
+	}
+	return err
+}
+
+// Domains are the names of the domains in the file's order, "*" included. The slice is the caller's.
+func (p *Policy) Domains() []string {
+	var names []string
+	for _, domain := range p.file.Domains {
+		names = append(names, domain.Name)
+	}
+	return names
+}
+
+// blame turns an error about what an entry names into one about the policy's line.
+func (p *Policy) blame(name string, entry *policyfile.Entry, err error) *FileError {
+	if inner, ok := errors.AsType[*FileError](err); ok {
+		at := inner.File
+		if inner.Line != 0 {
+			at = fmt.Sprintf("%s:%d", at, inner.Line)
+		}
+		err = fmt.Errorf("%s: %w", at, inner.Err)
+	}
+	return &FileError{File: p.file.File, Line: entry.Line, Err: fmt.Errorf("%s: %w", name, err)}
+}
+
+// Apply puts a policy in force, in one step and with all that it names, or changes nothing. It is the
+// whole configuration then. The address rules of all scopes and the setups of all domains that were
+// there before are gone, whether from another policy or from Allow, Deny and the Configure methods,
+// callbacks too. Those methods may be called afterwards, and change it until the next Apply. Every
+// request is judged by all of the old rules or by all of the new ones; those received after Apply has
+// returned by the new ones.
+//
+// Password files and directories of certificates are read anew and followed from then on, as
+// ConfigurePlainFile and ConfigureCurve do. One that cannot be used is an error, with the policy's
+// line, and changes nothing. Broken entries are logged, counted in Stats and left out. Passwords that
+// were found right stay remembered where the user of a domain has the same hash as before.
+//
+// The error joins (see errors.Join) a *FileError for each line of the policy that is to blame, or is
+// ErrClosed.
+func (a *Authenticator) Apply(p *Policy) error {
+	return a.ApplyAfter(p, func() error { return nil })
+}
+
+// ApplyAfter is Apply in two steps, with something between them. When all is read and nothing is
+// wrong with the policy it calls last, and puts the policy in force once last has returned nil. Until
+// then the old rules hold. An error of last's is returned, and changes nothing.
+//
+// It is for what must not be done for a policy that turns out to be wrong: to end sockets for which
+// the new rules were not made, or to put it in force in another Authenticator too, in both or in
+// none. last may take its time: what the policy names is followed meanwhile. It may call every
+// method, but what it configures is replaced with the rest. The one error that may come after last is
+// ErrClosed.
+func (a *Authenticator) ApplyAfter(p *Policy, last func() error) error {
+	switch {
+	case p == nil:
+		return errors.New("zmqauth: Apply: the policy is nil")
+	case last == nil:
+		return errors.New("zmqauth: ApplyAfter: the function is nil")
+	}
+	next, err := a.prepare(p)
+	if err != nil {
+		next.abandon(a)
+		if errors.Is(err, ErrClosed) { // no line is to blame
+			return ErrClosed
+		}
+		return err
+	}
+	next.begin()
+	obsolete := next
+	defer func() { obsolete.release() }() // where last panics, too
+	if err := last(); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.state == stateClosed {
+		return ErrClosed
+	}
+	old := a.policy
+	a.policy, obsolete = *next, &old
+	return nil
+}
+
+// prepare reads all that a policy names. What it returns is to be abandoned where there is an error.
+func (a *Authenticator) prepare(p *Policy) (*policy, error) {
+	next := &policy{
+		plain:  make(map[string]*plainSetup),
+		curve:  make(map[string]*curveSetup),
+		gssapi: make(map[string]*gssapiSetup),
+	}
+	var errs []error
+	for i := range p.file.Domains {
+		domain := &p.file.Domains[i]
+		errs = append(errs, next.addAddresses(p, domain), next.addGSSAPI(p, domain))
+		if entry := domain.Plain; entry != nil {
+			if err := next.addPlain(a, domain.Name, p.file.Resolve(entry.Text)); err != nil {
+				errs = append(errs, p.blame(policyfile.EntryPlain, entry, err))
+			}
+		}
+		if entry := domain.Curve; entry != nil {
+			if err := next.addCurve(a, p, domain.Name, entry.Text); err != nil {
+				errs = append(errs, p.blame(policyfile.EntryCurve, entry, err))
+			}
+		}
+	}
+	return next, errors.Join(errs...)
+}
+
+func (next *policy) addAddresses(p *Policy, domain *policyfile.Domain) error {
+	if domain.Kind == acl.None {
+		return nil
+	}
+	if err := next.addresses.Add(domain.Kind, domain.Name, policyfile.Texts(domain.Addresses)); err != nil {
+		return &FileError{File: p.file.File, Line: domain.Line, Err: err}
+	}
+	return nil
+}
+
+func (next *policy) addGSSAPI(p *Policy, domain *policyfile.Domain) error {
+	if len(domain.GSSAPI) == 0 {
+		return nil
+	}
+	setup, err := newGSSAPISetup(policyfile.Texts(domain.GSSAPI))
+	if err != nil {
+		return &FileError{File: p.file.File, Line: domain.GSSAPI[0].Line, Err: fmt.Errorf("%s: %w", policyfile.EntryGSSAPI, err)}
+	}
+	next.gssapi[domain.Name] = setup
+	return nil
+}
+
+func (next *policy) addPlain(a *Authenticator, domain, path string) error {
+	setup, err := a.openPasswordFile(path)
+	if err != nil {
+		return err
+	}
+	next.plain[domain] = setup
+	a.mu.RLock()
+	old := setupFor(a.policy.plain, []byte(domain))
+	if old != nil && old.table != nil {
+		setup.table.keep(old.table)
+	}
+	a.mu.RUnlock()
+	return nil
+}
+
+func (next *policy) addCurve(a *Authenticator, p *Policy, domain, location string) error {
+	setup := &curveSetup{any: true}
+	if location != CurveAllowAny {
+		var err error
+		if setup, err = a.openCertificates(p.file.Resolve(location)); err != nil {
+			return err
+		}
+	}
+	next.curve[domain] = setup
+	return nil
+}
+
+// begin has all that the policy names followed, until it is released.
+func (p *policy) begin() {
+	for _, setup := range p.plain {
+		go setup.file.run()
+	}
+	for _, setup := range p.curve {
+		if setup.follow != nil {
+			setup.follow.begin()
+		}
+	}
+}
+
+// abandon undoes what prepare has done, where nothing is followed yet.
+func (p *policy) abandon(a *Authenticator) {
+	for _, setup := range p.curve {
+		if setup.follow != nil {
+			a.watcher.forget(setup.follow)
+		}
+	}
+}
+
+// release lets go of all that the policy follows.
+func (p *policy) release() {
+	for _, setup := range p.plain {
+		if setup.file != nil {
+			setup.file.stop()
+		}
+	}
+	for _, setup := range p.curve {
+		if setup.follow != nil {
+			setup.follow.stop()
+		}
+	}
+}
