@@ -46,8 +46,8 @@ const (
 )
 
 // New makes a hash of a password of 1 to MaxPassword bytes, with a new salt, and returns its text:
-// argon2id in the PHC string format ($argon2id$v=19$m=19456,t=2,p=1$…). The only error is a password
-// of another length.
+// argon2id in the PHC string format ($argon2id$v=19$m=19456,t=2,p=1$…). The only error is a
+// password of another length.
 func New(password string) (text string, err error) {
 	if password == "" || len(password) > MaxPassword {
 		return "", fmt.Errorf("a password has 1 to %d bytes", MaxPassword)

@@ -18,12 +18,11 @@ func Parse(text []byte) (*Node, error) {
 // of certificates takes. The zero value is ready. It serves one goroutine at a time.
 type Parser struct {
 	root    Node
-	line    int // number of the line being read
-	entries int // read so far
-	level   int // of the last entry; 0: the root
-
-	last [maxDepth + 1]*Node // the last entry of each level: the parent of the next one below it
-	slab []Node              // memory of entries, in use up to its length
+	line    int                 // number of the line being read
+	entries int                 // read so far
+	last    [maxDepth + 1]*Node // the last entry of each level: the parent of the next one below
+	level   int                 // of the last entry; 0: the root
+	slab    []Node              // memory of entries, in use up to its length
 }
 
 // Parse is the function [Parse], but that the tree is good only until the next call.
