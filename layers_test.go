@@ -47,7 +47,7 @@ var layers = map[string][]string{
 
 	// 6: what is run.
 	"cmd/zmqauth": {".", "internal/files", "internal/passhash", "internal/policyfile",
-		"internal/proxy"},
+		"internal/proxy", "internal/zap"},
 }
 
 // measured are the packages that look at the others: any of them.
@@ -55,7 +55,7 @@ var measured = []string{"bench", "docker", "examples", "soak"}
 
 // helpers are what tests and measurements use. Nothing of the product imports them.
 var helpers = []string{"internal/daemon", "internal/logbuffer", "internal/testca",
-	"internal/testpeer", "internal/testrealm", "internal/testzmq"}
+	"internal/testpeer", "internal/testrealm", "internal/testzap", "internal/testzmq"}
 
 // cgo are the packages that import "C".
 var cgo = []string{"bench/loadgen", "internal/libzmq"}
