@@ -70,10 +70,17 @@ type server struct {
 // newServer binds a PULL socket that role has prepared.
 func newServer(t testing.TB, ctx *zmq4.Context, bind string, role func(*zmq4.Socket) error) *server {
 	t.Helper()
+	return newServerOf(t, ctx, zmq4.PULL, bind, role)
+}
+
+// newServerOf binds a socket of a type that role has prepared.
+func newServerOf(t testing.TB, ctx *zmq4.Context, kind zmq4.Type, bind string,
+	role func(*zmq4.Socket) error) *server {
+	t.Helper()
 	if strings.Contains(bind, "[::") {
 		testpeer.NeedIPv6(t)
 	}
-	socket := newSocket(t, ctx, zmq4.PULL)
+	socket := newSocket(t, ctx, kind)
 	if strings.Contains(bind, "[::1]") {
 		must(t, socket.SetIpv6(true))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -185,25 +186,118 @@ func TestConnectWithoutAHandler(t *testing.T) {
 	}
 }
 
-// TestConnectSparesTheMonitor: libzmq has one for a socket, and the program's goes on.
-func TestConnectSparesTheMonitor(t *testing.T) {
+// TestConnectTakesTheMonitor: libzmq has one for a socket. The program's is ended, and its reader is
+// told so.
+func TestConnectTakesTheMonitor(t *testing.T) {
 	server := newServer(t, newContext(t), "tcp://127.0.0.1:*", nullClient)
 	zctx := newContext(t)
 	socket, reader := newSocket(t, zctx, zmq4.PUSH), newSocket(t, zctx, zmq4.PAIR)
 	const own = "inproc://own-monitor"
-	must(t, socket.Monitor(own, zmq4.EVENT_HANDSHAKE_SUCCEEDED|zmq4.EVENT_MONITOR_STOPPED))
 	must(t, errors.Join(reader.SetRcvtimeo(patience), reader.Connect(own)))
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := Connect(ctx, socket, server.endpoint); err == nil || !strings.Contains(err.Error(), "monitor") || !strings.Contains(err.Error(), server.endpoint) {
-		t.Errorf("Connect on a socket with a monitor: %v", err)
-	}
-	must(t, socket.Connect(server.endpoint))
-	if event, _, _, err := reader.RecvEvent(0); err != nil || event != zmq4.EVENT_HANDSHAKE_SUCCEEDED {
+	must(t, socket.Monitor(own, zmq4.EVENT_HANDSHAKE_SUCCEEDED|zmq4.EVENT_MONITOR_STOPPED))
+	must(t, Connect(within(t, patience), socket, server.endpoint))
+	if event, _, _, err := reader.RecvEvent(0); err != nil || event != zmq4.EVENT_MONITOR_STOPPED {
 		t.Errorf("the program's monitor: %v, %v", event, err)
 	}
-	must(t, errors.Join(socket.Disconnect(server.endpoint), socket.Monitor("", 0)))
-	must(t, Connect(ctx, socket, server.endpoint))
+}
+
+// TestConnectWithAnUnreadMonitor: libzmq waits for a reader before it ends the monitor. Connect does
+// not wait longer than its context.
+func TestConnectWithAnUnreadMonitor(t *testing.T) {
+	endpoint := nobodysEndpoint(t)
+	zctx := newContext(t)
+	socket, reader := newSocket(t, zctx, zmq4.PUSH), newSocket(t, zctx, zmq4.PAIR)
+	const own = "inproc://own-monitor"
+	must(t, socket.Monitor(own, zmq4.EVENT_ALL))
+	err := Connect(within(t, 50*time.Millisecond), socket, endpoint)
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "a monitor that nobody reads") {
+		t.Errorf("%v", err)
+	}
+	must(t, reader.Connect(own)) // so that libzmq can go on, and the context end
+}
+
+// TestConnectBeforeItsTime: a context that is over leaves nothing behind. The server meets nobody, and
+// a later Connect of the socket works.
+func TestConnectBeforeItsTime(t *testing.T) {
+	a := startAuthenticator(t, Config{})
+	for kind, peer := range map[zmq4.Type]zmq4.Type{zmq4.DEALER: zmq4.ROUTER, zmq4.PUSH: zmq4.PULL} {
+		server := newServerOf(t, a.Context(), peer, "tcp://127.0.0.1:*", nullServer("d"))
+		socket := newSocket(t, newContext(t), kind)
+		cancelled, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := Connect(cancelled, socket, server.endpoint); !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled: %v", err)
+		}
+		for range 20 { // at whatever moment it ends
+			err := Connect(within(t, time.Millisecond), socket, server.endpoint)
+			if err == nil {
+				must(t, socket.Disconnect(server.endpoint))
+			} else if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v", err)
+			}
+		}
+		must(t, Connect(within(t, patience), socket, server.endpoint))
+	}
+}
+
+// TestConnectTwice: a second Connect to an endpoint is an error, whatever the server thinks of the
+// client by now, and the first connection stays. After a disconnect it is a first one again.
+func TestConnectTwice(t *testing.T) {
+	for kind, peer := range map[zmq4.Type]zmq4.Type{zmq4.DEALER: zmq4.DEALER, zmq4.PUSH: zmq4.PULL} {
+		t.Run(kind.String(), func(t *testing.T) {
+			a := startAuthenticator(t, Config{})
+			server := newServerOf(t, a.Context(), peer, "tcp://127.0.0.1:*", nullServer("d"))
+			endpoint := server.endpoint
+			socket := newSocket(t, newContext(t), kind)
+			must(t, Connect(within(t, patience), socket, endpoint))
+			must(t, a.Deny("127.0.0.1"))
+			if err := Connect(within(t, patience), socket, endpoint); !errors.Is(err, errConnected) {
+				t.Errorf("a second one: %v", err)
+			}
+			for range 10 {
+				_, err := socket.Send("hello", 0)
+				must(t, err)
+				if text, _ := server.receive(t); text != "hello" {
+					t.Fatalf("the first connection: %q", text)
+				}
+			}
+			for range 3 {
+				a.ResetAddresses()
+				must(t, socket.Disconnect(endpoint))
+				must(t, Connect(within(t, patience), socket, endpoint))
+			}
+		})
+	}
+}
+
+// TestConnectAtTheLimitOfSockets: however few sockets the context has left, Connect says so within its
+// context's time, and leaves nothing behind.
+func TestConnectAtTheLimitOfSockets(t *testing.T) {
+	server := newServer(t, newContext(t), "tcp://127.0.0.1:*", nullClient)
+	const most = 8
+	for free := range 4 {
+		zctx := newContext(t)
+		must(t, zctx.SetMaxSockets(most))
+		var socket *zmq4.Socket
+		for range most - free {
+			socket = newSocket(t, zctx, zmq4.PUSH)
+		}
+		err := Connect(within(t, 10*time.Second), socket, server.endpoint)
+		if free >= 2 && err != nil || free < 2 && !errors.Is(err, zmq4.Errno(syscall.EMFILE)) {
+			t.Errorf("%d sockets left: %v", free, err)
+		}
+	}
+}
+
+// TestConnectRefusesWhatIsNoEndpoint at once.
+func TestConnectRefusesWhatIsNoEndpoint(t *testing.T) {
+	socket := newSocket(t, newContext(t), zmq4.PUSH)
+	for _, bad := range []string{"tcp://::1:5555", "tcp://127.0.0.1", "tcp://*:5555", "tcp://127.0.0.1:0"} {
+		if err := Connect(within(t, patience), socket, bad); err == nil || !strings.Contains(err.Error(), bad) ||
+			errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
 }
 
 // TestConnectTemporary: a client told to try again gets in on the same call.

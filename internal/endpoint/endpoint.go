@@ -108,6 +108,12 @@ var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 // that would have to be looked up, and for IPC. "*" is 0.0.0.0, localhost 127.0.0.1.
 func (e Endpoint) Addr() netip.Addr { return e.addr }
 
+// isLiteral tells whether the host is an address, and no name.
+func (e Endpoint) isLiteral() bool {
+	_, err := netip.ParseAddr(e.Host)
+	return err == nil
+}
+
 // IsIPv6 tells whether the host is written as an IPv6 address, for which libzmq needs its option
 // ZMQ_IPV6. ::ffff:a.b.c.d is one, too.
 func (e Endpoint) IsIPv6() bool { return strings.Contains(e.Host, ":") }
