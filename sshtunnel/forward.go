@@ -5,11 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
+
+// maxSocketName is as long as the name of a forward's socket gets, in bytes: it is a number.
+const maxSocketName = 10
 
 // How often a remote that cannot be reached is logged as a warning.
 const complainEvery = time.Minute
@@ -82,13 +88,13 @@ func (f *forward) listen(number int) (err error) {
 		}
 		return err
 	}
-	if f.tunnel.dir == "" {
-		if f.tunnel.dir, err = privateDir(); err != nil {
+	if f.tunnel.dir == nil {
+		if f.tunnel.dir, err = privatedir.Make(maxSocketName); err != nil {
 			return err
 		}
 	}
-	path := socketPath(f.tunnel.dir, number)
-	if f.listener, err = net.Listen("unix", path); err == nil {
+	path := f.tunnel.dir.Join(strconv.Itoa(number))
+	if f.listener, err = privatedir.Listen(f.tunnel.ctx, path, 0o600); err == nil {
 		f.endpoint = "ipc://" + path
 	}
 	return err

@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/privatedir"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -130,7 +132,7 @@ func TestBadEndpoints(t *testing.T) {
 		saysAll(t, err, fmt.Sprintf("%q", endpoint))
 		saysAll(t, tunnel.Connect(req, endpoint), fmt.Sprintf("%q", endpoint))
 	}
-	if tunnel.dir != "" {
+	if tunnel.dir != nil {
 		t.Error("a directory was made")
 	}
 }
@@ -153,7 +155,8 @@ func TestPrivateDirectory(t *testing.T) {
 	}
 	path := strings.TrimPrefix(endpoint, "ipc://")
 	info, err := os.Stat(filepath.Dir(path))
-	if err != nil || info.Mode().Perm() != 0o700 || !ownedBy(info, os.Getuid()) {
+	owned := err == nil && info.Sys().(*syscall.Stat_t).Uid == uint32(os.Getuid())
+	if err != nil || info.Mode().Perm() != 0o700 || !owned {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	conn, err := net.Dial("unix", path)
@@ -181,37 +184,25 @@ func TestPrivateDirectory(t *testing.T) {
 	}
 }
 
-// TestTemporaryDirectories: where $TMPDIR will not do, another one is taken.
-func TestTemporaryDirectories(t *testing.T) {
-	long := filepath.Join(t.TempDir(), strings.Repeat("long", 25))
+// TestForwardElsewhere: where $TMPDIR will not do, the endpoint is in another directory.
+func TestForwardElsewhere(t *testing.T) {
+	server := newSSHD(t)
+	long := filepath.Join(t.TempDir(), strings.Repeat("x", privatedir.MaxPath))
 	must(t, os.Mkdir(long, 0o700))
-	shared := filepath.Join(t.TempDir(), "shared")
-	must(t, os.Mkdir(shared, 0o700))
-	must(t, os.Chmod(shared, 0o777)) // without the sticky bit
-	for name, dir := range map[string]string{"too long": long, "shared": shared, "missing": filepath.Join(shared, "missing")} {
-		t.Run(name, func(t *testing.T) {
-			runtime := t.TempDir()
-			t.Setenv("TMPDIR", dir)
-			t.Setenv("XDG_RUNTIME_DIR", "")
-			made, err := privateDir()
-			must(t, err)
-			t.Cleanup(func() { must(t, os.Remove(made)) })
-			if filepath.Dir(made) != "/tmp" {
-				t.Errorf("it is %s", made)
-			}
-			if path := socketPath(made, 1); len(path) > maxSocketPath {
-				t.Errorf("%s has %d bytes", path, len(path))
-			}
-			left, err := os.ReadDir(dir)
-			if name != "missing" && (err != nil || len(left) != 0) {
-				t.Errorf("left behind: %v, %v", left, err)
-			}
-			t.Setenv("XDG_RUNTIME_DIR", runtime)
-			inRuntime, err := privateDir()
-			if err == nil && len(runtime) < 60 && filepath.Dir(inRuntime) != runtime {
-				t.Errorf("it is %s", inRuntime)
-			}
-			must(t, errors.Join(err, os.Remove(inRuntime)))
-		})
+	t.Setenv("TMPDIR", long)
+	t.Setenv("XDG_RUNTIME_DIR", "")
+	tunnel := open(t, server.config(t))
+	endpoint, err := tunnel.Forward("tcp://" + echo(t))
+	must(t, err)
+	path := strings.TrimPrefix(endpoint, "ipc://")
+	if base := filepath.Dir(filepath.Dir(path)); base != "/tmp" {
+		t.Errorf("its directory is in %s", base)
+	}
+	conn, err := net.Dial("unix", path)
+	must(t, err)
+	defer conn.Close()
+	says(t, conn, "hello")
+	if left, err := os.ReadDir(long); err != nil || len(left) != 0 {
+		t.Errorf("%v is left, %v", left, err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/privatedir"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -101,7 +102,8 @@ func TestForwardTLSErrors(t *testing.T) {
 	must(t, os.WriteFile(file, []byte("precious"), 0o600))
 	bad := client
 	bad.CAFile = "/nowhere.crt"
-	long := "ipc:///" + strings.Repeat("x", 107)
+	long := "ipc:///" + strings.Repeat("x", privatedir.MaxPath)
+	tooLong := fmt.Sprintf("may have %d bytes, this one has %d", privatedir.MaxPath, privatedir.MaxPath+1)
 	for name, c := range map[string]struct {
 		local, remote string
 		client        TLSClient
@@ -114,7 +116,7 @@ func TestForwardTLSErrors(t *testing.T) {
 		"abstract":          {"ipc://@zmqauth-test", remote, client, "abstract socket"},
 		"no endpoint":       {"nowhere", remote, client, "nowhere"},
 		"another transport": {"inproc://x", remote, client, "inproc://x"},
-		"too long":          {long, remote, client, "may have 107 bytes, this one has 108"},
+		"too long":          {long, remote, client, tooLong},
 		"taken":             {taken.Endpoint(), remote, client, "address already in use"},
 		"a file":            {"ipc://" + file, remote, client, "address already in use"},
 		"no port":           {"", "localhost", client, "localhost"},
@@ -128,15 +130,40 @@ func TestForwardTLSErrors(t *testing.T) {
 	if text, err := os.ReadFile(file); err != nil || string(text) != "precious" {
 		t.Errorf("the file holds %q, %v", text, err)
 	}
-	t.Setenv("TMPDIR", filepath.Join(dir, strings.Repeat("x", 100)))
-	must(t, os.Mkdir(os.TempDir(), 0o700))
-	if _, err := ForwardTLS(context.Background(), "", remote, client); err == nil || !strings.Contains(err.Error(), "may have 107 bytes") {
-		t.Errorf("below a long path: %v", err)
-	}
-	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) != 0 {
-		t.Errorf("%v is left, %v", left, err)
-	}
 	must(t, exchange(dialEndpoint(t, taken.Endpoint()), "still here"))
+}
+
+// TestForwardTLSElsewhere: where $TMPDIR will not do, the endpoint is in another directory, and
+// nothing is left in either.
+func TestForwardTLSElsewhere(t *testing.T) {
+	testpeer.NothingLeft(t)
+	_, remote, client := tlsServer(t, nil)
+	long := filepath.Join(t.TempDir(), strings.Repeat("x", privatedir.MaxPath))
+	shared := filepath.Join(t.TempDir(), "shared")
+	for name, c := range map[string]struct {
+		dir  string
+		mode fs.FileMode
+	}{"too long": {long, 0o700}, "others can rename": {shared, 0o777}} {
+		t.Run(name, func(t *testing.T) {
+			must(t, os.Mkdir(c.dir, 0o700))
+			must(t, os.Chmod(c.dir, c.mode)) // without the sticky bit
+			t.Setenv("TMPDIR", c.dir)
+			t.Setenv("XDG_RUNTIME_DIR", "")
+			f := forwardTLS(t, "", remote, client)
+			path := strings.TrimPrefix(f.Endpoint(), "ipc://")
+			if base := filepath.Dir(filepath.Dir(path)); base != "/tmp" {
+				t.Errorf("its directory is in %s", base)
+			}
+			must(t, exchange(dialEndpoint(t, f.Endpoint()), "hello"))
+			must(t, f.Close())
+			if _, err := os.Stat(filepath.Dir(path)); !os.IsNotExist(err) {
+				t.Errorf("the directory is left: %v", err)
+			}
+			if left, err := os.ReadDir(c.dir); err != nil || len(left) != 0 {
+				t.Errorf("%v is left, %v", left, err)
+			}
+		})
+	}
 }
 
 // TestForwardTLSStaleSocket: a path that a program has left behind is used again.
