@@ -34,7 +34,8 @@ func endpoint(network, address string) (string, string, error) {
 			return "", "", errors.New("stream: a Unix socket without a path")
 		}
 		if len(address) > privatedir.MaxPath {
-			return "", "", fmt.Errorf("stream: %s: the path of a Unix socket may have %d bytes, this one has %d",
+			return "", "", fmt.Errorf(
+				"stream: %s: the path of a Unix socket may have %d bytes, this one has %d",
 				address, privatedir.MaxPath, len(address))
 		}
 	default:
