@@ -205,7 +205,9 @@ func (l *login) signersOf(id *identity, held []ssh.Signer) (signers, rest []ssh.
 	if !id.usual {
 		certificates = l.target.certificates
 	}
-	return append(signers, withCertificates(id, certificates)...), rest
+	own, faults := withCertificates(id, certificates)
+	l.causes = append(l.causes, faults...)
+	return append(signers, own...), rest
 }
 
 func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
