@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pebbe/zmq4"
-
 	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
 
@@ -63,13 +61,20 @@ func (t *Tunnel) Forward(remote string) (endpoint string, err error) {
 	return f.endpoint, nil
 }
 
-// Connect does what s.Connect(remote) does, through the tunnel: it returns at once, and libzmq connects as soon as it
-// can, and again whenever the connection is lost. It is to be called by the goroutine that owns s. To disconnect, ask
-// Forward for the endpoint.
+// A Connector connects to an endpoint, "ipc://path" or "tcp://host:port". The *Socket of
+// github.com/pebbe/zmq4 is one, and so are the sockets of other bindings: this package needs none
+// of them, nor cgo.
+type Connector interface {
+	Connect(endpoint string) error
+}
+
+// Connect does what s.Connect(remote) does, through the tunnel. With a *zmq4.Socket it returns at
+// once, and libzmq connects as soon as it can, and again whenever the connection is lost. It is to
+// be called by the goroutine that owns s. To disconnect, ask Forward for the endpoint.
 //
 // A message that was under way when a connection is lost is lost with it, as over any other transport. A REQ socket waits for
 // its answer for ever then, unless ZMQ_REQ_RELAXED and ZMQ_REQ_CORRELATE are set.
-func (t *Tunnel) Connect(s *zmq4.Socket, remote string) error {
+func (t *Tunnel) Connect(s Connector, remote string) error {
 	endpoint, err := t.Forward(remote)
 	if err != nil {
 		return err
