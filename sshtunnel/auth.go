@@ -226,7 +226,7 @@ func (l *login) agentSigners() []ssh.Signer {
 	if l.target.agent == "" {
 		return nil
 	}
-	conn, err := (&net.Dialer{}).DialContext(l.ctx, "unix", l.target.agent)
+	conn, err := dialAgent(l.ctx, l.target.agent)
 	if err != nil {
 		l.causes = append(l.causes, fmt.Errorf("sshtunnel: the agent: %w", err))
 		return nil

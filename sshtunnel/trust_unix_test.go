@@ -129,6 +129,25 @@ func TestFilesOfOthers(t *testing.T) {
 	}
 }
 
+// TestConfigFilesOfOthers: the user's own ssh_config, and what it includes by a relative name.
+func TestConfigFilesOfOthers(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	work := filepath.Join(home, ".ssh", "work")
+	must(t, os.MkdirAll(work, 0o700))
+	own, included := filepath.Join(home, ".ssh", "config"), filepath.Join(work, "a.conf")
+	write(t, own, "Include work/*.conf\n")
+	write(t, included, "Port 79\n")
+	for file, mode := range map[string]os.FileMode{own: 0o666, included: 0o662} {
+		_, err := resolve(Config{Host: "gateway"})
+		must(t, err)
+		must(t, os.Chmod(file, mode))
+		_, err = resolve(Config{Host: "gateway"})
+		saysAll(t, err, file, "others can write it")
+		must(t, os.Chmod(file, 0o600))
+	}
+}
+
 // TestNullDevice: it is an empty file, whoever can write it.
 func TestNullDevice(t *testing.T) {
 	for _, limit := range []int{0, 1} {

@@ -36,8 +36,8 @@ func newSocket(t testing.TB, ctx *zmq4.Context, kind zmq4.Type) *zmq4.Socket {
 	return s
 }
 
-// answers runs a REP socket that answers with what it is asked, until the test ends, and returns its
-// endpoint.
+// answers runs a REP socket that answers with what it is asked, until the test ends, and returns
+// its endpoint.
 func answers(t testing.TB, ctx *zmq4.Context) string {
 	t.Helper()
 	rep := newSocket(t, ctx, zmq4.REP)
@@ -194,8 +194,8 @@ func TestServerComesLater(t *testing.T) {
 	})
 }
 
-// TestServerRestarts kills sshd under a live pair of ZeroMQ sockets, several times: once it is back,
-// requests go on.
+// TestServerRestarts kills sshd under a live pair of ZeroMQ sockets, several times: once it is
+// back, requests go on.
 func TestServerRestarts(t *testing.T) {
 	testpeer.NothingLeft(t)
 	for name, localTCP := range map[string]bool{"ipc": false, "tcp": true} {

@@ -10,8 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockPause is the time between two looks at a lock that somebody else has.
-const lockPause = 2 * time.Millisecond
+const (
+	// lockTime is how long to wait for others who bind in the same directory. It is more than one
+	// of them takes, and bounded, as anybody who can read the directory can hold its lock.
+	lockTime = 3 * dialTime
+	// lockPause is the time between two looks at a lock that somebody else has.
+	lockPause = 2 * time.Millisecond
+)
 
 // lock waits for its turn in a directory, until ctx ends or lockTime is over. It is not locked
 // where that fails, or where the directory cannot be read or has no locks.

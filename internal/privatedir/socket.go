@@ -14,13 +14,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/files"
 )
 
-const (
-	// dialTime is how long a socket that is in the way may take to answer.
-	dialTime = time.Second
-	// lockTime is how long to wait for others who bind in the same directory. It is more than one
-	// of them takes, and bounded, as anybody who can read the directory can hold its lock.
-	lockTime = 3 * dialTime
-)
+// dialTime is how long a socket that is in the way may take to answer.
+const dialTime = time.Second
 
 // A Socket is the file of a Unix socket that was made at its path.
 type Socket struct {
