@@ -21,7 +21,7 @@ const (
 // lock waits for its turn in a directory, until ctx ends or lockTime is over. It is not locked
 // where that fails, or where the directory cannot be read or has no locks.
 func lock(ctx context.Context, dir string) (unlock func(), locked bool) {
-	file, err := os.Open(dir)
+	file, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0) // and not wait for a FIFO
 	if err != nil {
 		return func() {}, false
 	}

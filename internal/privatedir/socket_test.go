@@ -225,7 +225,8 @@ func TestListenRace(t *testing.T) {
 // TestListenErrors are those of package net.
 func TestListenErrors(t *testing.T) {
 	dir := shortDir(t)
-	for _, name := range []string{"none/s", strings.Repeat("x", MaxPath)} {
+	must(t, syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600)) // nobody waits for its writer
+	for _, name := range []string{"none/s", "fifo/s", strings.Repeat("x", MaxPath)} {
 		path := filepath.Join(dir, name)
 		_, err := Listen(t.Context(), path, 0)
 		_, want := net.Listen("unix", path)
