@@ -1,6 +1,6 @@
 # make demo     see real clients let in and kept out
 # make test     all tests, with the race detector
-# make lint     gofmt, vet, staticcheck
+# make lint     gofmt, vet (for other systems too), staticcheck
 # make fuzz     each fuzz target, FUZZTIME long
 # make soak     clients, rules, callbacks and hostile peers all at once, SOAKTIME long
 # make docker-demo, make docker-test    the images: the proxy in front of a service, and the tests in three Debian suites
@@ -16,6 +16,10 @@ RUN_PACKAGES  := gcc libc6-dev pkg-config libzmq3-dev
 TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc krb5-admin-server krb5-user \
                  openssh-server openssh-client openssl stunnel4 python3-rpyc
 
+# What compiles without cgo and libzmq, also on systems that the tests do not run on.
+PORTABLE := ./stream ./sshtunnel ./internal/files ./internal/privatedir
+SYSTEMS  := darwin freebsd windows
+
 .PHONY: demo test lint fuzz soak bench docker-demo docker-test deps deps-run deps-docker docker-engine
 
 demo: deps-run
@@ -29,6 +33,10 @@ test: deps
 lint: deps
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	go vet ./...
+	@for os in $(SYSTEMS); do \
+		echo "GOOS=$$os CGO_ENABLED=0 go vet $(PORTABLE)"; \
+		GOOS=$$os CGO_ENABLED=0 go vet $(PORTABLE) || exit 1; \
+	done
 	go tool staticcheck ./...
 
 fuzz: deps

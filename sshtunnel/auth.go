@@ -205,7 +205,9 @@ func (l *login) signersOf(id *identity, held []ssh.Signer) (signers, rest []ssh.
 	if !id.usual {
 		certificates = l.target.certificates
 	}
-	return append(signers, withCertificates(id, certificates)...), rest
+	own, faults := withCertificates(id, certificates)
+	l.causes = append(l.causes, faults...)
+	return append(signers, own...), rest
 }
 
 func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
@@ -224,7 +226,7 @@ func (l *login) agentSigners() []ssh.Signer {
 	if l.target.agent == "" {
 		return nil
 	}
-	conn, err := (&net.Dialer{}).DialContext(l.ctx, "unix", l.target.agent)
+	conn, err := dialAgent(l.ctx, l.target.agent)
 	if err != nil {
 		l.causes = append(l.causes, fmt.Errorf("sshtunnel: the agent: %w", err))
 		return nil

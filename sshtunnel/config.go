@@ -20,7 +20,8 @@ type Config struct {
 	// "": those of ssh_config, and without any the agent's and the usual files in ~/.ssh. It may also be a public key,
 	// whose private half the agent has. A jump host that ssh_config names no key for gets it too.
 	KeyFile string
-	// Agent is the agent's socket. "": IdentityAgent of ssh_config, then $SSH_AUTH_SOCK; "none": no agent.
+	// Agent is the agent's socket. "": IdentityAgent of ssh_config, then $SSH_AUTH_SOCK; "none": no
+	// agent. Windows has agents of another kind, which are not supported.
 	Agent string
 	// ConfigFile is an ssh_config. "": ~/.ssh/config, if there is one; "none": no file.
 	ConfigFile string

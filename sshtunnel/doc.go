@@ -35,6 +35,14 @@
 // others are ignored, but what would run a program (ProxyCommand, Match exec) is an error. Fields of [Config] come
 // before the parts of its Host, and those before ssh_config. The system's /etc/ssh/ssh_config is not read.
 //
+// # Whose files are believed
+//
+// Each file belongs to root or to the user of this process, and nobody else can write it, but for
+// root's group and the group of this process: that holds for keys and certificates, known_hosts,
+// revoked keys, ssh_config and what it includes. A private key others cannot read either; a group
+// may. What is not so is a [*FileError] that names the command that mends it. On Windows, owners
+// and modes are not looked at.
+//
 // # When the connection is lost
 //
 // A server that has gone away without a word is noticed by keepalive messages. The connection is then opened again, for

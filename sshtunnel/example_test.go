@@ -10,45 +10,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
-	"time"
-
-	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/sshtunnel"
 )
-
-// A ZeroMQ client whose server only the SSH server can reach.
-func Example() {
-	gateway := startGateway() // an SSH server that lets ann in; a real one is in ~/.ssh/config
-	defer gateway.stop()
-	server, _ := zmq4.NewSocket(zmq4.REP)
-	defer server.Close()
-	if err := server.Bind("tcp://127.0.0.1:*"); err != nil {
-		fmt.Println(err)
-		return
-	}
-	endpoint, _ := server.GetLastEndpoint()
-
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	tunnel, err := sshtunnel.Open(ctx, sshtunnel.Config{
-		Host: "gateway", ConfigFile: gateway.sshConfig, // "" would be ~/.ssh/config
-	})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer tunnel.Close()
-	client, _ := zmq4.NewSocket(zmq4.REQ)
-	defer client.Close()
-	if err := tunnel.Connect(client, endpoint); err != nil { // instead of client.Connect
-		fmt.Println(err)
-		return
-	}
-	client.Send("hello", 0)
-	fmt.Println(server.Recv(0))
-	// Output: hello <nil>
-}
 
 // Any client that takes a dialler goes through a tunnel, here one of package net/http.
 func ExampleTunnel_Dial() {
@@ -73,30 +37,6 @@ func ExampleTunnel_Dial() {
 	text, err := io.ReadAll(response.Body)
 	fmt.Printf("%s, %v\n", text, err)
 	// Output: hello, <nil>
-}
-
-// A forward for another program, or for a socket that is to be disconnected later.
-func ExampleTunnel_Forward() {
-	gateway := startGateway()
-	defer gateway.stop()
-	tunnel, err := sshtunnel.Open(context.Background(), sshtunnel.Config{Host: "gateway", ConfigFile: gateway.sshConfig})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer tunnel.Close()
-	endpoint, err := tunnel.Forward("tcp://10.1.2.3:5555")
-	path, private := strings.CutPrefix(endpoint, "ipc://")
-	fmt.Println(private, err)
-
-	info, err := os.Stat(path[:strings.LastIndex(path, "/")]) // the directory that it is in
-	fmt.Println(info.Mode(), err)
-	_, err = tunnel.Forward("tcp://*:5555")
-	fmt.Println(err)
-	// Output:
-	// true <nil>
-	// drwx------ <nil>
-	// sshtunnel: endpoint "tcp://*:5555": "*" is not a host to connect to
 }
 
 // A host that is met for the first time: somebody is asked, and its key recorded.

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
-	"github.com/pebbe/zmq4"
+	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
+
+// maxSocketName is as long as the name of a forward's socket gets, in bytes: it is a number.
+const maxSocketName = 10
 
 // How often a remote that cannot be reached is logged as a warning.
 const complainEvery = time.Minute
@@ -57,13 +61,20 @@ func (t *Tunnel) Forward(remote string) (endpoint string, err error) {
 	return f.endpoint, nil
 }
 
-// Connect does what s.Connect(remote) does, through the tunnel: it returns at once, and libzmq connects as soon as it
-// can, and again whenever the connection is lost. It is to be called by the goroutine that owns s. To disconnect, ask
-// Forward for the endpoint.
+// A Connector connects to an endpoint, "ipc://path" or "tcp://host:port". The *Socket of
+// github.com/pebbe/zmq4 is one, and so are the sockets of other bindings: this package needs none
+// of them, nor cgo.
+type Connector interface {
+	Connect(endpoint string) error
+}
+
+// Connect does what s.Connect(remote) does, through the tunnel. With a *zmq4.Socket it returns at
+// once, and libzmq connects as soon as it can, and again whenever the connection is lost. It is to
+// be called by the goroutine that owns s. To disconnect, ask Forward for the endpoint.
 //
 // A message that was under way when a connection is lost is lost with it, as over any other transport. A REQ socket waits for
 // its answer for ever then, unless ZMQ_REQ_RELAXED and ZMQ_REQ_CORRELATE are set.
-func (t *Tunnel) Connect(s *zmq4.Socket, remote string) error {
+func (t *Tunnel) Connect(s Connector, remote string) error {
 	endpoint, err := t.Forward(remote)
 	if err != nil {
 		return err
@@ -82,13 +93,13 @@ func (f *forward) listen(number int) (err error) {
 		}
 		return err
 	}
-	if f.tunnel.dir == "" {
-		if f.tunnel.dir, err = privateDir(); err != nil {
+	if f.tunnel.dir == nil {
+		if f.tunnel.dir, err = privatedir.Make(maxSocketName); err != nil {
 			return err
 		}
 	}
-	path := socketPath(f.tunnel.dir, number)
-	if f.listener, err = net.Listen("unix", path); err == nil {
+	path := f.tunnel.dir.Join(strconv.Itoa(number))
+	if f.listener, err = privatedir.Listen(f.tunnel.ctx, path, 0o600); err == nil {
 		f.endpoint = "ipc://" + path
 	}
 	return err

@@ -1,3 +1,5 @@
+//go:build unix
+
 package sshtunnel
 
 import (
@@ -6,120 +8,20 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
-	"github.com/pebbe/zmq4"
-
-	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/privatedir"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
-
-// TestConnect: several ZeroMQ sockets of several kinds through one tunnel.
-func TestConnect(t *testing.T) {
-	testpeer.NothingLeft(t)
-	server := newSSHD(t)
-	for name, localTCP := range map[string]bool{"ipc": false, "tcp": true} {
-		t.Run(name, func(t *testing.T) {
-			ctx := newContext(t)
-			cfg := server.config(t)
-			cfg.LocalTCP = localTCP
-			tunnel := open(t, cfg)
-			endpoint := answers(t, ctx)
-			for i := range 20 {
-				req := newREQ(t, ctx)
-				must(t, tunnel.Connect(req, endpoint))
-				ask(t, req, fmt.Sprint("question ", i))
-			}
-			if len(tunnel.forwards) != 1 {
-				t.Errorf("%d forwards for one remote", len(tunnel.forwards))
-			}
-			pull := newSocket(t, ctx, zmq4.PULL)
-			must(t, pull.Bind("tcp://127.0.0.1:*"))
-			remote, err := pull.GetLastEndpoint()
-			must(t, err)
-			push := newSocket(t, ctx, zmq4.PUSH)
-			must(t, tunnel.Connect(push, remote))
-			const messages = 2000
-			go func() {
-				for i := range messages {
-					_, _ = push.Send(fmt.Sprint(i), 0)
-				}
-			}()
-			for i := range messages {
-				if got, err := pull.Recv(0); err != nil || got != fmt.Sprint(i) {
-					t.Fatalf("message %d is %q, %v", i, got, err)
-				}
-			}
-		})
-	}
-}
-
-// TestManySockets: a hundred sockets at once, each with its own stream.
-func TestManySockets(t *testing.T) {
-	testpeer.NothingLeft(t)
-	server := newSSHD(t)
-	ctx := newContext(t)
-	tunnel := open(t, server.config(t))
-	router := newSocket(t, ctx, zmq4.ROUTER)
-	must(t, router.Bind("tcp://127.0.0.1:*"))
-	endpoint, err := router.GetLastEndpoint()
-	must(t, err)
-	const sockets = 100
-	var clients []*zmq4.Socket
-	for i := range sockets {
-		dealer := newSocket(t, ctx, zmq4.DEALER)
-		must(t, tunnel.Connect(dealer, endpoint))
-		_, err := dealer.Send(fmt.Sprint(i), 0)
-		must(t, err)
-		clients = append(clients, dealer)
-	}
-	for range sockets {
-		message, err := router.RecvMessageBytes(0)
-		must(t, err)
-		_, err = router.SendMessage(message)
-		must(t, err)
-	}
-	for i, dealer := range clients {
-		if got, err := dealer.Recv(0); err != nil || got != fmt.Sprint(i) {
-			t.Errorf("socket %d gets %q, %v", i, got, err)
-		}
-	}
-}
-
-// TestServerComesLater: a remote where nobody listens yet is tried again by libzmq, and logged once.
-func TestServerComesLater(t *testing.T) {
-	testpeer.NothingLeft(t)
-	server := newSSHD(t)
-	ctx := newContext(t)
-	log := &logbuffer.Buffer{}
-	cfg := server.config(t)
-	cfg.Logger = log.Logger()
-	tunnel := open(t, cfg)
-	endpoint := fmt.Sprint("tcp://127.0.0.1:", freePort(t))
-	req := newREQ(t, ctx)
-	must(t, tunnel.Connect(req, endpoint))
-	testpeer.Eventually(t, "it has been tried three times", func() bool { return strings.Count(log.String(), "cannot be reached") >= 3 })
-	if warnings := strings.Count(log.String(), "level=WARN"); warnings != 1 {
-		t.Errorf("%d warnings:\n%s", warnings, log)
-	}
-	rep := newSocket(t, ctx, zmq4.REP)
-	must(t, rep.Bind(endpoint))
-	_, err := req.Send("at last", 0)
-	must(t, err)
-	got, err := rep.Recv(0)
-	if err != nil || got != "at last" {
-		t.Errorf("%q, %v", got, err)
-	}
-	testpeer.Eventually(t, "that is logged", func() bool { return strings.Contains(log.String(), "can be reached again") })
-}
 
 func TestBadEndpoints(t *testing.T) {
 	server := newSSHD(t)
 	tunnel := open(t, server.config(t))
-	ctx := newContext(t)
-	req := newSocket(t, ctx, zmq4.REQ)
+	unused := connector(func(endpoint string) error { panic("connected to " + endpoint) })
 	for _, endpoint := range []string{
 		"", "127.0.0.1:5555", "tcp://*:5555", "tcp://127.0.0.1", "tcp://127.0.0.1:*", "tcp://127.0.0.1:0", "tcp://127.0.0.1:65536",
 		"tcp://:5555", "tcp://eth0;127.0.0.1:5555", "tcp://::1:5555", "tcp://a b:5555", "udp://127.0.0.1:5555", "inproc://x",
@@ -128,10 +30,37 @@ func TestBadEndpoints(t *testing.T) {
 	} {
 		_, err := tunnel.Forward(endpoint)
 		saysAll(t, err, fmt.Sprintf("%q", endpoint))
-		saysAll(t, tunnel.Connect(req, endpoint), fmt.Sprintf("%q", endpoint))
+		saysAll(t, tunnel.Connect(unused, endpoint), fmt.Sprintf("%q", endpoint))
 	}
-	if tunnel.dir != "" {
+	if tunnel.dir != nil {
 		t.Error("a directory was made")
+	}
+}
+
+// connector is any socket.
+type connector func(endpoint string) error
+
+func (c connector) Connect(endpoint string) error { return c(endpoint) }
+
+// TestConnector: whatever connects is given the forward's endpoint, and its error is passed on.
+func TestConnector(t *testing.T) {
+	server := newSSHD(t)
+	tunnel := open(t, server.config(t))
+	remote := "tcp://" + echo(t)
+	var endpoints []string
+	fault := error(nil)
+	socket := connector(func(endpoint string) error {
+		endpoints = append(endpoints, endpoint)
+		return fault
+	})
+	must(t, tunnel.Connect(socket, remote))
+	fault = errors.New("fault")
+	err := tunnel.Connect(socket, remote)
+	saysAll(t, err, remote+": fault")
+	want, forwardErr := tunnel.Forward(remote)
+	must(t, forwardErr)
+	if !errors.Is(err, fault) || !slices.Equal(endpoints, []string{want, want}) {
+		t.Errorf("%v, connected to %q, want twice %s", err, endpoints, want)
 	}
 }
 
@@ -153,7 +82,8 @@ func TestPrivateDirectory(t *testing.T) {
 	}
 	path := strings.TrimPrefix(endpoint, "ipc://")
 	info, err := os.Stat(filepath.Dir(path))
-	if err != nil || info.Mode().Perm() != 0o700 || !ownedBy(info, os.Getuid()) {
+	owned := err == nil && info.Sys().(*syscall.Stat_t).Uid == uint32(os.Getuid())
+	if err != nil || info.Mode().Perm() != 0o700 || !owned {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	conn, err := net.Dial("unix", path)
@@ -181,37 +111,25 @@ func TestPrivateDirectory(t *testing.T) {
 	}
 }
 
-// TestTemporaryDirectories: where $TMPDIR will not do, another one is taken.
-func TestTemporaryDirectories(t *testing.T) {
-	long := filepath.Join(t.TempDir(), strings.Repeat("long", 25))
+// TestForwardElsewhere: where $TMPDIR will not do, the endpoint is in another directory.
+func TestForwardElsewhere(t *testing.T) {
+	server := newSSHD(t)
+	long := filepath.Join(t.TempDir(), strings.Repeat("x", privatedir.MaxPath))
 	must(t, os.Mkdir(long, 0o700))
-	shared := filepath.Join(t.TempDir(), "shared")
-	must(t, os.Mkdir(shared, 0o700))
-	must(t, os.Chmod(shared, 0o777)) // without the sticky bit
-	for name, dir := range map[string]string{"too long": long, "shared": shared, "missing": filepath.Join(shared, "missing")} {
-		t.Run(name, func(t *testing.T) {
-			runtime := t.TempDir()
-			t.Setenv("TMPDIR", dir)
-			t.Setenv("XDG_RUNTIME_DIR", "")
-			made, err := privateDir()
-			must(t, err)
-			t.Cleanup(func() { must(t, os.Remove(made)) })
-			if filepath.Dir(made) != "/tmp" {
-				t.Errorf("it is %s", made)
-			}
-			if path := socketPath(made, 1); len(path) > maxSocketPath {
-				t.Errorf("%s has %d bytes", path, len(path))
-			}
-			left, err := os.ReadDir(dir)
-			if name != "missing" && (err != nil || len(left) != 0) {
-				t.Errorf("left behind: %v, %v", left, err)
-			}
-			t.Setenv("XDG_RUNTIME_DIR", runtime)
-			inRuntime, err := privateDir()
-			if err == nil && len(runtime) < 60 && filepath.Dir(inRuntime) != runtime {
-				t.Errorf("it is %s", inRuntime)
-			}
-			must(t, errors.Join(err, os.Remove(inRuntime)))
-		})
+	t.Setenv("TMPDIR", long)
+	t.Setenv("XDG_RUNTIME_DIR", "")
+	tunnel := open(t, server.config(t))
+	endpoint, err := tunnel.Forward("tcp://" + echo(t))
+	must(t, err)
+	path := strings.TrimPrefix(endpoint, "ipc://")
+	if base := filepath.Dir(filepath.Dir(path)); base != "/tmp" {
+		t.Errorf("its directory is in %s", base)
+	}
+	conn, err := net.Dial("unix", path)
+	must(t, err)
+	defer conn.Close()
+	says(t, conn, "hello")
+	if left, err := os.ReadDir(long); err != nil || len(left) != 0 {
+		t.Errorf("%v is left, %v", left, err)
 	}
 }

@@ -28,6 +28,8 @@ func testLogger(t testing.TB) *slog.Logger {
 	return log.Logger()
 }
 
+const install = "openssh-server openssh-client gcc libc6-dev"
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

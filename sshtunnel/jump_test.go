@@ -1,9 +1,10 @@
+//go:build unix
+
 package sshtunnel
 
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -138,23 +139,5 @@ func TestNoPasswordForJumpHosts(t *testing.T) {
 	must(t, open(t, cfg).Err())
 	if count.Load() != 1 {
 		t.Errorf("asked %d times", count.Load())
-	}
-}
-
-// TestHopsOfOneName: what was said to one host is not said to another that is called the same, as localhost is on each.
-func TestHopsOfOneName(t *testing.T) {
-	targets, err := resolve(Config{Host: "ann@localhost:22", ConfigFile: "none", Jumps: []Config{{Host: "ann@localhost:22"}}})
-	must(t, err)
-	if len(targets) != 2 || targets[0].String() != targets[1].String() {
-		t.Fatalf("targets %v", targets)
-	}
-	asked := 0
-	said := newSecrets(slog.New(slog.DiscardHandler))
-	for _, target := range append(targets, targets...) {
-		_, err := said.ask(t.Context(), loginPurpose(target)+methodPassword, func() ([]string, error) { asked++; return []string{"secret"}, nil })
-		must(t, err)
-	}
-	if asked != 2 {
-		t.Errorf("asked %d times, want once for each host", asked)
 	}
 }

@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -27,21 +25,17 @@ type identity struct {
 // loadIdentity reads a private key, or a public one whose private half the agent has. Encrypted keys are not decrypted
 // before something is to be signed.
 func loadIdentity(ctx context.Context, file keyFile, t *target, secrets *secrets) (*identity, error) {
-	data, info, err := readFile(file.path, maxKeyFile)
+	data, err := readKeyFile(file.path)
 	if err != nil {
 		return nil, err
 	}
-	if block, _ := pem.Decode(data); block == nil {
+	if !isPrivate(data) {
 		public, _, _, _, err := ssh.ParseAuthorizedKey(data)
 		if err != nil {
 			return nil, &FileError{File: file.path, Err: errors.New("neither a private nor a public key")}
 		}
 		fault := &FileError{File: file.path, Err: errors.New("a public key, whose private half no agent has")}
 		return &identity{keyFile: file, public: public, fault: fault}, nil
-	}
-	if info.Mode().Perm()&0o077 != 0 && ownedBy(info, os.Getuid()) {
-		fault := fmt.Errorf("others can read this private key (mode %#o); chmod 600", info.Mode().Perm())
-		return nil, &FileError{File: file.path, Err: fault}
 	}
 	raw, err := ssh.ParseRawPrivateKey(data)
 	var missing *ssh.PassphraseMissingError
@@ -88,7 +82,10 @@ func encryptedIdentity(
 		ctx: ctx, path: file.path, data: data, public: public, passphrase: t.passphrase, secrets: secrets, usual: file.usual,
 	}
 	if public == nil {
-		beside, _, err := readFile(file.path+".pub", maxKeyFile)
+		beside, err := readFile(file.path+".pub", maxKeyFile)
+		if isUntrusted(err) {
+			return nil, err
+		}
 		if err == nil {
 			lazy.public, _, _, _, err = ssh.ParseAuthorizedKey(beside)
 		}
@@ -168,11 +165,14 @@ func (s *lazySigner) decrypt() (ssh.Signer, error) {
 	return signer, nil
 }
 
-// withCertificates is the key, after its certificates: the one beside it (KEY-cert.pub), and those in the files.
-func withCertificates(id *identity, files []string) []ssh.Signer {
-	var signers []ssh.Signer
+// withCertificates is the key, after its certificates: the one beside it (KEY-cert.pub), and those
+// in the files. The faults are of those that others can write.
+func withCertificates(id *identity, files []string) (signers []ssh.Signer, faults []error) {
 	for _, path := range append([]string{id.path + "-cert.pub"}, files...) {
-		data, _, err := readFile(path, maxKeyFile)
+		data, err := readFile(path, maxKeyFile)
+		if isUntrusted(err) {
+			faults = append(faults, err)
+		}
 		if err != nil {
 			continue // as ssh does; most keys have none
 		}
@@ -188,5 +188,5 @@ func withCertificates(id *identity, files []string) []ssh.Signer {
 			signers = append(signers, signer)
 		}
 	}
-	return append(signers, id.signer)
+	return append(signers, id.signer), faults
 }

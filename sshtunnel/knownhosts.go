@@ -46,7 +46,7 @@ func loadKnownHosts(files []string, name, plainName string, logger *slog.Logger)
 	found := &knownHosts{revoked: map[string]knownLine{}, files: files}
 	guess := &knownHosts{revoked: found.revoked, files: files, guess: true}
 	for _, file := range files {
-		data, _, err := readFile(file, maxKnownHosts)
+		data, err := readFile(file, maxKnownHosts)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -105,7 +105,7 @@ func (k *knownHosts) add(at knownLine, line *parsedLine, name string) {
 
 // loadRevoked adds the keys of a file that RevokedHostKeys names. Like ssh, it goes nowhere without that file.
 func (k *knownHosts) loadRevoked(file string) error {
-	data, _, err := readFile(file, maxKnownHosts)
+	data, err := readFile(file, maxKnownHosts)
 	if err != nil {
 		return err
 	}

@@ -1,3 +1,5 @@
+//go:build unix
+
 package sshtunnel
 
 import (
@@ -125,7 +127,7 @@ func TestUnusableKeys(t *testing.T) {
 	dir := t.TempDir()
 	open := filepath.Join(dir, "open")
 	write(t, open, readText(t, server.UserKey()))
-	must(t, os.Chmod(open, 0o640))
+	must(t, os.Chmod(open, 0o644))
 	text := filepath.Join(dir, "text")
 	write(t, text, "not a key at all")
 	broken := filepath.Join(dir, "broken")
@@ -135,7 +137,7 @@ func TestUnusableKeys(t *testing.T) {
 		parts []string
 		is    error
 	}{
-		"others can read it": {open, []string{"0640", "chmod 600"}, nil},
+		"others can read it": {open, []string{"0644", "chmod o-rwx " + open}, nil},
 		"missing":            {filepath.Join(dir, "none"), nil, fs.ErrNotExist},
 		"a directory":        {dir, []string{"not a regular file"}, nil},
 		"text":               {text, []string{"neither a private nor a public key"}, nil},
@@ -179,7 +181,7 @@ func TestUsualKeys(t *testing.T) {
 	must(t, open(t, cfg).Err())
 	must(t, os.Chmod(key, 0o644))
 	cfg.Password = nil
-	openFails(t, cfg, key, "chmod 600")
+	openFails(t, cfg, key, "chmod o-rwx "+key)
 }
 
 func TestPassword(t *testing.T) {

@@ -1,9 +1,10 @@
+//go:build unix
+
 package sshtunnel
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -13,135 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pebbe/zmq4"
-
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
-
-// newContext is a libzmq context that ends with the test, and not before its sockets.
-func newContext(t testing.TB) *zmq4.Context {
-	t.Helper()
-	ctx, err := zmq4.NewContext()
-	must(t, err)
-	t.Cleanup(func() { must(t, ctx.Term()) })
-	return ctx
-}
-
-// newSocket is one that does not outlive the test, nor wait for what it could not send.
-func newSocket(t testing.TB, ctx *zmq4.Context, kind zmq4.Type) *zmq4.Socket {
-	t.Helper()
-	s, err := ctx.NewSocket(kind)
-	must(t, err)
-	t.Cleanup(func() { must(t, s.Close()) })
-	must(t, errors.Join(s.SetLinger(0), s.SetRcvtimeo(patience), s.SetSndtimeo(patience)))
-	return s
-}
-
-// answers runs a REP socket that answers with what it is asked, until the test ends, and returns its endpoint.
-func answers(t testing.TB, ctx *zmq4.Context) string {
-	t.Helper()
-	rep := newSocket(t, ctx, zmq4.REP)
-	must(t, rep.Bind("tcp://127.0.0.1:*"))
-	endpoint, err := rep.GetLastEndpoint()
-	must(t, err)
-	ended := make(chan struct{})
-	stop := make(chan struct{})
-	go func() {
-		defer close(ended)
-		must(t, rep.SetRcvtimeo(20*time.Millisecond))
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			if message, err := rep.RecvMessageBytes(0); err == nil {
-				_, _ = rep.SendMessage(message)
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		close(stop)
-		<-ended
-	})
-	return endpoint
-}
-
-// newREQ may ask again where an answer was lost with a connection.
-func newREQ(t testing.TB, ctx *zmq4.Context) *zmq4.Socket {
-	t.Helper()
-	req := newSocket(t, ctx, zmq4.REQ)
-	must(t, errors.Join(req.SetReqRelaxed(1), req.SetReqCorrelate(1), req.SetRcvtimeo(200*time.Millisecond)))
-	return req
-}
-
-// ask asks until there is the answer.
-func ask(t testing.TB, req *zmq4.Socket, question string) {
-	t.Helper()
-	testpeer.Eventually(t, "an answer to "+question, func() bool {
-		_, err := req.Send(question, 0)
-		must(t, err)
-		answer, err := req.Recv(0)
-		if err == nil && answer != question {
-			t.Fatalf("%q is answered to %q", answer, question)
-		}
-		return err == nil
-	})
-}
-
-// TestServerRestarts kills sshd under a live pair of ZeroMQ sockets, several times: once it is back, requests go on.
-func TestServerRestarts(t *testing.T) {
-	testpeer.NothingLeft(t)
-	for name, localTCP := range map[string]bool{"ipc": false, "tcp": true} {
-		t.Run(name, func(t *testing.T) {
-			server := newSSHD(t)
-			ctx := newContext(t)
-			endpoint := answers(t, ctx)
-			cfg := server.config(t)
-			cfg.LocalTCP = localTCP
-			tunnel := open(t, cfg)
-			req := newREQ(t, ctx)
-			must(t, tunnel.Connect(req, endpoint))
-			for i := range 3 {
-				for j := range 20 {
-					ask(t, req, fmt.Sprint("question ", i, j))
-				}
-				server.stop(t)
-				testpeer.Eventually(t, "the loss is noticed", func() bool { return tunnel.Err() != nil })
-				must(t, server.Start())
-			}
-			ask(t, req, "last question")
-			must(t, tunnel.Err())
-		})
-	}
-}
-
-// TestPlainREQ: a REQ socket without any options goes on too, if it had its answer when the connection was lost.
-func TestPlainREQ(t *testing.T) {
-	testpeer.NothingLeft(t)
-	server := newSSHD(t)
-	ctx := newContext(t)
-	endpoint := answers(t, ctx)
-	tunnel := open(t, server.config(t))
-	req := newSocket(t, ctx, zmq4.REQ)
-	must(t, tunnel.Connect(req, endpoint))
-	for i := range 3 {
-		question := fmt.Sprint("question ", i)
-		_, err := req.Send(question, 0)
-		must(t, err)
-		if got, err := req.Recv(0); err != nil || got != question {
-			t.Fatalf("%q, %v", got, err)
-		}
-		server.stop(t)
-		testpeer.Eventually(t, "the stream has ended", func() bool {
-			tunnel.mu.Lock()
-			defer tunnel.mu.Unlock()
-			return tunnel.conn == nil
-		})
-		must(t, server.Start())
-	}
-}
 
 // TestDialWaits: while the connection is down, Dial waits for it, or until its context ends.
 func TestDialWaits(t *testing.T) {
@@ -316,27 +191,4 @@ func TestUserIsRefusedLater(t *testing.T) {
 	})
 	write(t, keys, key)
 	echoes(t, tunnel, address)
-}
-
-// TestPauses: attempts come at growing intervals, none of them at once.
-func TestPauses(t *testing.T) {
-	for err, want := range map[error]time.Duration{
-		nil: maxPause, io.EOF: maxPause, &AuthError{}: maxRefusedPause, error(&HostKeyError{Err: ErrHostKeyChanged}): maxRefusedPause,
-	} {
-		if got := longestPause(err); got != want {
-			t.Errorf("%s at most after %v, want %s", got, err, want)
-		}
-	}
-	for tries := range 40 {
-		for range 20 {
-			d := pause(tries, maxPause)
-			want := maxPause
-			if tries <= 8 {
-				want = firstPause << tries // 25.6 s at most
-			}
-			if d < want/2 || d >= want {
-				t.Fatalf("%s after %d attempts, want from %s to %s", d, tries, want/2, want)
-			}
-		}
-	}
 }

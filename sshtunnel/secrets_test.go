@@ -3,63 +3,11 @@ package sshtunnel
 import (
 	"context"
 	"errors"
-	"path/filepath"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
-
-// TestAnswersAreRemembered: nobody is asked again when the connection is opened again, but for what the server has refused.
-func TestAnswersAreRemembered(t *testing.T) {
-	t.Setenv("HOME", t.TempDir())
-	for name, prompt := range map[string]bool{"Password": false, "Prompt": true} {
-		t.Run(name, func(t *testing.T) {
-			testpeer.NothingLeft(t)
-			server := newSSHD(t, allowInteractive)
-			address := echo(t)
-			cfg := server.config(t)
-			cfg.KeyFile = ""
-			var count atomic.Int32
-			var password atomic.Value
-			password.Store(thePassword)
-			if prompt {
-				cfg.Prompt = func(_, _ string, questions []string, _ []bool) ([]string, error) {
-					if len(questions) == 0 {
-						return nil, nil
-					}
-					count.Add(1)
-					return []string{password.Load().(string)}, nil
-				}
-			} else {
-				cfg.Password = func() (string, error) {
-					count.Add(1)
-					return password.Load().(string), nil
-				}
-			}
-			tunnel := open(t, cfg)
-			restart := func() {
-				t.Helper()
-				server.stop(t)
-				testpeer.Eventually(t, "the loss is noticed", func() bool { return tunnel.Err() != nil })
-				must(t, server.Start())
-				echoes(t, tunnel, address)
-			}
-			restart()
-			if count.Load() != 1 {
-				t.Fatalf("asked %d times", count.Load())
-			}
-			// The password is changed: the old one is tried once, and then the program is asked.
-			write(t, filepath.Join(server.Dir, "password"), "new password")
-			password.Store("new password")
-			restart()
-			if count.Load() != 2 {
-				t.Errorf("asked %d times", count.Load())
-			}
-		})
-	}
-}
 
 // TestOneQuestionAtATime: while somebody thinks about an answer, nobody asks for it again.
 func TestOneQuestionAtATime(t *testing.T) {
@@ -82,5 +30,28 @@ func TestOneQuestionAtATime(t *testing.T) {
 	got, err := s.ask(patient(t), "purpose", question)
 	if err != nil || got[0] != "answer" || count.Load() != 1 {
 		t.Errorf("%q, %v, asked %d times", got, err, count.Load())
+	}
+}
+
+// TestHopsOfOneName: what was said to one host is not said to another that is called the same, as
+// localhost is on each.
+func TestHopsOfOneName(t *testing.T) {
+	jumps := []Config{{Host: "ann@localhost:22"}}
+	targets, err := resolve(Config{Host: "ann@localhost:22", ConfigFile: "none", Jumps: jumps})
+	must(t, err)
+	if len(targets) != 2 || targets[0].String() != targets[1].String() {
+		t.Fatalf("targets %v", targets)
+	}
+	asked := 0
+	said := newSecrets(slog.New(slog.DiscardHandler))
+	for _, target := range append(targets, targets...) {
+		_, err := said.ask(t.Context(), loginPurpose(target)+methodPassword, func() ([]string, error) {
+			asked++
+			return []string{"secret"}, nil
+		})
+		must(t, err)
+	}
+	if asked != 2 {
+		t.Errorf("asked %d times, want once for each host", asked)
 	}
 }

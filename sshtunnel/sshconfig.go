@@ -62,7 +62,6 @@ type configReader struct {
 	user      string // as it was given; "": not
 	localUser string
 	home      string
-	strict    bool // the user's own file: others may not write it
 	found     settings
 }
 
@@ -77,7 +76,6 @@ func readConfig(configFile, name, user string) (found settings, own bool, err er
 		if home == "" {
 			return r.found, true, nil
 		}
-		r.strict = true
 		err := r.read(filepath.Join(home, ".ssh", "config"), 0)
 		if errors.Is(err, fs.ErrNotExist) {
 			err = nil
@@ -89,12 +87,9 @@ func readConfig(configFile, name, user string) (found settings, own bool, err er
 }
 
 func (r *configReader) read(path string, depth int) error {
-	data, info, err := readFile(path, maxConfigFile)
+	data, err := readFile(path, maxConfigFile)
 	if err != nil {
 		return err
-	}
-	if r.strict && (info.Mode().Perm()&0o022 != 0 || !ownedBy(info, 0, os.Getuid())) {
-		return &FileError{File: path, Err: errors.New("others can write it; chmod 600, as ssh demands")}
 	}
 	return r.parse(path, string(data), depth)
 }

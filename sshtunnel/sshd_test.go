@@ -1,3 +1,5 @@
+//go:build unix
+
 package sshtunnel
 
 import (
@@ -20,8 +22,6 @@ type sshd struct{ *daemon.SSHD }
 
 // thePassword is that of sshd's user, where there are passwords.
 const thePassword = daemon.Password
-
-const install = "openssh-server openssh-client gcc libc6-dev"
 
 // privatePAM is the library that gives sshd a PAM of its own, compiled once for all tests that need it.
 var privatePAM struct {

@@ -1,3 +1,5 @@
+//go:build unix
+
 package sshtunnel
 
 import (
@@ -290,8 +292,9 @@ func TestDialDoesNotOutlastItsContext(t *testing.T) {
 // fullListener listens, and has no room for more connections.
 func fullListener(t testing.TB) string {
 	t.Helper()
-	descriptor, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	descriptor, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	must(t, err)
+	syscall.CloseOnExec(descriptor)
 	t.Cleanup(func() { must(t, syscall.Close(descriptor)) })
 	must(t, syscall.Bind(descriptor, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
 	must(t, syscall.Listen(descriptor, 0))

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -32,38 +31,14 @@ type streamConn struct {
 
 // newStreamConn returns the connection, and the end that the stream is to be piped to.
 func newStreamConn(s *stream, to remote, linger time.Duration) (*streamConn, near, error) {
-	syscall.ForkLock.RLock()
-	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-	if err == nil {
-		syscall.CloseOnExec(pair[0])
-		syscall.CloseOnExec(pair[1])
-	}
-	syscall.ForkLock.RUnlock()
+	here, far, err := socketPair()
 	if err != nil {
 		return nil, nil, fmt.Errorf("socket pair: %w", err)
 	}
-	here, err := fileConn(pair[0])
-	far, err2 := fileConn(pair[1])
-	if err := errors.Join(err, err2); err != nil {
-		for _, end := range []near{here, far} {
-			if end != nil {
-				_ = end.Close()
-			}
-		}
-		return nil, nil, fmt.Errorf("socket pair: %w", err)
+	conn := &streamConn{
+		near: here, stream: s, remote: to.addr(), linger: linger, lingered: make(chan struct{}),
 	}
-	return &streamConn{near: here, stream: s, remote: to.addr(), linger: linger, lingered: make(chan struct{})}, far, nil
-}
-
-// fileConn takes a descriptor over.
-func fileConn(descriptor int) (near, error) {
-	file := os.NewFile(uintptr(descriptor), "stream")
-	defer file.Close()
-	conn, err := net.FileConn(file)
-	if err != nil {
-		return nil, err
-	}
-	return conn.(*net.UnixConn), nil
+	return conn, far, nil
 }
 
 // run carries what goes through the connection until both ways have ended.

@@ -237,7 +237,7 @@ func (r *resolver) identities() error {
 	switch files := r.found["identityfile"]; {
 	case r.cfg.KeyFile != "":
 		key := keyFile{path: expandHome(r.cfg.KeyFile, r.home), named: true}
-		if _, _, err := readFile(key.path, maxKeyFile); err != nil {
+		if _, err := readKeyFile(key.path); err != nil {
 			return err
 		}
 		r.keys, r.onlyKeys = []keyFile{key}, true

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
 
 // Tunnel is one SSH connection, opened again whenever it is lost, and the streams and forwards that go through it. Its
@@ -33,7 +34,7 @@ type Tunnel struct {
 	err      error         // why there is none
 	changed  chan struct{} // closed, and replaced, when conn or err change
 	forwards map[remote]*forward
-	dir      string               // of the forwards' sockets; "": none yet
+	dir      *privatedir.Dir      // of the forwards' sockets; nil: none yet
 	locals   map[near]func(error) // this machine's ends of the streams, and who is to know that one is cut off
 }
 
@@ -210,8 +211,10 @@ func (t *Tunnel) Close() error {
 		t.mu.Unlock()
 		t.work.Wait()
 		t.secrets.forgetAll()
-		if t.dir != "" {
-			t.closeErr = os.RemoveAll(t.dir)
+		if t.dir != nil {
+			if err := t.dir.Remove(); err != nil {
+				t.closeErr = fmt.Errorf("sshtunnel: %w", err)
+			}
 		}
 	})
 	return t.closeErr

@@ -124,12 +124,8 @@ func (s *Server) pause(v *serving, d time.Duration) {
 
 // isExhaustion tells whether an error of Accept means that the process or the system has run out of something.
 func isExhaustion(err error) bool {
-	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS} {
-		if errors.Is(err, errno) {
-			return true
-		}
-	}
-	return false
+	errno, ok := errors.AsType[syscall.Errno](err)
+	return ok && isExhausted(errno)
 }
 
 // isTemporary tells whether an error of Accept says nothing about the listener, but about one client or about the
@@ -141,14 +137,8 @@ func isTemporary(err error) bool {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		switch errno { // the client's, by accept(2), "Error handling"
-		case syscall.ECONNABORTED, syscall.EPROTO, syscall.EPERM, syscall.EINTR, syscall.EAGAIN, syscall.ETIMEDOUT,
-			syscall.ENETDOWN, syscall.ENOPROTOOPT, syscall.EHOSTDOWN, syscall.ENONET, syscall.EHOSTUNREACH, syscall.ENETUNREACH:
-			return true
-		}
-		return false
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return isClients(errno)
 	}
 	temporary, ok := errors.AsType[interface {
 		error

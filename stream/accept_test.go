@@ -1,14 +1,13 @@
+//go:build unix
+
 package stream
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -106,75 +105,5 @@ func TestBackOff(t *testing.T) {
 	must(t, s.Close())
 	if err := <-served; err != ErrServerClosed {
 		t.Error(err)
-	}
-}
-
-// TestTooManyFiles: a server of few descriptors, all of which silent clients have taken, lets in who knows the word.
-func TestTooManyFiles(t *testing.T) {
-	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), childVariable+"=1")
-	stdin, err := child.StdinPipe() // the child ends with it
-	must(t, err)
-	stdout, err := child.StdoutPipe()
-	must(t, err)
-	log := &logbuffer.Buffer{}
-	child.Stderr = log
-	must(t, child.Start())
-	t.Cleanup(func() {
-		_ = stdin.Close()
-		if err := child.Wait(); err != nil {
-			t.Errorf("%v\n%s", err, log)
-		}
-	})
-	var address string
-	_, err = fmt.Fscan(stdout, &address)
-	must(t, err)
-	var silent []net.Conn
-	for range 100 {
-		silent = append(silent, dialTCP(t, address))
-	}
-	testpeer.Eventually(t, "the descriptors are used up", func() bool { return strings.Contains(log.String(), "too many open files") })
-	for range 5 {
-		begun := time.Now()
-		conn := enter(t, address)
-		must(t, conn.Close())
-		if took := time.Since(begun); took > patience/3 {
-			t.Errorf("it took %v", took)
-		}
-	}
-	for _, conn := range silent {
-		must(t, conn.Close())
-	}
-	must(t, enter(t, address).Close())
-}
-
-// childVariable tells the test's program to be the server of TestTooManyFiles.
-const childVariable = "ZMQAUTH_STREAM_TEST_CHILD"
-
-// serveWithFewFiles serves until its standard input ends.
-func serveWithFewFiles() {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	fail(err)
-	limit := uint64(testpeer.Descriptors() + 20)
-	fail(syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: limit, Max: limit}))
-	s := &Server{
-		Authenticator: password, Handler: echo, HandshakeTimeout: 2 * patience,
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
-	fmt.Println(l.Addr())
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	fail(s.Close())
-	fail(s.Shutdown(context.Background()))
-	if err := <-served; err != ErrServerClosed {
-		fail(err)
-	}
-}
-
-func fail(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
 	}
 }

@@ -16,8 +16,9 @@ import (
 // CAs, for the host that is dialled, and shows no certificate. Files are read by each call of DialTLS, so that those that
 // have been replaced hold for the next connection.
 type TLSClient struct {
-	// CertFile and KeyFile hold the client's certificate with its chain, and its private key, in PEM; "": none. Without KeyFile the
-	// key is in CertFile. A key that every user of the machine can read is refused.
+	// CertFile and KeyFile hold the client's certificate with its chain, and its private key, in
+	// PEM; "": none. Without KeyFile the key is in CertFile. Who may own, write and read the files
+	// is as with a [TLSAuthenticator].
 	CertFile, KeyFile string
 	// CAFile holds the certificates in PEM of those who may have certified the server; "": the system's CAs.
 	CAFile string

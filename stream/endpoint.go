@@ -7,16 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"strings"
-	"syscall"
-	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
-
-// maxSocketPath is how long the path of a Unix socket may be, in bytes (unix(7): 108 with the NUL byte).
-const maxSocketPath = 107
 
 // endpoint takes apart what ZeroMQ calls one, "tcp://host:port" or "ipc://path", where network is "" or the address begins
 // so; else they are what package net takes: "tcp", "tcp4" or "tcp6" with "host:port", or "unix" with a path.
@@ -39,8 +33,10 @@ func endpoint(network, address string) (string, string, error) {
 		if address == "" {
 			return "", "", errors.New("stream: a Unix socket without a path")
 		}
-		if len(address) > maxSocketPath {
-			return "", "", fmt.Errorf("stream: %s: the path of a Unix socket may have %d bytes, this one has %d", address, maxSocketPath, len(address))
+		if len(address) > privatedir.MaxPath {
+			return "", "", fmt.Errorf(
+				"stream: %s: the path of a Unix socket may have %d bytes, this one has %d",
+				address, privatedir.MaxPath, len(address))
 		}
 	default:
 		return "", "", fmt.Errorf(`stream: network %q: want "tcp" or "unix"`, network)
@@ -48,42 +44,22 @@ func endpoint(network, address string) (string, string, error) {
 	return network, address, nil
 }
 
-// listen listens at an endpoint. With a mode that is not 0 a Unix socket has it from the start. A Unix socket at which
-// nobody listens any more is replaced.
+// listen listens at an endpoint. A Unix socket at which nobody listens any more is replaced. With a
+// mode that is not 0 the new one has it from the start.
 func listen(ctx context.Context, network, address string, mode fs.FileMode) (net.Listener, error) {
 	network, address, err := endpoint(network, address)
 	if err != nil {
 		return nil, err
 	}
-	var config net.ListenConfig
-	if mode != 0 && network == "unix" {
-		config.Control = func(_, _ string, raw syscall.RawConn) error {
-			var modeErr error // bind gives the file the mode that the socket has
-			err := raw.Control(func(fd uintptr) { modeErr = unix.Fchmod(int(fd), uint32(mode.Perm())) })
-			return errors.Join(err, modeErr)
-		}
-	}
-	l, err := config.Listen(ctx, network, address)
-	if errors.Is(err, syscall.EADDRINUSE) && network == "unix" && isStale(address) {
-		if err = os.Remove(address); err == nil {
-			l, err = config.Listen(ctx, network, address)
-		}
+	var l net.Listener
+	if network == "unix" && address[0] != '@' { // an abstract socket has no file
+		l, err = privatedir.Listen(ctx, address, mode)
+	} else {
+		var config net.ListenConfig
+		l, err = config.Listen(ctx, network, address)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("stream: %w", err)
 	}
 	return l, nil
-}
-
-// isStale tells whether there is a Unix socket at path whose listener is gone.
-func isStale(path string) bool {
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode().Type() != fs.ModeSocket {
-		return false
-	}
-	conn, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
-		_ = conn.Close()
-	}
-	return errors.Is(err, syscall.ECONNREFUSED)
 }

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
 
 const (
@@ -33,7 +32,7 @@ const socketName = "s"
 // A Forwarding is a local endpoint whose connections come out of a TLS connection each. See [ForwardTLS].
 type Forwarding struct {
 	endpoint  string
-	directory string // that is removed in the end; "": none
+	directory *privatedir.Dir // of the endpoint's socket; nil: it has none of its own
 	server    Server
 	ended     chan struct{} // closed when all is over
 	err       error         // to be read after ended
@@ -50,9 +49,12 @@ type Forwarding struct {
 // ForwardTLS is the other end of [Forward]: a local endpoint, each connection to which is piped through a TLS connection of its
 // own to remote, host:port. A ZeroMQ socket that connects to it talks over TLS without knowing.
 //
-// local is an endpoint: "" for a Unix socket in a new directory that nobody else may enter; "ipc://path", a socket of mode
-// 0600; or "tcp://127.0.0.1:0", where any user of this machine can connect, and for that reason nobody else: an address that
-// is not loopback is an error.
+// local is an endpoint:
+//   - "" for a Unix socket in a new directory that nobody else may enter. It is in $TMPDIR, or, where
+//     that makes the path too long or others can rename what is in it, in $XDG_RUNTIME_DIR or /tmp.
+//   - "ipc://path", a socket of mode 0600.
+//   - "tcp://127.0.0.1:0", where any user of this machine can connect, and for that reason nobody
+//     else: an address that is not loopback is an error.
 //
 // The files and fields of cfg are checked at once, remote is not: each local connection dials anew, and is closed when that
 // fails, which is logged. The next ones wait a while then, up to a second when failures go on. The forwarding lasts until
@@ -104,12 +106,12 @@ func (f *Forwarding) Wait() error {
 // listen opens the local endpoint.
 func (f *Forwarding) listen(ctx context.Context, local string) (net.Listener, error) {
 	if local == "" {
-		directory, err := os.MkdirTemp("", "zmqauth-") // mode 0700
+		directory, err := privatedir.Make(len(socketName))
 		if err != nil {
 			return nil, fmt.Errorf("stream: %w", err)
 		}
 		f.directory = directory
-		local = "ipc://" + filepath.Join(directory, socketName)
+		local = "ipc://" + directory.Join(socketName)
 	}
 	network, address, err := endpoint("", local)
 	if err != nil {
@@ -138,11 +140,10 @@ func (f *Forwarding) listen(ctx context.Context, local string) (net.Listener, er
 }
 
 func (f *Forwarding) removeDirectory() error {
-	if f.directory == "" {
+	if f.directory == nil {
 		return nil
 	}
-	// Whatever else is in it is not this program's.
-	if err := os.Remove(f.directory); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := f.directory.Remove(); err != nil {
 		return fmt.Errorf("stream: %w", err)
 	}
 	return nil

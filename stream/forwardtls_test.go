@@ -4,20 +4,16 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/pebbe/zmq4"
-
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/privatedir"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -45,51 +41,6 @@ func dialEndpoint(t *testing.T, e string) net.Conn {
 	return conn
 }
 
-// TestForwardTLSEndpoints: the kinds of local endpoints, who may use them, and that nothing is left of them.
-func TestForwardTLSEndpoints(t *testing.T) {
-	testpeer.NothingLeft(t)
-	_, remote, client := tlsServer(t, nil)
-	path := filepath.Join(t.TempDir(), "socket")
-	locals := []string{"", "ipc://" + path, "tcp://127.0.0.1:0", "tcp://localhost:0"}
-	if testpeer.HasIPv6(t) {
-		locals = append(locals, "tcp://[::1]:0")
-	}
-	for _, local := range locals {
-		f, err := ForwardTLS(context.Background(), local, remote, client)
-		must(t, err)
-		must(t, exchange(dialEndpoint(t, f.Endpoint()), "hello"))
-		if file, ok := strings.CutPrefix(f.Endpoint(), "ipc://"); ok {
-			info, err := os.Stat(file)
-			must(t, err)
-			if info.Mode() != fs.ModeSocket|0o600 {
-				t.Errorf("%s has the mode %v", f.Endpoint(), info.Mode())
-			}
-			if local == "" {
-				above, err := os.Stat(filepath.Dir(file))
-				must(t, err)
-				if above.Mode() != fs.ModeDir|0o700 {
-					t.Errorf("its directory has the mode %v", above.Mode())
-				}
-				defer func() {
-					if _, err := os.Stat(filepath.Dir(file)); !os.IsNotExist(err) {
-						t.Errorf("the directory is left: %v", err)
-					}
-				}()
-			}
-		} else if !strings.HasPrefix(f.Endpoint(), "tcp://127.0.0.1:") && !strings.HasPrefix(f.Endpoint(), "tcp://[::1]:") {
-			t.Errorf("%s: %s", local, f.Endpoint())
-		}
-		must(t, f.Close())
-		must(t, f.Close())
-		must(t, f.Wait())
-		network, address, err := endpoint("", f.Endpoint())
-		must(t, err)
-		if _, err := net.Dial(network, address); err == nil {
-			t.Errorf("%s: the endpoint is left", local)
-		}
-	}
-}
-
 // TestForwardTLSErrors: what cannot be meant is an error at once, and leaves nothing.
 func TestForwardTLSErrors(t *testing.T) {
 	testpeer.NothingLeft(t)
@@ -101,7 +52,8 @@ func TestForwardTLSErrors(t *testing.T) {
 	must(t, os.WriteFile(file, []byte("precious"), 0o600))
 	bad := client
 	bad.CAFile = "/nowhere.crt"
-	long := "ipc:///" + strings.Repeat("x", 107)
+	long := "ipc:///" + strings.Repeat("x", privatedir.MaxPath)
+	tooLong := fmt.Sprintf("may have %d bytes, this one has %d", privatedir.MaxPath, privatedir.MaxPath+1)
 	for name, c := range map[string]struct {
 		local, remote string
 		client        TLSClient
@@ -114,7 +66,7 @@ func TestForwardTLSErrors(t *testing.T) {
 		"abstract":          {"ipc://@zmqauth-test", remote, client, "abstract socket"},
 		"no endpoint":       {"nowhere", remote, client, "nowhere"},
 		"another transport": {"inproc://x", remote, client, "inproc://x"},
-		"too long":          {long, remote, client, "may have 107 bytes, this one has 108"},
+		"too long":          {long, remote, client, tooLong},
 		"taken":             {taken.Endpoint(), remote, client, "address already in use"},
 		"a file":            {"ipc://" + file, remote, client, "address already in use"},
 		"no port":           {"", "localhost", client, "localhost"},
@@ -128,33 +80,7 @@ func TestForwardTLSErrors(t *testing.T) {
 	if text, err := os.ReadFile(file); err != nil || string(text) != "precious" {
 		t.Errorf("the file holds %q, %v", text, err)
 	}
-	t.Setenv("TMPDIR", filepath.Join(dir, strings.Repeat("x", 100)))
-	must(t, os.Mkdir(os.TempDir(), 0o700))
-	if _, err := ForwardTLS(context.Background(), "", remote, client); err == nil || !strings.Contains(err.Error(), "may have 107 bytes") {
-		t.Errorf("below a long path: %v", err)
-	}
-	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) != 0 {
-		t.Errorf("%v is left, %v", left, err)
-	}
 	must(t, exchange(dialEndpoint(t, taken.Endpoint()), "still here"))
-}
-
-// TestForwardTLSStaleSocket: a path that a program has left behind is used again.
-func TestForwardTLSStaleSocket(t *testing.T) {
-	testpeer.NothingLeft(t)
-	_, remote, client := tlsServer(t, nil)
-	path := filepath.Join(t.TempDir(), "socket")
-	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
-	must(t, err)
-	stale.SetUnlinkOnClose(false)
-	must(t, stale.Close())
-	old := syscall.Umask(0) // which is not to make the new socket anybody's
-	f := forwardTLS(t, "ipc://"+path, remote, client)
-	syscall.Umask(old)
-	must(t, exchange(dialEndpoint(t, f.Endpoint()), "hello"))
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info.Mode(), err)
-	}
 }
 
 // TestForwardTLSEndsWithContext, which closes connections, dials that are under way, and the directory.
@@ -255,155 +181,6 @@ func (l countingListener) Accept() (net.Conn, error) {
 		l.n.Add(1)
 	}
 	return conn, err
-}
-
-// zmqSocket is closed before its context ends with the test.
-func zmqSocket(t *testing.T, kind zmq4.Type) *zmq4.Socket {
-	t.Helper()
-	ctx, err := zmq4.NewContext()
-	must(t, err)
-	t.Cleanup(func() { must(t, ctx.Term()) })
-	s, err := ctx.NewSocket(kind)
-	must(t, err)
-	must(t, s.SetLinger(0))
-	must(t, s.SetRcvtimeo(patience))
-	must(t, s.SetSndtimeo(patience))
-	t.Cleanup(func() { must(t, s.Close()) })
-	return s
-}
-
-// zmqBackend is a ZeroMQ socket at a private endpoint, and a TLS server that forwards to it.
-func zmqBackend(t *testing.T, kind zmq4.Type) (s *zmq4.Socket, remote string, client TLSClient) {
-	t.Helper()
-	s = zmqSocket(t, kind)
-	back := "ipc://" + filepath.Join(t.TempDir(), "backend")
-	must(t, s.Bind(back))
-	_, remote, client = tlsServer(t, func(server *Server) {
-		server.Handler = func(ctx context.Context, conn net.Conn, _ any) { _ = Forward(ctx, conn, "", back) }
-	})
-	return s, remote, client
-}
-
-// TestZeroMQRequests: a REQ and a REP socket talk over mutual TLS, over both kinds of local endpoint, also after the TLS
-// connection was cut.
-func TestZeroMQRequests(t *testing.T) {
-	rep, remote, client := zmqBackend(t, zmq4.REP)
-	for _, local := range []string{"", "tcp://127.0.0.1:0"} {
-		cut := newListener(t) // what lies between is a machine that can be cut
-		var conns connSet
-		backend(t, cut, func(conn net.Conn) {
-			conns.add(conn)
-			other, err := net.Dial("tcp", remote)
-			if err != nil {
-				return
-			}
-			_ = pipe(context.Background(), end{"one", conn}, end{"another", other})
-		})
-		f := forwardTLS(t, local, cut.Addr().String(), client)
-		for i := range 3 {
-			req := zmqSocket(t, zmq4.REQ)
-			must(t, req.SetReqRelaxed(1)) // so that a request may be sent again
-			must(t, req.SetReqCorrelate(1))
-			must(t, req.SetRcvtimeo(500*time.Millisecond))
-			must(t, req.Connect(f.Endpoint()))
-			for j := range 3 {
-				question := fmt.Sprint("question ", i, j)
-				if answer := ask(t, req, rep, question); answer != "answer to "+question {
-					t.Fatalf("%q", answer)
-				}
-				conns.close()
-			}
-		}
-	}
-}
-
-// ask sends a request until there is a reply to it.
-func ask(t *testing.T, req, rep *zmq4.Socket, question string) string {
-	t.Helper()
-	must(t, rep.SetRcvtimeo(500*time.Millisecond))
-	for begun := time.Now(); time.Since(begun) < patience; {
-		_, err := req.Send(question, 0)
-		must(t, err)
-		// All that wait, as the first may be one of before, and its answer is for nobody any more.
-		for text, err := rep.Recv(0); err == nil; text, err = rep.Recv(zmq4.DONTWAIT) {
-			_, err := rep.Send("answer to "+text, 0)
-			must(t, err)
-		}
-		if answer, err := req.Recv(0); err == nil {
-			return answer
-		}
-	}
-	t.Fatal("no answer")
-	return ""
-}
-
-// connSet is connections that can be cut.
-type connSet struct {
-	mu    sync.Mutex
-	conns []net.Conn
-}
-
-func (c *connSet) add(conn net.Conn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.conns = append(c.conns, conn)
-}
-
-func (c *connSet) close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, conn := range c.conns {
-		_ = conn.Close()
-	}
-	c.conns = nil
-}
-
-// TestZeroMQMessages: a hundred thousand messages arrive, all and in order, from a socket that is closed once it has sent
-// them.
-func TestZeroMQMessages(t *testing.T) {
-	const count = 100_000
-	pull, remote, client := zmqBackend(t, zmq4.PULL)
-	f := forwardTLS(t, "", remote, client)
-	push := zmqSocket(t, zmq4.PUSH)
-	must(t, push.SetLinger(patience))
-	must(t, push.Connect(f.Endpoint()))
-	sent := make(chan error, 1)
-	go func() {
-		for i := range count {
-			if _, err := push.Send(fmt.Sprint(i), 0); err != nil {
-				sent <- err
-				return
-			}
-		}
-		sent <- nil
-	}()
-	for i := range count {
-		text, err := pull.Recv(0)
-		must(t, err)
-		if text != fmt.Sprint(i) {
-			t.Fatalf("message %d is %q", i, text)
-		}
-	}
-	must(t, <-sent)
-}
-
-// TestZeroMQStranger: without a certificate no message gets through.
-func TestZeroMQStranger(t *testing.T) {
-	pull, remote, client := zmqBackend(t, zmq4.PULL)
-	log := &logbuffer.Buffer{}
-	stranger := TLSClient{CAFile: client.CAFile, Logger: log.Logger()}
-	push := zmqSocket(t, zmq4.PUSH)
-	must(t, push.Connect(forwardTLS(t, "", remote, stranger).Endpoint()))
-	_, err := push.Send("let me in", 0)
-	must(t, err)
-	testpeer.Eventually(t, "the refusal is logged", func() bool { return strings.Contains(log.String(), "remote error: tls: ") })
-	friend := zmqSocket(t, zmq4.PUSH)
-	must(t, friend.Connect(forwardTLS(t, "", remote, client).Endpoint()))
-	_, err = friend.Send("hello", 0)
-	must(t, err)
-	if text, err := pull.Recv(0); err != nil || text != "hello" {
-		t.Errorf("%q, %v", text, err)
-	}
 }
 
 var _ io.Closer = (*Forwarding)(nil)

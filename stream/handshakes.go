@@ -7,10 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 var (
@@ -105,29 +102,4 @@ func network(address net.Addr) netip.Prefix {
 		return netip.Prefix{}
 	}
 	return prefix
-}
-
-// received tells whether the peer of a connection has sent anything: with TCP ever, whoever has read it since; else what was
-// not read yet, which is all as long as the connection waits. Where it cannot be known it is true.
-func received(conn net.Conn, waits bool) bool {
-	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok { // of a listener that wraps another's connections
-		conn = wrapped.NetConn()
-	}
-	socket, ok := conn.(syscall.Conn)
-	if !ok {
-		return true
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return true
-	}
-	spoken := true
-	_ = raw.Control(func(fd uintptr) { // an error: it is closed, and will be found to be
-		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			spoken = info.Bytes_received > 0
-		} else if unread, err := unix.IoctlGetInt(int(fd), unix.SIOCINQ); waits && err == nil {
-			spoken = unread > 0
-		}
-	})
-	return spoken
 }

@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// childVariable tells the test's program to be the server of TestTooManyFiles.
+const childVariable = "ZMQAUTH_STREAM_TEST_CHILD"
+
 // patience is how long a test waits for what must come: long enough that only a fault exceeds it.
 const patience = 30 * time.Second
 

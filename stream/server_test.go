@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -352,39 +351,6 @@ func TestMaxConnsOfThoseThatWait(t *testing.T) {
 	}
 	must(t, first.Close())
 	must(t, exchange(second, "hello"))
-}
-
-// TestListenAndServe: on a Unix socket, also where a server before has left one, and what it says of addresses that are none.
-func TestListenAndServe(t *testing.T) {
-	testpeer.NothingLeft(t)
-	path := filepath.Join(t.TempDir(), "socket")
-	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
-	must(t, err)
-	stale.SetUnlinkOnClose(false)
-	must(t, stale.Close())
-	s := &Server{Authenticator: password, Handler: echo, Logger: quiet()}
-	served := make(chan error)
-	go func() { served <- s.ListenAndServe("unix", path) }()
-	testpeer.Eventually(t, "the server answers", func() bool {
-		conn, err := net.Dial("unix", path)
-		if err != nil {
-			return false
-		}
-		defer conn.Close()
-		return giveWord(conn) == nil && exchange(conn, "hello") == nil
-	})
-	if err := (&Server{Handler: echo}).ListenAndServe("unix", path); err == nil || !strings.Contains(err.Error(), "address already in use") {
-		t.Errorf("a second server at the same path: %v", err)
-	}
-	must(t, s.Close())
-	if err := <-served; err != ErrServerClosed {
-		t.Error(err)
-	}
-	for _, address := range []string{"nowhere", "127.0.0.1:x"} {
-		if err := (&Server{Handler: echo}).ListenAndServe("tcp", address); err == nil || !strings.HasPrefix(err.Error(), "stream: ") {
-			t.Errorf("%s: %v", address, err)
-		}
-	}
 }
 
 // closeCounter counts how often it is closed.

@@ -24,9 +24,14 @@ import (
 //
 // The fields must not be changed after the first use, nor the struct copied.
 type TLSAuthenticator struct {
-	// CertFile holds the server's certificate, its own first, then the chain; KeyFile holds its private key; both in PEM. Without
-	// KeyFile the key is in CertFile. A key that every user of the machine can read is refused; one that a group can read is not.
-	// In a container's secret the mode is 0644 or 0444 unless its definition says otherwise, as it should.
+	// CertFile holds the server's certificate, its own first, then the chain; KeyFile holds its
+	// private key; both in PEM. Without KeyFile the key is in CertFile.
+	//
+	// Every file belongs to root or to the user of this process, and nobody else can write it, but
+	// for root's group and the group of this process. A key cannot be read by every user of the
+	// machine; a group may read it. What is not so is an error that names the command that mends
+	// it. (In a container's secret the mode is 0644 or 0444 unless its definition says otherwise,
+	// as it should. On Windows, modes and owners are not looked at.)
 	CertFile, KeyFile string
 	// CAFile holds the certificates in PEM of those whose clients are let in. With it, a client's certificate is required and
 	// verified unless ClientAuth says otherwise; without it, clients are not asked for one.

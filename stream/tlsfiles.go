@@ -2,20 +2,17 @@ package stream
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/zmqauth/zmqauth/internal/files"
 )
 
 // maxFileSize bounds a certificate, key or CA file. A system's whole bundle of CAs has some 250 KB.
@@ -151,126 +148,62 @@ func parseCA(text []byte) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// fileError names file once: an error of package os names it, too.
+// fileError says which file an error is about.
 func fileError(file string, err error) error {
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pathErr.Err
+	if errors.Is(err, syscall.EISDIR) {
+		err = files.ErrNotRegular
 	}
 	return fmt.Errorf("stream: %s: %w", file, err)
 }
 
-// read reads all files, and says by their stamps which ones it has read.
+// read reads all files, and says by their stamps which ones it has read. A file that others than
+// root and this user can write is refused, and so is a private key that others can read.
 func (f materialFiles) read() (map[string][]byte, map[string]fileStamp, error) {
 	content, stamps := make(map[string][]byte), make(map[string]fileStamp)
+	key := cmp.Or(f.key, f.cert)
 	for _, name := range f.names() {
 		if _, ok := content[name]; ok {
 			continue
 		}
-		text, stamp, err := readFile(name)
-		stamps[name] = stamp
+		text, stamp, err := files.Read(name, maxFileSize, nil)
+		stamps[name] = newFileStamp(stamp)
+		switch {
+		case files.IsTransient(err):
+			stamps[name] = fileStamp{} // to look again
+		case err == nil && name == key:
+			err = stamp.CheckSecret(name)
+		case err == nil:
+			err = stamp.Check(name)
+		}
 		if err != nil {
 			return nil, stamps, fileError(name, err)
 		}
 		content[name] = text
 	}
-	key := f.key
-	if key == "" {
-		key = f.cert
-	}
-	if key != "" {
-		if err := checkPrivate(key); err != nil {
-			stamps[key] = fileStamp{} // to look again: it may be a directory above that changes
-			return nil, stamps, fileError(key, err)
-		}
-	}
 	return content, stamps, nil
 }
 
-// readFile reads a regular file. Anything else, such as a FIFO, it refuses without waiting for it.
-func readFile(name string) ([]byte, fileStamp, error) {
-	file, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if err != nil {
-		return nil, fileStamp{}, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, fileStamp{}, err
-	}
-	switch {
-	case !info.Mode().IsRegular():
-		return nil, fileStamp{}, errors.New("not a regular file")
-	case info.Size() > maxFileSize:
-		return nil, newFileStamp(info), fmt.Errorf("larger than %d bytes", maxFileSize)
-	}
-	text, err := io.ReadAll(io.LimitReader(file, maxFileSize)) // it may grow; what is cut off then is read the next time
-	if err != nil {
-		return nil, fileStamp{}, err
-	}
-	return text, newFileStamp(info), nil
-}
-
-// checkPrivate is an error where any user of the machine can read or replace the key. A group may read it, as Debian's
-// ssl-cert may, and a directory above that keeps others out is protection enough.
-func checkPrivate(name string) error {
-	path, err := filepath.EvalSymlinks(name)
-	if err != nil {
-		return err
-	}
-	if path, err = filepath.Abs(path); err != nil {
-		return err
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	mode := info.Mode().Perm()
-	if mode&0o006 == 0 {
-		return nil
-	}
-	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-		above, err := os.Stat(dir)
-		if err != nil {
-			return err
-		}
-		if above.Mode().Perm()&0o001 == 0 {
-			return nil
-		}
-		if dir == filepath.Dir(dir) {
-			return fmt.Errorf("a private key that every user of the machine can reach (mode %04o): chmod o-rwx %s", mode, path)
-		}
-	}
-}
-
-// fileStamp tells whether a file is the one that was read, and unchanged. The zero value is a file that was not read.
+// fileStamp tells whether a file is the one that was read, and unchanged. The zero value is a file
+// that could not be read.
 type fileStamp struct {
-	info fs.FileInfo
-	// fresh tells that the file had just been written when it was read: another write within the same tick of the file
-	// system's clock would leave the same times.
+	files.Stamp
+	// fresh tells that the file had just been written when it was read: another write within the
+	// same tick of the file system's clock would leave the same times.
 	fresh bool
 }
 
 // tick is more than one tick of a file system's clock.
 const tick = 50 * time.Millisecond
 
-func newFileStamp(info fs.FileInfo) fileStamp {
-	return fileStamp{info, time.Since(changed(info)).Abs() < tick}
-}
-
-// changed is when a file's inode was changed, which also tells of a rename and of a time that was set back.
-func changed(info fs.FileInfo) time.Time {
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		return time.Unix(stat.Ctim.Unix())
-	}
-	return info.ModTime()
+func newFileStamp(stamp files.Stamp) fileStamp {
+	return fileStamp{stamp, time.Since(stamp.Changed()).Abs() < tick}
 }
 
 // isCurrent tells whether the name still leads to the file as it was read.
 func (s fileStamp) isCurrent(name string) bool {
-	if s.info == nil || s.fresh {
+	if s.fresh || s.Stamp == (files.Stamp{}) {
 		return false
 	}
-	now, err := os.Stat(name)
-	return err == nil && os.SameFile(s.info, now) && s.info.Size() == now.Size() &&
-		s.info.ModTime().Equal(now.ModTime()) && changed(s.info).Equal(changed(now)) && s.info.Mode() == now.Mode()
+	now, err := files.StampOf(name)
+	return err == nil && now == s.Stamp
 }

@@ -10,10 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
@@ -285,24 +285,14 @@ func TestFreshFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, []byte("content"), 0o600))
 	look := func() bool {
-		_, stamp, err := readFile(file)
+		_, stamp, err := files.Read(file, maxFileSize, nil)
 		must(t, err)
-		return stamp.isCurrent(file)
+		return newFileStamp(stamp).isCurrent(file)
 	}
 	if look() {
 		t.Error("at once")
 	}
 	testpeer.Eventually(t, "it is not fresh any more", look)
-}
-
-// TestReadFileDoesNotWait: a FIFO in the place of a file is an error at once.
-func TestReadFileDoesNotWait(t *testing.T) {
-	fifo := filepath.Join(t.TempDir(), "fifo")
-	must(t, syscall.Mkfifo(fifo, 0o600))
-	err := (&TLSAuthenticator{CertFile: fifo, KeyFile: fifo}).Check()
-	if err == nil || !strings.Contains(err.Error(), "not a regular file") {
-		t.Error(err)
-	}
 }
 
 // TestReloadOfOneThatWaits: a handshake that began before a change does not hold up those after it.

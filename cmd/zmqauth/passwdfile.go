@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/passhash"
 )
 
@@ -111,7 +111,7 @@ func editPasswords(path string, create bool, edit func(content []byte) ([]byte, 
 			return err
 		}
 		defer dir.Close() // that ends the lock
-		content, owner, err := readPasswords(target, create)
+		content, of, err := readPasswords(target, create)
 		if err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func editPasswords(path string, create bool, edit func(content []byte) ([]byte, 
 		if err != nil {
 			return err
 		}
-		return replaceFile(dir, target, edited, owner)
+		return replaceFile(dir, target, edited, of)
 	}()
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, cause(err))
@@ -147,41 +147,33 @@ func lockDirectory(path string) (*os.File, error) {
 	return dir, nil
 }
 
+// owner is whom a file belongs to.
+type owner struct{ uid, gid int }
+
 // readPasswords reads the file and tells its owner, nil where there is no file and none is needed.
-func readPasswords(path string, create bool) (content []byte, owner *syscall.Stat_t, err error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0) // without waiting, as for a FIFO
-	if errors.Is(err, fs.ErrNotExist) && create {
-		return nil, nil, nil
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
+func readPasswords(path string, create bool) (content []byte, of *owner, err error) {
+	content, stamp, err := files.Read(path, passhash.MaxFileSize, nil)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && create:
+		return nil, nil, nil
+	case errors.Is(err, syscall.EISDIR):
+		return nil, nil, files.ErrNotRegular
 	case err != nil:
 		return nil, nil, err
-	case !info.Mode().IsRegular():
-		return nil, nil, errors.New("not a regular file")
-	case info.Size() > passhash.MaxFileSize:
-		return nil, nil, fmt.Errorf("larger than %d bytes", passhash.MaxFileSize)
 	}
-	owner, _ = info.Sys().(*syscall.Stat_t)
-	content, err = io.ReadAll(io.LimitReader(file, passhash.MaxFileSize+1))
-	if err == nil && len(content) > passhash.MaxFileSize {
-		err = fmt.Errorf("larger than %d bytes", passhash.MaxFileSize)
-	}
-	return content, owner, err
+	of = &owner{}
+	of.uid, of.gid = stamp.Owner()
+	return content, of, nil
 }
 
 // replaceFile puts a file of mode 0600 with that content in the place of another, whose owner it keeps.
-func replaceFile(dir *os.File, path string, content []byte, owner *syscall.Stat_t) error {
+func replaceFile(dir *os.File, path string, content []byte, of *owner) error {
 	file, err := os.CreateTemp(filepath.Dir(path), ".zmqauth-*") // of mode 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(file.Name()) // which is gone where all went well
-	if err := errors.Join(fill(file, content, owner), file.Close()); err != nil {
+	if err := errors.Join(fill(file, content, of), file.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(file.Name(), path); err != nil {
@@ -191,9 +183,9 @@ func replaceFile(dir *os.File, path string, content []byte, owner *syscall.Stat_
 	return nil
 }
 
-func fill(file *os.File, content []byte, owner *syscall.Stat_t) error {
-	if owner != nil && (int(owner.Uid) != os.Geteuid() || int(owner.Gid) != os.Getegid()) {
-		if err := file.Chown(int(owner.Uid), int(owner.Gid)); err != nil {
+func fill(file *os.File, content []byte, of *owner) error {
+	if of != nil && *of != (owner{os.Geteuid(), os.Getegid()}) {
+		if err := file.Chown(of.uid, of.gid); err != nil {
 			return fmt.Errorf("it belongs to another user, and cannot be given to that one: %w", cause(err))
 		}
 	}

@@ -4,6 +4,7 @@ package files
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -19,5 +20,21 @@ func TestReadDoesNotWait(t *testing.T) {
 		if _, stamp, err := Read(path, 1, nil); !errors.Is(err, ErrNotRegular) || stamp != (Stamp{}) {
 			t.Errorf("%s: %v, %v", path, stamp, err)
 		}
+	}
+}
+
+func TestOwner(t *testing.T) {
+	path := write(t, 1)
+	stamp, err := StampOf(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := info.Sys().(*syscall.Stat_t)
+	if uid, gid := stamp.Owner(); uid != int(want.Uid) || gid != int(want.Gid) {
+		t.Errorf("%d:%d owns it, want %d:%d", uid, gid, want.Uid, want.Gid)
 	}
 }

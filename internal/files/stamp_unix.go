@@ -40,6 +40,9 @@ func StampOf(path string) (Stamp, error) {
 	return newStamp(&info), nil
 }
 
+// Owner is the user and the group that the file belongs to.
+func (s Stamp) Owner() (uid, gid int) { return int(s.uid), int(s.gid) }
+
 // Size is the file's length in bytes.
 func (s Stamp) Size() int64 { return s.size }
 

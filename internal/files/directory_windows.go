@@ -1,0 +1,4 @@
+package files
+
+// CheckDirectory does nothing, as Check.
+func CheckDirectory(string) error { return nil }

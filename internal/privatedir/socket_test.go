@@ -1,0 +1,325 @@
+//go:build unix
+
+package privatedir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// reaches makes sure that what is sent to the path arrives at the listener.
+func reaches(path string, l net.Listener) error {
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	word := fmt.Sprintf("%p", l)
+	if _, err := io.WriteString(conn, word); err != nil {
+		return err
+	}
+	_ = l.(*listener).SetDeadline(time.Now().Add(30 * time.Second))
+	for {
+		accepted, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		got := make([]byte, len(word))
+		_, err = io.ReadFull(accepted, got)
+		_ = accepted.Close()
+		if err == nil && string(got) == word {
+			return nil
+		} // else it was a look at whether somebody is there
+	}
+}
+
+func TestListen(t *testing.T) {
+	testpeer.NothingLeft(t)
+	path := filepath.Join(shortDir(t), "s")
+	l, err := Listen(t.Context(), path, 0o600)
+	must(t, err)
+	must(t, reaches(path, l))
+	if l.Addr().Network() != "unix" || l.Addr().String() != path {
+		t.Errorf("its address is %v", l.Addr())
+	}
+	must(t, l.Close())
+	if exists(path) {
+		t.Error("the file is left")
+	}
+	if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("closed again: %v", err)
+	}
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("accepting: %v", err)
+	}
+}
+
+// TestListenModes: the file has its mode, less the umask.
+func TestListenModes(t *testing.T) {
+	tests := map[string]struct{ mode, umask, want fs.FileMode }{
+		"the user's":          {0o600, 0, 0o600},
+		"the user's, as ever": {0o600, 0o022, 0o600},
+		"a group's":           {0o660, 0o007, 0o660},
+		"less the umask":      {0o666, 0o022, 0o644},
+		"none":                {0, 0o027, 0o750},
+	}
+	path := filepath.Join(shortDir(t), "s")
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			old := syscall.Umask(int(test.umask))
+			l, err := Listen(t.Context(), path, test.mode)
+			syscall.Umask(old)
+			must(t, err)
+			defer l.Close()
+			if info, err := os.Lstat(path); err != nil || info.Mode() != fs.ModeSocket|test.want {
+				t.Errorf("%v, %v, want %v", info.Mode(), err, test.want)
+			}
+		})
+	}
+}
+
+// TestListenInTheWay: what is there and is not a dead socket stays, and works.
+func TestListenInTheWay(t *testing.T) {
+	testpeer.NothingLeft(t)
+	path := filepath.Join(shortDir(t), "s")
+	dead := path + "-dead"
+	leaveSocket(t, dead)
+	live, err := net.Listen("unix", path+"-live")
+	must(t, err)
+	defer live.Close()
+	tests := map[string]func() error{
+		"a file":                func() error { return os.WriteFile(path, []byte("precious"), 0o600) },
+		"a directory":           func() error { return os.Mkdir(path, 0o700) },
+		"a FIFO":                func() error { return syscall.Mkfifo(path, 0o600) },
+		"a live socket":         func() error { return os.Link(path+"-live", path) },
+		"a link to a dead one":  func() error { return os.Symlink(dead, path) },
+		"a link to nothing":     func() error { return os.Symlink(path+"-none", path) },
+		"a socket without room": func() error { return fullSocket(t, path) },
+	}
+	for name, occupy := range tests {
+		t.Run(name, func(t *testing.T) {
+			must(t, occupy())
+			defer os.Remove(path)
+			before, err := os.Lstat(path)
+			must(t, err)
+			_, err = Listen(t.Context(), path, 0o600)
+			want := "listen unix " + path + ": bind: address already in use"
+			if err == nil || err.Error() != want || !errors.Is(err, syscall.EADDRINUSE) {
+				t.Errorf("%v, want %s", err, want)
+			}
+			_, err = Bind(t.Context(), path, func() error { panic("called") })
+			if err != syscall.EADDRINUSE {
+				t.Errorf("Bind: %v", err)
+			}
+			if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) {
+				t.Errorf("it is another one: %v", err)
+			}
+		})
+	}
+	if !exists(dead) {
+		t.Error("what a link leads to is gone")
+	}
+}
+
+// fullSocket listens, and has no room for more connections.
+func fullSocket(t *testing.T, path string) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	must(t, err)
+	t.Cleanup(func() { must(t, unix.Close(fd)) })
+	must(t, unix.Bind(fd, &unix.SockaddrUnix{Name: path}))
+	must(t, unix.Listen(fd, 0))
+	for range 10 {
+		conn, err := net.DialTimeout("unix", path, time.Second)
+		if err != nil {
+			return nil
+		}
+		t.Cleanup(func() { must(t, conn.Close()) })
+	}
+	return errors.New("it takes any number of connections")
+}
+
+// TestListenStale: a socket that nobody answers is replaced, of whatever kind it was.
+func TestListenStale(t *testing.T) {
+	testpeer.NothingLeft(t)
+	path := filepath.Join(shortDir(t), "s")
+	tests := map[string]func(){
+		"left behind": func() { leaveSocket(t, path) },
+		"of datagrams": func() {
+			conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path})
+			must(t, err)
+			file, err := conn.File() // a second descriptor, so that closing the first removes nothing
+			must(t, err)
+			must(t, os.Rename(path, path+"2"))
+			must(t, errors.Join(conn.Close(), file.Close()))
+			must(t, os.Rename(path+"2", path))
+		},
+		"never listened": func() {
+			fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+			must(t, err)
+			must(t, unix.Bind(fd, &unix.SockaddrUnix{Name: path}))
+			must(t, unix.Close(fd))
+		},
+	}
+	for name, leave := range tests {
+		t.Run(name, func(t *testing.T) {
+			leave()
+			l, err := Listen(t.Context(), path, 0o600)
+			must(t, err)
+			must(t, reaches(path, l))
+			must(t, l.Close())
+			if exists(path) {
+				t.Error("the file is left")
+			}
+		})
+	}
+}
+
+// TestListenRace: many want one path, over and over. Whoever has it is reached there until he gives
+// it up, in good order or not.
+func TestListenRace(t *testing.T) {
+	testpeer.NothingLeft(t)
+	path := filepath.Join(shortDir(t), "s")
+	leaveSocket(t, path)
+	const listeners, turns = 8, 25
+	var group sync.WaitGroup
+	for range listeners {
+		group.Go(func() {
+			for won := 0; won < turns; {
+				l, err := Listen(context.Background(), path, 0o600)
+				if errors.Is(err, syscall.EADDRINUSE) {
+					continue
+				}
+				if err == nil {
+					err = reaches(path, l)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if won++; won%2 == 0 {
+					_ = l.Close()
+				} else {
+					_ = l.(*listener).UnixListener.Close() // as when its process is killed
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// TestListenErrors are those of package net.
+func TestListenErrors(t *testing.T) {
+	dir := shortDir(t)
+	must(t, syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600)) // nobody waits for its writer
+	for _, name := range []string{"none/s", "fifo/s", strings.Repeat("x", MaxPath)} {
+		path := filepath.Join(dir, name)
+		_, err := Listen(t.Context(), path, 0)
+		_, want := net.Listen("unix", path)
+		if err == nil || err.Error() != want.Error() {
+			t.Errorf("%v, want %v", err, want)
+		}
+	}
+	for _, path := range []string{"", "@zmqauth-test"} {
+		if l, err := Listen(t.Context(), path, 0); err == nil {
+			t.Errorf("%q: it listens at %v", path, l.Addr())
+		}
+	}
+}
+
+// TestCloseLeavesOthers: the file that Close removes is the one that was made.
+func TestCloseLeavesOthers(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s")
+	for name, replace := range map[string]func(){
+		"another socket": func() { leaveSocket(t, path) },
+		"a file":         func() { must(t, os.WriteFile(path, nil, 0o600)) },
+		"a link to it":   func() { must(t, os.Symlink(path+"-moved", path)) },
+		"nothing":        func() {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := Listen(t.Context(), path, 0)
+			must(t, err)
+			must(t, os.Rename(path, path+"-moved"))
+			replace()
+			must(t, l.Close())
+			if exists(path) != (name != "nothing") || !exists(path+"-moved") {
+				t.Error("a file is gone")
+			}
+			must(t, os.Remove(path+"-moved"))
+			_ = os.Remove(path)
+		})
+	}
+}
+
+// TestLockedByAnother: whoever holds the lock of a directory for ever holds up nobody, but then no
+// socket is removed.
+func TestLockedByAnother(t *testing.T) {
+	dir := shortDir(t)
+	path := filepath.Join(dir, "s")
+	holder, err := os.Open(dir)
+	must(t, err)
+	must(t, unix.Flock(int(holder.Fd()), unix.LOCK_EX))
+	leaveSocket(t, path)
+	short := func() context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	if _, err := Listen(short(), path, 0); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a dead socket: %v", err)
+	}
+	l, err := Listen(short(), path+"2", 0)
+	must(t, err)
+	must(t, l.Close())
+	must(t, holder.Close())
+	l, err = Listen(t.Context(), path, 0)
+	must(t, err)
+	must(t, l.Close())
+}
+
+// TestBind: what is bound by others is known by its file.
+func TestBind(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s")
+	leaveSocket(t, path)
+	bind := func() error {
+		if exists(path) {
+			t.Error("the dead one is still there")
+		}
+		leaveSocket(t, path)
+		return nil
+	}
+	socket, err := Bind(t.Context(), path, bind)
+	must(t, err)
+	if !exists(path) {
+		t.Fatal("it is gone")
+	}
+	again, err := Bind(t.Context(), path, bind)
+	must(t, err)
+	must(t, socket.Remove())
+	if !exists(path) {
+		t.Error("the first has removed what the second has made")
+	}
+	must(t, again.Remove())
+	if exists(path) {
+		t.Error("it is left")
+	}
+	must(t, again.Remove())
+	fault := errors.New("fault")
+	if _, err := Bind(t.Context(), path, func() error { return fault }); err != fault {
+		t.Errorf("%v, want that of bind", err)
+	}
+}

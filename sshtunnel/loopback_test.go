@@ -1,0 +1,25 @@
+package sshtunnel
+
+import (
+	"io"
+	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// TestLoopbackPair: what a system does that has no socketpair(2).
+func TestLoopbackPair(t *testing.T) {
+	testpeer.NothingLeft(t)
+	here, there, err := loopbackPair()
+	must(t, err)
+	for _, ends := range [][2]near{{here, there}, {there, here}} {
+		_, err := io.WriteString(ends[0], "hello")
+		must(t, err)
+		must(t, ends[0].CloseWrite())
+		if text, err := io.ReadAll(ends[1]); err != nil || string(text) != "hello" {
+			t.Errorf("%q, %v", text, err)
+		}
+	}
+	must(t, here.Close())
+	must(t, there.Close())
+}

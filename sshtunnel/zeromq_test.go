@@ -1,0 +1,250 @@
+//go:build cgo && unix
+
+package sshtunnel
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+var _ Connector = (*zmq4.Socket)(nil)
+
+// newContext is a libzmq context that ends with the test, and not before its sockets.
+func newContext(t testing.TB) *zmq4.Context {
+	t.Helper()
+	ctx, err := zmq4.NewContext()
+	must(t, err)
+	t.Cleanup(func() { must(t, ctx.Term()) })
+	return ctx
+}
+
+// newSocket is one that does not outlive the test, nor wait for what it could not send.
+func newSocket(t testing.TB, ctx *zmq4.Context, kind zmq4.Type) *zmq4.Socket {
+	t.Helper()
+	s, err := ctx.NewSocket(kind)
+	must(t, err)
+	t.Cleanup(func() { must(t, s.Close()) })
+	must(t, errors.Join(s.SetLinger(0), s.SetRcvtimeo(patience), s.SetSndtimeo(patience)))
+	return s
+}
+
+// answers runs a REP socket that answers with what it is asked, until the test ends, and returns
+// its endpoint.
+func answers(t testing.TB, ctx *zmq4.Context) string {
+	t.Helper()
+	rep := newSocket(t, ctx, zmq4.REP)
+	must(t, rep.Bind("tcp://127.0.0.1:*"))
+	endpoint, err := rep.GetLastEndpoint()
+	must(t, err)
+	ended := make(chan struct{})
+	stop := make(chan struct{})
+	go func() {
+		defer close(ended)
+		must(t, rep.SetRcvtimeo(20*time.Millisecond))
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if message, err := rep.RecvMessageBytes(0); err == nil {
+				_, _ = rep.SendMessage(message)
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		close(stop)
+		<-ended
+	})
+	return endpoint
+}
+
+// newREQ may ask again where an answer was lost with a connection.
+func newREQ(t testing.TB, ctx *zmq4.Context) *zmq4.Socket {
+	t.Helper()
+	req := newSocket(t, ctx, zmq4.REQ)
+	must(t, errors.Join(req.SetReqRelaxed(1), req.SetReqCorrelate(1)))
+	must(t, req.SetRcvtimeo(200*time.Millisecond))
+	return req
+}
+
+// ask asks until there is the answer.
+func ask(t testing.TB, req *zmq4.Socket, question string) {
+	t.Helper()
+	testpeer.Eventually(t, "an answer to "+question, func() bool {
+		_, err := req.Send(question, 0)
+		must(t, err)
+		answer, err := req.Recv(0)
+		if err == nil && answer != question {
+			t.Fatalf("%q is answered to %q", answer, question)
+		}
+		return err == nil
+	})
+}
+
+// TestConnect: several ZeroMQ sockets of several kinds through one tunnel.
+func TestConnect(t *testing.T) {
+	testpeer.NothingLeft(t)
+	server := newSSHD(t)
+	for name, localTCP := range map[string]bool{"ipc": false, "tcp": true} {
+		t.Run(name, func(t *testing.T) {
+			ctx := newContext(t)
+			cfg := server.config(t)
+			cfg.LocalTCP = localTCP
+			tunnel := open(t, cfg)
+			endpoint := answers(t, ctx)
+			for i := range 20 {
+				req := newREQ(t, ctx)
+				must(t, tunnel.Connect(req, endpoint))
+				ask(t, req, fmt.Sprint("question ", i))
+			}
+			if len(tunnel.forwards) != 1 {
+				t.Errorf("%d forwards for one remote", len(tunnel.forwards))
+			}
+			pull := newSocket(t, ctx, zmq4.PULL)
+			must(t, pull.Bind("tcp://127.0.0.1:*"))
+			remote, err := pull.GetLastEndpoint()
+			must(t, err)
+			push := newSocket(t, ctx, zmq4.PUSH)
+			must(t, tunnel.Connect(push, remote))
+			const messages = 2000
+			go func() {
+				for i := range messages {
+					_, _ = push.Send(fmt.Sprint(i), 0)
+				}
+			}()
+			for i := range messages {
+				if got, err := pull.Recv(0); err != nil || got != fmt.Sprint(i) {
+					t.Fatalf("message %d is %q, %v", i, got, err)
+				}
+			}
+		})
+	}
+}
+
+// TestManySockets: a hundred sockets at once, each with its own stream.
+func TestManySockets(t *testing.T) {
+	testpeer.NothingLeft(t)
+	server := newSSHD(t)
+	ctx := newContext(t)
+	tunnel := open(t, server.config(t))
+	router := newSocket(t, ctx, zmq4.ROUTER)
+	must(t, router.Bind("tcp://127.0.0.1:*"))
+	endpoint, err := router.GetLastEndpoint()
+	must(t, err)
+	const sockets = 100
+	var clients []*zmq4.Socket
+	for i := range sockets {
+		dealer := newSocket(t, ctx, zmq4.DEALER)
+		must(t, tunnel.Connect(dealer, endpoint))
+		_, err := dealer.Send(fmt.Sprint(i), 0)
+		must(t, err)
+		clients = append(clients, dealer)
+	}
+	for range sockets {
+		message, err := router.RecvMessageBytes(0)
+		must(t, err)
+		_, err = router.SendMessage(message)
+		must(t, err)
+	}
+	for i, dealer := range clients {
+		if got, err := dealer.Recv(0); err != nil || got != fmt.Sprint(i) {
+			t.Errorf("socket %d gets %q, %v", i, got, err)
+		}
+	}
+}
+
+// TestServerComesLater: a remote where nobody listens yet is tried again by libzmq, and is logged
+// once.
+func TestServerComesLater(t *testing.T) {
+	testpeer.NothingLeft(t)
+	server := newSSHD(t)
+	ctx := newContext(t)
+	log := &logbuffer.Buffer{}
+	cfg := server.config(t)
+	cfg.Logger = log.Logger()
+	tunnel := open(t, cfg)
+	endpoint := fmt.Sprint("tcp://127.0.0.1:", freePort(t))
+	req := newREQ(t, ctx)
+	must(t, tunnel.Connect(req, endpoint))
+	testpeer.Eventually(t, "it has been tried three times", func() bool {
+		return strings.Count(log.String(), "cannot be reached") >= 3
+	})
+	if warnings := strings.Count(log.String(), "level=WARN"); warnings != 1 {
+		t.Errorf("%d warnings:\n%s", warnings, log)
+	}
+	rep := newSocket(t, ctx, zmq4.REP)
+	must(t, rep.Bind(endpoint))
+	_, err := req.Send("at last", 0)
+	must(t, err)
+	got, err := rep.Recv(0)
+	if err != nil || got != "at last" {
+		t.Errorf("%q, %v", got, err)
+	}
+	testpeer.Eventually(t, "that is logged", func() bool {
+		return strings.Contains(log.String(), "can be reached again")
+	})
+}
+
+// TestServerRestarts kills sshd under a live pair of ZeroMQ sockets, several times: once it is
+// back, requests go on.
+func TestServerRestarts(t *testing.T) {
+	testpeer.NothingLeft(t)
+	for name, localTCP := range map[string]bool{"ipc": false, "tcp": true} {
+		t.Run(name, func(t *testing.T) {
+			server := newSSHD(t)
+			ctx := newContext(t)
+			endpoint := answers(t, ctx)
+			cfg := server.config(t)
+			cfg.LocalTCP = localTCP
+			tunnel := open(t, cfg)
+			req := newREQ(t, ctx)
+			must(t, tunnel.Connect(req, endpoint))
+			for i := range 3 {
+				for j := range 20 {
+					ask(t, req, fmt.Sprint("question ", i, j))
+				}
+				server.stop(t)
+				testpeer.Eventually(t, "the loss is noticed", func() bool { return tunnel.Err() != nil })
+				must(t, server.Start())
+			}
+			ask(t, req, "last question")
+			must(t, tunnel.Err())
+		})
+	}
+}
+
+// TestPlainREQ: a REQ socket without any options goes on too, if it had its answer when the
+// connection was lost.
+func TestPlainREQ(t *testing.T) {
+	testpeer.NothingLeft(t)
+	server := newSSHD(t)
+	ctx := newContext(t)
+	endpoint := answers(t, ctx)
+	tunnel := open(t, server.config(t))
+	req := newSocket(t, ctx, zmq4.REQ)
+	must(t, tunnel.Connect(req, endpoint))
+	for i := range 3 {
+		question := fmt.Sprint("question ", i)
+		_, err := req.Send(question, 0)
+		must(t, err)
+		if got, err := req.Recv(0); err != nil || got != question {
+			t.Fatalf("%q, %v", got, err)
+		}
+		server.stop(t)
+		testpeer.Eventually(t, "the stream has ended", func() bool {
+			tunnel.mu.Lock()
+			defer tunnel.mu.Unlock()
+			return tunnel.conn == nil
+		})
+		must(t, server.Start())
+	}
+}
