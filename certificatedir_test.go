@@ -530,7 +530,7 @@ func TestNoSecretKeysInLogs(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(s.said(), "chmod 600") {
+	if !strings.Contains(s.said(), "chmod o-rwx") {
 		t.Error("the log does not say how to mend the readable file")
 	}
 }

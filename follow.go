@@ -1,17 +1,17 @@
 package zmqauth
 
 import (
-	"errors"
 	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/zmqauth/zmqauth/internal/files"
 )
 
 // followed is what keeps up with a directory. Its methods are called by one goroutine.
@@ -172,7 +172,7 @@ func (f *follow) check() time.Duration {
 	f.mu.Unlock()
 	info, err := os.Stat(f.path)
 	switch {
-	case isGone(err):
+	case files.IsGone(err):
 		f.missing++
 		if f.missing == missingChecks {
 			f.watcher.say(func(log *slog.Logger) {
@@ -244,9 +244,6 @@ func (f *follow) isWatched() bool {
 	f.watcher.mu.Unlock()
 	return notify != nil && slices.Contains(notify.WatchList(), real)
 }
-
-// isGone tells whether an error means that nothing is there, rather than that it cannot be read.
-func isGone(err error) bool { return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
 
 // rewatch watches the path anew and scans it, the watch first. Without a watch there will be scans from time to time.
 func (f *follow) rewatch() time.Duration {

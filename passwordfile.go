@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/files"
 )
 
 // Limits of a password file.
@@ -17,20 +19,21 @@ const (
 	maxPasswordFile  = 64 << 20 // bytes: more than half a million users with hashes
 	maxPasswordLine  = 1024     // bytes: twice what a name and a password take
 	maxPasswordUsers = 1 << 20  // whose names and passwords are short
-	maxBrokenLines   = 100      // that are reported one by one: a file with more is something else altogether
+	maxBrokenLines   = 100      // that are reported one by one: a file with more is something else
 )
 
-// ConfigurePlainFile lets in the users of a domain that are in a file, one a line: name=password, or name:HASH as
-// htpasswd -B writes it; the first = or : splits, and after a : only a hash is valid (see [Authenticator.ConfigurePlain]
-// for hashes). A line that begins with # is a comment; of two lines with one name, the last counts. It replaces what the
-// domain had before.
+// ConfigurePlainFile lets in the users of a domain that are in a file, one a line: name=password,
+// or name:HASH as htpasswd -B writes it; the first = or : splits, and after a : only a hash is
+// valid (see [Authenticator.ConfigurePlain] for hashes). A line that begins with # is a comment; of
+// two lines with one name, the last counts. It replaces what the domain had before.
 //
-// A broken line is logged with file and line, counted in Stats, and left out; of more than 100 the rest is counted alone.
-// An error that changes nothing is: a file that cannot be read, that others than the owner can write, or that others can
-// read though it holds a password in clear; one that is larger than 64 MiB or holds more than 1,048,576 users, whom a
-// callback can look up instead. The file is followed until Close or until something else is configured for the domain:
-// what changes in it is in force within a second. A file that has come to be such an error keeps its last good content;
-// one that is gone lets nobody in.
+// A broken line is logged with file and line, counted in Stats, and left out; of more than 100 the
+// rest is counted alone. An error that changes nothing is: a file that cannot be read; one that
+// cannot be trusted (see [LoadCertificate] for the rule; a password in clear is a secret, a hash is
+// none); one that is larger than 64 MiB or holds more than 1,048,576 users, whom a callback can
+// look up instead. The file is followed until Close or until something else is configured for the
+// domain: what changes in it is in force within a second. A file that has come to be such an error
+// keeps its last good content; one that is gone lets nobody in.
 func (a *Authenticator) ConfigurePlainFile(domain, path string) error {
 	if err := checkDomain(domain); err != nil {
 		return err
@@ -47,13 +50,17 @@ func (a *Authenticator) ConfigurePlainFile(domain, path string) error {
 	return nil
 }
 
-// openPasswordFile is a setup with the table of a file. Put it in force and run what follows the file, or drop it.
+// openPasswordFile is a setup with the table of a file. Put it in force and run what follows the
+// file, or drop it.
 func (a *Authenticator) openPasswordFile(path string) (*plainSetup, error) {
 	absolute, err := filepath.Abs(path) // the working directory may change
 	if err != nil {
 		return nil, fileError(path, err)
 	}
-	f := &passwordFile{a: a, path: absolute, setup: &plainSetup{table: newPasswordTable()}, stopped: make(chan struct{})}
+	f := &passwordFile{
+		a: a, path: absolute, setup: &plainSetup{table: newPasswordTable()},
+		stopped: make(chan struct{}),
+	}
 	f.stop = sync.OnceFunc(func() { close(f.stopped) })
 	if err := f.loadFirst(); err != nil {
 		return nil, err
@@ -67,8 +74,8 @@ func (a *Authenticator) openPasswordFile(path string) (*plainSetup, error) {
 	return f.setup, nil
 }
 
-// passwordFile keeps the table of a plainSetup up to date with a file, which it looks at four times a second: for a
-// single file that costs less than a watch, and shows every way of replacing it.
+// passwordFile keeps the table of a plainSetup up to date with a file, which it looks at four times
+// a second: for a single file that costs less than a watch, and shows every way of replacing it.
 type passwordFile struct {
 	a       *Authenticator
 	path    string
@@ -77,11 +84,12 @@ type passwordFile struct {
 	stop    func()
 
 	// The goroutine's own.
-	stamp     fileStamp // of what is in force
-	confirmed bool      // a change in the tick of the clock in which the file was read first would show in no stamp
-	seen      fileStamp // at the last look
-	seenFirst time.Time // when it looked so first
-	unsettled time.Time // since when it has looked other than what is in force
+	stamp     files.Stamp // of what is in force
+	confirmed bool        // that a change in the tick of the clock of the first read is none
+	stale     bool        // there was such a change: the file has that stamp and another content
+	seen      files.Stamp // at the last look
+	seenFirst time.Time   // when it looked so first
+	unsettled time.Time   // since when it has looked other than what is in force
 	content   passwordDigest
 	missing   int
 	problems  []string // that have been reported
@@ -89,11 +97,12 @@ type passwordFile struct {
 
 const (
 	lookAgain = 50 * time.Millisecond // at a file that has changed
-	// A file that has not changed for settlePeriod is taken to be complete. One that has become smaller may have been
-	// truncated by a writer that is still busy, and gets shrinkPeriod.
+	// A file that has not changed for settlePeriod is taken to be complete. One that has become
+	// smaller may have been truncated by a writer that is still busy, and gets shrinkPeriod.
 	settlePeriod = 100 * time.Millisecond
 	shrinkPeriod = 500 * time.Millisecond
-	settleLimit  = 500 * time.Millisecond // of waiting for a file that is replaced by another all the time
+	// settleLimit ends the waiting for a file that is replaced by another all the time.
+	settleLimit = 500 * time.Millisecond
 )
 
 func (f *passwordFile) run() {
@@ -113,9 +122,9 @@ func (f *passwordFile) run() {
 
 // look takes over the file if it has changed, and returns when to look again.
 func (f *passwordFile) look() time.Duration {
-	stamp, err := stampOf(f.path)
+	stamp, err := files.StampOf(f.path)
 	switch {
-	case isGone(err):
+	case files.IsGone(err):
 		f.vanish()
 		return checkInterval
 	case err != nil:
@@ -126,11 +135,11 @@ func (f *passwordFile) look() time.Duration {
 		f.a.say(func(log *slog.Logger) { log.Info("zmqauth: a password file is back", "file", f.path) })
 	}
 	f.missing = 0
-	if !f.confirmed && stamp == f.stamp && !f.sameContent() {
-		f.stamp = fileStamp{size: stamp.size}
+	if !f.confirmed && stamp == f.stamp {
+		f.stale = !f.sameContent()
 	}
 	f.confirmed = true
-	if stamp == f.stamp {
+	if stamp == f.stamp && !f.stale {
 		f.unsettled = time.Time{}
 		return checkInterval
 	}
@@ -138,15 +147,15 @@ func (f *passwordFile) look() time.Duration {
 		return lookAgain
 	}
 	err = f.load(stamp)
-	if errors.Is(err, errUnsettled) || isTransient(err) {
-		if isTransient(err) {
+	if errors.Is(err, errUnsettled) || files.IsTransient(err) {
+		if files.IsTransient(err) {
 			f.report([]error{err})
 		}
 		return lookAgain
 	}
 	if err != nil {
 		f.report([]error{err})
-		f.stamp = stamp // it stays what it is until it changes
+		f.stamp, f.stale = stamp, false // it stays what it is until it changes
 	}
 	f.unsettled = time.Time{}
 	return checkInterval
@@ -155,9 +164,10 @@ func (f *passwordFile) look() time.Duration {
 // errUnsettled says that the file has changed while it was read.
 var errUnsettled = errors.New("the file has changed meanwhile")
 
-// settled tells whether the file is complete: it has not changed for long enough; or it has long been replaced by another
-// file all the time, of which each is complete; or touched all the time, without another content.
-func (f *passwordFile) settled(stamp fileStamp) bool {
+// settled tells whether the file is complete: it has not changed for long enough; or it has long
+// been replaced by another file all the time, of which each is complete; or touched all the time,
+// without another content.
+func (f *passwordFile) settled(stamp files.Stamp) bool {
 	now, before := time.Now(), f.seen
 	if f.unsettled.IsZero() {
 		f.unsettled = now
@@ -166,7 +176,7 @@ func (f *passwordFile) settled(stamp fileStamp) bool {
 		f.seen, f.seenFirst = stamp, now
 	}
 	period := settlePeriod
-	if stamp.size < f.stamp.size {
+	if stamp.Size() < f.stamp.Size() {
 		period = shrinkPeriod
 	}
 	switch {
@@ -175,13 +185,14 @@ func (f *passwordFile) settled(stamp fileStamp) bool {
 	case now.Sub(f.unsettled) < settleLimit:
 		return false
 	default:
-		return stamp.inode != before.inode || f.sameContent()
+		return !stamp.SameFile(before) || f.sameContent()
 	}
 }
 
-// sameContent tells whether the file holds what it did at the last look, though somebody touches it all the time.
+// sameContent tells whether the file holds what it did at the last look, though somebody touches it
+// all the time.
 func (f *passwordFile) sameContent() bool {
-	data, _, err := readRegular(f.path, maxPasswordFile, nil)
+	data, _, err := files.Read(f.path, maxPasswordFile, nil)
 	if err != nil {
 		return false
 	}
@@ -198,16 +209,18 @@ func (f *passwordFile) vanish() {
 		return
 	}
 	f.a.say(func(log *slog.Logger) {
-		log.Warn("zmqauth: a password file is gone, and nobody in it gets in until it comes back", "file", f.path)
+		log.Warn("zmqauth: a password file is gone, and nobody in it gets in until it comes back",
+			"file", f.path)
 	})
-	f.stamp, f.problems = fileStamp{}, nil
+	f.stamp, f.stale, f.problems = files.Stamp{}, false, nil
 	f.replace(newPasswordTable())
 }
 
-// loadFirst is load for a file that nothing is known of yet: where it is being written it waits, for a moment.
+// loadFirst is load for a file that nothing is known of yet: where it is being written it waits,
+// for a moment.
 func (f *passwordFile) loadFirst() error {
 	for deadline := time.Now().Add(settleLimit); ; time.Sleep(lookAgain) {
-		stamp, err := stampOf(f.path)
+		stamp, err := files.StampOf(f.path)
 		if err != nil {
 			return fileError(f.path, err)
 		}
@@ -217,21 +230,22 @@ func (f *passwordFile) loadFirst() error {
 	}
 }
 
-// load reads the file and puts what it holds in force, if it is what it was said to be before it is read and after.
-func (f *passwordFile) load(want fileStamp) error {
-	data, stamp, err := readRegular(f.path, maxPasswordFile, nil)
+// load reads the file and puts what it holds in force, if it is what it was said to be before it is
+// read and after.
+func (f *passwordFile) load(want files.Stamp) error {
+	data, stamp, err := files.Read(f.path, maxPasswordFile, nil)
 	if err != nil {
 		return fileError(f.path, err)
 	}
 	defer clear(data)
-	if after, err := stampOf(f.path); err != nil || stamp != want || after != want {
+	if after, err := files.StampOf(f.path); err != nil || stamp != want || after != want {
 		return &FileError{File: f.path, Err: errUnsettled}
 	}
 	table, problems, err := parsePasswords(f.a, f.path, data, stamp, maxPasswordUsers)
 	if err != nil {
 		return err
 	}
-	f.stamp, f.content = stamp, f.a.digest(data)
+	f.stamp, f.stale, f.content = stamp, false, f.a.digest(data)
 	f.replace(table)
 	f.report(problems)
 	return nil
@@ -274,12 +288,13 @@ func brokenEntries(problem error) uint64 {
 	return 1
 }
 
-// parsePasswords reads the lines of a password file. problems are the broken ones; err is that the file must not be used
-// at all.
-func parsePasswords(a *Authenticator, file string, data []byte, stamp fileStamp, maxUsers int) (table *passwordTable, problems []error, err error) {
-	const othersWrite, othersRead = 0o022, 0o044
-	if stamp.mode&othersWrite != 0 {
-		return nil, nil, &FileError{File: file, Err: fmt.Errorf("others than the owner can write it (mode %04o): chmod go-w %s", stamp.mode, file)}
+// parsePasswords reads the lines of a password file. problems are the broken ones; err is that the
+// file must not be used at all.
+func parsePasswords(
+	a *Authenticator, file string, data []byte, stamp files.Stamp, maxUsers int,
+) (table *passwordTable, problems []error, err error) {
+	if err := stamp.Check(file); err != nil {
+		return nil, nil, &FileError{File: file, Err: err}
 	}
 	table = newPasswordTable()
 	var more moreBroken
@@ -290,7 +305,8 @@ func parsePasswords(a *Authenticator, file string, data []byte, stamp fileStamp,
 		switch {
 		case len(table.users) > maxUsers:
 			return nil, nil, &FileError{File: file, Line: number, Err: fmt.Errorf(
-				"more than %d users; a callback can look users up wherever they are (ConfigurePlainCallback)", maxUsers)}
+				"more than %d users; a callback can look users up wherever they are "+
+					"(ConfigurePlainCallback)", maxUsers)}
 		case err != nil && len(problems) < maxBrokenLines:
 			problems = append(problems, &FileError{File: file, Line: number, Err: err})
 		case err != nil:
@@ -305,9 +321,11 @@ func parsePasswords(a *Authenticator, file string, data []byte, stamp fileStamp,
 	if more > 0 {
 		problems = append(problems, &FileError{File: file, Line: moreAt, Err: more})
 	}
-	if clearAt != 0 && stamp.mode&othersRead != 0 {
-		return nil, nil, &FileError{File: file, Line: clearAt, Err: fmt.Errorf(
-			"a password in clear in a file that others than the owner can read (mode %04o): chmod 600 %s", stamp.mode, file)}
+	if clearAt != 0 {
+		if err := stamp.CheckSecret(file); err != nil {
+			err = fmt.Errorf("a password in clear: %w", err)
+			return nil, nil, &FileError{File: file, Line: clearAt, Err: err}
+		}
 	}
 	return table, problems, nil
 }
@@ -327,7 +345,8 @@ func (t *passwordTable) addLine(a *Authenticator, line string) (isClear bool, er
 	}
 	at := strings.IndexAny(line, "=:")
 	if at < 0 {
-		return true, errors.New("neither name=password nor name:hash") // it may be a password all the same
+		// It may be a password all the same.
+		return true, errors.New("neither name=password nor name:hash")
 	}
 	name, password := line[:at], line[at+1:]
 	_, recognised, _ := parseHash(password)

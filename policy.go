@@ -9,12 +9,14 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zmqauth/zmqauth/internal/files"
 )
 
-// Policy is a whole configuration from one file: for each domain its address rules, passwords, keys and principals, and
-// besides them the frontends of cmd/zmqauth's proxy. Make one with [LoadPolicy] and put it in force with
-// [Authenticator.Apply]. It never changes, and may be applied any number of times, by several Authenticators too. The zero
-// value is the policy of an empty file.
+// Policy is a whole configuration from one file: for each domain its address rules, passwords, keys
+// and principals, and besides them the frontends of cmd/zmqauth's proxy. Make one with [LoadPolicy]
+// and put it in force with [Authenticator.Apply]. It never changes, and may be applied any number
+// of times, by several Authenticators too. The zero value is the policy of an empty file.
 type Policy struct {
 	file      string // as it was given
 	dir       string // that relative paths start from, absolute
@@ -50,27 +52,28 @@ type policyEntry struct {
 //	    allow = 10.1.0.0/16
 //	    curve = admins
 //
-// Each domain stands there once. Of allow and deny (lists of addresses, see [Authenticator.Allow]) a domain has one kind;
-// plain is a password file (see [Authenticator.ConfigurePlainFile]), curve a directory of certificates or "*" for
-// [CurveAllowAny] (see [Authenticator.ConfigureCurve]), gssapi a list of principals (see
-// [Authenticator.ConfigureGSSAPI]). The items of a list are separated by blanks or commas, and as a line has at most 4096
-// bytes, allow, deny and gssapi may be repeated. Paths are relative to the policy's directory. The addresses of the domain
-// "*" are the general rules, which hold for every domain besides its own; its other entries serve the domains that have
-// none of their own ([AnyDomain]). A mechanism that is not mentioned is as it is without any configuration. For what else
-// the file may hold see [Frontend].
+// Each domain stands there once. Of allow and deny (lists of addresses, see [Authenticator.Allow])
+// a domain has one kind; plain is a password file (see [Authenticator.ConfigurePlainFile]), curve a
+// directory of certificates or "*" for [CurveAllowAny] (see [Authenticator.ConfigureCurve]), gssapi
+// a list of principals (see [Authenticator.ConfigureGSSAPI]). The items of a list are separated by
+// blanks or commas, and as a line has at most 4096 bytes, allow, deny and gssapi may be repeated.
+// Paths are relative to the policy's directory. The addresses of the domain "*" are the general
+// rules, which hold for every domain besides its own; its other entries serve the domains that have
+// none of their own ([AnyDomain]). A mechanism that is not mentioned is as it is without any
+// configuration. For what else the file may hold see [Frontend].
 //
-// The error joins (see errors.Join) one *FileError with the line for each thing that is wrong: names that are unknown or
-// repeated, values that are missing or bad, password files and directories that cannot be read. A text that is no ZPL ends
-// at its first error. A policy that everybody can write is refused. What is in the files that it names is read by
-// [Authenticator.Apply]. The files of frontends are their user's to read.
+// The error joins (see errors.Join) one *FileError with the line for each thing that is wrong:
+// names that are unknown or repeated, values that are missing or bad, password files and
+// directories that cannot be read. A text that is no ZPL ends at its first error. A policy that
+// cannot be trusted (see [LoadCertificate] for the rule) is refused. What is in the files that it
+// names is read by [Authenticator.Apply]. The files of frontends are their user's to read.
 func LoadPolicy(path string) (*Policy, error) {
-	data, stamp, err := readRegular(path, maxZPLSize, nil)
+	data, stamp, err := files.Read(path, maxZPLSize, nil)
+	if err == nil {
+		err = stamp.Check(path)
+	}
 	if err != nil {
 		return nil, fileError(path, err)
-	}
-	const everybodyWrites = 0o002
-	if stamp.mode&everybodyWrites != 0 {
-		return nil, &FileError{File: path, Err: fmt.Errorf("everybody can write it (mode %04o): chmod o-w %s", stamp.mode, path)}
 	}
 	absolute, err := filepath.Abs(path) // the working directory may change
 	if err != nil {
@@ -106,7 +109,8 @@ func (p *Policy) checkFiles() error {
 
 // checkReadable opens what is to be a regular file or a directory.
 func checkReadable(path string, directory bool) error {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0) // without waiting, as for a FIFO
+	// Without waiting, as for a FIFO.
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return fileError(path, err)
 	}
@@ -118,7 +122,7 @@ func checkReadable(path string, directory bool) error {
 	case directory && !info.IsDir():
 		return fileError(path, unix.ENOTDIR)
 	case !directory && !info.Mode().IsRegular():
-		return fileError(path, errNotRegular)
+		return fileError(path, files.ErrNotRegular)
 	}
 	return nil
 }
@@ -147,7 +151,8 @@ func (p *Policy) blame(name string, entry *policyEntry, err error) *FileError {
 // Frontends are the frontends in the file's order. The slice is the caller's.
 func (p *Policy) Frontends() []Frontend { return slices.Clone(p.frontends) }
 
-// Domains are the names of the domains in the file's order, "*" included. The slice is the caller's.
+// Domains are the names of the domains in the file's order, "*" included. The slice is the
+// caller's.
 func (p *Policy) Domains() []string {
 	var names []string
 	for _, domain := range p.domains {
