@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/zmqauth/zmqauth/internal/files"
+	"github.com/zmqauth/zmqauth/internal/follow"
 )
 
 // certificateDirectory keeps the keys of a curveSetup up to date with the certificates in a
@@ -26,10 +27,10 @@ type certificateDirectory struct {
 	size   int64        // of the files in force
 	reads  atomic.Int64 // of files
 
-	untrusted  string  // why it cannot be trusted, which has been reported; "": it can
-	unreadable bool    // that the directory could not be read has been reported
-	full       bool    // certificates are left out for want of room, which has been reported
-	again      changes // what is to be looked at once more
+	untrusted  string         // why it cannot be trusted, which has been reported; "": it can
+	unreadable bool           // that the directory could not be read has been reported
+	full       bool           // certificates are left out for want of room, which has been reported
+	again      follow.Changes // what is to be looked at once more
 }
 
 // certificateFile is what is known of one file. It keeps its last good content until it is mended
@@ -68,14 +69,14 @@ func (d *certificateDirectory) load() error {
 	return nil
 }
 
-// refresh implements followed.
-func (d *certificateDirectory) refresh(c changes) {
+// Refresh implements follow.DirectoryTarget.
+func (d *certificateDirectory) Refresh(c follow.Changes) {
 	if !d.trusted() {
-		d.again.all = true
+		d.again.All = true
 		return
 	}
-	names := c.names
-	if c.all || c.links {
+	names := c.Names
+	if c.All || c.Links {
 		names = d.suspects(c)
 	}
 	dirty := make(map[PublicKey]struct{}, len(names))
@@ -88,8 +89,8 @@ func (d *certificateDirectory) refresh(c changes) {
 	d.commit(dirty)
 }
 
-// trusted tells whether the directory can still be trusted, and reports it once where it cannot. One
-// that is gone, or that nobody can look at, is for the rest of refresh to find out.
+// trusted tells whether the directory can still be trusted, and reports it once where it cannot.
+// One that is gone, or that nobody can look at, is for the rest of Refresh to find out.
 func (d *certificateDirectory) trusted() bool {
 	stamp, err := files.StampOf(d.path)
 	if err != nil {
@@ -113,9 +114,9 @@ func (d *certificateDirectory) trusted() bool {
 
 // suspects adds to the names that are known to have changed those whose files are not the ones that
 // were read.
-func (d *certificateDirectory) suspects(c changes) map[string]struct{} {
-	suspects := make(map[string]struct{}, len(c.names))
-	for name := range c.names {
+func (d *certificateDirectory) suspects(c follow.Changes) map[string]struct{} {
+	suspects := make(map[string]struct{}, len(c.Names))
+	for name := range c.Names {
 		suspects[name] = struct{}{}
 	}
 	consider := func(name string, known *certificateFile) {
@@ -125,11 +126,11 @@ func (d *certificateDirectory) suspects(c changes) map[string]struct{} {
 		}
 	}
 	for name, file := range d.files {
-		if c.all || len(file.links) > 0 {
+		if c.All || len(file.links) > 0 {
 			consider(name, file)
 		}
 	}
-	if !c.all {
+	if !c.All {
 		return suspects
 	}
 	found := 0
@@ -147,7 +148,7 @@ func (d *certificateDirectory) suspects(c changes) map[string]struct{} {
 					"error", fileError(d.path, err))
 			})
 		}
-		d.unreadable, d.again.all = true, true
+		d.unreadable, d.again.All = true, true
 		return suspects
 	}
 	d.unreadable = false
@@ -250,18 +251,18 @@ func (d *certificateDirectory) leaveOut(err error) {
 // makeRoom has everything looked at again where something was left out.
 func (d *certificateDirectory) makeRoom() {
 	if d.full {
-		d.full, d.again.all = false, true
+		d.full, d.again.All = false, true
 	}
 }
 
 func (d *certificateDirectory) lookAgain(name string) {
-	d.again.merge(changes{names: map[string]struct{}{name: {}}})
+	d.again.Merge(follow.Changes{Names: map[string]struct{}{name: {}}})
 }
 
-// unfinished implements followed.
-func (d *certificateDirectory) unfinished() changes {
+// Unfinished implements follow.DirectoryTarget.
+func (d *certificateDirectory) Unfinished() follow.Changes {
 	again := d.again
-	d.again = changes{}
+	d.again = follow.Changes{}
 	return again
 }
 
@@ -330,5 +331,7 @@ func (d *certificateDirectory) relink(file *certificateFile, links []string) {
 	file.links = links
 }
 
-// elsewhere implements followed.
-func (d *certificateDirectory) elsewhere() []string { return slices.Sorted(maps.Keys(d.links)) }
+// LinkedDirectories implements follow.DirectoryTarget.
+func (d *certificateDirectory) LinkedDirectories() []string {
+	return slices.Sorted(maps.Keys(d.links))
+}

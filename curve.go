@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/follow"
 )
 
 // CurveAllowAny, as the location given to ConfigureCurve, accepts every key: the connection is
@@ -15,11 +17,11 @@ const CurveAllowAny = "*"
 // curveSetup decides on the CURVE clients of a domain (RFC 26): by the keys, by the callback if
 // there is one, or not at all.
 type curveSetup struct {
-	any      bool
-	set      *keySet                   // of keys alone
-	keys     map[PublicKey]*curveEntry // of a directory's certificates
-	callback CurveCallback
-	follow   *follow // of the directory that the keys come from, nil: they come from elsewhere
+	any       bool
+	set       *keySet                   // of keys alone
+	keys      map[PublicKey]*curveEntry // of a directory's certificates
+	callback  CurveCallback
+	directory *follow.Directory // that the keys come from; nil: they come from elsewhere
 }
 
 func (s *curveSetup) find(key PublicKey) (entry *curveEntry, known bool) {
@@ -71,12 +73,12 @@ func (a *Authenticator) ConfigureCurve(domain, location string) error {
 		return err
 	}
 	a.configureCurve(domain, setup)
-	setup.follow.begin()
+	setup.directory.Start()
 	return nil
 }
 
 // openCertificates is a setup with the keys of a directory, which is watched already. Put it in
-// force and begin to follow, or have the watcher forget it.
+// force and start to follow the directory, or stop that.
 func (a *Authenticator) openCertificates(location string) (*curveSetup, error) {
 	path, err := filepath.Abs(location) // the working directory may change
 	if err != nil {
@@ -87,22 +89,22 @@ func (a *Authenticator) openCertificates(location string) (*curveSetup, error) {
 
 // followCertificates loads a directory that it has had watched before.
 func (a *Authenticator) followCertificates(d *certificateDirectory) (*curveSetup, error) {
-	follow, err := a.watcher.follow(d.path, d) // before it is read, so that nothing is missed
+	followed, err := a.watcher.FollowDirectory(d.path, d) // before it is read: nothing is missed
 	if err != nil {
-		return nil, err
+		return nil, followError(d.path, err)
 	}
 	if err := d.load(); err != nil {
-		a.watcher.forget(follow)
+		followed.Stop()
 		return nil, err
 	}
-	d.setup.follow = follow
+	d.setup.directory = followed
 	return d.setup, nil
 }
 
 // configureCurve puts a setup in force, and lets go of the directory of the one before it.
 func (a *Authenticator) configureCurve(domain string, setup *curveSetup) {
-	if old := configure(a, &a.policy.curve, domain, setup); old != nil && old.follow != nil {
-		old.follow.stop()
+	if old := configure(a, &a.policy.curve, domain, setup); old != nil && old.directory != nil {
+		old.directory.Stop()
 	}
 }
 

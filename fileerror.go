@@ -1,9 +1,11 @@
 package zmqauth
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/zmqauth/zmqauth/internal/files"
+	"github.com/zmqauth/zmqauth/internal/follow"
 )
 
 // FileError is what is wrong with a file: a certificate, a password file, a policy. Its text is
@@ -30,4 +32,16 @@ func (e *FileError) Unwrap() error { return e.Err }
 // it, a second one or that of a temporary file, is dropped.
 func fileError(file string, err error) *FileError {
 	return &FileError{File: file, Err: files.Bare(err)}
+}
+
+// followError is fileError for an error of internal/follow, which may be the target's own: that
+// names its file already.
+func followError(file string, err error) error {
+	if errors.Is(err, follow.ErrClosed) {
+		return ErrClosed
+	}
+	if named, ok := errors.AsType[*FileError](err); ok {
+		return named
+	}
+	return fileError(file, err)
 }

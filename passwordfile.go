@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/zmqauth/zmqauth/internal/files"
 )
@@ -46,210 +44,61 @@ func (a *Authenticator) ConfigurePlainFile(domain, path string) error {
 		return err
 	}
 	a.configurePlain(domain, setup)
-	go setup.file.run()
+	setup.file.Start()
 	return nil
 }
 
-// openPasswordFile is a setup with the table of a file. Put it in force and run what follows the
+// openPasswordFile is a setup with the table of a file. Put it in force and start to follow the
 // file, or drop it.
 func (a *Authenticator) openPasswordFile(path string) (*plainSetup, error) {
 	absolute, err := filepath.Abs(path) // the working directory may change
 	if err != nil {
 		return nil, fileError(path, err)
 	}
-	f := &passwordFile{
-		a: a, path: absolute, setup: &plainSetup{table: newPasswordTable()},
-		stopped: make(chan struct{}),
+	f := &passwordFile{a: a, path: absolute, setup: &plainSetup{table: newPasswordTable()}}
+	f.setup.file, err = a.watcher.FollowFile(absolute, maxPasswordFile, f)
+	if err != nil {
+		return nil, followError(absolute, err)
 	}
-	f.stop = sync.OnceFunc(func() { close(f.stopped) })
-	if err := f.loadFirst(); err != nil {
-		return nil, err
-	}
-	select {
-	case <-a.watcher.ended:
-		return nil, ErrClosed
-	default:
-	}
-	f.setup.file = f
 	return f.setup, nil
 }
 
-// passwordFile keeps the table of a plainSetup up to date with a file, which it looks at four times
-// a second: for a single file that costs less than a watch, and shows every way of replacing it.
+// passwordFile keeps the table of a plainSetup up to date with a file.
 type passwordFile struct {
-	a       *Authenticator
-	path    string
-	setup   *plainSetup // its table is guarded by Authenticator.mu
-	stopped chan struct{}
-	stop    func()
-
-	// The goroutine's own.
-	stamp     files.Stamp // of what is in force
-	confirmed bool        // that a change in the tick of the clock of the first read is none
-	stale     bool        // there was such a change: the file has that stamp and another content
-	seen      files.Stamp // at the last look
-	seenFirst time.Time   // when it looked so first
-	unsettled time.Time   // since when it has looked other than what is in force
-	content   passwordDigest
-	missing   int
-	problems  []string // that have been reported
+	a        *Authenticator
+	path     string
+	setup    *plainSetup // its table is guarded by Authenticator.mu
+	problems []string    // that have been reported
 }
 
-const (
-	lookAgain = 50 * time.Millisecond // at a file that has changed
-	// A file that has not changed for settlePeriod is taken to be complete. One that has become
-	// smaller may have been truncated by a writer that is still busy, and gets shrinkPeriod.
-	settlePeriod = 100 * time.Millisecond
-	shrinkPeriod = 500 * time.Millisecond
-	// settleLimit ends the waiting for a file that is replaced by another all the time.
-	settleLimit = 500 * time.Millisecond
-)
-
-func (f *passwordFile) run() {
-	look := time.NewTimer(checkInterval)
-	defer look.Stop()
-	for {
-		select {
-		case <-f.stopped:
-			return
-		case <-f.a.watcher.ended:
-			return
-		case <-look.C:
-			look.Reset(f.look())
-		}
-	}
-}
-
-// look takes over the file if it has changed, and returns when to look again.
-func (f *passwordFile) look() time.Duration {
-	stamp, err := files.StampOf(f.path)
-	switch {
-	case files.IsGone(err):
-		f.vanish()
-		return checkInterval
-	case err != nil:
-		f.report([]error{fileError(f.path, err)})
-		return checkInterval
-	}
-	if f.missing >= missingChecks {
-		f.a.say(func(log *slog.Logger) { log.Info("zmqauth: a password file is back", "file", f.path) })
-	}
-	f.missing = 0
-	if !f.confirmed && stamp == f.stamp {
-		f.stale = !f.sameContent()
-	}
-	f.confirmed = true
-	if stamp == f.stamp && !f.stale {
-		f.unsettled = time.Time{}
-		return checkInterval
-	}
-	if !f.settled(stamp) {
-		return lookAgain
-	}
-	err = f.load(stamp)
-	if errors.Is(err, errUnsettled) || files.IsTransient(err) {
-		if files.IsTransient(err) {
-			f.report([]error{err})
-		}
-		return lookAgain
-	}
-	if err != nil {
-		f.report([]error{err})
-		f.stamp, f.stale = stamp, false // it stays what it is until it changes
-	}
-	f.unsettled = time.Time{}
-	return checkInterval
-}
-
-// errUnsettled says that the file has changed while it was read.
-var errUnsettled = errors.New("the file has changed meanwhile")
-
-// settled tells whether the file is complete: it has not changed for long enough; or it has long
-// been replaced by another file all the time, of which each is complete; or touched all the time,
-// without another content.
-func (f *passwordFile) settled(stamp files.Stamp) bool {
-	now, before := time.Now(), f.seen
-	if f.unsettled.IsZero() {
-		f.unsettled = now
-	}
-	if stamp != before {
-		f.seen, f.seenFirst = stamp, now
-	}
-	period := settlePeriod
-	if stamp.Size() < f.stamp.Size() {
-		period = shrinkPeriod
-	}
-	switch {
-	case now.Sub(f.seenFirst) >= period:
-		return true
-	case now.Sub(f.unsettled) < settleLimit:
-		return false
-	default:
-		return !stamp.SameFile(before) || f.sameContent()
-	}
-}
-
-// sameContent tells whether the file holds what it did at the last look, though somebody touches it
-// all the time.
-func (f *passwordFile) sameContent() bool {
-	data, _, err := files.Read(f.path, maxPasswordFile, nil)
-	if err != nil {
-		return false
-	}
-	before := f.content
-	f.content = f.a.digest(data)
-	clear(data)
-	return before == f.content
-}
-
-// vanish puts everybody out when the file has been gone for more than a moment.
-func (f *passwordFile) vanish() {
-	f.missing++
-	if f.missing != missingChecks {
-		return
-	}
-	f.a.say(func(log *slog.Logger) {
-		log.Warn("zmqauth: a password file is gone, and nobody in it gets in until it comes back",
-			"file", f.path)
-	})
-	f.stamp, f.stale, f.problems = files.Stamp{}, false, nil
-	f.replace(newPasswordTable())
-}
-
-// loadFirst is load for a file that nothing is known of yet: where it is being written it waits,
-// for a moment.
-func (f *passwordFile) loadFirst() error {
-	for deadline := time.Now().Add(settleLimit); ; time.Sleep(lookAgain) {
-		stamp, err := files.StampOf(f.path)
-		if err != nil {
-			return fileError(f.path, err)
-		}
-		if err = f.load(stamp); !errors.Is(err, errUnsettled) || time.Now().After(deadline) {
-			return err
-		}
-	}
-}
-
-// load reads the file and puts what it holds in force, if it is what it was said to be before it is
-// read and after.
-func (f *passwordFile) load(want files.Stamp) error {
-	data, stamp, err := files.Read(f.path, maxPasswordFile, nil)
-	if err != nil {
-		return fileError(f.path, err)
-	}
-	defer clear(data)
-	if after, err := files.StampOf(f.path); err != nil || stamp != want || after != want {
-		return &FileError{File: f.path, Err: errUnsettled}
-	}
+// Load implements follow.FileTarget.
+func (f *passwordFile) Load(data []byte, stamp files.Stamp) error {
 	table, problems, err := parsePasswords(f.a, f.path, data, stamp, maxPasswordUsers)
 	if err != nil {
 		return err
 	}
-	f.stamp, f.stale, f.content = stamp, false, f.a.digest(data)
 	f.replace(table)
 	f.report(problems)
 	return nil
 }
+
+// Gone implements follow.FileTarget: it puts everybody out.
+func (f *passwordFile) Gone() {
+	f.a.say(func(log *slog.Logger) {
+		log.Warn("zmqauth: a password file is gone, and nobody in it gets in until it comes back",
+			"file", f.path)
+	})
+	f.problems = nil
+	f.replace(newPasswordTable())
+}
+
+// Back implements follow.FileTarget.
+func (f *passwordFile) Back() {
+	f.a.say(func(log *slog.Logger) { log.Info("zmqauth: a password file is back", "file", f.path) })
+}
+
+// Report implements follow.FileTarget.
+func (f *passwordFile) Report(err error) { f.report([]error{followError(f.path, err)}) }
 
 // replace swaps the table. Entries that are the same keep what was remembered of them.
 func (f *passwordFile) replace(table *passwordTable) {

@@ -7,12 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/files"
+	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
@@ -241,23 +243,6 @@ func TestPasswordFileIsFollowed(t *testing.T) {
 	s.within("mended", "ann", "mended", true)
 }
 
-// TestPasswordFileChangedAtOnce: a change that looks like no change, because it comes in the tick of the file system's
-// clock in which the file was read first.
-func TestPasswordFileChangedAtOnce(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "passwords")
-	f := &passwordFile{a: newAuthenticator(t, Config{}), path: path, setup: &plainSetup{table: newPasswordTable()}}
-	must(t, os.WriteFile(path, []byte("ann=one\n"), 0o600))
-	must(t, f.loadFirst())
-	must(t, os.WriteFile(path, []byte("ann=two\n"), 0o600))
-	stamp, err := files.StampOf(path)
-	must(t, err)
-	f.stamp = stamp
-	testpeer.Eventually(t, "the change is noticed", func() bool {
-		f.look()
-		return *f.setup.table.users["ann"].digest.Load() == f.a.digest([]byte("two"))
-	})
-}
-
 // TestPasswordFileSymlinkSwap: as Kubernetes mounts secrets.
 func TestPasswordFileSymlinkSwap(t *testing.T) {
 	dir := t.TempDir()
@@ -299,9 +284,12 @@ func TestPasswordFileKeepsWhatItRemembers(t *testing.T) {
 // TestPasswordFileIsLetGo: another setup for the domain ends the following.
 func TestPasswordFileIsLetGo(t *testing.T) {
 	s := newPasswordStore(t, "ann=one\n")
-	file := s.a.policy.plain["d"].file
+	waitForReports(t, s.a)
+	following := runtime.NumGoroutine()
 	must(t, s.a.ConfigurePlain("d", map[string]string{"bob": "x"}))
-	<-file.stopped
+	testpeer.Eventually(t, "the goroutine has ended", func() bool {
+		return runtime.NumGoroutine() < following
+	})
 	s.overwrite("ann=two\n")
 	if s.accepts("ann", "one") || s.accepts("ann", "two") || !s.accepts("bob", "x") {
 		t.Error("the file still counts")
@@ -320,7 +308,7 @@ func TestPasswordFileRewrites(t *testing.T) {
 					return
 				}
 				// Where the machine had the writer stand still with half a file, that was the file.
-				if slowest < shrinkPeriod/2 || try == 5 {
+				if slowest < follow.ShrinkPeriod/2 || try == 5 {
 					t.Fatalf("%v, the slowest rewrite took %v", wrong, slowest)
 				}
 				t.Logf("once more, a rewrite took %v: %v", slowest, wrong)

@@ -11,13 +11,15 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"github.com/zmqauth/zmqauth/internal/follow"
 )
 
 // plainSetup decides on the PLAIN clients of a domain (RFC 24): by the table, or by the callback if there is one.
 type plainSetup struct {
 	table    *passwordTable
 	callback PlainCallback
-	file     *passwordFile // that the table comes from, nil: it comes from elsewhere
+	file     *follow.File // that the table comes from, nil: it comes from elsewhere
 }
 
 // passwordTable is the users of a domain.
@@ -75,7 +77,7 @@ func (a *Authenticator) ConfigurePlainCallback(domain string, cb PlainCallback) 
 // configurePlain puts a setup in force, and lets go of the file of the one before it.
 func (a *Authenticator) configurePlain(domain string, setup *plainSetup) {
 	if old := configure(a, &a.policy.plain, domain, setup); old != nil && old.file != nil {
-		old.file.stop()
+		old.file.Stop()
 	}
 }
 
