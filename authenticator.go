@@ -13,6 +13,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/internal/acl"
+	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -111,7 +112,7 @@ type Authenticator struct {
 	callbacks *executor
 	hashes    *executor // verifies passwords
 	reports   *reporter
-	watcher   *watcher
+	watcher   *follow.Watcher
 	counters  counters
 
 	passwordKey   [32]byte // of the digests of passwords in memory
@@ -162,7 +163,7 @@ func New(ctx *zmq4.Context, cfg *Config) (*Authenticator, error) {
 	// One processor stays free, if there are several, so that the loop need not wait for its turn.
 	a.hashes = newExecutor(max(1, runtime.GOMAXPROCS(0)-1), pending, timeout)
 	a.reports = newReporter(a.log, a.cfg.OnDecision, &a.counters.unreported)
-	a.watcher = newWatcher(a.say)
+	a.watcher = follow.New(a.say)
 	_, _ = rand.Read(a.passwordKey[:]) // never fails
 	return a, nil
 }
@@ -262,7 +263,7 @@ func (a *Authenticator) Close() error {
 	open := a.openInquiries()
 	a.mu.Unlock()
 	a.refuse(open)
-	a.watcher.close()
+	a.watcher.Close()
 	if l == nil {
 		return nil
 	}
@@ -315,7 +316,7 @@ func (a *Authenticator) ended() {
 	open := a.openInquiries()
 	a.mu.Unlock()
 	a.refuse(open)
-	a.watcher.close()
+	a.watcher.Close()
 }
 
 // Allow adds addresses to the general allow list: only what it names passes. Entries are IPv4 and

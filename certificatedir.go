@@ -7,30 +7,36 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+
+	"github.com/zmqauth/zmqauth/internal/files"
+	"github.com/zmqauth/zmqauth/internal/follow"
 )
 
-// certificateDirectory keeps the keys of a curveSetup up to date with the certificates in a directory. But for the keys,
-// which Authenticator.mu guards, it belongs to the goroutine that loads it and then to the one that follows it.
+// certificateDirectory keeps the keys of a curveSetup up to date with the certificates in a
+// directory. But for the keys, which Authenticator.mu guards, it belongs to the goroutine that
+// loads it and then to the one that follows it.
 type certificateDirectory struct {
 	a      *Authenticator
 	path   string
 	setup  *curveSetup
 	files  map[string]*certificateFile
-	owners map[PublicKey][]string // the names of the files that hold a key, in order: the first one counts
+	owners map[PublicKey][]string // the names of a key's files, in order: the first one counts
 	links  map[string]int         // how many symbolic links lead over each directory
 	loader certificateLoader
 	limit  directoryLimit
 	size   int64        // of the files in force
 	reads  atomic.Int64 // of files
 
-	unreadable bool    // that the directory could not be read has been reported
-	full       bool    // certificates are left out for want of room, which has been reported
-	again      changes // what is to be looked at once more
+	untrusted  string         // why it cannot be trusted, which has been reported; "": it can
+	unreadable bool           // that the directory could not be read has been reported
+	full       bool           // certificates are left out for want of room, which has been reported
+	again      follow.Changes // what is to be looked at once more
 }
 
-// certificateFile is what is known of one file. It keeps its last good content until it is mended or removed.
+// certificateFile is what is known of one file. It keeps its last good content until it is mended
+// or removed.
 type certificateFile struct {
-	stamp   fileStamp
+	stamp   files.Stamp
 	size    int64     // of its last good content
 	key     PublicKey // zero: it has never been good
 	entry   *curveEntry
@@ -47,7 +53,8 @@ func newCertificateDirectory(a *Authenticator, path string) *certificateDirector
 	}
 }
 
-// load reads the whole directory. Its error is that the directory cannot be read, or holds too much.
+// load reads the whole directory. Its error is that the directory cannot be read, cannot be trusted
+// or holds too much.
 func (d *certificateDirectory) load() error {
 	results, err := readCertificates(d.path, d.limit)
 	if err != nil {
@@ -62,10 +69,14 @@ func (d *certificateDirectory) load() error {
 	return nil
 }
 
-// refresh implements followed.
-func (d *certificateDirectory) refresh(c changes) {
-	names := c.names
-	if c.all || c.links {
+// Refresh implements follow.DirectoryTarget.
+func (d *certificateDirectory) Refresh(c follow.Changes) {
+	if !d.trusted() {
+		d.again.All = true
+		return
+	}
+	names := c.Names
+	if c.All || c.Links {
 		names = d.suspects(c)
 	}
 	dirty := make(map[PublicKey]struct{}, len(names))
@@ -78,24 +89,48 @@ func (d *certificateDirectory) refresh(c changes) {
 	d.commit(dirty)
 }
 
-// suspects adds to the names that are known to have changed those whose files are not the ones that were read.
-func (d *certificateDirectory) suspects(c changes) map[string]struct{} {
-	suspects := make(map[string]struct{}, len(c.names))
-	for name := range c.names {
+// trusted tells whether the directory can still be trusted, and reports it once where it cannot.
+// One that is gone, or that nobody can look at, is for the rest of Refresh to find out.
+func (d *certificateDirectory) trusted() bool {
+	stamp, err := files.StampOf(d.path)
+	if err != nil {
+		d.untrusted = ""
+		return true
+	}
+	if err = stamp.Check(d.path); err == nil {
+		d.untrusted = ""
+		return true
+	}
+	if d.untrusted != err.Error() {
+		d.untrusted = err.Error()
+		d.a.counters.broken.Add(1)
+		d.a.say(func(log *slog.Logger) {
+			log.Error("zmqauth: a directory cannot be trusted, what was in force stays and nothing "+
+				"new is taken over until it is mended", "error", fileError(d.path, err))
+		})
+	}
+	return false
+}
+
+// suspects adds to the names that are known to have changed those whose files are not the ones that
+// were read.
+func (d *certificateDirectory) suspects(c follow.Changes) map[string]struct{} {
+	suspects := make(map[string]struct{}, len(c.Names))
+	for name := range c.Names {
 		suspects[name] = struct{}{}
 	}
 	consider := func(name string, known *certificateFile) {
-		stamp, err := stampOf(filepath.Join(d.path, name))
+		stamp, err := files.StampOf(filepath.Join(d.path, name))
 		if known == nil || err != nil || stamp != known.stamp {
 			suspects[name] = struct{}{}
 		}
 	}
 	for name, file := range d.files {
-		if c.all || len(file.links) > 0 {
+		if c.All || len(file.links) > 0 {
 			consider(name, file)
 		}
 	}
-	if !c.all {
+	if !c.All {
 		return suspects
 	}
 	found := 0
@@ -106,13 +141,14 @@ func (d *certificateDirectory) suspects(c changes) map[string]struct{} {
 		}
 		return found <= d.limit.files // with one more, some are left out anyway
 	})
-	if err != nil && !isGone(err) {
+	if err != nil && !files.IsGone(err) {
 		if !d.unreadable {
 			d.a.say(func(log *slog.Logger) {
-				log.Warn("zmqauth: a directory cannot be read, what was in force stays", "error", fileError(d.path, err))
+				log.Warn("zmqauth: a directory cannot be read, what was in force stays",
+					"error", fileError(d.path, err))
 			})
 		}
-		d.unreadable, d.again.all = true, true
+		d.unreadable, d.again.All = true, true
 		return suspects
 	}
 	d.unreadable = false
@@ -135,7 +171,7 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 		d.files[name] = file
 	}
 	file.missing = 0
-	if isTransient(result.err) {
+	if files.IsTransient(result.err) {
 		d.lookAgain(name)
 		d.report(file, result.err)
 		return
@@ -143,7 +179,7 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 	file.stamp = result.stamp
 	d.relink(file, result.links)
 	if result.err != nil {
-		if isGone(result.err) { // behind a link
+		if files.IsGone(result.err) { // behind a link
 			d.disown(name, file.key, dirty)
 			file.key, file.entry = PublicKey{}, nil
 			d.resize(file, 0)
@@ -152,7 +188,7 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 		return
 	}
 	if d.size-file.size+result.size() > d.limit.bytes {
-		file.stamp = fileStamp{} // so that it is read again when there is room
+		file.stamp = files.Stamp{} // so that it is read again when there is room
 		d.leaveOut(d.limit.tooLarge())
 		return
 	}
@@ -166,12 +202,15 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 	dirty[file.key] = struct{}{}
 }
 
-// missingLooks in a row have to miss a file before it counts as removed. One that is renamed would be out of force until its
-// new name is read, and one that is renamed all the time may be missed at both of its names more than once.
+// missingLooks in a row have to miss a file before it counts as removed. One that is renamed would
+// be out of force until its new name is read, and one that is renamed all the time may be missed at
+// both of its names more than once.
 const missingLooks = 3
 
 // lose forgets a file that is not there.
-func (d *certificateDirectory) lose(name string, file *certificateFile, dirty map[PublicKey]struct{}) {
+func (d *certificateDirectory) lose(
+	name string, file *certificateFile, dirty map[PublicKey]struct{},
+) {
 	if file == nil {
 		return
 	}
@@ -195,8 +234,8 @@ func (d *certificateDirectory) resize(file *certificateFile, size int64) {
 	file.size = size
 }
 
-// leaveOut takes note that there is no room for a certificate; what is in force stays. It is reported once, and again
-// where there was room meanwhile, but not for all.
+// leaveOut takes note that there is no room for a certificate; what is in force stays. It is
+// reported once, and again where there was room meanwhile, but not for all.
 func (d *certificateDirectory) leaveOut(err error) {
 	if d.full {
 		return
@@ -204,25 +243,26 @@ func (d *certificateDirectory) leaveOut(err error) {
 	d.full = true
 	d.a.counters.broken.Add(1)
 	d.a.say(func(log *slog.Logger) {
-		log.Error("zmqauth: a directory is full, further certificates are left out until others are removed", "error", fileError(d.path, err))
+		log.Error("zmqauth: a directory is full, further certificates are left out until others are "+
+			"removed", "error", fileError(d.path, err))
 	})
 }
 
 // makeRoom has everything looked at again where something was left out.
 func (d *certificateDirectory) makeRoom() {
 	if d.full {
-		d.full, d.again.all = false, true
+		d.full, d.again.All = false, true
 	}
 }
 
 func (d *certificateDirectory) lookAgain(name string) {
-	d.again.merge(changes{names: map[string]struct{}{name: {}}})
+	d.again.Merge(follow.Changes{Names: map[string]struct{}{name: {}}})
 }
 
-// unfinished implements followed.
-func (d *certificateDirectory) unfinished() changes {
+// Unfinished implements follow.DirectoryTarget.
+func (d *certificateDirectory) Unfinished() follow.Changes {
 	again := d.again
-	d.again = changes{}
+	d.again = follow.Changes{}
 	return again
 }
 
@@ -291,5 +331,7 @@ func (d *certificateDirectory) relink(file *certificateFile, links []string) {
 	file.links = links
 }
 
-// elsewhere implements followed.
-func (d *certificateDirectory) elsewhere() []string { return slices.Sorted(maps.Keys(d.links)) }
+// LinkedDirectories implements follow.DirectoryTarget.
+func (d *certificateDirectory) LinkedDirectories() []string {
+	return slices.Sorted(maps.Keys(d.links))
+}

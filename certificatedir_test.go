@@ -36,6 +36,17 @@ func newCertificateStore(t *testing.T, names ...string) (*certificateStore, map[
 	return s, certificates
 }
 
+// follow has the keys of a directory that has not been loaded yet in force.
+func (s *certificateStore) follow(directory *certificateDirectory) error {
+	setup, err := s.a.followCertificates(directory)
+	if err != nil {
+		return err
+	}
+	s.a.configureCurve("d", setup)
+	setup.directory.Start()
+	return nil
+}
+
 // said is the log, once all reports have been made.
 func (s *certificateStore) said() string {
 	s.t.Helper()
@@ -372,8 +383,8 @@ func TestDirectoryReadsWhatChanged(t *testing.T) {
 	must(t, err)
 	s := &certificateStore{t: t, dir: dir, log: new(logbuffer.Buffer)}
 	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
-	must(t, s.a.ConfigureCurve("d", dir))
-	directory := s.a.policy.curve["d"].follow.target.(*certificateDirectory)
+	directory := newCertificateDirectory(s.a, dir)
+	must(t, s.follow(directory))
 	if reads := directory.reads.Load(); reads != int64(files) {
 		t.Errorf("%d reads to load %d files", reads, files)
 	}
@@ -388,42 +399,19 @@ func TestDirectoryReadsWhatChanged(t *testing.T) {
 	if reads := directory.reads.Load() - int64(files); reads < 1 || reads > 6 {
 		t.Errorf("%d reads for two changes", reads)
 	}
-	// A scan of everything, as after an overflow of the queue, reads what differs.
+	// A scan of everything, as after a change of the directory's mode, reads what differs.
 	before := directory.reads.Load()
-	s.a.watcher.overflow.Add(1)
+	must(t, os.Chmod(dir, 0o700))
 	s.within("a file added during a scan", s.write("scanned.key"), true)
 	if reads := directory.reads.Load() - before; reads < 1 || reads > 4 {
 		t.Errorf("%d reads by a scan after one change", reads)
 	}
 }
 
-// TestDirectoryWithoutAWatch: where inotify is not to be had, scans take its place, and the log says so.
-func TestDirectoryWithoutAWatch(t *testing.T) {
-	s, have := newCertificateStore(t, "ann.key")
-	s.a.watcher.mu.Lock()
-	must(t, s.a.watcher.notify.Close()) // every later Add fails
-	for f := range s.a.watcher.follows {
-		f.mu.Lock()
-		f.lost = true
-		f.mu.Unlock()
-	}
-	s.a.watcher.mu.Unlock()
-	s.within("an added file", s.write("bob.key"), true)
-	must(t, os.Remove(s.path("ann.key")))
-	s.within("a removed file", have["ann.key"], false)
-	if !strings.Contains(s.said(), "cannot be watched") {
-		t.Errorf("the log does not say so: %s", s.said())
-	}
-}
-
 // TestDirectoryIsLetGo: another setup for the domain ends the following, and so do Close and a directory that is none.
 func TestDirectoryIsLetGo(t *testing.T) {
 	s, have := newCertificateStore(t, "ann.key")
-	follows := func() int {
-		s.a.watcher.mu.Lock()
-		defer s.a.watcher.mu.Unlock()
-		return len(s.a.watcher.follows)
-	}
+	follows := func() int { return s.a.watcher.Stats().Directories }
 	if err := s.a.ConfigureCurve("d", s.path("ann.key")); err == nil {
 		t.Error("a file is no directory: no error")
 	}
@@ -531,7 +519,7 @@ func TestNoSecretKeysInLogs(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(s.said(), "chmod 600") {
+	if !strings.Contains(s.said(), "chmod o-rwx") {
 		t.Error("the log does not say how to mend the readable file")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
@@ -22,17 +23,20 @@ const (
 
 	publicMode fs.FileMode = 0o644
 	secretMode fs.FileMode = 0o600
-	othersMode fs.FileMode = 0o077 // what a secret file must not grant
 )
 
-// CreateCertificates makes a key pair and writes it to two new files of the directory: name.key, the public certificate
-// (mode 0644), and name.key_secret, the secret one with both keys (mode 0600). Both carry the metadata, which may be nil. It
-// returns their paths. Nothing is overwritten: where either file exists it changes nothing, and the error is fs.ErrExist. Other errors:
-// a name that is empty, begins with a dot or holds a path separator or NUL; metadata that a certificate cannot carry,
-// which is named.
-func CreateCertificates(dir, name string, metadata map[string]string) (publicFile, secretFile string, err error) {
+// CreateCertificates makes a key pair and writes it to two new files of the directory: name.key,
+// the public certificate (mode 0644), and name.key_secret, the secret one with both keys (mode
+// 0600). Both carry the metadata, which may be nil. It returns their paths. Nothing is overwritten:
+// where either file exists it changes nothing, and the error is fs.ErrExist. Other errors: a name
+// that is empty, begins with a dot or holds a path separator or NUL; metadata that a certificate
+// cannot carry, which is named.
+func CreateCertificates(
+	dir, name string, metadata map[string]string,
+) (publicFile, secretFile string, err error) {
 	if name == "" || name[0] == '.' || strings.ContainsAny(name, "/\\\x00") {
-		return "", "", fmt.Errorf("zmqauth: certificate name %q: empty, beginning with a dot, or holding a path separator or NUL", name)
+		return "", "", fmt.Errorf("zmqauth: certificate name %q: empty, beginning with a dot, "+
+			"or holding a path separator or NUL", name)
 	}
 	cert, err := NewCertificate()
 	if err != nil {
@@ -51,12 +55,14 @@ func CreateCertificates(dir, name string, metadata map[string]string) (publicFil
 	return publicFile, secretFile, nil
 }
 
-// SavePublic writes the public key and the metadata to a new file of mode 0644, whatever the umask. The file appears at
-// once and complete. What exists at path, be it a dangling symbolic link, is never replaced: the *FileError is fs.ErrExist then.
+// SavePublic writes the public key and the metadata to a new file of mode 0644, whatever the umask.
+// The file appears at once and complete. What exists at path, be it a dangling symbolic link, is
+// never replaced: the *FileError is fs.ErrExist then.
 func (c *Certificate) SavePublic(path string) error { return c.save(path, false, publicMode) }
 
-// SaveSecret writes both keys and the metadata to a new file, as [Certificate.SavePublic] does, but that its mode is 0600 from
-// before the first byte on. A certificate without a secret key is an error.
+// SaveSecret writes both keys and the metadata to a new file, as [Certificate.SavePublic] does, but
+// that its mode is 0600 from before the first byte on. A certificate without a secret key is an
+// error.
 func (c *Certificate) SaveSecret(path string) error { return c.save(path, true, secretMode) }
 
 func (c *Certificate) save(path string, secret bool, mode fs.FileMode) error {
@@ -64,70 +70,38 @@ func (c *Certificate) save(path string, secret bool, mode fs.FileMode) error {
 	if err != nil {
 		return &FileError{File: path, Err: err}
 	}
-	if err := writeNew(path, text, mode); err != nil {
+	if err := files.WriteNew(path, text, mode); err != nil {
 		return fileError(path, err)
 	}
 	return nil
 }
 
-// writeNew writes a file of which others see all or nothing. Unlike a rename, a link replaces nothing that exists.
-func writeNew(path string, data []byte, mode fs.FileMode) error {
-	dir := filepath.Dir(path)
-	file, err := os.CreateTemp(dir, ".zmqauth-*") // of mode 0600; the readers of directories pass over dot files
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	if err := errors.Join(fill(file, data, mode), file.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(file.Name(), path); err != nil {
-		return err
-	}
-	return syncDirectory(dir)
-}
-
-func fill(file *os.File, data []byte, mode fs.FileMode) error {
-	if err := file.Chmod(mode); err != nil {
-		return err
-	}
-	if _, err := file.Write(data); err != nil {
-		return err
-	}
-	return file.Sync()
-}
-
-// syncDirectory makes the entries of dir survive a loss of power. Some file systems cannot: that is no reason to fail.
-func syncDirectory(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil // a directory may be writable and not readable
-	}
-	_ = d.Sync()
-	return d.Close()
-}
-
-// LoadCertificate reads the certificate at path, a public or a secret one, as this package, pyzmq and czmq write them.
-// Errors are *FileError, with the line where one is to blame: a file that is missing, no regular file, larger than 64 KiB or no
-// certificate; a key that is all zero; a public key that does not belong to the secret key beside it; metadata that
-// messages cannot carry; and a secret key in a file that others than its owner may read or write, in whatever way
-// (mode & 077), because it may be known to them.
+// LoadCertificate reads the certificate at path, a public or a secret one, as this package, pyzmq
+// and czmq write them. Errors are *FileError, with the line where one is to blame: a file that is
+// missing, no regular file, larger than 64 KiB or no certificate; a key that is all zero; a public
+// key that does not belong to the secret key beside it; metadata that messages cannot carry; and a
+// file that cannot be trusted.
+//
+// One rule of trust holds for all that this package reads. The owner is root or the user who reads.
+// Nobody else can write, but for root's group and the group of the user who reads. Others (mode &
+// 007) cannot reach what holds a secret at all; its group may read it. The error says which command
+// mends the file. On Windows the access control list takes the place of that rule.
 func LoadCertificate(path string) (*Certificate, error) {
 	var loader certificateLoader
 	return loader.load(path)
 }
 
-// certificateLoader reads certificates, one after another, and keeps the memory that this takes. The zero value is ready;
-// it serves one goroutine.
+// certificateLoader reads certificates, one after another, and keeps the memory that this takes.
+// The zero value is ready; it serves one goroutine.
 type certificateLoader struct {
 	buffer []byte
 	parser zpl.Parser
-	stamp  fileStamp // of the file that was read last
+	stamp  files.Stamp // of the file that was read last
 }
 
 // load is LoadCertificate.
 func (l *certificateLoader) load(path string) (*Certificate, error) {
-	data, stamp, err := readRegular(path, maxCertificateSize, l.buffer)
+	data, stamp, err := files.Read(path, maxCertificateSize, l.buffer)
 	l.stamp = stamp
 	if err != nil {
 		return nil, fileError(path, err)
@@ -137,16 +111,21 @@ func (l *certificateLoader) load(path string) (*Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cert.Secret != nil && stamp.mode&othersMode != 0 {
-		return nil, &FileError{File: path, Err: fmt.Errorf(
-			"a secret key that others than the owner can reach (mode %04o): chmod 600 %s", stamp.mode, path)}
+	if cert.Secret == nil {
+		err = stamp.Check(path)
+	} else {
+		err = stamp.CheckSecret(path)
+	}
+	if err != nil {
+		return nil, &FileError{File: path, Err: err}
 	}
 	return cert, nil
 }
 
-// loadPublic is load for a file of a directory of public certificates: where the file has a secret key after all, the
-// certificate comes without it. Two of its errors are no fault of a certificate's: fs.ErrNotExist (the file is gone) and
-// syscall.EISDIR (the name is a directory's, or a link to one).
+// loadPublic is load for a file of a directory of public certificates: where the file has a secret
+// key after all, the certificate comes without it. Two of its errors are no fault of a
+// certificate's: fs.ErrNotExist (the file is gone) and syscall.EISDIR (the name is a directory's,
+// or a link to one).
 func (l *certificateLoader) loadPublic(path string) (*Certificate, error) {
 	cert, err := l.load(path)
 	if err != nil {
@@ -156,8 +135,8 @@ func (l *certificateLoader) loadPublic(path string) (*Certificate, error) {
 	return cert, nil
 }
 
-// isCertificateName tells whether a file of that name in a directory of certificates is one to read: no secret one, no
-// dot file, no editor's backup or lock.
+// isCertificateName tells whether a file of that name in a directory of certificates is one to
+// read: no secret one, no dot file, no editor's backup or lock.
 func isCertificateName(name string) bool {
 	return name != "" && name[0] != '.' &&
 		!strings.HasSuffix(name, secretSuffix) &&
@@ -165,20 +144,14 @@ func isCertificateName(name string) bool {
 		(name[0] != '#' || !strings.HasSuffix(name, "#"))
 }
 
-var (
-	errNotRegular = errors.New("not a regular file")
-	errGrowing    = errors.New("it grows while it is read")
-)
-
-// readBufferSize is the least that readRegular reads into: no certificate that tools write needs more, and files that do
-// not tell their size mostly fit.
-const readBufferSize = 4 << 10
-
-// LoadCertificates reads the public certificates of a directory, without its subdirectories: every file but those whose name
-// ends in _secret, dot files and editors' backups; symbolic links are followed. Of two files with the same key, the first by
-// name counts. No certificate has a secret key. Files that are no good certificates hide no others: the map holds the
-// good ones, and the error, nil where there is none, joins (see errors.Join) one *FileError for each, in the order of their names. For
-// a directory that cannot be read, or that holds more than 1,048,576 certificates or 1 GiB of them, the map is nil.
+// LoadCertificates reads the public certificates of a directory, without its subdirectories: every
+// file but those whose name ends in _secret, dot files and editors' backups; symbolic links are
+// followed. Of two files with the same key, the first by name counts. No certificate has a secret
+// key. Files that are no good certificates hide no others: the map holds the good ones, and the
+// error, nil where there is none, joins (see errors.Join) one *FileError for each, in the order of
+// their names. The map is nil for a directory that cannot be read, that cannot be trusted, or that
+// holds more than 1,048,576 certificates or 1 GiB of them. The rule of trust (see
+// [LoadCertificate]) holds for the directory as for each file.
 func LoadCertificates(dir string) (map[PublicKey]*Certificate, error) {
 	results, err := readCertificates(dir, certificateLimit)
 	if err != nil {
@@ -196,7 +169,8 @@ func LoadCertificates(dir string) (map[PublicKey]*Certificate, error) {
 	return certs, errors.Join(errs...)
 }
 
-// maxLoaders is how many goroutines read one directory: with more, the file system is what they wait for.
+// maxLoaders is how many goroutines read one directory: with more, the file system is what they
+// wait for.
 const maxLoaders = 8
 
 // readCertificates reads all the certificates of a directory, in the order of their names.
@@ -205,13 +179,20 @@ func readCertificates(dir string, limit directoryLimit) ([]loadResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkDirectory(dir); err != nil {
+		return nil, fileError(dir, err)
+	}
 	results := make([]loadResult, len(entries))
 	var next, size atomic.Int64
 	var workers sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), maxLoaders, len(entries)) {
 		workers.Go(func() {
 			var loader certificateLoader
-			for i := int(next.Add(1)) - 1; i < len(entries) && size.Load() <= limit.bytes; i = int(next.Add(1)) - 1 {
+			for size.Load() <= limit.bytes {
+				i := int(next.Add(1)) - 1
+				if i >= len(entries) {
+					return
+				}
 				results[i] = loader.loadEntry(dir, entries[i])
 				size.Add(results[i].size())
 			}
@@ -224,12 +205,23 @@ func readCertificates(dir string, limit directoryLimit) ([]loadResult, error) {
 	return slices.DeleteFunc(results, loadResult.empty), nil
 }
 
-// loadResult is one entry of a directory: a certificate, an error, or neither where there is nothing to read.
+// checkDirectory tells whether a directory of certificates can be trusted: who can write it decides
+// who gets in.
+func checkDirectory(dir string) error {
+	stamp, err := files.StampOf(dir)
+	if err != nil {
+		return err
+	}
+	return stamp.Check(dir)
+}
+
+// loadResult is one entry of a directory: a certificate, an error, or neither where there is
+// nothing to read.
 type loadResult struct {
 	name  string
 	cert  *Certificate
 	err   error
-	stamp fileStamp
+	stamp files.Stamp
 	links []string // of a symbolic link: the directories that it leads over
 }
 
@@ -240,7 +232,7 @@ func (r loadResult) size() int64 {
 	if r.cert == nil {
 		return 0
 	}
-	return r.stamp.size
+	return r.stamp.Size()
 }
 
 func (l *certificateLoader) loadEntry(dir string, entry fs.DirEntry) loadResult {
@@ -254,11 +246,12 @@ func (l *certificateLoader) loadEntry(dir string, entry fs.DirEntry) loadResult 
 	case fs.ModeSymlink:
 		result.links = linkedDirectories(path)
 	default: // opening some devices does something
-		result.err = &FileError{File: path, Err: errNotRegular}
+		result.err = &FileError{File: path, Err: files.ErrNotRegular}
 		return result
 	}
 	cert, err := l.loadPublic(path)
-	if errors.Is(err, syscall.EISDIR) || entry.Type() == 0 && errors.Is(err, fs.ErrNotExist) { // removed meanwhile
+	removed := entry.Type() == 0 && errors.Is(err, fs.ErrNotExist) // meanwhile
+	if removed || errors.Is(err, syscall.EISDIR) {
 		return result
 	}
 	result.cert, result.err, result.stamp = cert, err, l.stamp
@@ -269,7 +262,7 @@ func (l *certificateLoader) loadEntry(dir string, entry fs.DirEntry) loadResult 
 func (l *certificateLoader) loadNamed(dir, name string) loadResult {
 	info, err := os.Lstat(filepath.Join(dir, name))
 	switch {
-	case isGone(err):
+	case files.IsGone(err):
 		return loadResult{name: name}
 	case err != nil:
 		return loadResult{name: name, err: fileError(filepath.Join(dir, name), err)}
@@ -280,8 +273,8 @@ func (l *certificateLoader) loadNamed(dir, name string) loadResult {
 // maxLinks bounds how long a chain of symbolic links is followed; systems follow up to 40.
 const maxLinks = 40
 
-// linkedDirectories are the directories that a symbolic link leads over: in each of them, or by its replacement, what the
-// link leads to can change. The last may not exist, yet.
+// linkedDirectories are the directories that a symbolic link leads over: in each of them, or by its
+// replacement, what the link leads to can change. The last may not exist, yet.
 func linkedDirectories(path string) []string {
 	var dirs []string
 	for range maxLinks {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What one directory of certificates may hold: all of it stays in memory. A directory with more is mistaken for another,
-// or its keys are better looked up by a callback.
+// What one directory of certificates may hold: all of it stays in memory. A directory with more is
+// mistaken for another, or its keys are better looked up by a callback.
 const (
 	maxCertificates     = 1 << 20 // files, at some 1 KB of memory each; broken ones count, too
 	maxCertificatesSize = 1 << 30 // bytes of the files together, which metadata may take up
@@ -34,14 +34,15 @@ func (l directoryLimit) tooMany() error {
 }
 
 func (l directoryLimit) tooLarge() error {
-	return fmt.Errorf("certificates of more than %d bytes in one directory; %s", l.bytes, lookUpInstead)
+	return fmt.Errorf("certificates of more than %d bytes in one directory; %s",
+		l.bytes, lookUpInstead)
 }
 
 // entriesAtOnce bounds the memory that listing a directory takes, however many entries it has.
 const entriesAtOnce = 4096
 
-// listCertificates hands the entries of a directory whose names are those of certificates to visit, in no order, until
-// that returns false.
+// listCertificates hands the entries of a directory whose names are those of certificates to visit,
+// in no order, until that returns false.
 func listCertificates(dir string, visit func(fs.DirEntry) bool) error {
 	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0) // so that opening a FIFO does not wait
 	if err != nil {
@@ -64,7 +65,8 @@ func listCertificates(dir string, visit func(fs.DirEntry) bool) error {
 	}
 }
 
-// sortedCertificates is the entries of a directory that may be certificates, in the order of their names.
+// sortedCertificates is the entries of a directory that may be certificates, in the order of their
+// names.
 func (l directoryLimit) sortedCertificates(dir string) ([]fs.DirEntry, error) {
 	var found []fs.DirEntry
 	err := listCertificates(dir, func(entry fs.DirEntry) bool {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/files"
 )
 
 func TestLoadCertificateModes(t *testing.T) {
@@ -17,7 +19,7 @@ func TestLoadCertificateModes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, mode := range []fs.FileMode{0o600, 0o400, 0o700} {
+	for _, mode := range []fs.FileMode{0o600, 0o400, 0o700, 0o640, 0o440, 0o660, 0o620, 0o610} {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
@@ -25,12 +27,17 @@ func TestLoadCertificateModes(t *testing.T) {
 			t.Errorf("mode %04o: %v", mode, err)
 		}
 	}
-	for _, mode := range []fs.FileMode{0o644, 0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o666, 0o777} {
+	const reach = "a secret that others can reach (mode %04o): chmod o-rwx %s"
+	const write = "others can write it (mode %04o): chmod o-w %s"
+	for mode, fault := range map[fs.FileMode]string{
+		0o644: reach, 0o604: reach, 0o601: reach, 0o444: reach, 0o641: reach, 0o665: reach,
+		0o602: write, 0o666: write, 0o777: write,
+	} {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
 		cert, err := LoadCertificate(path)
-		want := fmt.Sprintf("zmqauth: %s: a secret key that others than the owner can reach (mode %04o): chmod 600 %s", path, mode, path)
+		want := fmt.Sprintf("zmqauth: %s: "+fault, path, mode, path)
 		if cert != nil || err == nil || err.Error() != want {
 			t.Errorf("mode %04o: %v\nwant %s", mode, err, want)
 		}
@@ -55,12 +62,12 @@ func TestLoadCertificateRefusals(t *testing.T) {
 		"missing":       {in("missing"), "no such file or directory", fs.ErrNotExist},
 		"empty path":    {"", "no such file or directory", fs.ErrNotExist},
 		"directory":     {makeDir(t, in("dir")), "is a directory", syscall.EISDIR},
-		"FIFO":          {in("fifo"), "not a regular file", errNotRegular},
-		"device":        {"/dev/zero", "not a regular file", errNotRegular},
+		"FIFO":          {in("fifo"), "not a regular file", files.ErrNotRegular},
+		"device":        {"/dev/zero", "not a regular file", files.ErrNotRegular},
 		"too large":     {in("large"), "larger than 65536 bytes", nil},
 		"huge":          {huge, "larger than 65536 bytes", nil},
 		"dangling link": {link(t, "nowhere", in("dangling")), "no such file or directory", fs.ErrNotExist},
-		"link to FIFO":  {link(t, "fifo", in("tofifo")), "not a regular file", errNotRegular},
+		"link to FIFO":  {link(t, "fifo", in("tofifo")), "not a regular file", files.ErrNotRegular},
 		"link loop":     {link(t, "loop", in("loop")), "too many levels of symbolic links", syscall.ELOOP},
 		"empty":         {writeFile(t, in("empty"), "", 0o644), "no certificate: it has no curve section", nil},
 	}
@@ -84,7 +91,8 @@ func TestLoadCertificateLargest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, size := range []int{len(text), readBufferSize - 1, readBufferSize, readBufferSize + 1, maxCertificateSize} {
+	const buffer = files.MinBuffer
+	for _, size := range []int{len(text), buffer - 1, buffer, buffer + 1, maxCertificateSize} {
 		path := writeFile(t, filepath.Join(t.TempDir(), "n"), strings.Repeat("\n", size-len(text))+string(text), 0o644)
 		if loaded, err := LoadCertificate(path); err != nil || loaded.Public != cert.Public {
 			t.Errorf("%d bytes: %v", size, err)
@@ -147,7 +155,7 @@ func TestLoadCertificatesNamesBadFiles(t *testing.T) {
 		in("a.key") + ":2: the closing quote is missing",
 		in("dangling.key") + ": no such file or directory",
 		in("fifo.key") + ": not a regular file",
-		in("s.key") + ": a secret key that others than the owner can reach (mode 0644): chmod 600 " + in("s.key"),
+		in("s.key") + ": a secret that others can reach (mode 0644): chmod o-rwx " + in("s.key"),
 		in("z.key") + `:4: metadata name "Identity": libzmq sets it itself`,
 	}
 	if err == nil || err.Error() != "zmqauth: "+strings.Join(want, "\nzmqauth: ") {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -32,7 +33,7 @@ func TestDirectoryStress(t *testing.T) {
 				break
 			}
 			// Where the machine had a file stand half renamed for long, it was gone.
-			if slowest < quietPeriod || try == 3 {
+			if slowest < follow.QuietPeriod || try == 3 {
 				t.Fatalf("%v; the slowest disturbance took %v", wrong, slowest)
 			}
 			t.Logf("once more, a disturbance took %v: %v", slowest, wrong)

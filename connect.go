@@ -9,6 +9,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/internal/endpoint"
+	"github.com/zmqauth/zmqauth/internal/libzmq"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -77,6 +78,10 @@ func Connect(ctx context.Context, s *zmq4.Socket, endpoint string) error {
 	return err
 }
 
+// connections are those that Connect has made, for all sockets of the process: a socket itself has no
+// place for them.
+var connections libzmq.Connections
+
 // errConnected says that there is nothing to connect.
 var errConnected = errors.New("the socket is connected to this endpoint already; that connection stays")
 
@@ -89,7 +94,7 @@ func connectAndWait(ctx context.Context, s *zmq4.Socket, address string) (reache
 	if m.target, err = parseTarget(address); err != nil {
 		return false, m.fault(err)
 	}
-	if connections.isAlive(ctx, s, address) {
+	if connections.IsAlive(ctx, s, address) {
 		if ctx.Err() != nil { // it may be about to end
 			return false, m.interrupted(ctx)
 		}
@@ -107,7 +112,7 @@ func connectAndWait(ctx context.Context, s *zmq4.Socket, address string) (reache
 		m.disconnect()
 		return m.reached, err
 	}
-	connections.add(s, address, m.descriptor)
+	connections.Add(s, address, m.descriptor)
 	return true, nil
 }
 

@@ -7,21 +7,23 @@ import (
 	"slices"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/keyset"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// CurveAllowAny, as the location given to ConfigureCurve, accepts every key: the connection is encrypted, but anybody's.
+// CurveAllowAny, as the location given to ConfigureCurve, accepts every key: the connection is
+// encrypted, but anybody's.
 const CurveAllowAny = "*"
 
-// curveSetup decides on the CURVE clients of a domain (RFC 26): by the keys, by the callback if there is one, or not at
-// all.
+// curveSetup decides on the CURVE clients of a domain (RFC 26): by the keys, by the callback if
+// there is one, or not at all.
 type curveSetup struct {
-	any      bool
-	set      *keyset.Set               // of keys alone
-	keys     map[PublicKey]*curveEntry // of a directory's certificates
-	callback CurveCallback
-	follow   *follow // of the directory that the keys come from, nil: they come from elsewhere
+	any       bool
+	set       *keyset.Set               // of keys alone
+	keys      map[PublicKey]*curveEntry // of a directory's certificates
+	callback  CurveCallback
+	directory *follow.Directory // that the keys come from; nil: they come from elsewhere
 }
 
 func (s *curveSetup) find(key PublicKey) (entry *curveEntry, known bool) {
@@ -39,17 +41,24 @@ type curveEntry struct {
 	notBefore, notAfter time.Time
 }
 
-// ConfigureCurve lets in the clients of a domain whose public certificates are in a directory (see [LoadCertificates]),
-// or with [CurveAllowAny] everybody. It replaces what the domain had before. The metadata of a certificate becomes that
-// of its client's messages; outside of its "not-before" and "not-after" (RFC 3339) a key is refused.
+// ConfigureCurve lets in the clients of a domain whose public certificates are in a directory (see
+// [LoadCertificates]), or with [CurveAllowAny] everybody. It replaces what the domain had before.
+// The metadata of a certificate becomes that of its client's messages; outside of its "not-before"
+// and "not-after" (RFC 3339) a key is refused.
 //
-// The directory is followed until Close or until something else is configured for the domain: files that are added,
-// replaced, renamed or removed take effect within a second, at a cost that does not depend on how many there are. A
-// broken certificate is logged and counted in Stats; a file that was good keeps its last good content until it is mended
-// or removed. The directory must be on a local file system, and its files be written by their names in it or by those that
-// symbolic links lead to: the system tells of nothing else. A directory that cannot be read, or that holds more than
-// 1,048,576 certificates or 1 GiB of them, is an error that changes nothing; one that grows beyond that later is logged as
-// an error, and what there is no room for is left out until others are removed.
+// The directory is followed until Close or until something else is configured for the domain: files
+// that are added, replaced, renamed or removed take effect within a second, at a cost that does not
+// depend on how many there are. A broken certificate is logged and counted in Stats; a file that
+// was good keeps its last good content until it is mended or removed. The directory must be on a
+// local file system, and its files be written by their names in it or by those that symbolic links
+// lead to: the system tells of nothing else.
+//
+// A directory that cannot be read, that cannot be trusted, or that holds more than 1,048,576
+// certificates or 1 GiB of them, is an error that changes nothing. The rule of trust (see
+// [LoadCertificate]) holds for the directory as for each file. A directory that cannot be trusted
+// any more, because everybody can write it by now, is logged as an error: what is in force stays,
+// and nothing new is taken over until it is mended. So is one that grows too large: what there is
+// no room for is left out until others are removed.
 func (a *Authenticator) ConfigureCurve(domain, location string) error {
 	if err := checkDomain(domain); err != nil {
 		return err
@@ -66,12 +75,12 @@ func (a *Authenticator) ConfigureCurve(domain, location string) error {
 		return err
 	}
 	a.configureCurve(domain, setup)
-	setup.follow.begin()
+	setup.directory.Start()
 	return nil
 }
 
-// openCertificates is a setup with the keys of a directory, which is watched already. Put it in force and begin to follow, or
-// have the watcher forget it.
+// openCertificates is a setup with the keys of a directory, which is watched already. Put it in
+// force and start to follow the directory, or stop that.
 func (a *Authenticator) openCertificates(location string) (*curveSetup, error) {
 	path, err := filepath.Abs(location) // the working directory may change
 	if err != nil {
@@ -82,22 +91,22 @@ func (a *Authenticator) openCertificates(location string) (*curveSetup, error) {
 
 // followCertificates loads a directory that it has had watched before.
 func (a *Authenticator) followCertificates(d *certificateDirectory) (*curveSetup, error) {
-	follow, err := a.watcher.follow(d.path, d) // before it is read, so that nothing is missed
+	followed, err := a.watcher.FollowDirectory(d.path, d) // before it is read: nothing is missed
 	if err != nil {
-		return nil, err
+		return nil, followError(d.path, err)
 	}
 	if err := d.load(); err != nil {
-		a.watcher.forget(follow)
+		followed.Stop()
 		return nil, err
 	}
-	d.setup.follow = follow
+	d.setup.directory = followed
 	return d.setup, nil
 }
 
 // configureCurve puts a setup in force, and lets go of the directory of the one before it.
 func (a *Authenticator) configureCurve(domain string, setup *curveSetup) {
-	if old := configure(a, &a.policy.curve, domain, setup); old != nil && old.follow != nil {
-		old.follow.stop()
+	if old := configure(a, &a.policy.curve, domain, setup); old != nil && old.directory != nil {
+		old.directory.Stop()
 	}
 }
 
@@ -105,7 +114,8 @@ func (a *Authenticator) newCurveEntry(c *Certificate) *curveEntry {
 	if len(c.Metadata) == 0 {
 		return nil
 	}
-	notBefore, notAfter, _ := validity(c.Metadata) // it has been checked with the rest of the certificate
+	// The validity has been checked with the rest of the certificate.
+	notBefore, notAfter, _ := validity(c.Metadata)
 	return &curveEntry{
 		identity:  Identity{Metadata: c.Metadata},
 		metadata:  zap.EncodeMetadata(c.Metadata, a.metadataNames),
@@ -114,8 +124,8 @@ func (a *Authenticator) newCurveEntry(c *Certificate) *curveEntry {
 	}
 }
 
-// ConfigureCurveKeys lets in the clients of a domain that hold the secret key to one of these. It replaces the domain's
-// keys; none means nobody. The zero key is an error that changes nothing.
+// ConfigureCurveKeys lets in the clients of a domain that hold the secret key to one of these. It
+// replaces the domain's keys; none means nobody. The zero key is an error that changes nothing.
 func (a *Authenticator) ConfigureCurveKeys(domain string, keys ...PublicKey) error {
 	if err := checkDomain(domain); err != nil {
 		return err
@@ -127,7 +137,8 @@ func (a *Authenticator) ConfigureCurveKeys(domain string, keys ...PublicKey) err
 	return nil
 }
 
-// ConfigureCurveCallback has a callback decide on the keys of a domain. It replaces what the domain had before.
+// ConfigureCurveCallback has a callback decide on the keys of a domain. It replaces what the domain
+// had before.
 func (a *Authenticator) ConfigureCurveCallback(domain string, cb CurveCallback) error {
 	if err := checkDomain(domain); err != nil {
 		return err
@@ -182,7 +193,8 @@ func (e *curveEntry) invalid(now time.Time) string {
 	return ""
 }
 
-// known is a CurveCallback for a key that has been found, whose user only Config.CurveUserID can name.
+// known is a CurveCallback for a key that has been found, whose user only Config.CurveUserID can
+// name.
 func (e *curveEntry) known(context.Context, string, PublicKey) (*Identity, error) {
 	if e == nil {
 		return &Identity{}, nil

@@ -3,11 +3,9 @@ package zmqauth
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
@@ -19,12 +17,7 @@ func newLimitedStore(t *testing.T, limit directoryLimit, names ...string) (s *ce
 	must(t, s.a.ConfigureCurveKeys("d"))
 	directory := newCertificateDirectory(s.a, s.dir)
 	directory.limit = limit
-	setup, err := s.a.followCertificates(directory)
-	if err == nil {
-		s.a.configureCurve("d", setup)
-		setup.follow.begin()
-	}
-	return s, have, err
+	return s, have, s.follow(directory)
 }
 
 var (
@@ -51,11 +44,10 @@ func TestHugeDirectory(t *testing.T) {
 		if s.accepts(have["a.key"]) || s.a.Stats().BrokenEntries != 0 {
 			t.Errorf("%s: a call that failed has changed something: %+v", name, s.a.Stats())
 		}
-		s.a.watcher.mu.Lock()
-		if len(s.a.watcher.follows) > 1 { // the one of newCertificateStore may not have ended yet
-			t.Errorf("%s: %d follows", name, len(s.a.watcher.follows))
+		// The one of newCertificateStore may not have ended yet.
+		if follows := s.a.watcher.Stats().Directories; follows > 1 {
+			t.Errorf("%s: %d follows", name, follows)
 		}
-		s.a.watcher.mu.Unlock()
 	}
 	// What does not count does not count: secret keys, directories, hidden files.
 	s, have, err := newLimitedStore(t, fiveFiles, fiveNames...)
@@ -143,41 +135,4 @@ func TestDirectoryGrowsLarge(t *testing.T) {
 	if !s.accepts(have["a.key"]) || !s.accepts(have["c.key"]) {
 		t.Error("the others are out of force")
 	}
-}
-
-// TestEventsAreLost: the kernel's queue of events runs over while nobody takes them; all that has happened holds in the
-// end.
-func TestEventsAreLost(t *testing.T) {
-	data, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
-	if err != nil {
-		testpeer.Missing(t, "inotify", "Linux")
-	}
-	queue, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	must(t, err)
-	if queue > 1<<20 {
-		err := fmt.Errorf("this system queues %d events", queue)
-		testpeer.Without(t, "overflow", err)
-		t.Skip(err)
-	}
-	s, have := newCertificateStore(t, "ann.key", "bob.key")
-	before := s.a.watcher.overflow.Load()
-	s.a.watcher.mu.Lock() // whoever hands events on waits for it
-	deadline := time.Now().Add(patience)
-	for i := 0; i < 2*queue && time.Now().Before(deadline); i++ { // two of the same in a row would be one
-		must(t, os.Chmod(s.path([]string{"ann.key", "bob.key"}[i%2]), 0o644))
-	}
-	must(t, os.Remove(s.path("ann.key")))
-	eve, dan := s.write("eve.key"), newCertificate(t)
-	must(t, os.WriteFile(s.path("bob.key"), text(t, dan), 0o644))
-	must(t, os.Mkdir(filepath.Join(s.dir, "directory"), 0o755))
-	s.a.watcher.mu.Unlock()
-
-	s.within("a file that was removed", have["ann.key"], false)
-	s.within("a new file", eve, true)
-	s.within("what was overwritten", have["bob.key"], false)
-	s.within("what it was overwritten with", dan, true)
-	if s.a.watcher.overflow.Load() == before || !strings.Contains(s.said(), "events of followed directories are lost") {
-		t.Errorf("no event was lost: %s", s.said())
-	}
-	s.within("a later change, of which there is an event", s.write("last.key"), true)
 }

@@ -116,7 +116,9 @@ func TestRemount(t *testing.T) {
 	must(t, passwords.a.ConfigurePlainFile("d", passwords.path))
 
 	for range 2 {
-		unmountCertificates, unmountPasswords := mountMemory(t, certificates.dir, ""), mountMemory(t, dir, "")
+		// By default everybody can write what is mounted.
+		unmountCertificates := mountMemory(t, certificates.dir, "mode=0755")
+		unmountPasswords := mountMemory(t, dir, "")
 		bob := certificates.write("bob.key")
 		passwords.overwrite("ann=above\n")
 		certificates.within("a key in what is mounted", bob, true)

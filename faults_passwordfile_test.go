@@ -66,13 +66,15 @@ func TestPasswordFileOfTooManyUsers(t *testing.T) {
 	for i := range 3 * limit {
 		fmt.Fprintf(&users, "%d=x\n", i%limit)
 	}
-	a := newAuthenticator(t, Config{})
-	if table, _, err := parsePasswords(a, "file", []byte(users.String()), fileStamp{mode: 0o600}, limit); err != nil || len(table.users) != limit {
+	a, stamp := newAuthenticator(t, Config{}), stampWithMode(t, 0o600)
+	table, _, err := parsePasswords(a, "file", []byte(users.String()), stamp, limit)
+	if err != nil || len(table.users) != limit {
 		t.Errorf("%d users: %v", limit, err)
 	}
 	users.WriteString("one more=x\n")
 	const want = "zmqauth: file:301: more than 100 users; a callback can look users up wherever they are (ConfigurePlainCallback)"
-	if _, _, err := parsePasswords(a, "file", []byte(users.String()), fileStamp{mode: 0o600}, limit); err == nil || err.Error() != want {
+	_, _, err = parsePasswords(a, "file", []byte(users.String()), stamp, limit)
+	if err == nil || err.Error() != want {
 		t.Errorf("one more: %v", err)
 	}
 }

@@ -3,14 +3,16 @@ package zmqauth
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"github.com/zmqauth/zmqauth/internal/zpl"
+
+	"github.com/zmqauth/zmqauth/internal/files"
+	"github.com/zmqauth/zmqauth/internal/follow"
 )
 
 // FileError is what is wrong with a file: a certificate, a password file, a policy. Its text is
-// "zmqauth: FILE:LINE: what", and it never repeats what the file holds where that could be a secret.
+// "zmqauth: FILE:LINE: what", and it never repeats what the file holds where that could be a
+// secret.
 type FileError struct {
 	File string // as it was given, or the directory joined with the file's name
 	Line int    // from 1; 0: the file as a whole
@@ -28,18 +30,22 @@ func (e *FileError) Error() string {
 // Unwrap is Err, so that errors.Is finds fs.ErrNotExist, fs.ErrExist, fs.ErrPermission.
 func (e *FileError) Unwrap() error { return e.Err }
 
-// fileError names file in an error of package os, whose own mention of a path (a second one, or that of a temporary
-// file) it drops.
+// fileError names file in an error of package os or of internal/files. A path that the error has in
+// it, a second one or that of a temporary file, is dropped.
 func fileError(file string, err error) *FileError {
-	var pathErr *fs.PathError
-	var linkErr *os.LinkError
-	switch {
-	case errors.As(err, &pathErr):
-		err = pathErr.Err
-	case errors.As(err, &linkErr):
-		err = linkErr.Err
+	return &FileError{File: file, Err: files.Bare(err)}
+}
+
+// followError is fileError for an error of internal/follow, which may be the target's own: that
+// names its file already.
+func followError(file string, err error) error {
+	if errors.Is(err, follow.ErrClosed) {
+		return ErrClosed
 	}
-	return &FileError{File: file, Err: err}
+	if named, ok := errors.AsType[*FileError](err); ok {
+		return named
+	}
+	return fileError(file, err)
 }
 
 // zplError names file in an error of package zpl, and takes its line over.

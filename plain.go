@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/passhash"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -20,7 +21,7 @@ import (
 type plainSetup struct {
 	table    *passwordTable
 	callback PlainCallback
-	file     *passwordFile // that the table comes from, nil: it comes from elsewhere
+	file     *follow.File // that the table comes from, nil: it comes from elsewhere
 }
 
 // passwordTable is the users of a domain.
@@ -85,7 +86,7 @@ func HashPassword(password string) (string, error) {
 // configurePlain puts a setup in force, and lets go of the file of the one before it.
 func (a *Authenticator) configurePlain(domain string, setup *plainSetup) {
 	if old := configure(a, &a.policy.plain, domain, setup); old != nil && old.file != nil {
-		old.file.stop()
+		old.file.Stop()
 	}
 }
 

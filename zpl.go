@@ -137,7 +137,7 @@ func (a *Authenticator) ApplyAfter(p *Policy, last func() error) error {
 	}
 	next, err := a.prepare(p)
 	if err != nil {
-		next.abandon(a)
+		next.release()
 		if errors.Is(err, ErrClosed) { // no line is to blame
 			return ErrClosed
 		}
@@ -159,7 +159,7 @@ func (a *Authenticator) ApplyAfter(p *Policy, last func() error) error {
 	return nil
 }
 
-// prepare reads all that a policy names. What it returns is to be abandoned where there is an error.
+// prepare reads all that a policy names. What it returns is to be released where there is an error.
 func (a *Authenticator) prepare(p *Policy) (*policy, error) {
 	next := &policy{
 		plain:  make(map[string]*plainSetup),
@@ -236,34 +236,25 @@ func (next *policy) addCurve(a *Authenticator, p *Policy, domain, location strin
 // begin has all that the policy names followed, until it is released.
 func (p *policy) begin() {
 	for _, setup := range p.plain {
-		go setup.file.run()
+		setup.file.Start()
 	}
 	for _, setup := range p.curve {
-		if setup.follow != nil {
-			setup.follow.begin()
+		if setup.directory != nil {
+			setup.directory.Start()
 		}
 	}
 }
 
-// abandon undoes what prepare has done, where nothing is followed yet.
-func (p *policy) abandon(a *Authenticator) {
-	for _, setup := range p.curve {
-		if setup.follow != nil {
-			a.watcher.forget(setup.follow)
-		}
-	}
-}
-
-// release lets go of all that the policy follows.
+// release lets go of all that the policy follows, or would have followed.
 func (p *policy) release() {
 	for _, setup := range p.plain {
 		if setup.file != nil {
-			setup.file.stop()
+			setup.file.Stop()
 		}
 	}
 	for _, setup := range p.curve {
-		if setup.follow != nil {
-			setup.follow.stop()
+		if setup.directory != nil {
+			setup.directory.Stop()
 		}
 	}
 }

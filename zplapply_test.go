@@ -64,10 +64,8 @@ func TestApplyFollows(t *testing.T) {
 	eventuallyFollows(t, a, 1)
 	must(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    curve = *\n")))
 	eventuallyFollows(t, a, 0)
-	a.watcher.mu.Lock()
-	defer a.watcher.mu.Unlock()
-	if len(a.watcher.watched) != 0 {
-		t.Errorf("watched: %v", a.watcher.watched)
+	if watches := a.watcher.Stats().Watches; watches != 0 {
+		t.Errorf("%d watches are left", watches)
 	}
 }
 
@@ -75,9 +73,7 @@ func TestApplyFollows(t *testing.T) {
 func eventuallyFollows(t *testing.T, a *Authenticator, want int) {
 	t.Helper()
 	testpeer.Eventually(t, fmt.Sprintf("directories that are followed: %d", want), func() bool {
-		a.watcher.mu.Lock()
-		defer a.watcher.mu.Unlock()
-		return len(a.watcher.follows) == want
+		return a.watcher.Stats().Directories == want
 	})
 }
 

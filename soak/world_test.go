@@ -104,7 +104,7 @@ func (l logWatch) Write(line []byte) (int, error) {
 	if bytes.Contains(line, []byte(secretMark)) {
 		l.fault("a password in the log: %s", line)
 	}
-	if bytes.Contains(line, []byte("others than the owner can write it")) {
+	if bytes.Contains(line, []byte("others can write it")) {
 		l.unusable.Add(1)
 	}
 	for _, level := range []string{"INFO", "WARN", "ERROR"} {

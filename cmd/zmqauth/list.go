@@ -17,9 +17,10 @@ func newList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list DIR",
 		Short: "List the certificates of a directory, and what is wrong with them",
-		Long: "list shows each certificate of a directory: its key, its metadata, the time in which it is valid, and what is wrong\n" +
-			"with it: a file that cannot be read, a key that another file has already, a secret key that others than its owner\n" +
-			"can read, a time that is over. Where there is anything wrong, the exit code is 1.",
+		Long: "list shows each certificate of a directory: its key, its metadata, the time in which it\n" +
+			"is valid, and what is wrong with it: a file that cannot be read, a file that others can write,\n" +
+			"a secret key that others can reach, a key that another file has already, a time that is over.\n" +
+			"Where there is anything wrong, the exit code is 1.",
 		Args: cobra.ExactArgs(1),
 		RunE: does(func(cmd *cobra.Command, args []string) error {
 			certificates, err := readDirectory(args[0])

@@ -20,7 +20,7 @@ func CheckDirectory(path string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		if err := stamp.checkDirectory(path, self()); err != nil {
+		if err := stamp.checkDirectory(path, readerOf(stamp)); err != nil {
 			return err
 		}
 		above := filepath.Dir(path)

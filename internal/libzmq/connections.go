@@ -1,4 +1,4 @@
-package zmqauth
+package libzmq
 
 import (
 	"context"
@@ -8,25 +8,19 @@ import (
 	"weak"
 
 	"github.com/pebbe/zmq4"
-
-	"github.com/zmqauth/zmqauth/internal/libzmq"
 )
 
-// connections are those that Connect has made, for all sockets of the process: a socket has no place
-// for them. libzmq can end all of a socket's connections to one endpoint, and not one of them. So
-// Connect must know of a live one before it makes another.
-var connections connectionTable
-
-// connectionTable remembers connections for as long as their sockets are in use. The zero value is
-// ready.
-type connectionTable struct {
+// Connections remembers connections for as long as their sockets are in use. libzmq can end all of a
+// socket's connections to one endpoint, and not one of them. So whoever makes another has to know of
+// a live one. The zero value is ready.
+type Connections struct {
 	mu       sync.Mutex
-	bySocket map[weak.Pointer[zmq4.Socket]]map[string]libzmq.Descriptor
+	bySocket map[weak.Pointer[zmq4.Socket]]map[string]Descriptor
 }
 
-// add remembers a connection to an endpoint by its descriptor.
-func (t *connectionTable) add(s *zmq4.Socket, endpoint string, fd int) {
-	descriptor, err := libzmq.Identify(fd)
+// Add remembers a connection to an endpoint by its descriptor.
+func (t *Connections) Add(s *zmq4.Socket, endpoint string, fd int) {
+	descriptor, err := Identify(fd)
 	if err != nil { // it has ended
 		return
 	}
@@ -34,16 +28,16 @@ func (t *connectionTable) add(s *zmq4.Socket, endpoint string, fd int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.bySocket == nil {
-		t.bySocket = make(map[weak.Pointer[zmq4.Socket]]map[string]libzmq.Descriptor)
+		t.bySocket = make(map[weak.Pointer[zmq4.Socket]]map[string]Descriptor)
 	}
 	if t.bySocket[key] == nil {
-		t.bySocket[key] = make(map[string]libzmq.Descriptor)
+		t.bySocket[key] = make(map[string]Descriptor)
 		runtime.AddCleanup(s, t.forget, key)
 	}
 	t.bySocket[key][endpoint] = descriptor
 }
 
-func (t *connectionTable) forget(key weak.Pointer[zmq4.Socket]) {
+func (t *Connections) forget(key weak.Pointer[zmq4.Socket]) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.bySocket, key)
@@ -52,9 +46,9 @@ func (t *connectionTable) forget(key weak.Pointer[zmq4.Socket]) {
 // closeTime is how long libzmq may take to close a connection that the program has disconnected.
 const closeTime = 500 * time.Millisecond
 
-// isAlive tells whether the connection that was remembered last is still open. One that has just been
+// IsAlive tells whether the connection that was remembered last is still open. One that has just been
 // disconnected gets closeTime to end, within ctx.
-func (t *connectionTable) isAlive(ctx context.Context, s *zmq4.Socket, endpoint string) bool {
+func (t *Connections) IsAlive(ctx context.Context, s *zmq4.Socket, endpoint string) bool {
 	key := weak.Make(s)
 	t.mu.Lock()
 	descriptor, known := t.bySocket[key][endpoint]
@@ -69,7 +63,7 @@ func (t *connectionTable) isAlive(ctx context.Context, s *zmq4.Socket, endpoint 
 	defer cancel()
 	for look := time.NewTicker(closeTime / 100); ; {
 		_, _ = s.GetEvents() // has libzmq go on with what it does for this socket
-		if now, err := libzmq.Identify(descriptor.FD); err != nil || now != descriptor {
+		if now, err := Identify(descriptor.FD); err != nil || now != descriptor {
 			look.Stop()
 			return false
 		}

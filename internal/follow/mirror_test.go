@@ -1,0 +1,129 @@
+//go:build unix
+
+package follow
+
+import (
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// mirror is a target that keeps the content of a directory's files. What Refresh is told nothing of
+// it does not look at.
+type mirror struct {
+	t    *testing.T
+	path string
+
+	mu       sync.Mutex
+	files    map[string]string
+	linked   map[string]string // the directory that each link leads over
+	again    Changes           // what Unfinished returns next
+	received []Changes
+}
+
+// newMirror is the mirror of a directory that a watcher follows until the test ends.
+func newMirror(t *testing.T, path string) (*mirror, *Watcher, *logbuffer.Buffer) {
+	t.Helper()
+	log := new(logbuffer.Buffer)
+	w := New(func(line func(*slog.Logger)) { line(log.Logger()) })
+	t.Cleanup(w.Close)
+	return follow(t, w, path), w, log
+}
+
+func follow(t *testing.T, w *Watcher, path string) *mirror {
+	t.Helper()
+	m := &mirror{t: t, path: path, files: make(map[string]string), linked: make(map[string]string)}
+	d, err := w.FollowDirectory(path, m)
+	must(t, err)
+	m.take(m.names())
+	d.Start()
+	return m
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// names are those of the files that the directory has.
+func (m *mirror) names() []string {
+	entries, _ := os.ReadDir(m.path)
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
+
+// take reads the files named.
+func (m *mirror) take(names []string) {
+	for _, name := range names {
+		path := filepath.Join(m.path, name)
+		delete(m.files, name)
+		delete(m.linked, name)
+		if target, err := os.Readlink(path); err == nil {
+			m.linked[name] = filepath.Dir(target)
+		}
+		if content, err := os.ReadFile(path); err == nil {
+			m.files[name] = string(content)
+		}
+	}
+}
+
+func (m *mirror) Refresh(c Changes) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.received = append(m.received, c)
+	m.take(slices.Collect(maps.Keys(c.Names)))
+	if c.Links {
+		m.take(slices.Collect(maps.Keys(m.linked)))
+	}
+	if c.All {
+		m.take(slices.Collect(maps.Keys(m.files)))
+		m.take(m.names())
+	}
+}
+
+func (m *mirror) LinkedDirectories() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Compact(slices.Sorted(maps.Values(m.linked)))
+}
+
+func (m *mirror) Unfinished() Changes {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	again := m.again
+	m.again = Changes{}
+	return again
+}
+
+// write writes a file in place.
+func (m *mirror) write(name, content string) {
+	m.t.Helper()
+	must(m.t, os.WriteFile(filepath.Join(m.path, name), []byte(content), 0o644))
+}
+
+func (m *mirror) remove(name string) {
+	m.t.Helper()
+	must(m.t, os.Remove(filepath.Join(m.path, name)))
+}
+
+// shows waits until the mirror has exactly these files.
+func (m *mirror) shows(what string, want map[string]string) {
+	m.t.Helper()
+	testpeer.Eventually(m.t, what, func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return maps.Equal(m.files, want)
+	})
+}
