@@ -44,7 +44,8 @@ func (r *reader) ranByCI(command string) {
 	}
 }
 
-// readmeServer makes the folder of the README's walk, with its server running and its client at hand.
+// readmeServer makes the folder of the README's walk, with its server running and its client at
+// hand.
 func readmeServer(t *testing.T, w *walk) *running {
 	t.Helper()
 	r := &reader{t: t, page: readPage(t, "README.md")}

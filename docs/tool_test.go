@@ -77,7 +77,8 @@ var (
 	flagName    = regexp.MustCompile(`--[a-z-]+`)
 )
 
-// TestToolCommands: the page has all commands, and neither a command nor a flag that does not exist.
+// TestToolCommands: the page has all commands, and neither a command nor a flag that does not
+// exist.
 func TestToolCommands(t *testing.T) {
 	tool := filepath.Join(t.TempDir(), "zmqauth")
 	build := exec.Command("go", "build", "-o", tool, "./cmd/zmqauth")
