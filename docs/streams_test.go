@@ -49,7 +49,8 @@ func walkSSH(t *testing.T, r *reader) {
 		t.Errorf("the client says %q, want %q", out, want)
 	}
 	_, said, err := w.try(r.commands())
-	if want := strings.TrimSpace(r.output()); err == nil || !strings.Contains(said, want) {
+	want := strings.TrimSpace(w.here(r.output()))
+	if err == nil || !strings.Contains(said, want) {
 		t.Errorf("with an empty known_hosts: %v, %q, want %q", err, said, want)
 	}
 }
