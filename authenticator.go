@@ -12,12 +12,17 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/acl"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // AnyDomain is the domain of the setup that serves every domain without one of its own, the empty
 // domain included. As the domain of address rules it stands for the general ones.
 const AnyDomain = "*"
+
+// ZAPEndpoint is where libzmq looks for the ZAP handler of a context (RFC 27, "Architecture").
+const ZAPEndpoint = zap.Endpoint
 
 // What Start, Attach, Apply and the Configure methods that follow files return, to be tested with
 // errors.Is.
@@ -77,7 +82,7 @@ func (c *Config) check() error {
 		return errors.New("zmqauth: CallbackTimeout, MaxConcurrent and MaxPending cannot be negative")
 	}
 	for _, name := range c.Properties {
-		if err := checkProperty(name, ""); err != nil {
+		if err := zap.CheckProperty(name, ""); err != nil {
 			return fmt.Errorf("zmqauth: Properties: %w", err)
 		}
 	}
@@ -123,7 +128,7 @@ type Authenticator struct {
 
 // policy is what the methods configure.
 type policy struct {
-	addresses addressRules
+	addresses acl.Rules
 	plain     map[string]*plainSetup
 	curve     map[string]*curveSetup
 	gssapi    map[string]*gssapiSetup
@@ -147,7 +152,7 @@ func New(ctx *zmq4.Context, cfg *Config) (*Authenticator, error) {
 		return nil, err
 	}
 	a.metadataNames = deduplicated(a.cfg.Properties)
-	a.bareMetadata = encodeMetadata(nil, a.metadataNames)
+	a.bareMetadata = zap.EncodeMetadata(nil, a.metadataNames)
 	a.log = a.cfg.Logger
 	if a.log == nil {
 		a.log = slog.Default()
@@ -319,7 +324,7 @@ func (a *Authenticator) ended() {
 // or a scope that has denied addresses, is an error that changes nothing. Without any entry the
 // list names nobody.
 func (a *Authenticator) Allow(addresses ...string) error {
-	return a.addAddresses(allowList, AnyDomain, addresses)
+	return a.addAddresses(acl.Allow, AnyDomain, addresses)
 }
 
 // Deny adds addresses to the general deny list: all but what it names pass. For entries and errors
@@ -327,26 +332,26 @@ func (a *Authenticator) Allow(addresses ...string) error {
 //
 // [Allow]: Authenticator.Allow
 func (a *Authenticator) Deny(addresses ...string) error {
-	return a.addAddresses(denyList, AnyDomain, addresses)
+	return a.addAddresses(acl.Deny, AnyDomain, addresses)
 }
 
 // AllowDomain is Allow for the requests of one domain. They must pass the general rules besides.
 func (a *Authenticator) AllowDomain(domain string, addresses ...string) error {
-	return a.addAddresses(allowList, domain, addresses)
+	return a.addAddresses(acl.Allow, domain, addresses)
 }
 
 // DenyDomain is Deny for the requests of one domain. They must pass the general rules besides.
 func (a *Authenticator) DenyDomain(domain string, addresses ...string) error {
-	return a.addAddresses(denyList, domain, addresses)
+	return a.addAddresses(acl.Deny, domain, addresses)
 }
 
-func (a *Authenticator) addAddresses(kind listKind, domain string, addresses []string) error {
+func (a *Authenticator) addAddresses(kind acl.Kind, domain string, addresses []string) error {
 	if err := checkDomain(domain); err != nil {
 		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := a.policy.addresses.add(kind, domain, addresses); err != nil {
+	if err := a.policy.addresses.Add(kind, domain, addresses); err != nil {
 		return fmt.Errorf("zmqauth: %w", err)
 	}
 	return nil
@@ -356,7 +361,7 @@ func (a *Authenticator) addAddresses(kind listKind, domain string, addresses []s
 func (a *Authenticator) ResetAddresses() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.policy.addresses = addressRules{}
+	a.policy.addresses = acl.Rules{}
 }
 
 // checkDomain refuses the empty domain: what is meant for all of them is AnyDomain, in so many
@@ -392,11 +397,11 @@ func configure[T any](a *Authenticator, setups *map[string]*T, domain string, se
 // decide judges a request; a fault of our own in it is no acceptance, and ends nothing. The caller
 // holds a.mu, for reading at least, and keeps it until the inquiry, if there is one, has been
 // submitted.
-func (a *Authenticator) decide(r *request, malformed error) (v verdict, in *inquiry) {
+func (a *Authenticator) decide(r *zap.Request, malformed error) (v verdict, in *inquiry) {
 	defer func() {
 		if p := recover(); p != nil {
 			fault := &note{err: errors.New("a fault in zmqauth"), stack: debug.Stack()}
-			v, in = verdict{status: statusError, reason: ReasonInternal, note: fault}, nil
+			v, in = verdict{status: zap.StatusError, reason: ReasonInternal, note: fault}, nil
 		}
 	}()
 	return a.judge(r, malformed)
@@ -404,23 +409,23 @@ func (a *Authenticator) decide(r *request, malformed error) (v verdict, in *inqu
 
 // judge decides on a request from memory, or returns the inquiry that has to be made beside the
 // loop.
-func (a *Authenticator) judge(r *request, malformed error) (verdict, *inquiry) {
+func (a *Authenticator) judge(r *zap.Request, malformed error) (verdict, *inquiry) {
 	switch {
 	case a.state.refuses():
 		return denied(ReasonStopped), nil
 	case malformed != nil:
 		return denied(ReasonMalformed), nil
-	case !a.policy.addresses.pass(r.domain, r.address):
+	case !a.policy.addresses.Pass(r.Domain, r.Address):
 		return denied(ReasonAddressDenied), nil
 	}
-	switch string(r.mechanism) {
-	case mechanismNull:
+	switch string(r.Mechanism) {
+	case zap.MechanismNull:
 		return a.accepted("", nil), nil
-	case mechanismPlain:
+	case zap.MechanismPlain:
 		return a.judgePlain(r)
-	case mechanismCurve:
+	case zap.MechanismCurve:
 		return a.judgeCurve(r)
-	case mechanismGSSAPI:
+	case zap.MechanismGSSAPI:
 		return a.judgeGSSAPI(r)
 	default:
 		return denied(ReasonUnknownMechanism), nil
@@ -432,13 +437,13 @@ func (a *Authenticator) accepted(userID string, metadata []byte) verdict {
 	if metadata == nil {
 		metadata = a.bareMetadata
 	}
-	return verdict{status: statusOK, reason: ReasonAccepted, userID: userID, metadata: metadata}
+	return verdict{status: zap.StatusOK, reason: ReasonAccepted, userID: userID, metadata: metadata}
 }
 
 // current is a verdict as it holds now: nothing that was decided before a stop lets anybody in
 // after it. The caller holds a.mu.
 func (a *Authenticator) current(v verdict, epoch uint64) verdict {
-	if v.status == statusOK && (a.state.refuses() || epoch != a.epoch) {
+	if v.status == zap.StatusOK && (a.state.refuses() || epoch != a.epoch) {
 		return denied(ReasonStopped)
 	}
 	return v

@@ -11,18 +11,8 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/bench/loadgen"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
-
-func BenchmarkDecodeRequest(b *testing.B) {
-	frames := zapRequest("global", "192.0.2.1", mechanismCurve, string(make([]byte, 32)))
-	var r request
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := decodeRequest(frames, &r); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
 
 // BenchmarkDecide is the judgement of a CURVE request from memory, as the loop makes it. Its requests come from some
 // clients of the set's, as they do between two restarts of a server. Where each key of a large set comes in turn, each
@@ -67,9 +57,9 @@ func BenchmarkZAPRoundTrips(b *testing.B) {
 		mechanism   string
 		credentials []string
 	}{
-		{mechanismNull, nil},
-		{mechanismPlain, []string{"alice", "secret"}},
-		{mechanismCurve, []string{string(make([]byte, 31)) + "k"}},
+		{zap.MechanismNull, nil},
+		{zap.MechanismPlain, []string{"alice", "secret"}},
+		{zap.MechanismCurve, []string{string(make([]byte, 31)) + "k"}},
 	} {
 		b.Run(c.mechanism, func(b *testing.B) {
 			a := startAuthenticator(b, Config{})
@@ -106,7 +96,7 @@ func run(t testing.TB, ctx *zmq4.Context, load loadgen.Load) time.Duration {
 	t.Helper()
 	result, err := loadgen.Run(ctx, load)
 	must(t, err)
-	if result.ByStatus[statusOK] != load.Requests {
+	if result.ByStatus[zap.StatusOK] != load.Requests {
 		t.Fatalf("%s: %v", load.Mechanism, result.ByStatus)
 	}
 	return result.Elapsed
@@ -117,7 +107,7 @@ type curveDecider struct {
 	a       *Authenticator
 	asking  []PublicKey
 	next    int
-	request request
+	request zap.Request
 }
 
 const (
@@ -130,19 +120,20 @@ func newCurveDecider(t testing.TB, count, asking int) *curveDecider {
 	keys := randomKeys(count)
 	d := &curveDecider{a: newAuthenticator(t, Config{}), asking: slices.Clone(keys[:asking])}
 	must(t, d.a.ConfigureCurveKeys("global", keys...))
-	must(t, decodeRequest(zapRequest("global", "192.0.2.1", mechanismCurve, string(make([]byte, 32))), &d.request))
+	request := zapRequest("global", "192.0.2.1", zap.MechanismCurve, string(make([]byte, 32)))
+	must(t, zap.Decode(request, &d.request))
 	return d
 }
 
 func (d *curveDecider) decide(t testing.TB) {
-	d.request.credentials[0] = d.asking[d.next][:]
+	d.request.Credentials[0] = d.asking[d.next][:]
 	if d.next++; d.next == len(d.asking) {
 		d.next = 0
 	}
 	d.a.mu.RLock()
 	v, in := d.a.decide(&d.request, nil)
 	d.a.mu.RUnlock()
-	if v.status != statusOK || in != nil {
+	if v.status != zap.StatusOK || in != nil {
 		t.Fatalf("a known key: %+v", v)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // Identity is who a client has proved to be.
@@ -93,10 +95,10 @@ func (a *Authenticator) identified(in *inquiry, identity *Identity) verdict {
 	if userID == "" {
 		userID = in.defaultID
 	}
-	if err := errors.Join(checkUserID(userID), checkMetadata(metadata)); err != nil {
+	if err := errors.Join(zap.CheckUserID(userID), zap.CheckMetadata(metadata)); err != nil {
 		return in.failed(ReasonCallbackError, err)
 	}
-	return a.accepted(userID, encodeMetadata(metadata, a.metadataNames))
+	return a.accepted(userID, zap.EncodeMetadata(metadata, a.metadataNames))
 }
 
 // failed is the verdict on a callback that gave no answer. What it said goes to the log, but for
@@ -108,5 +110,6 @@ func (in *inquiry) failed(reason string, err error) verdict {
 		text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], redacted)
 		text = strings.ReplaceAll(text, in.secret, redacted)
 	}
-	return verdict{status: statusError, reason: reason, note: &note{key: in.about[0], value: in.about[1], err: errors.New(text)}}
+	n := &note{key: in.about[0], value: in.about[1], err: errors.New(text)}
+	return verdict{status: zap.StatusError, reason: reason, note: n}
 }

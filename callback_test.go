@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 func plainRequest(domain, name, password string) [][]byte {
@@ -58,17 +59,17 @@ func TestCallbackAnswers(t *testing.T) {
 				a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) { return answer() }),
 				a.ConfigureCurveCallback("*", func(context.Context, string, PublicKey) (*Identity, error) { return answer() }),
 				a.ConfigureGSSAPICallback("*", func(context.Context, string, string) (*Identity, error) { return answer() })))
-			zap := newZAPClient(t, a.Context())
+			client := newZAPClient(t, a.Context())
 			for _, request := range [][][]byte{plainRequest("d", "bob", "x"), zapRequest("d", "127.0.0.1", "CURVE", key32),
 				zapRequest("d", "127.0.0.1", "GSSAPI", "bob@EXAMPLE.ORG")} {
 				mechanism, want, user := string(request[5]), test.status, test.user
-				if mechanism == mechanismGSSAPI {
+				if mechanism == zap.MechanismGSSAPI {
 					want = test.gssapiStatus
 				}
 				if user == "" && want == "200" {
 					user = map[string]string{"PLAIN": "bob", "CURVE": PublicKey([]byte(key32)).String(), "GSSAPI": "bob@EXAMPLE.ORG"}[mechanism]
 				}
-				reply := zap.ask(request)
+				reply := client.ask(request)
 				if reply[2] != want || reply[4] != user {
 					t.Errorf("%s: status %s, user %q, want %s, %q", mechanism, reply[2], reply[4], want, user)
 				}

@@ -7,6 +7,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/z85"
+	"github.com/zmqauth/zmqauth/internal/zap"
+	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
 // Certificate is a CURVE key with what is known about its holder. The zero value is no valid certificate: make one with
@@ -73,14 +77,14 @@ func checkKeys(public PublicKey, secret *SecretKey) error {
 
 // checkCertificateMetadata tells whether ZAP carries the property and every reader of certificates reads it.
 func checkCertificateMetadata(name, value string) error {
-	if err := checkProperty(name, value); err != nil {
+	if err := zap.CheckProperty(name, value); err != nil {
 		return err
 	}
 	// Python's zmq.auth takes the lines of a file that begin so for the keys, wherever they stand.
 	if strings.HasPrefix(name, publicKeyEntry) || strings.HasPrefix(name, secretKeyEntry) {
 		return fmt.Errorf("metadata name %q: it begins like an entry of the keys", name)
 	}
-	if _, err := quoteZPL(value); err != nil {
+	if err := zpl.CheckValue(value); err != nil {
 		return fmt.Errorf("metadata %q: %w", name, err)
 	}
 	for _, bound := range []string{metadataNotBefore, metadataNotAfter} {
@@ -124,10 +128,10 @@ func parseBound(name, value string) (time.Time, error) {
 
 // parseCertificate reads a certificate from the text of a file, whose name the *FileError carries. It takes what czmq
 // and pyzmq write, and passes over sections and entries that are not a certificate's, as they do.
-func parseCertificate(parser *zplParser, file string, data []byte) (*Certificate, error) {
-	root, err := parser.parse(file, data)
+func parseCertificate(parser *zpl.Parser, file string, data []byte) (*Certificate, error) {
+	root, err := parser.Parse(data)
 	if err != nil {
-		return nil, err
+		return nil, zplError(file, err)
 	}
 	reader := certificateReader{file: file}
 	curve := reader.only(root, curveSection)
@@ -150,28 +154,28 @@ type certificateReader struct {
 	err  error
 }
 
-func (r *certificateReader) fail(n *zplNode, err error) {
+func (r *certificateReader) fail(n *zpl.Node, err error) {
 	if r.err != nil || err == nil {
 		return
 	}
 	line := 0
 	if n != nil {
-		line = n.line
+		line = n.Line
 	}
 	r.err = &FileError{File: r.file, Line: line, Err: err}
 }
 
 // only is the entry of that name below n, nil where there is none. A second one is an error, because czmq would read the
 // first and Python the last.
-func (r *certificateReader) only(n *zplNode, name string) *zplNode {
-	first, second := n.find(name)
+func (r *certificateReader) only(n *zpl.Node, name string) *zpl.Node {
+	first, second := n.Find(name)
 	if second != nil {
 		r.fail(second, fmt.Errorf("a second %s", name))
 	}
 	return first
 }
 
-func (r *certificateReader) keys(curve *zplNode, cert *Certificate) {
+func (r *certificateReader) keys(curve *zpl.Node, cert *Certificate) {
 	public := r.only(curve, publicKeyEntry)
 	if public == nil {
 		r.fail(curve, errors.New("no public-key below curve"))
@@ -189,31 +193,31 @@ func (r *certificateReader) keys(curve *zplNode, cert *Certificate) {
 }
 
 // key decodes a key; its errors say which characters are wrong and not what they are.
-func (r *certificateReader) key(n *zplNode) [32]byte {
-	key, err := decodeZ85(n.value)
-	if errors.Is(err, errZ85Length) {
+func (r *certificateReader) key(n *zpl.Node) [32]byte {
+	key, err := z85.Decode(n.Value)
+	if errors.Is(err, z85.ErrLength) {
 		err = fmt.Errorf("%w; a key is written in quotes, as it may hold a #", err)
 	}
 	if err != nil {
-		r.fail(n, fmt.Errorf("%s: %w", n.name, err))
+		r.fail(n, fmt.Errorf("%s: %w", n.Name, err))
 	}
 	return key
 }
 
 // metadata reads the entries of the section. What is indented below one of them is nobody's, and passed over.
-func (r *certificateReader) metadata(section *zplNode) map[string]string {
+func (r *certificateReader) metadata(section *zpl.Node) map[string]string {
 	if section == nil {
 		return map[string]string{}
 	}
-	metadata := make(map[string]string, len(section.children))
+	metadata := make(map[string]string, len(section.Children))
 	last := section
-	for _, n := range section.children {
-		if _, ok := metadata[n.name]; ok {
-			r.fail(n, fmt.Errorf("a second metadata %q", n.name))
+	for _, n := range section.Children {
+		if _, ok := metadata[n.Name]; ok {
+			r.fail(n, fmt.Errorf("a second metadata %q", n.Name))
 		}
-		r.fail(n, checkCertificateMetadata(n.name, n.value))
-		metadata[strings.Clone(n.name)] = strings.Clone(n.value) // not the whole text with them
-		if n.name == metadataNotBefore || n.name == metadataNotAfter {
+		r.fail(n, checkCertificateMetadata(n.Name, n.Value))
+		metadata[strings.Clone(n.Name)] = strings.Clone(n.Value) // not the whole text with them
+		if n.Name == metadataNotBefore || n.Name == metadataNotAfter {
 			last = n
 		}
 	}
@@ -239,19 +243,19 @@ func (c *Certificate) encode(secret bool) ([]byte, error) {
 	if secret && c.Secret == nil {
 		return nil, errors.New("the certificate has no secret key to save")
 	}
-	var root zplNode
-	metadata := root.add(metadataSection, "")
+	var root zpl.Node
+	metadata := root.Add(metadataSection, "")
 	for _, name := range slices.Sorted(maps.Keys(c.Metadata)) {
-		metadata.add(name, c.Metadata[name])
+		metadata.Add(name, c.Metadata[name])
 	}
-	curve := root.add(curveSection, "")
-	curve.add(publicKeyEntry, c.Public.String())
+	curve := root.Add(curveSection, "")
+	curve.Add(publicKeyEntry, c.Public.String())
 	banner := publicBanner
 	if secret {
 		banner = secretBanner
-		curve.add(secretKeyEntry, c.Secret.Z85())
+		curve.Add(secretKeyEntry, c.Secret.Z85())
 	}
-	text, err := appendZPL([]byte(banner), &root)
+	text, err := zpl.Append([]byte(banner), &root)
 	if err != nil {
 		return nil, fmt.Errorf("metadata %w", err)
 	}

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
 // testCertificate is a secret certificate whose keys are known.
@@ -67,7 +70,7 @@ func TestParseCertificate(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			cert, err := parseCertificate(new(zplParser), "f", withKeys(test.text))
+			cert, err := parseCertificate(new(zpl.Parser), "f", withKeys(test.text))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -119,7 +122,7 @@ func TestParseCertificateRefusals(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			cert, err := parseCertificate(new(zplParser), "f", withKeys(test.text))
+			cert, err := parseCertificate(new(zpl.Parser), "f", withKeys(test.text))
 			var fileErr *FileError
 			if cert != nil || !errors.As(err, &fileErr) || err.Error() != "zmqauth: f"+test.want {
 				t.Errorf("got  %v\nwant zmqauth: f%s", err, test.want)
@@ -137,7 +140,7 @@ func TestParseCertificateClamped(t *testing.T) {
 	secret := SecretKey(keyVectors["client secret"].raw)
 	secret[0], secret[31] = secret[0]^0x07, secret[31]^0x80
 	text := fmt.Sprintf("curve\n    public-key = \"%s\"\n    secret-key = \"%s\"\n", keyVectors["client public"].z85, secret.Z85())
-	if _, err := parseCertificate(new(zplParser), "f", []byte(text)); err != nil {
+	if _, err := parseCertificate(new(zpl.Parser), "f", []byte(text)); err != nil {
 		t.Error(err)
 	}
 }
@@ -182,7 +185,7 @@ func TestMetadataRefusals(t *testing.T) {
 		"NUL":                   {"a", "x\x00y", `metadata "a": a NUL byte in the value`},
 		"escape":                {"a", "\x1b[2J", `metadata "a": ZPL cannot carry a line ending`},
 		"both quotes and a #":   {"a", `it's "x" # y`, `metadata "a": ZPL cannot carry both kinds`},
-		"value too long":        {"a", strings.Repeat("x", maxZPLLine), `metadata "a": a line of more than 4096 bytes`},
+		"value too long":        {"a", strings.Repeat("x", zpl.MaxLine), `metadata "a": a line of more than 4096 bytes`},
 		"not-before no time":    {"not-before", "tomorrow", `metadata "not-before": not a time in RFC 3339`},
 		"not-after a zero time": {"not-after", "0001-01-01T00:00:00Z", `metadata "not-after": not a time in RFC 3339`},
 	}
@@ -284,7 +287,11 @@ func TestCertificateHidesItsSecret(t *testing.T) {
 }
 
 func FuzzCertificate(f *testing.F) {
-	for _, file := range corpusFiles(f) {
+	files, err := filepath.Glob("internal/zpl/testdata/corpus/*.zpl")
+	if err != nil || len(files) < 60 {
+		f.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			f.Fatal(err)
@@ -299,7 +306,7 @@ func FuzzCertificate(f *testing.F) {
 		f.Add(withKeys(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		cert, err := parseCertificate(new(zplParser), "f", data)
+		cert, err := parseCertificate(new(zpl.Parser), "f", data)
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "zmqauth: f") {
 				t.Fatalf("error %v", err)
@@ -307,13 +314,13 @@ func FuzzCertificate(f *testing.F) {
 			return
 		}
 		text, err := cert.encode(cert.Secret != nil)
-		if errors.Is(err, errZPLLineTooLong) || errors.Is(err, errCertificateTooLarge) { // quotes and blanks are added
+		if errors.Is(err, zpl.ErrLineTooLong) || errors.Is(err, errCertificateTooLarge) { // quotes and blanks are added
 			return
 		}
 		if err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)
 		}
-		again, err := parseCertificate(new(zplParser), "f", text)
+		again, err := parseCertificate(new(zpl.Parser), "f", text)
 		if err != nil {
 			t.Fatalf("what was written cannot be read: %v\n%s", err, text)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzap"
 )
 
 // certificateStore is a directory of certificates that an authenticator follows.
@@ -129,7 +130,7 @@ func TestDirectoryMetadata(t *testing.T) {
 	}
 	role := func() string {
 		reply := s.a.HandleZAPMessage(t.Context(), zapRequest("d", "", "CURVE", string(ann.Public[:])))
-		return parseMetadata(t, reply[5])["Role"]
+		return testzap.ParseMetadata(t, reply[5])["Role"]
 	}
 	for _, want := range []string{"reader", "operator"} {
 		write(want)
@@ -202,7 +203,7 @@ func TestDirectorySharedKey(t *testing.T) {
 	c := have["b.key"]
 	role := func() string {
 		reply := s.a.HandleZAPMessage(t.Context(), zapRequest("d", "", "CURVE", string(c.Public[:])))
-		return parseMetadata(t, reply[5])["Role"]
+		return testzap.ParseMetadata(t, reply[5])["Role"]
 	}
 	first := *c
 	first.Metadata = map[string]string{"Role": "first by name"}

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
 const (
@@ -119,7 +121,7 @@ func LoadCertificate(path string) (*Certificate, error) {
 // it serves one goroutine.
 type certificateLoader struct {
 	buffer []byte
-	parser zplParser
+	parser zpl.Parser
 	stamp  fileStamp // of the file that was read last
 }
 

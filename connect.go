@@ -10,6 +10,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // HandshakeError says that a server has not let a client in.
@@ -22,7 +23,7 @@ type HandshakeError struct {
 // Error says what has happened and what to do about it.
 func (e *HandshakeError) Error() string {
 	switch {
-	case e.Status == statusDenied:
+	case e.Status == zap.StatusDenied:
 		return fmt.Sprintf("zmqauth: %s: access denied (status 400): the server does not accept this client's address or "+
 			"credentials, or not any more; its log has the reason", e.Endpoint)
 	case e.Status != 0:
@@ -39,9 +40,9 @@ func (e *HandshakeError) Error() string {
 // Unwrap is ErrDenied for status 400, ErrTemporary for 300, else nil.
 func (e *HandshakeError) Unwrap() error {
 	switch e.Status {
-	case statusDenied:
+	case zap.StatusDenied:
 		return ErrDenied
-	case statusTemporary:
+	case zap.StatusTemporary:
 		return ErrTemporary
 	}
 	return nil

@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/keyset"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // CurveAllowAny, as the location given to ConfigureCurve, accepts every key: the connection is encrypted, but anybody's.
@@ -15,14 +18,14 @@ const CurveAllowAny = "*"
 // all.
 type curveSetup struct {
 	any      bool
-	set      *keySet                   // of keys alone
+	set      *keyset.Set               // of keys alone
 	keys     map[PublicKey]*curveEntry // of a directory's certificates
 	callback CurveCallback
 	follow   *follow // of the directory that the keys come from, nil: they come from elsewhere
 }
 
 func (s *curveSetup) find(key PublicKey) (entry *curveEntry, known bool) {
-	if s.any || s.set.has(key) {
+	if s.any || s.set.Has(key) {
 		return nil, true
 	}
 	entry, known = s.keys[key]
@@ -105,7 +108,7 @@ func (a *Authenticator) newCurveEntry(c *Certificate) *curveEntry {
 	notBefore, notAfter, _ := validity(c.Metadata) // it has been checked with the rest of the certificate
 	return &curveEntry{
 		identity:  Identity{Metadata: c.Metadata},
-		metadata:  encodeMetadata(c.Metadata, a.metadataNames),
+		metadata:  zap.EncodeMetadata(c.Metadata, a.metadataNames),
 		notBefore: notBefore,
 		notAfter:  notAfter,
 	}
@@ -120,7 +123,7 @@ func (a *Authenticator) ConfigureCurveKeys(domain string, keys ...PublicKey) err
 	if i := slices.Index(keys, PublicKey{}); i >= 0 {
 		return fmt.Errorf("zmqauth: domain %q: key %d is zero", domain, i)
 	}
-	a.configureCurve(domain, &curveSetup{set: newKeySet(keys)})
+	a.configureCurve(domain, &curveSetup{set: keyset.New(keys)})
 	return nil
 }
 
@@ -136,14 +139,14 @@ func (a *Authenticator) ConfigureCurveCallback(domain string, cb CurveCallback) 
 	return nil
 }
 
-func (a *Authenticator) judgeCurve(r *request) (verdict, *inquiry) {
-	setup := setupFor(a.policy.curve, r.domain)
+func (a *Authenticator) judgeCurve(r *zap.Request) (verdict, *inquiry) {
+	setup := setupFor(a.policy.curve, r.Domain)
 	if setup == nil {
 		return denied(ReasonNotConfigured), nil
 	}
-	key := PublicKey(r.credentials[0])
+	key := PublicKey(r.Credentials[0])
 	if setup.callback != nil {
-		return verdict{}, a.askAboutKey(setup.callback, string(r.domain), key)
+		return verdict{}, a.askAboutKey(setup.callback, string(r.Domain), key)
 	}
 	entry, known := setup.find(key)
 	if !known {

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // Decision is one answer, for an audit trail.
@@ -57,8 +59,13 @@ type note struct {
 	stack      []byte // of a panic
 }
 
-func denied(reason string) verdict    { return verdict{status: statusDenied, reason: reason} }
-func temporary(reason string) verdict { return verdict{status: statusTemporary, reason: reason} }
+func denied(reason string) verdict {
+	return verdict{status: zap.StatusDenied, reason: reason}
+}
+
+func temporary(reason string) verdict {
+	return verdict{status: zap.StatusTemporary, reason: reason}
+}
 
 func (v verdict) about(key, value string) verdict {
 	v.note = &note{key: key, value: value}
@@ -99,11 +106,11 @@ func (a *Authenticator) Stats() Stats {
 
 func (c *counters) count(status int) {
 	switch status {
-	case statusOK:
+	case zap.StatusOK:
 		c.allowed.Add(1)
-	case statusTemporary:
+	case zap.StatusTemporary:
 		c.temporary.Add(1)
-	case statusError:
+	case zap.StatusError:
 		c.errors.Add(1)
 	default:
 		c.denied.Add(1)
@@ -116,8 +123,8 @@ type subject struct {
 	arrived                    time.Time
 }
 
-func (r *request) subject(arrived time.Time) subject {
-	return subject{r.domain, r.address, r.mechanism, arrived}
+func subjectOf(r *zap.Request, arrived time.Time) subject {
+	return subject{r.Domain, r.Address, r.Mechanism, arrived}
 }
 
 // tell reports a verdict.
@@ -135,7 +142,7 @@ func (a *Authenticator) tell(s subject, v verdict) {
 
 // drop counts a message that cannot be answered.
 func (a *Authenticator) drop() {
-	a.counters.count(statusDenied)
+	a.counters.count(zap.StatusDenied)
 	a.say(func(log *slog.Logger) {
 		log.Info("zmqauth: dropped a message that is too short for a ZAP request")
 	})

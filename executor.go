@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // waitLimit is how long an inquiry may wait to be begun: after the handshake interval of server
@@ -158,7 +160,7 @@ func (e *executor) settle(in *inquiry, v verdict) {
 	}
 	cancel := in.cancel
 	e.mu.Unlock()
-	if v.status != statusOK && v.note == nil && in.about[0] != "" {
+	if v.status != zap.StatusOK && v.note == nil && in.about[0] != "" {
 		v = v.about(in.about[0], in.about[1])
 	}
 	in.answer(v)

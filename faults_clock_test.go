@@ -9,6 +9,7 @@ import (
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // These tests set the clock. What lasts for a while must not notice; what holds until a date must, at once.
@@ -69,12 +70,12 @@ func TestClockAndLevel(t *testing.T) {
 			level.Set(slog.LevelDebug)
 			now := jumped(t, time.Now(), by)
 			r.keepUp(now)
-			if r.wants(statusOK) {
+			if r.wants(zap.StatusOK) {
 				t.Error("the logger is asked at once")
 			}
 			later := now.Add(2 * levelPeriod)
 			r.keepUp(later)
-			testpeer.Eventually(t, "the new level is noticed", func() bool { return r.wants(statusOK) })
+			testpeer.Eventually(t, "the new level is noticed", func() bool { return r.wants(zap.StatusOK) })
 		})
 	}
 }

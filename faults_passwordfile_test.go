@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/passhash"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -41,7 +42,7 @@ func TestHugePasswordFile(t *testing.T) {
 	const want = ": larger than 67108864 bytes"
 	s := newPasswordStore(t, "ann=secret\n")
 	s.overwrite("bob=x\n")
-	must(t, os.Truncate(s.path, maxPasswordFile+1)) // it holds nothing behind that
+	must(t, os.Truncate(s.path, passhash.MaxFileSize+1)) // it holds nothing behind that
 	a := newAuthenticator(t, Config{})
 	must(t, a.ConfigurePlain("d", map[string]string{"eve": "x"}))
 	if err := a.ConfigurePlainFile("d", s.path); err == nil || err.Error() != "zmqauth: "+s.path+want {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
 // FileError is what is wrong with a file: a certificate, a password file, a policy. Its text is
@@ -36,6 +38,14 @@ func fileError(file string, err error) *FileError {
 		err = pathErr.Err
 	case errors.As(err, &linkErr):
 		err = linkErr.Err
+	}
+	return &FileError{File: file, Err: err}
+}
+
+// zplError names file in an error of package zpl, and takes its line over.
+func zplError(file string, err error) *FileError {
+	if fault, ok := errors.AsType[*zpl.Error](err); ok {
+		return &FileError{File: file, Line: fault.Line, Err: fault.Err}
 	}
 	return &FileError{File: file, Err: err}
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
 func TestFileError(t *testing.T) {
@@ -21,6 +23,8 @@ func TestFileError(t *testing.T) {
 		"path error":     {fileError("f", &fs.PathError{Op: "open", Path: ".tmp", Err: syscall.ENOENT}), "zmqauth: f: no such file or directory", fs.ErrNotExist},
 		"link error":     {fileError("f", &os.LinkError{Op: "link", Old: ".tmp", New: "f", Err: syscall.EEXIST}), "zmqauth: f: file exists", fs.ErrExist},
 		"wrapped":        {fileError("f", fmt.Errorf("x: %w", &fs.PathError{Op: "open", Path: ".tmp", Err: syscall.EACCES})), "zmqauth: f: permission denied", fs.ErrPermission},
+		"ZPL":            {zplError("f", &zpl.Error{Line: 7, Err: cause}), "zmqauth: f:7: what", cause},
+		"ZPL, no line":   {zplError("f", &zpl.Error{Err: cause}), "zmqauth: f: what", cause},
 		"other error":    {fileError("f", cause), "zmqauth: f: what", cause},
 	}
 	for name, test := range tests {

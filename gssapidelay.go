@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// libzmq's client takes the one refusal that it honours over GSSAPI (see statusCut) for an accident and tries again every
-// 0.1 to 0.2 s, for ever. This file makes it wait: refusals of one address and principal are held back, each longer than
-// the one before, up to a bound. It calms clients that are not wanted; it keeps nobody out who would come in otherwise.
+// libzmq's client takes the one refusal that it honours over GSSAPI (see zap.StatusCut) for an
+// accident and tries again every 0.1 to 0.2 s, for ever. This file makes it wait: refusals of one
+// address and principal are held back, each longer than the one before, up to a bound. It calms
+// clients that are not wanted; it keeps nobody out who would come in otherwise.
 
 const (
 	firstRefusalDelay = 100 * time.Millisecond // of the second refusal, the first goes out at once; then it doubles

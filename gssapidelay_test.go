@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 var (
@@ -114,7 +115,8 @@ func TestHeldRefusals(t *testing.T) {
 		t.Errorf("reply %q", reply)
 	}
 	for i := range 3 {
-		if d := <-decisions; i == 2 && (d.Duration < firstRefusalDelay || d.Reason != ReasonUnknownPrincipal || d.Status != statusDenied) {
+		if d := <-decisions; i == 2 && (d.Duration < firstRefusalDelay ||
+			d.Reason != ReasonUnknownPrincipal || d.Status != zap.StatusDenied) {
 			t.Errorf("%+v", d)
 		}
 	}
@@ -130,7 +132,8 @@ func TestHeldRefusalsAreBounded(t *testing.T) {
 	l, socket := heldLoop(t, Config{})
 	socket.replies = make(chan []string, 2*maxHeldRefusals)
 	for range maxHeldRefusals {
-		l.held.hold(&heldRefusal{newTicket(nil, &request{}, nil, time.Now()), denied(ReasonStopped)}, time.Hour)
+		waiting := newTicket(nil, &zap.Request{}, nil, time.Now())
+		l.held.hold(&heldRefusal{waiting, denied(ReasonStopped)}, time.Hour)
 	}
 	l.serve([]libzmq.Message{gssapiMessage("ann@EXAMPLE.ORG"), gssapiMessage("ann@EXAMPLE.ORG")})
 	if len(socket.replies) != 2 {

@@ -12,6 +12,7 @@ import (
 	"github.com/pebbe/zmq4"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/testrealm"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // These tests run real clients against a real KDC.
@@ -152,7 +153,7 @@ func TestGSSAPIRealmRefusals(t *testing.T) {
 					t.Errorf("asked %d times in 2 s", count)
 				}
 				for range count {
-					if d := <-decisions; d.Reason != reason || d.Status == statusOK || d.UserID != "" {
+					if d := <-decisions; d.Reason != reason || d.Status == zap.StatusOK || d.UserID != "" {
 						t.Errorf("decision %+v", d)
 					}
 				}
@@ -180,7 +181,7 @@ func TestGSSAPIRealmAfterClose(t *testing.T) {
 	})
 }
 
-// TestGSSAPIRealmStatus400 shows what statusCut is for.
+// TestGSSAPIRealmStatus400 shows what zap.StatusCut is for.
 func TestGSSAPIRealmStatus400(t *testing.T) {
 	testrealm.Run(t, func(*testrealm.Realm) {
 		zctx := newContext(t)
@@ -204,7 +205,7 @@ func TestGSSAPIRealmStatus400(t *testing.T) {
 		must(t, server.socket.SetRcvtimeo(2*time.Second))
 		if _, err := server.socket.Recv(0); err != nil {
 			t.Errorf("%v: this libzmq keeps a GSSAPI client out whom the ZAP handler has refused with status 400. Where no older "+
-				"one has to be served, statusCut in zap.go can go, and gssapidelay.go with it", err)
+				"one has to be served, zap.StatusCut can go, and gssapidelay.go with it", err)
 		}
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // HandleZAPMessage judges one ZAP request for a program that owns the ZAP socket itself. request is
@@ -23,22 +25,22 @@ func (a *Authenticator) HandleZAPMessage(ctx context.Context, request [][]byte) 
 		ctx = context.Background()
 	}
 	a.counters.requests.Add(1)
-	if len(request) < answerable {
+	if len(request) < zap.Answerable {
 		a.drop()
 		return nil
 	}
 	t := ticket{arrived: arrived}
-	t.malformed = decodeRequest(request, &t.request)
+	t.malformed = zap.Decode(request, &t.request)
 	v := a.decideAndWait(ctx, &t)
-	code, text := wireStatus(v.status, t.request.mechanism)
-	reply = [][]byte{[]byte(zapVersion), t.request.id, []byte(code), []byte(text), nil, nil}
-	if v.status == statusOK {
+	code, text := zap.WireStatus(v.status, t.request.Mechanism)
+	reply = [][]byte{[]byte(zap.Version), t.request.ID, []byte(code), []byte(text), nil, nil}
+	if v.status == zap.StatusOK {
 		reply[4], reply[5] = []byte(v.userID), slices.Clone(v.metadata)
 	}
 	a.counters.count(v.status)
 	a.reports.keepUp(arrived)
 	if a.reports.wants(v.status) {
-		a.tell(t.request.subject(arrived), v)
+		a.tell(subjectOf(&t.request, arrived), v)
 	}
 	return reply
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // TestHandleZAPMessageInAPollLoop serves real clients from a program's own REP socket, without
@@ -111,7 +112,7 @@ func TestHandleZAPMessageOwnsItsReply(t *testing.T) {
 	a := newAuthenticator(t, Config{Properties: []string{"Role"}})
 	first := a.HandleZAPMessage(context.Background(), nullRequest())
 	clear(first[5])
-	if second := a.HandleZAPMessage(context.Background(), nullRequest()); string(second[5]) != string(encodeMetadata(nil, []string{"Role"})) {
+	if second := a.HandleZAPMessage(context.Background(), nullRequest()); string(second[5]) != string(zap.EncodeMetadata(nil, []string{"Role"})) {
 		t.Errorf("metadata %q", second[5])
 	}
 }

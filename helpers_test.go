@@ -10,6 +10,8 @@ import (
 
 	"github.com/pebbe/zmq4"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzap"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // patience is how long a test waits for what must come: long enough that only a fault exceeds it.
@@ -124,7 +126,7 @@ func status(err error) int {
 	var refused *HandshakeError
 	switch {
 	case err == nil:
-		return statusOK
+		return zap.StatusOK
 	case errors.As(err, &refused):
 		return refused.Status
 	}
@@ -155,22 +157,16 @@ func curveServer(domain string, certificate *Certificate) func(*zmq4.Socket) err
 
 // zapRequest is the body of a request as libzmq makes it.
 func zapRequest(domain, address, mechanism string, credentials ...string) [][]byte {
-	return frames(append([]string{"1.0", "1", domain, address, "", mechanism}, credentials...)...)
+	return testzap.Request(domain, address, mechanism, credentials...)
 }
 
-func frames(texts ...string) [][]byte {
-	var out [][]byte
-	for _, text := range texts {
-		out = append(out, []byte(text))
-	}
-	return out
-}
+func frames(texts ...string) [][]byte { return testzap.Frames(texts...) }
 
 // ask has a request judged and returns the status and the user id of the reply.
 func ask(t testing.TB, a *Authenticator, request [][]byte) (status, userID string) {
 	t.Helper()
 	reply := a.HandleZAPMessage(context.Background(), request)
-	if len(reply) != zapFrames {
+	if len(reply) != zap.ReplyFrames {
 		t.Fatalf("reply of %d frames: %q", len(reply), reply)
 	}
 	if string(reply[2]) != "200" && len(reply[4])+len(reply[5]) != 0 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 func nullRequest() [][]byte { return zapRequest("d", "127.0.0.1", "NULL") }
@@ -183,7 +184,7 @@ func TestEveryMethodAtOnce(t *testing.T) {
 	}
 	for i := range 4 {
 		askers.Add(1)
-		zap := newZAPClient(t, a.Context())
+		client := newZAPClient(t, a.Context())
 		go func() {
 			defer askers.Done()
 			requests := [][][]byte{
@@ -195,11 +196,12 @@ func TestEveryMethodAtOnce(t *testing.T) {
 				if request == nil { // each time another principal: refusals of one are held back
 					request = zapRequest("slow", "::1", "GSSAPI", fmt.Sprintf("ann%d-%d@EXAMPLE.ORG", i, n))
 				}
-				if _, err := zap.socket.SendMessage(append([][]byte{nil}, request...)); err != nil {
+				if _, err := client.socket.SendMessage(append([][]byte{nil}, request...)); err != nil {
 					t.Error(err)
 					return
 				}
-				if reply, err := zap.socket.RecvMessage(0); err != nil || len(reply) != zapFrames+1 {
+				reply, err := client.socket.RecvMessage(0)
+				if err != nil || len(reply) != zap.ReplyFrames+1 {
 					t.Errorf("reply %q, %v", reply, err)
 					return
 				}

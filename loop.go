@@ -10,6 +10,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // zapSocket is what the loop needs of libzmq.Handler; its tests break it on purpose.
@@ -42,7 +43,7 @@ type loop struct {
 
 	// The goroutine's own, reused.
 	refused *refusedPeers
-	request request
+	request zap.Request
 	untold  []untold
 	bytes   []byte   // of the replies to send
 	sizes   []uint32 // of their frames
@@ -53,7 +54,7 @@ type loop struct {
 // ticket is a request that outlives its message, because its verdict comes later.
 type ticket struct {
 	envelope  [][]byte
-	request   request
+	request   zap.Request
 	malformed error
 	arrived   time.Time
 }
@@ -209,13 +210,13 @@ func (l *loop) serve(messages []libzmq.Message) {
 // handle answers one message or sends it on its way. It returns false where there is not enough of
 // it for a reply.
 func (l *loop) handle(m libzmq.Message, arrived time.Time) bool {
-	envelope, body := splitEnvelope(m.Frames)
-	if len(body) < answerable {
+	envelope, body := zap.SplitEnvelope(m.Frames)
+	if len(body) < zap.Answerable {
 		return false
 	}
-	malformed := decodeRequest(body, &l.request)
+	malformed := zap.Decode(body, &l.request)
 	if m.Truncated {
-		malformed = errMalformed
+		malformed = zap.ErrMalformed
 	}
 	if l.queue != nil && !l.a.state.refuses() {
 		t := newTicket(envelope, &l.request, malformed, arrived)
@@ -235,12 +236,12 @@ func (l *loop) handle(m libzmq.Message, arrived time.Time) bool {
 
 // conclude finishes a request, but a GSSAPI client that is refused time and again has to wait for
 // that.
-func (l *loop) conclude(envelope [][]byte, r *request, arrived time.Time, v verdict) {
-	if string(r.mechanism) == mechanismGSSAPI {
-		principal := r.credentials[0]
-		if v.status == statusOK {
-			l.refused.accept(r.address, principal)
-		} else if delay := l.refused.refuse(r.address, principal, arrived); delay > 0 &&
+func (l *loop) conclude(envelope [][]byte, r *zap.Request, arrived time.Time, v verdict) {
+	if string(r.Mechanism) == zap.MechanismGSSAPI {
+		principal := r.Credentials[0]
+		if v.status == zap.StatusOK {
+			l.refused.accept(r.Address, principal)
+		} else if delay := l.refused.refuse(r.Address, principal, arrived); delay > 0 &&
 			l.held.hold(&heldRefusal{newTicket(envelope, r, nil, arrived), v}, delay) {
 			return
 		}
@@ -249,13 +250,13 @@ func (l *loop) conclude(envelope [][]byte, r *request, arrived time.Time, v verd
 }
 
 // finish counts and sends a verdict, and keeps it to be reported.
-func (l *loop) finish(envelope [][]byte, r *request, arrived time.Time, v verdict) {
+func (l *loop) finish(envelope [][]byte, r *zap.Request, arrived time.Time, v verdict) {
 	l.a.counters.count(v.status)
 	if l.sending {
 		l.reply(envelope, r, v)
 	}
 	if l.a.reports.wants(v.status) {
-		l.untold = append(l.untold, untold{r.subject(arrived), v})
+		l.untold = append(l.untold, untold{subjectOf(r, arrived), v})
 	}
 }
 
@@ -299,17 +300,17 @@ func (l *loop) takeReady() []delivery {
 }
 
 // reply puts a verdict among the replies to send.
-func (l *loop) reply(envelope [][]byte, r *request, v verdict) {
+func (l *loop) reply(envelope [][]byte, r *zap.Request, v verdict) {
 	l.frames = append(l.frames, 0)
 	for _, frame := range envelope {
 		l.frame(frame)
 	}
-	code, text := wireStatus(v.status, r.mechanism)
-	addFrame(l, zapVersion)
-	l.frame(r.id)
+	code, text := zap.WireStatus(v.status, r.Mechanism)
+	addFrame(l, zap.Version)
+	l.frame(r.ID)
 	addFrame(l, code)
 	addFrame(l, text)
-	if v.status == statusOK {
+	if v.status == zap.StatusOK {
 		addFrame(l, v.userID)
 		l.frame(v.metadata)
 	} else {
@@ -344,25 +345,11 @@ func (l *loop) send() {
 	l.bytes, l.sizes, l.frames = l.bytes[:0], l.sizes[:0], l.frames[:0]
 }
 
-// answerable is how many frames a request must have for a reply: the version and the request id.
-const answerable = 2
-
-// splitEnvelope parts what a ROUTER receives: the frames that lead the reply back, up to and with
-// the empty delimiter (RFC 28), and the request.
-func splitEnvelope(frames [][]byte) (envelope, body [][]byte) {
-	for i := 1; i < len(frames); i++ {
-		if len(frames[i]) == 0 {
-			return frames[:i+1], frames[i+1:]
-		}
-	}
-	return nil, nil
-}
-
-func newTicket(envelope [][]byte, r *request, malformed error, arrived time.Time) *ticket {
+func newTicket(envelope [][]byte, r *zap.Request, malformed error, arrived time.Time) *ticket {
 	t := &ticket{malformed: malformed, arrived: arrived}
 	for _, frame := range envelope {
 		t.envelope = append(t.envelope, slices.Clone(frame))
 	}
-	t.request = r.clone()
+	t.request = r.Clone()
 	return t
 }

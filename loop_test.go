@@ -12,6 +12,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/libzmq"
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // brokenSocket fails every Receive from a certain one on.
@@ -187,7 +188,7 @@ func TestVerdictsDoNotOutliveAStop(t *testing.T) {
 			socket := newFakeSocket()
 			a.loop = newLoop(a, socket, nil)
 			a.state = stateServing
-			tk := newTicket(frames("peer", ""), &request{mechanism: []byte("NULL")}, nil, time.Now())
+			tk := newTicket(frames("peer", ""), &zap.Request{Mechanism: []byte("NULL")}, nil, time.Now())
 			a.loop.deliver(delivery{tk, a.accepted("ann", nil), a.epoch})
 			must(t, a.Stop())
 			after(a)

@@ -7,17 +7,17 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/passhash"
 )
 
 // Limits of a password file.
 const (
-	maxPasswordFile  = 64 << 20 // bytes: more than half a million users with hashes
-	maxPasswordLine  = 1024     // bytes: twice what a name and a password take
-	maxPasswordUsers = 1 << 20  // whose names and passwords are short
-	maxBrokenLines   = 100      // that are reported one by one: a file with more is something else altogether
+	maxPasswordLine  = 1024    // bytes: twice what a name and a password take
+	maxPasswordUsers = 1 << 20 // whose names and passwords are short
+	maxBrokenLines   = 100     // that are reported one by one: a file with more is something else altogether
 )
 
 // ConfigurePlainFile lets in the users of a domain that are in a file, one a line: name=password, or name:HASH as
@@ -181,7 +181,7 @@ func (f *passwordFile) settled(stamp fileStamp) bool {
 
 // sameContent tells whether the file holds what it did at the last look, though somebody touches it all the time.
 func (f *passwordFile) sameContent() bool {
-	data, _, err := readRegular(f.path, maxPasswordFile, nil)
+	data, _, err := readRegular(f.path, passhash.MaxFileSize, nil)
 	if err != nil {
 		return false
 	}
@@ -219,7 +219,7 @@ func (f *passwordFile) loadFirst() error {
 
 // load reads the file and puts what it holds in force, if it is what it was said to be before it is read and after.
 func (f *passwordFile) load(want fileStamp) error {
-	data, stamp, err := readRegular(f.path, maxPasswordFile, nil)
+	data, stamp, err := readRegular(f.path, passhash.MaxFileSize, nil)
 	if err != nil {
 		return fileError(f.path, err)
 	}
@@ -286,7 +286,7 @@ func parsePasswords(a *Authenticator, file string, data []byte, stamp fileStamp,
 	number, clearAt, moreAt := 0, 0, 0
 	for line := range bytes.Lines(data) {
 		number++
-		isClear, err := table.addText(a, line)
+		isClear, err := table.addLine(a, line)
 		switch {
 		case len(table.users) > maxUsers:
 			return nil, nil, &FileError{File: file, Line: number, Err: fmt.Errorf(
@@ -312,26 +312,20 @@ func parsePasswords(a *Authenticator, file string, data []byte, stamp fileStamp,
 	return table, problems, nil
 }
 
-// addText is addLine for a line as it lies in the file.
-func (t *passwordTable) addText(a *Authenticator, line []byte) (isClear bool, err error) {
-	if len(line) > maxPasswordLine {
-		return false, fmt.Errorf("longer than %d bytes", maxPasswordLine)
-	}
-	return t.addLine(a, strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r"))
-}
-
 // addLine adds the user of a line, if it has one; isClear tells that it holds a password in clear.
-func (t *passwordTable) addLine(a *Authenticator, line string) (isClear bool, err error) {
-	if line == "" || line[0] == '#' {
+func (t *passwordTable) addLine(a *Authenticator, line []byte) (isClear bool, err error) {
+	switch {
+	case len(line) > maxPasswordLine:
+		return false, fmt.Errorf("longer than %d bytes", maxPasswordLine)
+	case passhash.IsBlank(line):
 		return false, nil
 	}
-	at := strings.IndexAny(line, "=:")
-	if at < 0 {
+	name, password, separator, ok := passhash.SplitLine(string(line))
+	if !ok {
 		return true, errors.New("neither name=password nor name:hash") // it may be a password all the same
 	}
-	name, password := line[:at], line[at+1:]
-	_, recognised, _ := parseHash(password)
-	if line[at] == ':' && !recognised {
+	_, recognised, _ := passhash.Parse(password)
+	if separator == ':' && !recognised {
 		return true, errors.New("after a : only a bcrypt or argon2id hash is valid")
 	}
 	return !recognised, t.add(a, name, password)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // passwordStore is a password file that an authenticator follows.
@@ -477,7 +478,7 @@ func FuzzPasswordFile(f *testing.F) {
 			t.Fatalf("%d users and %d problems in %d lines", len(table.users), len(problems), lines)
 		}
 		for name, entry := range table.users {
-			if name == "" || len(name) > maxPlainLength || strings.ContainsAny(name, "\x00\n=:") {
+			if name == "" || len(name) > zap.MaxCredential || strings.ContainsAny(name, "\x00\n=:") {
 				t.Fatalf("the name %q", name)
 			}
 			if (entry.hash == nil) == (entry.digest.Load() == nil) {

@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"github.com/zmqauth/zmqauth/internal/passhash"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // plainSetup decides on the PLAIN clients of a domain (RFC 24): by the table, or by the callback if there is one.
@@ -25,20 +28,17 @@ type passwordTable struct {
 	users map[string]*passwordEntry
 	// decoys are the users' hashes: one of them is computed for who is refused without one, so that the time of a refusal
 	// tells nothing about whether there is such a user. Empty: no user has a hash.
-	decoys []*passwordHash
+	decoys []*passhash.Hash
 }
 
 // passwordEntry is what is kept of a user's password: enough to recognise it, nothing to read it from.
 type passwordEntry struct {
-	hash   *passwordHash                  // nil: the password was given in clear
+	hash   *passhash.Hash                 // nil: the password was given in clear
 	digest atomic.Pointer[passwordDigest] // nil: the hash has not been found right yet
 }
 
 // passwordDigest is a password under a key that lives in memory alone.
 type passwordDigest [sha256.Size]byte
-
-// maxPlainLength is what a PLAIN user name or password has room for on the wire (RFC 24).
-const maxPlainLength = 255
 
 // ConfigurePlain lets in the users of a domain with these passwords. It replaces the domain's table; an empty one means
 // nobody. A value that begins with $2a$, $2b$, $2y$ (bcrypt) or $argon2id$ is a hash (see [HashPassword]); hashes are
@@ -72,6 +72,16 @@ func (a *Authenticator) ConfigurePlainCallback(domain string, cb PlainCallback) 
 	return nil
 }
 
+// HashPassword makes an entry for a table or file of passwords from a password of 1 to 255 bytes:
+// an argon2id hash with a new salt, in the PHC string format ($argon2id$v=19$m=19456,t=2,p=1$…).
+func HashPassword(password string) (string, error) {
+	hash, err := passhash.New(password)
+	if err != nil {
+		return "", fmt.Errorf("zmqauth: %w", err)
+	}
+	return hash, nil
+}
+
 // configurePlain puts a setup in force, and lets go of the file of the one before it.
 func (a *Authenticator) configurePlain(domain string, setup *plainSetup) {
 	if old := configure(a, &a.policy.plain, domain, setup); old != nil && old.file != nil {
@@ -88,16 +98,16 @@ func (t *passwordTable) add(a *Authenticator, name, password string) error {
 	switch {
 	case name == "":
 		return errors.New("the user name is empty")
-	case len(name) > maxPlainLength:
-		return fmt.Errorf("a user name has at most %d bytes", maxPlainLength)
+	case len(name) > zap.MaxCredential:
+		return fmt.Errorf("a user name has at most %d bytes", zap.MaxCredential)
 	case strings.IndexByte(name, 0) >= 0:
 		return errors.New("a NUL byte in the user name")
 	case password == "":
 		return errors.New("the password is empty")
-	case len(password) > maxPlainLength:
-		return fmt.Errorf("a password or its hash has at most %d bytes", maxPlainLength)
+	case len(password) > zap.MaxCredential:
+		return fmt.Errorf("a password or its hash has at most %d bytes", zap.MaxCredential)
 	}
-	hash, recognised, err := parseHash(password)
+	hash, recognised, err := passhash.Parse(password)
 	if err != nil {
 		return err
 	}
@@ -123,25 +133,25 @@ func (t *passwordTable) keep(old *passwordTable) {
 }
 
 func (e *passwordEntry) sameHash(other *passwordEntry) bool {
-	return other != nil && e.hash != nil && other.hash != nil && e.hash.text == other.hash.text
+	return other != nil && e.hash != nil && other.hash != nil && e.hash.Text() == other.hash.Text()
 }
 
 // digest is SHA-256 of a secret and the password. It never leaves memory, so that HMAC, which would stand up to the
 // extension of a known digest, is not needed: it costs several times as much.
 func (a *Authenticator) digest(password []byte) passwordDigest {
-	var buffer [len(a.passwordKey) + maxPlainLength]byte
+	var buffer [len(a.passwordKey) + zap.MaxCredential]byte
 	text := append(append(buffer[:0], a.passwordKey[:]...), password...)
 	defer clear(text)
 	return sha256.Sum256(text)
 }
 
-func (a *Authenticator) judgePlain(r *request) (verdict, *inquiry) {
-	setup := setupFor(a.policy.plain, r.domain)
+func (a *Authenticator) judgePlain(r *zap.Request) (verdict, *inquiry) {
+	setup := setupFor(a.policy.plain, r.Domain)
 	if setup == nil {
 		return denied(ReasonNotConfigured), nil
 	}
 	if setup.callback != nil {
-		return setup.askAbout(string(r.domain), string(r.credentials[0]), string(r.credentials[1]))
+		return setup.askAbout(string(r.Domain), string(r.Credentials[0]), string(r.Credentials[1]))
 	}
 	return setup.table.judge(a, r)
 }
@@ -151,8 +161,8 @@ var noDigest passwordDigest
 
 // judge decides from memory where it can: right passwords that are known, and everybody where no user has a hash. An
 // unknown user costs what a wrong password does: the same digest and comparison, and the same hash.
-func (t *passwordTable) judge(a *Authenticator, r *request) (verdict, *inquiry) {
-	name, password := r.credentials[0], r.credentials[1]
+func (t *passwordTable) judge(a *Authenticator, r *zap.Request) (verdict, *inquiry) {
+	name, password := r.Credentials[0], r.Credentials[1]
 	entry := t.users[string(name)]
 	given, want := a.digest(password), &noDigest
 	if entry != nil {
@@ -170,12 +180,14 @@ func (t *passwordTable) judge(a *Authenticator, r *request) (verdict, *inquiry) 
 	if len(t.decoys) == 0 {
 		return refusal, nil
 	}
-	return verdict{}, t.verify(a, entry, r.clone(), given, refusal)
+	return verdict{}, t.verify(a, entry, r.Clone(), given, refusal)
 }
 
 // verify computes a hash beside the loop: the user's, or for whom there is none, one that costs as much.
-func (t *passwordTable) verify(a *Authenticator, entry *passwordEntry, r request, given passwordDigest, refusal verdict) *inquiry {
-	name, password := string(r.credentials[0]), r.credentials[1]
+func (t *passwordTable) verify(
+	a *Authenticator, entry *passwordEntry, r zap.Request, given passwordDigest, refusal verdict,
+) *inquiry {
+	name, password := string(r.Credentials[0]), r.Credentials[1]
 	hash, real := t.decoy(a, name), false
 	if entry != nil && entry.hash != nil {
 		hash, real = entry.hash, true
@@ -183,10 +195,10 @@ func (t *passwordTable) verify(a *Authenticator, entry *passwordEntry, r request
 	return &inquiry{
 		lane: a.hashes,
 		ask: func(context.Context) (*Identity, error) {
-			if !hash.matches(password) || !real {
+			if !hash.Matches(password) || !real {
 				return nil, ErrDenied
 			}
-			now := a.userNow(r.domain, name)
+			now := a.userNow(r.Domain, name)
 			if !entry.sameHash(now) {
 				return nil, ErrDenied
 			}
@@ -211,13 +223,13 @@ func (a *Authenticator) userNow(domain []byte, name string) *passwordEntry {
 }
 
 // decoy picks the same hash for a name each time, as if the name were a user's.
-func (t *passwordTable) decoy(a *Authenticator, name string) *passwordHash {
+func (t *passwordTable) decoy(a *Authenticator, name string) *passhash.Hash {
 	digest := a.digest([]byte(name))
 	return t.decoys[binary.BigEndian.Uint64(digest[:])%uint64(len(t.decoys))]
 }
 
 func (s *plainSetup) askAbout(domain, name, password string) (verdict, *inquiry) {
-	if checkUserID(name) != nil { // no reader of the user id would see all of it
+	if zap.CheckUserID(name) != nil { // no reader of the user id would see all of it
 		return denied(ReasonMalformed), nil
 	}
 	return verdict{}, &inquiry{

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // ProbeResult is what a stranger with one mechanism has met.
@@ -139,7 +141,7 @@ func (s stranger) probe(ctx context.Context, zctx *zmq4.Context, endpoint string
 	var refused *HandshakeError
 	switch {
 	case result.Accepted:
-		result.Status = statusOK
+		result.Status = zap.StatusOK
 	case errors.As(best.err, &refused):
 		result.Status = refused.Status
 	}

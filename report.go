@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // maxReports is how far OnDecision and the logger may fall behind. For clients of libzmq's that is some 40 MB.
@@ -45,7 +47,7 @@ func newReporter(log *slog.Logger, onDecision func(Decision), lost *atomic.Uint6
 
 // wants tells whether anybody wants to know of a decision with that status: of acceptances, the many, not everybody does.
 func (r *reporter) wants(status int) bool {
-	return r.onDecision != nil || status != statusOK || r.debug.Load()
+	return r.onDecision != nil || status != zap.StatusOK || r.debug.Load()
 }
 
 // keepUp has the logger asked for its level again, from time to time.
@@ -141,9 +143,9 @@ func (n *note) attrs() (attrs []slog.Attr) {
 
 func levelOf(status int) slog.Level {
 	switch status {
-	case statusOK:
+	case zap.StatusOK:
 		return slog.LevelDebug
-	case statusError:
+	case zap.StatusError:
 		return slog.LevelError
 	default:
 		return slog.LevelInfo
@@ -156,7 +158,7 @@ func (r *reporter) write(rep report) {
 		return
 	}
 	d, message := rep.decision, "zmqauth: refused"
-	if d.Status == statusOK {
+	if d.Status == zap.StatusOK {
 		message = "zmqauth: accepted"
 	}
 	attrs := []slog.Attr{slog.String("reason", d.Reason), slog.Int("status", d.Status), slog.String("domain", d.Domain),

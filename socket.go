@@ -8,6 +8,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // This file gives sockets their security role. Bind a socket only when its role has returned nil. libzmq applies it to the
@@ -113,8 +114,8 @@ func PlainClient(s *zmq4.Socket, username, password string) error {
 		switch {
 		case username == "" || password == "": // zmq4 would make the socket a NULL client
 			return errors.New("the user name or the password is empty")
-		case len(username) > maxPlainLength || len(password) > maxPlainLength:
-			return fmt.Errorf("a user name or a password has at most %d bytes", maxPlainLength)
+		case len(username) > zap.MaxCredential || len(password) > zap.MaxCredential:
+			return fmt.Errorf("a user name or a password has at most %d bytes", zap.MaxCredential)
 		}
 		return errors.Join(s.SetPlainUsername(username), s.SetPlainPassword(password))
 	})

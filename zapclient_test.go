@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // zapClient asks a live endpoint as libzmq does, but may have many requests under way, and may send anything.
@@ -38,7 +40,7 @@ func (c *zapClient) receive() []string {
 	c.t.Helper()
 	reply, err := c.socket.RecvMessage(0)
 	must(c.t, err)
-	if len(reply) != zapFrames+1 || reply[0] != "" || reply[1] != zapVersion {
+	if len(reply) != zap.ReplyFrames+1 || reply[0] != "" || reply[1] != zap.Version {
 		c.t.Fatalf("not a ZAP reply: %q", reply)
 	}
 	return reply[1:]

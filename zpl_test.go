@@ -1,406 +1,277 @@
 package zmqauth
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
+	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// dumpTree is the tree as testdata/zpl and dumpZPLSource write it: two blanks for each level, the name and the value in
-// quotes, where \xNN stands for quotes, backslashes and all that is not printable ASCII.
-func dumpTree(root *zplNode) string {
-	var out strings.Builder
-	var dump func(n *zplNode, level int)
-	dump = func(n *zplNode, level int) {
-		for _, child := range n.children {
-			fmt.Fprintf(&out, "%*s%s %s\n", 2*level, "", dumpText(child.name), dumpText(child.value))
-			dump(child, level+1)
-		}
-	}
-	dump(root, 0)
-	return out.String()
+// policyHome is a directory with what the policies of these tests name: passwords (ann: "secret"), certificates (with
+// the key), and no/where else.
+func policyHome(t testing.TB) (dir string, key PublicKey) {
+	t.Helper()
+	dir = t.TempDir()
+	writePrivate(t, filepath.Join(dir, "passwords"), "ann=secret\n")
+	must(t, os.Mkdir(filepath.Join(dir, "certificates"), 0o700))
+	return dir, addClient(t, filepath.Join(dir, "certificates"), "ann")
 }
 
-func dumpText(text string) string {
-	quoted := []byte{'"'}
-	for _, c := range []byte(text) {
-		if c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
-			quoted = fmt.Appendf(quoted, "\\x%02x", c)
-		} else {
-			quoted = append(quoted, c)
-		}
-	}
-	return string(append(quoted, '"'))
+func addClient(t testing.TB, dir, name string) PublicKey {
+	t.Helper()
+	cert := newCertificate(t)
+	must(t, cert.SavePublic(filepath.Join(dir, name+".key")))
+	return cert.Public
 }
 
-// dumpZPLSource prints, for each file it is given, a line "== FILE" and what dumpTree prints or "error". It reads each in
-// a process of its own, because a broken file could end it.
-const dumpZPLSource = `
-#include <czmq.h>
-#include <sys/wait.h>
-
-static FILE *out;
-
-static void text (const char *s) {
-	fputc ('"', out);
-	for (; *s; s++) {
-		unsigned char c = *s;
-		if (c < ' ' || c >= 0x7f || c == '"' || c == '\\')
-			fprintf (out, "\\x%02x", c);
-		else
-			fputc (c, out);
-	}
-	fputc ('"', out);
+func writePrivate(t testing.TB, path, text string) {
+	t.Helper()
+	writeFile(t, path, text, 0o600)
 }
 
-static void dump (zconfig_t *n, int level) {
-	for (; n; n = zconfig_next (n)) {
-		fprintf (out, "%*s", 2 * level, "");
-		text (zconfig_name (n));
-		fputc (' ', out);
-		text (zconfig_value (n));
-		fputc ('\n', out);
-		dump (zconfig_child (n), level + 1);
-	}
+// loadPolicy writes a policy to the directory and loads it.
+func loadPolicy(t testing.TB, dir, text string) (*Policy, error) {
+	t.Helper()
+	path := filepath.Join(dir, "policy.zpl")
+	writePrivate(t, path, text)
+	return LoadPolicy(path)
 }
 
-int main (int argc, char **argv) {
-	out = fdopen (dup (1), "w");
-	if (!freopen ("/dev/null", "w", stdout))    //  czmq logs there
-		return 1;
-	for (int i = 1; i < argc; i++) {
-		fprintf (out, "== %s\n", argv [i]);
-		fflush (out);
-		pid_t child = fork ();
-		if (child == 0) {
-			zconfig_t *root = zconfig_load (argv [i]);
-			if (root)
-				dump (zconfig_child (root), 0);
-			else
-				fputs ("error\n", out);
-			fflush (out);
-			_exit (0);
-		}
-		int status;
-		waitpid (child, &status, 0);
-		if (status) {
-			fputs ("crash\n", out);
-			fflush (out);
-		}
-	}
-	return 0;
+func mustLoadPolicy(t testing.TB, dir, text string) *Policy {
+	t.Helper()
+	p, err := loadPolicy(t, dir, text)
+	must(t, err)
+	return p
 }
+
+const issuePolicy = `domain = "*"
+    allow = 10.0.0.0/8 127.0.0.1
+    plain = passwords
+    curve = certificates
+    gssapi = "*@EXAMPLE.ORG"
+frontend = orders
+    type = router                       # router, xsub, pull
+    bind = tcp://*:5555
+    backend = tcp://127.0.0.1:6666
+    mechanism = curve
+    domain = global
+    certificate = server.key_secret
 `
 
-// czmqTrees is what czmq's zconfig_load makes of each file.
-func czmqTrees(t *testing.T, files []string) map[string]string {
-	t.Helper()
-	out, err := exec.Command(testpeer.CompileCzmq(t, dumpZPLSource), files...).Output()
-	if err != nil {
-		t.Fatal(err)
+func TestLoadPolicy(t *testing.T) {
+	dir, key := policyHome(t)
+	p := mustLoadPolicy(t, dir, issuePolicy)
+	if got := p.Domains(); !slices.Equal(got, []string{"*"}) {
+		t.Errorf("domains %q", got)
 	}
-	trees := map[string]string{}
-	for _, part := range strings.Split("\n"+string(out), "\n== ")[1:] {
-		file, tree, _ := strings.Cut(part, "\n")
-		if tree != "" && !strings.HasSuffix(tree, "\n") {
-			tree += "\n"
+	a := newAuthenticator(t, Config{})
+	must(t, a.Apply(p))
+	for name, test := range map[string]struct {
+		request [][]byte
+		want    string
+	}{
+		"an address that is allowed":   {zapRequest("global", "10.1.2.3", "NULL"), "200"},
+		"another":                      {zapRequest("global", "127.0.0.1", "NULL"), "200"},
+		"one that is not":              {zapRequest("global", "127.0.0.2", "NULL"), "400"},
+		"in the empty domain":          {zapRequest("", "127.0.0.2", "NULL"), "400"},
+		"a password":                   {zapRequest("global", "10.1.2.3", "PLAIN", "ann", "secret"), "200"},
+		"a password from elsewhere":    {zapRequest("global", "11.1.2.3", "PLAIN", "ann", "secret"), "400"},
+		"a wrong password":             {zapRequest("global", "10.1.2.3", "PLAIN", "ann", "Secret"), "400"},
+		"a key":                        {zapRequest("global", "10.1.2.3", "CURVE", string(key[:])), "200"},
+		"an unknown key":               {zapRequest("global", "10.1.2.3", "CURVE", strings.Repeat("k", 32)), "400"},
+		"a principal":                  {zapRequest("global", "10.1.2.3", "GSSAPI", "ann@EXAMPLE.ORG"), "200"},
+		"a principal of another realm": {zapRequest("global", "10.1.2.3", "GSSAPI", "ann@EXAMPLE.COM"), "999"},
+	} {
+		if got, _ := ask(t, a, test.request); got != test.want {
+			t.Errorf("%s: status %s, want %s", name, got, test.want)
 		}
-		trees[file] = tree
 	}
-	return trees
 }
 
-// zplWant is what a .want file says.
-type zplWant struct {
-	ours    string // a tree, or "error LINE: what\n"
-	differs string // why czmq's result is deliberately another; "" where it is the same
-	czmq    string // czmq's result, where it differs
-}
-
-func readWant(t *testing.T, file string) zplWant {
-	t.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	reason, marked := strings.CutPrefix(string(data), "differs: ")
-	if !marked {
-		return zplWant{ours: string(data)}
-	}
-	reason, rest, _ := strings.Cut(reason, "\nczmq:\n")
-	czmq, ours, ok := strings.Cut(rest, "ours:\n")
-	if !ok || reason == "" || ours == czmq {
-		t.Fatalf("%s: a difference needs a reason, czmq's result and another one of ours", file)
-	}
-	return zplWant{ours: ours, differs: reason, czmq: czmq}
-}
-
-// parseDump is parseZPL's result in the form of a .want file.
-func parseDump(file string, data []byte) string {
-	root, err := parseZPL(file, data)
-	var fileErr *FileError
-	if errors.As(err, &fileErr) {
-		return fmt.Sprintf("error %d: %v\n", fileErr.Line, fileErr.Err)
-	}
-	return dumpTree(root)
-}
-
-func corpusFiles(t testing.TB) []string {
-	t.Helper()
-	files, err := filepath.Glob("testdata/zpl/*.zpl")
-	if err != nil || len(files) < 60 {
-		t.Fatalf("%d files, %v", len(files), err)
-	}
-	return files
-}
-
-func TestZPLCorpus(t *testing.T) {
-	for _, file := range corpusFiles(t) {
-		name := strings.TrimSuffix(filepath.Base(file), ".zpl")
+// TestPolicyFormat: what the format allows, seen by who is let in.
+func TestPolicyFormat(t *testing.T) {
+	dir, key := policyHome(t)
+	for name, test := range map[string]struct {
+		text   string
+		accept [][][]byte
+		refuse [][][]byte
+	}{
+		"nothing at all": {"",
+			[][][]byte{zapRequest("a", "1.2.3.4", "NULL"), zapRequest("a", "1.2.3.4", "GSSAPI", "ann@REALM")},
+			[][][]byte{zapRequest("a", "1.2.3.4", "PLAIN", "ann", "secret"), zapRequest("a", "1.2.3.4", "CURVE", string(key[:]))}},
+		"a domain with nothing": {"domain = a\n", [][][]byte{zapRequest("a", "1.2.3.4", "NULL")}, nil},
+		"commas, blanks, tabs and quotes": {"domain = a\n    allow = \"1.1.1.1,1.1.1.2, 1.1.1.3 ,\t1.1.1.4\" # and no more\n",
+			[][][]byte{zapRequest("a", "1.1.1.1", "NULL"), zapRequest("a", "1.1.1.2", "NULL"), zapRequest("a", "1.1.1.3", "NULL"), zapRequest("a", "1.1.1.4", "NULL")},
+			[][][]byte{zapRequest("a", "1.1.1.5", "NULL")}},
+		"lists in several lines": {"domain = a\n    allow = 1.1.1.1\n    gssapi = ann@R\n    allow = 1.1.1.2\n    gssapi = bob@R, host/*@R\n",
+			[][][]byte{zapRequest("a", "1.1.1.1", "GSSAPI", "ann@R"), zapRequest("a", "1.1.1.2", "GSSAPI", "bob@R"), zapRequest("a", "1.1.1.2", "GSSAPI", "host/x@R")},
+			[][][]byte{zapRequest("a", "1.1.1.3", "GSSAPI", "ann@R")}},
+		"a deny list": {"domain = a\n    deny = 1.1.1.0/24 ipc\n",
+			[][][]byte{zapRequest("a", "1.1.2.1", "NULL"), zapRequest("b", "1.1.1.1", "NULL")},
+			[][][]byte{zapRequest("a", "1.1.1.1", "NULL"), zapRequest("a", "localhost:1:1:1", "NULL")}},
+		"general rules besides the domain's": {"domain = a\n    allow = 1.1.1.1 1.1.1.2\ndomain = *\n    deny = 1.1.1.2\n",
+			[][][]byte{zapRequest("a", "1.1.1.1", "NULL"), zapRequest("b", "1.1.1.1", "NULL")},
+			[][][]byte{zapRequest("a", "1.1.1.2", "NULL"), zapRequest("a", "1.1.1.3", "NULL"), zapRequest("b", "1.1.1.2", "NULL")}},
+		"every key": {"domain = a\n    curve = *\n",
+			[][][]byte{zapRequest("a", "1.1.1.1", "CURVE", strings.Repeat("k", 32))},
+			[][][]byte{zapRequest("b", "1.1.1.1", "CURVE", strings.Repeat("k", 32))}},
+		"a setup of its own replaces that of *": {"domain = *\n    curve = *\n    plain = passwords\ndomain = a\n    curve = certificates\n",
+			[][][]byte{zapRequest("b", "1.1.1.1", "CURVE", strings.Repeat("k", 32)), zapRequest("a", "1.1.1.1", "CURVE", string(key[:])), zapRequest("a", "1.1.1.1", "PLAIN", "ann", "secret")},
+			[][][]byte{zapRequest("a", "1.1.1.1", "CURVE", strings.Repeat("k", 32))}},
+		"absolute paths": {"domain = a\n    plain = " + dir + "/passwords\n    curve = \"" + dir + "/certificates/\"\n",
+			[][][]byte{zapRequest("a", "1.1.1.1", "CURVE", string(key[:])), zapRequest("a", "1.1.1.1", "PLAIN", "ann", "secret")}, nil},
+	} {
 		t.Run(name, func(t *testing.T) {
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want := readWant(t, strings.TrimSuffix(file, ".zpl")+".want")
-			if got := parseDump(file, data); got != want.ours {
-				t.Errorf("got:\n%swant:\n%s", got, want.ours)
-			}
-		})
-	}
-}
-
-func TestZPLCorpusAgainstCzmq(t *testing.T) {
-	files := corpusFiles(t)
-	trees := czmqTrees(t, files)
-	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".zpl")
-		t.Run(name, func(t *testing.T) {
-			want := readWant(t, strings.TrimSuffix(file, ".zpl")+".want")
-			czmq, ok := trees[file]
-			if !ok {
-				t.Fatal("czmq said nothing of it")
-			}
-			expected := want.czmq
-			if want.differs == "" {
-				expected = want.ours
-				if strings.HasPrefix(expected, "error ") {
-					expected = "error\n"
+			a := newAuthenticator(t, Config{})
+			must(t, a.Apply(mustLoadPolicy(t, dir, test.text)))
+			for _, request := range test.accept {
+				if got, _ := ask(t, a, request); got != "200" {
+					t.Errorf("%q: status %s", request, got)
 				}
 			}
-			if czmq != expected {
-				t.Errorf("czmq:\n%swant:\n%s", czmq, expected)
-			}
-		})
-	}
-}
-
-// TestZPLWrittenIsReadByCzmq writes every tree of the corpus anew and lets czmq read the result.
-func TestZPLWrittenIsReadByCzmq(t *testing.T) {
-	dir := t.TempDir()
-	written := map[string]string{} // by file, the tree
-	var files []string
-	for _, file := range corpusFiles(t) {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		root, err := parseZPL(file, data)
-		if err != nil {
-			continue
-		}
-		text, err := appendZPL(nil, root)
-		if errors.Is(err, errZPLLineTooLong) {
-			continue
-		}
-		if err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		copied := filepath.Join(dir, filepath.Base(file))
-		if err := os.WriteFile(copied, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		written[copied] = dumpTree(root)
-		files = append(files, copied)
-	}
-	for file, tree := range czmqTrees(t, files) {
-		if tree != written[file] {
-			t.Errorf("%s: czmq:\n%swritten:\n%s", filepath.Base(file), tree, written[file])
-		}
-	}
-}
-
-func TestZPLLines(t *testing.T) {
-	root, err := parseZPL("f", []byte("# x\na = 1\r\n\r\nb\n    c\n\n        d = 2"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, _ := root.find("b")
-	c, _ := b.find("c")
-	d, second := c.find("d")
-	if root.children[0].line != 2 || b.line != 4 || c.line != 5 || d.line != 7 || second != nil {
-		t.Errorf("lines %d %d %d %d, second %v", root.children[0].line, b.line, c.line, d.line, second)
-	}
-}
-
-func TestZPLFind(t *testing.T) {
-	var root zplNode
-	root.add("other", "")
-	first, second := root.add("a", "1"), root.add("a", "2")
-	root.add("a", "3")
-	if got1, got2 := root.find("a"); got1 != first || got2 != second {
-		t.Error("not the first and the second")
-	}
-	if got1, got2 := root.find("b"); got1 != nil || got2 != nil {
-		t.Error("found what is not there")
-	}
-}
-
-func TestZPLBounds(t *testing.T) {
-	tests := map[string]struct {
-		text, want string
-	}{
-		"size":    {strings.Repeat("\n", maxZPLSize+1), "zmqauth: f: larger than 4194304 bytes"},
-		"entries": {strings.Repeat("a\n", maxZPLEntries+1), "zmqauth: f:100001: more than 100000 entries"},
-		"line":    {"\n" + strings.Repeat(" ", maxZPLLine+1), "zmqauth: f:2: a line of more than 4096 bytes"},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			root, err := parseZPL("f", []byte(test.text))
-			if root != nil || err == nil || err.Error() != test.want {
-				t.Errorf("error %v", err)
-			}
-		})
-	}
-	for name, text := range map[string]string{
-		"size":    strings.Repeat("\r", maxZPLSize),
-		"entries": strings.Repeat("a\n", maxZPLEntries),
-	} {
-		t.Run(name+" just within", func(t *testing.T) {
-			if _, err := parseZPL("f", []byte(text)); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
-// TestZPLErrorsHideContent puts a secret into every place of a line and every error that there is.
-func TestZPLErrorsHideContent(t *testing.T) {
-	const secret = "hunter2"
-	for _, text := range []string{
-		secret + " " + secret, secret + "\x00", " " + secret, "a\n        " + secret, "\t" + secret, "*" + secret,
-		"/" + secret, "a = \"" + secret, "a = 'x' " + secret, "a = # " + secret, "\ufeff" + secret, "a " + secret,
-		strings.Repeat(secret, maxZPLLine),
-	} {
-		_, err := parseZPL("f", []byte(text))
-		if err == nil {
-			t.Errorf("%.40q: no error", text)
-		} else if strings.Contains(err.Error(), secret) {
-			t.Errorf("%.40q: the error shows it: %v", text, err)
-		}
-	}
-}
-
-// TestZPLParserReuse reads texts of every kind with one parser and compares with a fresh one each.
-func TestZPLParserReuse(t *testing.T) {
-	var parser zplParser
-	for range 2 {
-		for _, file := range corpusFiles(t) {
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			root, err := parser.parse(file, data)
-			fresh, freshErr := parseZPL(file, data)
-			if (err == nil) != (freshErr == nil) {
-				t.Fatalf("%s: %v, fresh %v", file, err, freshErr)
-			}
-			if err == nil && dumpTree(root) != dumpTree(fresh) {
-				t.Errorf("%s: %s fresh: %s", file, dumpTree(root), dumpTree(fresh))
-			}
-		}
-	}
-}
-
-func TestZPLWrite(t *testing.T) {
-	tests := map[string]struct {
-		name, value string
-		want        string
-		wantErr     string
-	}{
-		"plain":                    {"a", "x y", "a = \"x y\"\n", ""},
-		"empty":                    {"a", "", "a\n", ""},
-		"comment":                  {"a", "#x", "a = \"#x\"\n", ""},
-		"blanks":                   {"a", " \tx ", "a = \" \tx \"\n", ""},
-		"double quotes":            {"a", `say "x"`, "a = 'say \"x\"'\n", ""},
-		"single quotes":            {"a", "it's", "a = \"it's\"\n", ""},
-		"both quotes":              {"a", `it's "x"`, "a = it's \"x\"\n", ""},
-		"both quotes, quote first": {"a", `"it's"`, "", `"a": ZPL cannot carry both kinds`},
-		"both quotes and comment":  {"a", `it's "x" # y`, "", `"a": ZPL cannot carry both kinds`},
-		"both quotes, blank last":  {"a", `it's "x" `, "", `"a": ZPL cannot carry both kinds`},
-		"both quotes, tab first":   {"a", "\tit's \"x\"", "", `"a": ZPL cannot carry both kinds`},
-		"line feed":                {"a", "x\ny", "", `"a": ZPL cannot carry a line ending`},
-		"carriage return":          {"a", "x\ry", "", `"a": ZPL cannot carry a line ending`},
-		"NUL":                      {"a", "x\x00y", "", `"a": ZPL cannot carry a line ending`},
-		"name with a blank":        {"a b", "x", "", `name "a b": a ZPL name is made of`},
-		"name empty":               {"", "x", "", `name "": a ZPL name is made of`},
-		"name with a slash first":  {"/a", "x", "", `name "/a": the name begins or ends with a /`},
-		"line too long":            {"a", strings.Repeat("x", maxZPLLine), "", `"a": a line of more than 4096 bytes`},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			var root zplNode
-			root.add(test.name, test.value)
-			text, err := appendZPL([]byte("# kept\n"), &root)
-			if test.wantErr != "" {
-				if err == nil || !strings.HasPrefix(err.Error(), test.wantErr) {
-					t.Fatalf("error %v, want %s", err, test.wantErr)
+			for _, request := range test.refuse {
+				if got, _ := ask(t, a, request); got == "200" {
+					t.Errorf("%q is accepted", request)
 				}
-				return
-			}
-			if err != nil || string(text) != "# kept\n"+test.want {
-				t.Fatalf("%q, %v", text, err)
 			}
 		})
 	}
 }
 
-func FuzzZPL(f *testing.F) {
-	for _, file := range corpusFiles(f) {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
+// TestPolicyErrors: each is named with its line, and all of them at once.
+func TestPolicyErrors(t *testing.T) {
+	dir, _ := policyHome(t)
+	must(t, os.Mkdir(filepath.Join(dir, "locked"), 0o700))
+	frontend := "frontend = f\n    type = pull\n    bind = tcp://*:1\n    backend = tcp://127.0.0.1:2\n    mechanism = null\n    domain = a\n"
+	replaced := func(old, new string) string { return strings.Replace(frontend, old, new, 1) }
+	for name, test := range map[string]struct {
+		text string
+		want []string // after the file's name, in this order
+	}{
+		"no ZPL":                    {"domain = a\n  allow = 1.1.1.1\n", []string{":2: indented by 2 spaces"}},
+		"an unknown section":        {"domian = a\n", []string{`:1: unknown name "domian" in a policy: domain, frontend`}},
+		"an unknown name":           {"domain = a\n    alow = 1.1.1.1\n", []string{`:2: unknown name "alow" below a domain: allow, deny, plain, curve, gssapi`}},
+		"a domain without a name":   {"domain\n", []string{":1: the domain has no name"}},
+		"a long domain":             {"domain = " + strings.Repeat("a", 256) + "\n", []string{":1: a domain has at most 255 bytes"}},
+		"a domain twice":            {"domain = a\ndomain = b\ndomain = a\n", []string{`:3: a second domain "a", the first is in line 1`}},
+		"an empty list":             {"domain = a\n    allow =\n", []string{":2: allow has no value"}},
+		"a list without a =":        {"domain = a\n    deny\n", []string{":2: deny has no value"}},
+		"a list of nothing":         {"domain = a\n    allow = \" , \"\n", []string{":2: allow names nothing"}},
+		"no address":                {"domain = a\n    allow = 1.1.1.1 1.1.1\n", []string{`:2: allow: address "1.1.1": not an IPv4`}},
+		"a bad network":             {"domain = a\n    deny = 1.1.1.1/33\n", []string{`:2: deny: address "1.1.1.1/33"`}},
+		"both kinds":                {"domain = a\n    allow = 1.1.1.1\n    deny = 1.1.1.2\n", []string{":3: a scope holds allowed or denied addresses, not both: line 2"}},
+		"two password files":        {"domain = a\n    plain = passwords\n    plain = passwords\n", []string{":3: a second plain, the first is in line 2"}},
+		"two directories":           {"domain = a\n    curve = *\n    curve = certificates\n", []string{":3: a second curve, the first is in line 2"}},
+		"no password file":          {"domain = a\n    plain = absent\n", []string{":2: plain: " + dir + "/absent: no such file or directory"}},
+		"no directory":              {"domain = a\n    curve = absent\n", []string{":2: curve: " + dir + "/absent: no such file or directory"}},
+		"a directory of passwords":  {"domain = a\n    plain = certificates\n", []string{":2: plain: " + dir + "/certificates: not a regular file"}},
+		"a file of certificates":    {"domain = a\n    curve = passwords\n", []string{":2: curve: " + dir + "/passwords: not a directory"}},
+		"no principal":              {"domain = a\n    gssapi = ann@R ann\n", []string{`:2: gssapi: principal "ann": no realm`}},
+		"half a pattern":            {"domain = a\n    gssapi = \"ann*@R\"\n", []string{`:2: gssapi: principal "ann*@R": * stands for a whole component`}},
+		"below a leaf":              {"domain = a\n    allow = 1.1.1.1\n        allow = 1.1.1.2\n", []string{":3: nothing belongs below allow"}},
+		"a frontend without a name": {replaced("= f", ""), []string{":1: the frontend has no name"}},
+		"a frontend twice":          {frontend + replaced("*:1", "*:3"), []string{`:7: a second frontend "f", the first is in line 1`}},
+		"an empty frontend": {"frontend = f\n", []string{":1: the frontend has no type", ":1: the frontend has no bind", ":1: the frontend has no backend",
+			":1: the frontend has no mechanism", ":1: the frontend has no domain"}},
+		"an unknown name of a frontend": {frontend + "    port = 1\n", []string{`:7: unknown name "port" below a frontend: type, bind`}},
+		"a name of a frontend twice":    {frontend + "    type = pull\n", []string{":7: a second type, the first is in line 2"}},
+		"another type":                  {replaced("pull", "rep"), []string{`:2: type "rep": none of router, xsub, xpub, pull`}},
+		"another mechanism":             {replaced("null", "CURVE"), []string{`:5: mechanism "CURVE": none of null, plain, curve, gssapi`}},
+		"and a certificate for it":      {replaced("null", "CURVE") + "    certificate = x\n", []string{`:5: mechanism "CURVE"`}},
+		"a frontend without a domain":   {replaced("domain = a", "domain ="), []string{":6: domain has no value"}},
+		"no certificate":                {replaced("null", "curve"), []string{":1: the frontend has no certificate"}},
+		"a certificate for nothing":     {frontend + "    certificate = x\n", []string{":7: certificate is for the mechanism curve"}},
+		"a principal for nothing":       {frontend + "    principal = x\n", []string{":7: principal is for the mechanism gssapi"}},
+		"a limit that is no number":     {frontend + "    max-message = 1 MB\n", []string{`:7: max-message "1 MB": not a number of bytes`}},
+		"a limit of nothing":            {frontend + "    max-message = 0\n", []string{`:7: max-message "0": not a number of bytes`}},
+		"two frontends at an endpoint":  {frontend + replaced("= f", "= g"), []string{":9: another frontend binds this endpoint, in line 3"}},
+		"no endpoint":                   {replaced("tcp://*:1", "*:1"), []string{`:3: bind "*:1": not tcp://HOST:PORT or ipc://PATH`}},
+		"inproc":                        {replaced("tcp://*:1", "inproc://x"), []string{`:3: bind "inproc://x": inproc is for one process alone`}},
+		"no port":                       {replaced("tcp://*:1", "tcp://*"), []string{`:3: bind "tcp://*": tcp:// wants HOST:PORT`}},
+		"a port too high":               {replaced("*:1", "*:65536"), []string{`:3: bind "tcp://*:65536": no port number`}},
+		"bare IPv6":                     {replaced("*:1", "::1:5555"), []string{`:3: bind "tcp://::1:5555": tcp:// wants HOST:PORT`}},
+		"a backend everywhere":          {replaced("127.0.0.1:2", "*:2"), []string{`:4: backend "tcp://*:2": * is every address`}},
+		"a backend without a port":      {replaced("127.0.0.1:2", "127.0.0.1:*"), []string{`:4: backend "tcp://127.0.0.1:*": no port number`}},
+		"a relative socket":             {replaced("tcp://127.0.0.1:2", "ipc://x/y"), []string{`:4: backend "ipc://x/y": ipc:// wants an absolute path`}},
+		"a host that cannot be bound":   {replaced("*:1", "localhost:1"), []string{`:3: bind "tcp://localhost:1": the name of a host cannot be bound`}},
+		"a host's full name":            {replaced("*:1", "orders.example.com:1"), []string{":3: bind "}},
+		"all at once": {"domain = a\n    plain =\n    x = 1\nother\nfrontend = f\n" + "    type = x\n    bind = tcp://*:1\n    backend = tcp://127.0.0.1:2\n    domain = a\ndomain = a\n",
+			[]string{":2: plain has no value", `:3: unknown name "x"`, `:4: unknown name "other"`, ":5: the frontend has no mechanism", `:6: type "x"`, `:10: a second domain "a"`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := loadPolicy(t, dir, test.text)
+			if err == nil || p != nil {
+				t.Fatalf("%+v, %v", p, err)
+			}
+			lines := strings.Split(err.Error(), "\n")
+			if len(lines) != len(test.want) {
+				t.Fatalf("%d errors, want %d:\n%v", len(lines), len(test.want), err)
+			}
+			for i, want := range test.want {
+				if want = "zmqauth: " + filepath.Join(dir, "policy.zpl") + want; !strings.HasPrefix(lines[i], want) {
+					t.Errorf("%s\nwant %s", lines[i], want)
+				}
+			}
+			var fileErr *FileError
+			if !errors.As(err, &fileErr) || fileErr.Line == 0 {
+				t.Errorf("%#v is no *FileError with a line", err)
+			}
+		})
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		root, err := parseZPL("f", data)
-		if err != nil {
-			return
+}
+
+func TestLoadPolicyFile(t *testing.T) {
+	dir, _ := policyHome(t)
+	if _, err := LoadPolicy(filepath.Join(dir, "absent")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "absent") {
+		t.Errorf("an absent file: %v", err)
+	}
+	if _, err := LoadPolicy(dir); err == nil {
+		t.Error("a directory is a policy")
+	}
+	p := mustLoadPolicy(t, dir, "domain = a\n    plain = passwords\n")
+	must(t, os.Chmod(filepath.Join(dir, "policy.zpl"), 0o666))
+	if _, err := LoadPolicy(filepath.Join(dir, "policy.zpl")); err == nil || !strings.Contains(err.Error(), "chmod o-w") {
+		t.Errorf("a policy that everybody can write: %v", err)
+	}
+	t.Chdir(dir)
+	must(t, os.Chmod("policy.zpl", 0o644))
+	relative, err := LoadPolicy("policy.zpl")
+	must(t, err)
+	t.Chdir(t.TempDir())
+	a := newAuthenticator(t, Config{})
+	for _, p := range []*Policy{p, relative} {
+		must(t, a.Apply(p))
+		if got, _ := ask(t, a, zapRequest("a", "1.1.1.1", "PLAIN", "ann", "secret")); got != "200" {
+			t.Errorf("status %s", got)
 		}
-		text, err := appendZPL(nil, root)
-		if errors.Is(err, errZPLLineTooLong) { // written with quotes and blanks that it was read without
-			return
-		}
-		if err != nil {
-			t.Fatalf("what was read cannot be written: %v", err)
-		}
-		again, err := parseZPL("f", text)
-		if err != nil {
-			t.Fatalf("what was written cannot be read: %v\n%s", err, text)
-		}
-		if want, got := dumpTree(root), dumpTree(again); want != got {
-			t.Fatalf("read:\n%swritten and read again:\n%s", want, got)
-		}
-		if twice, err := appendZPL(nil, again); err != nil || !bytes.Equal(twice, text) {
-			t.Fatalf("written again: %v\n%s", err, twice)
-		}
+	}
+}
+
+// TestPolicyNamesUnreadableFiles: as somebody who may not read everything, which root may.
+func TestPolicyNamesUnreadableFiles(t *testing.T) {
+	if !unprivileged(t) {
+		return
+	}
+	dir, _ := policyHome(t)
+	must(t, os.Chmod(filepath.Join(dir, "passwords"), 0))
+	must(t, os.Chmod(filepath.Join(dir, "certificates"), 0))
+	t.Cleanup(func() { _ = os.Chmod(filepath.Join(dir, "certificates"), 0o700) })
+	_, err := loadPolicy(t, dir, "domain = a\n    plain = passwords\n    curve = certificates\n")
+	if !errors.Is(err, fs.ErrPermission) || strings.Count(err.Error(), "permission denied") != 2 {
+		t.Errorf("%v", err)
+	}
+}
+
+// eventuallyAsk waits for a status.
+func eventuallyAsk(t testing.TB, what string, a *Authenticator, request [][]byte, want string) {
+	t.Helper()
+	testpeer.Eventually(t, what, func() bool {
+		got, _ := ask(t, a, request)
+		return got == want
 	})
 }

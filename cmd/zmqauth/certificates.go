@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -94,18 +93,6 @@ func (c certificateInfo) pairs() [][2]string {
 func fingerprint(key zmqauth.PublicKey) string {
 	sum := sha256.Sum256(key[:])
 	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
-}
-
-// loadSecret reads a certificate that has its secret key.
-func loadSecret(file string) (*zmqauth.Certificate, error) {
-	cert, err := zmqauth.LoadCertificate(file)
-	if err == nil && cert.Secret == nil {
-		err = &zmqauth.FileError{File: file, Err: errors.New("a public certificate, without a secret key")}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return cert, nil
 }
 
 // keyFrom reads a public key that is given as its 40 characters of Z85 or as a certificate that holds it.

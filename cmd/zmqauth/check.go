@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/policyfile"
 )
 
 // question is the client that check asks about.
@@ -69,14 +70,13 @@ func checkConfig(out output, config string) error {
 		return err
 	}
 	defer trial.close()
-	_, err = loadFrontends(trial.policy)
-	if err := errors.Join(trial.broken(), err); err != nil {
+	if err := errors.Join(trial.broken(), trial.config.LoadCertificates()); err != nil {
 		return err
 	}
-	for _, warning := range doubts(trial.policy) {
-		complain(warning)
+	for _, warning := range trial.config.Warnings() {
+		complain(warning.Err)
 	}
-	domains, frontends := trial.policy.Domains(), trial.policy.Frontends()
+	domains, frontends := trial.config.File.Domains, trial.config.File.Frontends
 	if out.json {
 		return out.printJSON(map[string]int{"domains": len(domains), "frontends": len(frontends)})
 	}
@@ -100,7 +100,7 @@ func checkClient(cmd *cobra.Command, config string, q question) error {
 	}
 	decision := trial.decide(cmd.Context(), q.domain, q.address, strings.ToUpper(q.mechanism), credentials)
 	report := newVerdictReport(decision)
-	if rule, found := trial.policy.RuleFor(decision, who); found {
+	if rule, found := ruleFor(trial.config.File, decision, who); found {
 		report.Rule = rule.String()
 		report.Entry = findEntry(rule, who)
 	}
@@ -190,12 +190,26 @@ func (r verdictReport) print(out output) error {
 		[2]string{"user id", r.UserID}, [2]string{"rule", r.Rule}, [2]string{"entry", r.Entry})
 }
 
+// ruleFor is the policy's line that a decision goes back to. There is none for requests that were not
+// judged by any.
+func ruleFor(p *policyfile.Policy, d zmqauth.Decision, who string) (policyfile.Rule, bool) {
+	switch d.Reason {
+	case zmqauth.ReasonMalformed, zmqauth.ReasonStopped, zmqauth.ReasonUnknownMechanism,
+		zmqauth.ReasonNotConfigured:
+		return policyfile.Rule{}, false
+	}
+	return p.RuleFor(policyfile.Question{
+		Domain: d.Domain, Mechanism: d.Mechanism, Address: d.Address, Principal: who,
+		AddressDenied: d.Reason == zmqauth.ReasonAddressDenied,
+	})
+}
+
 // findEntry names the certificate or the line of the password file that knows the client, "" where none does.
-func findEntry(rule zmqauth.Rule, who string) string {
+func findEntry(rule policyfile.Rule, who string) string {
 	switch {
 	case rule.Location == "" || rule.Location == zmqauth.CurveAllowAny:
 		return ""
-	case strings.HasPrefix(rule.Text, "plain "):
+	case rule.Entry == policyfile.EntryPlain:
 		content, _, err := readPasswords(rule.Location, false)
 		if err != nil {
 			return ""

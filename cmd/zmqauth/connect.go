@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/proxy"
 )
 
 // connection is what connect dials with.
@@ -118,7 +119,7 @@ func (c connection) role(ctx context.Context) (role func(*zmq4.Socket) error, me
 	case gssapi && c.service == "":
 		return nil, "", usagef("--principal goes with --service")
 	case curve:
-		cert, err := loadSecret(c.cert)
+		cert, err := proxy.LoadSecret(c.cert)
 		if err != nil {
 			return nil, "", err
 		}

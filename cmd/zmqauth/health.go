@@ -11,7 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/policyfile"
+	"github.com/zmqauth/zmqauth/internal/proxy"
 )
 
 func newHealth() *cobra.Command {
@@ -32,13 +33,13 @@ func newHealth() *cobra.Command {
 			if err := checkTimeout(timeout); err != nil {
 				return err
 			}
-			policy, err := zmqauth.LoadPolicy(config)
+			loaded, err := proxy.Load(config)
 			if err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
-			return checkHealth(ctx, policy.Frontends())
+			return checkHealth(ctx, loaded.File.Frontends)
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -47,7 +48,7 @@ func newHealth() *cobra.Command {
 	return cmd
 }
 
-func checkHealth(ctx context.Context, frontends []zmqauth.Frontend) error {
+func checkHealth(ctx context.Context, frontends []policyfile.Frontend) error {
 	if len(frontends) == 0 {
 		return errors.New("the policy has no frontend")
 	}

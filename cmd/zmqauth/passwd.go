@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 func newPasswd() *cobra.Command {
@@ -46,15 +47,13 @@ func newPasswd() *cobra.Command {
 	return cmd
 }
 
-const maxUser = 255 // bytes, what PLAIN has room for
-
 // checkUser tells whether a password file can hold a user of that name.
 func checkUser(user string) error {
 	switch {
 	case user == "":
 		return errors.New("the user name is empty")
-	case len(user) > maxUser:
-		return fmt.Errorf("a user name has at most %d bytes", maxUser)
+	case len(user) > zap.MaxCredential:
+		return fmt.Errorf("a user name has at most %d bytes", zap.MaxCredential)
 	case strings.ContainsAny(user, "=:"):
 		return fmt.Errorf("user %q: = and : end the name in a password file", user)
 	case strings.HasPrefix(user, "#"):

@@ -12,24 +12,14 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zmqauth/zmqauth/internal/passhash"
 )
 
-const maxPasswordFile = 64 << 20 // bytes, what the library reads
-
-// userOf is the user of a line of a password file: what stands before the first = or :, nil for any other line.
-func userOf(line []byte) []byte {
-	if len(line) == 0 || line[0] == '#' {
-		return nil
-	}
-	if at := bytes.IndexAny(line, "=:"); at >= 0 {
-		return line[:at]
-	}
-	return nil
-}
-
+// isUser tells whether a line of a password file is that user's.
 func isUser(line []byte, user string) bool {
-	name := userOf(line)
-	return name != nil && string(name) == user
+	name, _, _, ok := passhash.SplitLine(line)
+	return ok && string(name) == user
 }
 
 // lineOf is the number, from 1, of the line that counts for a user, the last of several; 0: there is none.
@@ -173,13 +163,13 @@ func readPasswords(path string, create bool) (content []byte, owner *syscall.Sta
 		return nil, nil, err
 	case !info.Mode().IsRegular():
 		return nil, nil, errors.New("not a regular file")
-	case info.Size() > maxPasswordFile:
-		return nil, nil, fmt.Errorf("larger than %d bytes", maxPasswordFile)
+	case info.Size() > passhash.MaxFileSize:
+		return nil, nil, fmt.Errorf("larger than %d bytes", passhash.MaxFileSize)
 	}
 	owner, _ = info.Sys().(*syscall.Stat_t)
-	content, err = io.ReadAll(io.LimitReader(file, maxPasswordFile+1))
-	if err == nil && len(content) > maxPasswordFile {
-		err = fmt.Errorf("larger than %d bytes", maxPasswordFile)
+	content, err = io.ReadAll(io.LimitReader(file, passhash.MaxFileSize+1))
+	if err == nil && len(content) > passhash.MaxFileSize {
+		err = fmt.Errorf("larger than %d bytes", passhash.MaxFileSize)
 	}
 	return content, owner, err
 }

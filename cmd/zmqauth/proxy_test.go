@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,6 +13,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/proxy"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -132,7 +131,7 @@ func TestProxyReload(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte("ann=secret\n"), 0o644))
 		must(t, os.Chmod(filepath.Join(dir, "passwords"), 0o644))
 		p.configure(config)
-		line := p.reload(messageWrong)
+		line := p.reload(proxy.MessageWrong)
 		if text := fmt.Sprint(line["error"]); !strings.Contains(text, "zmqauth.zpl") {
 			t.Errorf("%s: the error does not name the file: %s", name, text)
 		}
@@ -144,7 +143,7 @@ func TestProxyReload(t *testing.T) {
 
 	t.Run("another certificate at the same endpoint", func(t *testing.T) {
 		p.configure(domains + changed + steady)
-		p.reload(messageReloaded)
+		p.reload(proxy.MessageReloaded)
 		must(t, connects(fixed, two))
 		if err := connects(fixed, one); err == nil {
 			t.Error("the old key is there still")
@@ -153,13 +152,13 @@ func TestProxyReload(t *testing.T) {
 	})
 	t.Run("endpoints change hands", func(t *testing.T) {
 		p.configure(domains + steady + strings.Replace(changed, "= changing", "= renamed", 1))
-		p.reload(messageReloaded)
+		p.reload(proxy.MessageReloaded)
 		must(t, connects(fixed, two))
 	})
 	t.Run("removed", func(t *testing.T) {
 		p.configure(domains + steady)
-		p.reload(messageReloaded)
-		p.waitFor(messageEnded, map[string]string{"frontend": "renamed"})
+		p.reload(proxy.MessageReloaded)
+		p.waitFor(proxy.MessageEnded, map[string]string{"frontend": "renamed"})
 		conn, err := net.Dial("tcp", strings.TrimPrefix(fixed, "tcp://"))
 		if err == nil {
 			t.Error("the endpoint is bound still")
@@ -172,9 +171,9 @@ func TestProxyReload(t *testing.T) {
 		defer listener.Close()
 		other := frontendConfig("other", "router", freeEndpoint(t), backend, "curve", "certificate = two.key_secret")
 		p.configure(domains + steady + changing + other)
-		p.reload(messageReloaded)
+		p.reload(proxy.MessageReloaded)
 		p.configure(domains + steady + strings.Replace(changing, fixed, "tcp://"+listener.Addr().String(), 1) + strings.Replace(other, "two.key", "one.key", 1))
-		line := p.reload(messagePartly)
+		line := p.reload(proxy.MessagePartly)
 		if text := fmt.Sprint(line["error"]); !strings.Contains(text, `zmqauth.zpl:10: frontend "changing": bind tcp://`) || !strings.Contains(text, "address already in use") {
 			t.Errorf("the error: %s", text)
 		}
@@ -199,7 +198,7 @@ func TestProxyReplacesUnixSocket(t *testing.T) {
 	p := startProxy(t, dir, config(0))
 	for n := range 20 {
 		p.configure(config(n + 1))
-		p.reload(messageReloaded)
+		p.reload(proxy.MessageReloaded)
 		client := newSocket(t, zctx, zmq4.REQ)
 		must(t, enter(t, client, "ipc://"+dir+"/f.sock", nil, nil))
 		must(t, ask(client, "hello"))
@@ -208,20 +207,5 @@ func TestProxyReplacesUnixSocket(t *testing.T) {
 	must(t, p.stop(syscall.SIGTERM))
 	if _, err := os.Lstat(filepath.Join(dir, "f.sock")); !os.IsNotExist(err) {
 		t.Errorf("the socket's file is left: %v", err)
-	}
-}
-
-// TestProxyFailsClosed: the process ends, and says so, where its Authenticator does.
-func TestProxyFailsClosed(t *testing.T) {
-	zctx := newContext(t)
-	auth, err := zmqauth.New(zctx, &zmqauth.Config{Logger: slog.New(slog.DiscardHandler)})
-	must(t, err)
-	must(t, auth.Start())
-	p := &proxy{log: slog.New(slog.DiscardHandler), auth: auth, frontends: newFrontendSet(zctx, slog.New(slog.DiscardHandler), 0, nil)}
-	served := make(chan error)
-	go func() { served <- p.serve(context.Background(), nil) }()
-	must(t, auth.Close())
-	if err := <-served; err == nil || !strings.Contains(err.Error(), "the authenticator has ended") {
-		t.Errorf("%v", err)
 	}
 }

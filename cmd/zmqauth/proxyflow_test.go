@@ -11,6 +11,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/proxy"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -34,7 +35,7 @@ func TestProxyEndsWithWhatIsUnderWay(t *testing.T) {
 	select {
 	case <-p.exited:
 		t.Fatal("it has ended with replies that it owes")
-	case <-time.After(10 * drainQuiet): // far longer than it waits for requests
+	case <-time.After(10 * proxy.DrainQuiet): // far longer than it waits for requests
 	}
 	_, err = service.SendMessage(first)
 	must(t, err)
@@ -53,7 +54,7 @@ func TestProxyEndsWithWhatIsUnderWay(t *testing.T) {
 	if p.err != nil {
 		t.Error(p.err)
 	}
-	if line, lost := p.find(messageLost, nil); lost != 0 {
+	if line, lost := p.find(proxy.MessageLost, nil); lost != 0 {
 		t.Errorf("%v", line)
 	}
 }
@@ -77,7 +78,7 @@ func TestProxyReplacesWhatIsUnderWay(t *testing.T) {
 	if got, err := client.Recv(0); err != nil || got != "before" {
 		t.Fatalf("%q, %v", got, err)
 	}
-	p.waitFor(messageReloaded, nil)
+	p.waitFor(proxy.MessageReloaded, nil)
 	p.waitFor("zmqauth: accepted", map[string]string{"domain": "b"}) // the client comes back by itself
 	_, err = client.Send("after", 0)
 	must(t, err)
@@ -89,7 +90,7 @@ func TestProxyReplacesWhatIsUnderWay(t *testing.T) {
 		t.Fatalf("%q, %v", got, err)
 	}
 	must(t, p.stop(syscall.SIGTERM))
-	if line, lost := p.find(messageLost, nil); lost != 0 {
+	if line, lost := p.find(proxy.MessageLost, nil); lost != 0 {
 		t.Errorf("%v", line)
 	}
 }
@@ -114,7 +115,7 @@ func TestProxyEndsInTime(t *testing.T) {
 			}
 			if !test.twice {
 				must(t, p.stop(syscall.SIGTERM))
-				p.waitFor(messageLost, nil)
+				p.waitFor(proxy.MessageLost, nil)
 				return
 			}
 			must(t, p.cmd.Process.Signal(syscall.SIGTERM))
@@ -156,20 +157,20 @@ func TestProxyEndsInTimeAmidReload(t *testing.T) {
 			p.configure(change(first) + other + fresh)
 			must(t, p.cmd.Process.Signal(syscall.SIGHUP))
 			if name == "for its rules" {
-				p.waitFor(messageWaits, nil)
+				p.waitFor(proxy.MessageWaits, nil)
 			} else {
 				p.waitFor("zmqauth: bound", map[string]string{"frontend": "fresh"})
 			}
 			must(t, p.cmd.Process.Signal(syscall.SIGTERM))
 			p.waitFor("zmqauth: the proxy ends", nil)
-			p.waitFor(messageEnded, map[string]string{"frontend": "other"})
+			p.waitFor(proxy.MessageEnded, map[string]string{"frontend": "other"})
 			_, err = service.SendMessage(request)
 			must(t, err)
 			if got, err := client.Recv(0); err != nil || got != "hello" {
 				t.Errorf("what was owed: %q, %v", got, err)
 			}
 			<-p.exited
-			if _, count := p.find(messageWrong, nil); count != 0 || p.err != nil {
+			if _, count := p.find(proxy.MessageWrong, nil); count != 0 || p.err != nil {
 				t.Errorf("%d complaints, %v", count, p.err)
 			}
 		})
@@ -254,7 +255,7 @@ func TestProxyWaitsForWhoEnds(t *testing.T) {
 	request, err := service.RecvMessageBytes(0)
 	must(t, err)
 	p.configure(other)
-	p.reload(messageReloaded) // which does not wait
+	p.reload(proxy.MessageReloaded) // which does not wait
 	p.configure(other + strings.Replace(first, "= first", "= second", 1))
 	must(t, p.cmd.Process.Signal(syscall.SIGHUP))
 	_, err = service.SendMessage(request)
@@ -262,7 +263,7 @@ func TestProxyWaitsForWhoEnds(t *testing.T) {
 	if got, err := client.Recv(0); err != nil || got != "hello" {
 		t.Fatalf("%q, %v", got, err)
 	}
-	p.waitFor(messageEnded, map[string]string{"frontend": "first"})
+	p.waitFor(proxy.MessageEnded, map[string]string{"frontend": "first"})
 	p.waitFor("zmqauth: bound", map[string]string{"frontend": "second"})
 	must(t, enter(t, newSocket(t, zctx, zmq4.REQ), "ipc://"+dir+"/f.sock", nil, nil))
 	must(t, p.stop(syscall.SIGTERM))

@@ -13,6 +13,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/proxy"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -66,7 +67,7 @@ func TestProxyUnderLoad(t *testing.T) {
 		})
 		guest := identity(t, keys, fmt.Sprintf("guest%d", i))
 		p.configure(config + map[bool]string{true: other}[i%2 == 0])
-		p.reload(messageReloaded)
+		p.reload(proxy.MessageReloaded)
 		socket := newSocket(t, zctx, zmq4.REQ)
 		must(t, enter(t, socket, endpoint, server, guest))
 		must(t, os.Remove(filepath.Join(keys, fmt.Sprintf("guest%d.key", i))))
@@ -74,7 +75,7 @@ func TestProxyUnderLoad(t *testing.T) {
 		must(t, ask(socket, "still here"))
 	}
 	must(t, os.Remove(filepath.Join(keys, "client0.key")))
-	p.reload(messageReloaded)
+	p.reload(proxy.MessageReloaded)
 	if !refused(certificates[0])() {
 		t.Error("after a reload a removed key gets in")
 	}
@@ -85,7 +86,7 @@ func TestProxyUnderLoad(t *testing.T) {
 	if err := p.stop(syscall.SIGTERM); err != nil {
 		t.Errorf("%v", err)
 	}
-	if line, lost := p.find(messageLost, nil); lost != 0 {
+	if line, lost := p.find(proxy.MessageLost, nil); lost != 0 {
 		t.Errorf("%v", line)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/proxy"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -136,7 +137,7 @@ func (p *proxyProcess) endpoint(name string) string {
 // reload sends SIGHUP and waits for the outcome, which is to be that message.
 func (p *proxyProcess) reload(want string) map[string]any {
 	p.t.Helper()
-	outcomes := []string{messageReloaded, messageWrong, messagePartly}
+	outcomes := []string{proxy.MessageReloaded, proxy.MessageWrong, proxy.MessagePartly}
 	count := func() (n int) {
 		for _, outcome := range outcomes {
 			_, c := p.find(outcome, nil)

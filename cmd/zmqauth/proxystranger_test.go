@@ -12,6 +12,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/proxy"
 )
 
 // TestProxyReloadLetsNoStrangerIn: the rules that keep strangers out of a NULL frontend go together with it, but it stays bound
@@ -41,11 +42,11 @@ func TestProxyReloadLetsNoStrangerIn(t *testing.T) {
 				step = strings.Replace(step, "MOVED", strings.Replace(inside, endpoint, "ipc://WORK/inside.sock", 1), 1)
 				p.configure(step + steady)
 				if i+1 < len(steps) {
-					p.reload(messageReloaded)
+					p.reload(proxy.MessageReloaded)
 				}
 			}
 			must(t, p.cmd.Process.Signal(syscall.SIGHUP))
-			p.waitFor(messageWaits, nil)
+			p.waitFor(proxy.MessageWaits, nil)
 			for range 3 {
 				if err := enter(t, newSocket(t, zctx, zmq4.REQ), endpoint, nil, nil); !errors.Is(err, zmqauth.ErrDenied) {
 					t.Errorf("a stranger: %v", err)
@@ -61,7 +62,7 @@ func TestProxyReloadLetsNoStrangerIn(t *testing.T) {
 			if got, err := friend.Recv(0); err != nil || got != "hello" {
 				t.Errorf("what was owed: %q, %v", got, err)
 			}
-			p.waitFor(messageReloaded, nil)
+			p.waitFor(proxy.MessageReloaded, nil)
 			must(t, p.stop(syscall.SIGTERM))
 		})
 	}
@@ -75,14 +76,14 @@ func TestProxyEndsWhatHasNoRules(t *testing.T) {
 	steady := frontendConfig("steady", "router", "ipc://WORK/steady.sock", backend, "null")
 	p := startProxy(t, t.TempDir(), "domain = inside\n    allow = 127.0.0.2\n"+inside+steady)
 	p.configure(strings.Replace(inside, endpoint, taken, 1) + steady)
-	p.reload(messagePartly)
+	p.reload(proxy.MessagePartly)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(endpoint, "tcp://"))
 	if err == nil {
 		_ = conn.Close()
 		t.Error("the frontend is bound still")
 	}
 	p.configure("domain = inside\n    allow = 127.0.0.1\n" + inside + steady)
-	p.reload(messageReloaded)
+	p.reload(proxy.MessageReloaded)
 	must(t, enter(t, newSocket(t, zctx, zmq4.REQ), endpoint, nil, nil))
 	must(t, p.stop(syscall.SIGTERM))
 }
@@ -107,12 +108,12 @@ func TestProxyReloadHoldsOn(t *testing.T) {
 	must(t, os.WriteFile(passwords, []byte("ann=secret\n"), 0o600))
 	p.configure("domain = steady\n    plain = passwords\n" + steady)
 	must(t, p.cmd.Process.Signal(syscall.SIGHUP))
-	p.waitFor(messageWaits, nil)
+	p.waitFor(proxy.MessageWaits, nil)
 	must(t, os.Remove(passwords))
 	_, err = service.SendMessage(request)
 	must(t, err)
-	p.waitFor(messageReloaded, nil)
-	p.waitFor(messageEnded, map[string]string{"frontend": "inside"})
+	p.waitFor(proxy.MessageReloaded, nil)
+	p.waitFor(proxy.MessageEnded, map[string]string{"frontend": "inside"})
 	if _, count := p.find("zmqauth: bound", nil); count != 2 {
 		t.Errorf("bound %d times", count)
 	}
@@ -132,7 +133,7 @@ func TestProxyBadRulesEndNobody(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte("ann=secret\n"), 0o644))
 	must(t, os.Chmod(filepath.Join(dir, "passwords"), 0o644))
 	p.configure("domain = inside\n    plain = passwords\n" + steady)
-	p.reload(messageWrong)
+	p.reload(proxy.MessageWrong)
 	must(t, ask(client, "still here"))
 	if _, count := p.find("zmqauth: bound", nil); count != 2 {
 		t.Errorf("bound %d times", count)

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/proxy"
 )
 
 func newPubkey() *cobra.Command {
@@ -36,7 +37,7 @@ func readSecretKey(cmd *cobra.Command, file string) (zmqauth.SecretKey, error) {
 		}
 		return zmqauth.ParseSecretKey(text)
 	}
-	cert, err := loadSecret(file)
+	cert, err := proxy.LoadSecret(file)
 	if err != nil {
 		return zmqauth.SecretKey{}, err
 	}

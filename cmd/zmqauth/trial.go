@@ -9,24 +9,25 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/proxy"
 )
 
 // trial is a policy in force where nobody can connect.
 type trial struct {
-	policy    *zmqauth.Policy
+	config    *proxy.Config
 	ctx       *zmq4.Context
 	auth      *zmqauth.Authenticator
 	decisions chan zmqauth.Decision
 	problems  problemLog
 }
 
-// newTrial finds what LoadPolicy finds, and what only Apply does.
+// newTrial finds what Load finds, and what only Apply does.
 func newTrial(config string) (t *trial, err error) {
-	policy, err := zmqauth.LoadPolicy(config)
+	loaded, err := proxy.Load(config)
 	if err != nil {
 		return nil, err
 	}
-	t = &trial{policy: policy, decisions: make(chan zmqauth.Decision, 1)}
+	t = &trial{config: loaded, decisions: make(chan zmqauth.Decision, 1)}
 	if t.ctx, err = zmq4.NewContext(); err != nil {
 		return nil, err
 	}
@@ -35,7 +36,7 @@ func newTrial(config string) (t *trial, err error) {
 		OnDecision: func(d zmqauth.Decision) { t.decisions <- d },
 	})
 	if err == nil {
-		err = t.auth.Apply(policy)
+		err = t.auth.Apply(loaded.Policy)
 	}
 	if err != nil {
 		t.close()

@@ -1,0 +1,87 @@
+package acl
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// rule is an entry of a list, read: a network, or a property of IPC peers.
+type rule struct {
+	network netip.Prefix // invalid for the rules on IPC; unmapped, masked, without a zone
+	ipc     ipcProperty
+	id      int64 // of ipcUID, ipcGID and ipcPID
+}
+
+// ipcProperty is what a rule says about an IPC peer, as entries write it; "" for the rules on
+// networks.
+type ipcProperty string
+
+const (
+	ipcAny ipcProperty = "ipc"
+	ipcUID ipcProperty = "uid"
+	ipcGID ipcProperty = "gid"
+	ipcPID ipcProperty = "pid"
+)
+
+// CheckEntry tells whether a text is an entry, as [List.Add] takes it: an IPv4 or IPv6 address, a
+// network in CIDR notation, "ipc" for every IPC peer, or "uid:N", "gid:N" or "pid:N" for some of
+// them. The error names the text.
+func CheckEntry(text string) error {
+	_, err := parseRule(text)
+	return err
+}
+
+// parseRule reads an entry. The error names the entry.
+func parseRule(entry string) (rule, error) {
+	property, number, numbered := strings.Cut(entry, ":")
+	ipc := ipcProperty(property)
+	switch {
+	case entry == string(ipcAny):
+		return rule{ipc: ipcAny}, nil
+	case numbered && (ipc == ipcUID || ipc == ipcGID || ipc == ipcPID):
+		id, err := strconv.ParseUint(number, 10, 32)
+		if err != nil {
+			return rule{}, fmt.Errorf("address %q: %s:N wants a whole number", entry, property)
+		}
+		return rule{ipc: ipc, id: int64(id)}, nil
+	}
+	network, err := parseNetwork(entry)
+	if err != nil {
+		return rule{}, fmt.Errorf("address %q: %w", entry, err)
+	}
+	return rule{network: network}, nil
+}
+
+var errNoAddress = errors.New("not an IPv4 or IPv6 address, a network (address/bits), " +
+	"ipc, uid:N, gid:N or pid:N")
+
+// parseNetwork reads a single address or a network in CIDR notation. ::ffff:a.b.c.d is a.b.c.d, as
+// peers are unmapped, too.
+func parseNetwork(entry string) (netip.Prefix, error) {
+	if !strings.Contains(entry, "/") {
+		ip, err := netip.ParseAddr(entry)
+		if err != nil {
+			return netip.Prefix{}, errNoAddress
+		}
+		if ip.Zone() != "" {
+			return netip.Prefix{}, errors.New("a zone cannot be told apart here, leave it out")
+		}
+		ip = ip.Unmap()
+		return netip.PrefixFrom(ip, ip.BitLen()), nil
+	}
+	network, err := netip.ParsePrefix(entry)
+	if err != nil {
+		return netip.Prefix{}, errNoAddress
+	}
+	if ip := network.Addr(); ip.Is4In6() {
+		const mappedBits = 96 // ::ffff:0:0/96 holds all of IPv4
+		if network.Bits() < mappedBits {
+			return netip.Prefix{}, errors.New("an IPv4-mapped network has at least 96 bits")
+		}
+		network = netip.PrefixFrom(ip.Unmap(), network.Bits()-mappedBits)
+	}
+	return network.Masked(), nil
+}

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package hugepage
-
-// Prefer does nothing on this system.
-func Prefer([]byte) {}

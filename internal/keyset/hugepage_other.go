@@ -1,0 +1,6 @@
+//go:build !linux
+
+package keyset
+
+// preferHugePages does nothing on this system.
+func preferHugePages([]byte) {}

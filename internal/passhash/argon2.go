@@ -1,0 +1,128 @@
+package passhash
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+)
+
+// argon2Hash is an argon2id hash in parts (RFC 9106).
+type argon2Hash struct {
+	argon2Cost
+	salt, sum []byte
+}
+
+type argon2Cost struct {
+	memory  uint32 // KiB
+	passes  uint32
+	threads uint8
+}
+
+// The limits of what a verification costs: whoever knows a user's name can cause one.
+const (
+	maxArgon2Memory  = 256 * 1024 // KiB
+	maxArgon2Passes  = 16
+	maxArgon2Threads = 8 // what tools take by default is at most that
+
+	minArgon2Bytes = 8 // of the salt, and of the sum
+	maxArgon2Bytes = 64
+)
+
+// newCost is the cost of the hashes that New makes: the first of OWASP's recommendations for
+// argon2id that runs on a single thread in a moderate amount of memory. More threads would gain
+// nothing, because hashes are verified at most one for each processor at once; and 19 MiB for each
+// is memory that a server has.
+var newCost = argon2Cost{memory: 19 * 1024, passes: 2, threads: 1}
+
+const (
+	newSalt = 16 // bytes, as RFC 9106, section 3.1, recommends
+	newSum  = 32 // bytes
+)
+
+// New makes a hash of a password of 1 to MaxPassword bytes, with a new salt, and returns its text:
+// argon2id in the PHC string format ($argon2id$v=19$m=19456,t=2,p=1$…). The only error is a
+// password of another length.
+func New(password string) (text string, err error) {
+	if password == "" || len(password) > MaxPassword {
+		return "", fmt.Errorf("a password has 1 to %d bytes", MaxPassword)
+	}
+	h := argon2Hash{argon2Cost: newCost, salt: make([]byte, newSalt)}
+	_, _ = rand.Read(h.salt) // never fails
+	h.sum = h.compute([]byte(password), newSum)
+	return h.String(), nil
+}
+
+func (h *argon2Hash) compute(password []byte, size int) []byte {
+	return argon2.IDKey(password, h.salt, h.passes, h.memory, h.threads, uint32(size))
+}
+
+func (h *argon2Hash) matches(password []byte) bool {
+	return subtle.ConstantTimeCompare(h.compute(password, len(h.sum)), h.sum) == 1
+}
+
+// String is the hash in the PHC string format.
+func (h *argon2Hash) String() string {
+	encode := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
+		argon2.Version, h.memory, h.passes, h.threads, encode(h.salt), encode(h.sum))
+}
+
+var errArgon2 = errors.New(
+	"not an argon2id hash in the PHC string format, $argon2id$v=19$m=…,t=…,p=…$salt$hash")
+
+// parseArgon2 reads what follows "$argon2id$".
+func parseArgon2(text string) (*argon2Hash, error) {
+	parts := strings.Split(text, "$")
+	if strings.ContainsAny(text, "\r\n") { // which base64 would pass over
+		return nil, errArgon2
+	}
+	if len(parts) != 4 || parts[0] != fmt.Sprintf("v=%d", argon2.Version) {
+		return nil, errArgon2
+	}
+	cost, err := parseArgon2Cost(parts[1])
+	if err != nil {
+		return nil, err
+	}
+	h := &argon2Hash{argon2Cost: cost}
+	for i, out := range []*[]byte{&h.salt, &h.sum} {
+		*out, err = base64.RawStdEncoding.Strict().DecodeString(parts[2+i])
+		if err != nil || len(*out) < minArgon2Bytes || len(*out) > maxArgon2Bytes {
+			return nil, errArgon2
+		}
+	}
+	return h, nil
+}
+
+// parseArgon2Cost reads "m=19456,t=2,p=1".
+func parseArgon2Cost(text string) (argon2Cost, error) {
+	fields := strings.Split(text, ",")
+	if len(fields) != 3 {
+		return argon2Cost{}, errArgon2
+	}
+	var values [3]uint64
+	for i, name := range []string{"m=", "t=", "p="} {
+		number, ok := strings.CutPrefix(fields[i], name)
+		value, err := strconv.ParseUint(number, 10, 32)
+		if !ok || err != nil {
+			return argon2Cost{}, errArgon2
+		}
+		values[i] = value
+	}
+	memory, passes, threads := values[0], values[1], values[2]
+	switch {
+	case memory > maxArgon2Memory || passes > maxArgon2Passes:
+		return argon2Cost{}, fmt.Errorf("an argon2id hash of m=%d,t=%d: at most m=%d,t=%d",
+			memory, passes, maxArgon2Memory, maxArgon2Passes)
+	case threads > maxArgon2Threads:
+		return argon2Cost{}, fmt.Errorf("an argon2id hash of p=%d: at most %d", threads, maxArgon2Threads)
+	case threads < 1 || passes < 1 || memory < 8*threads: // RFC 9106, section 3.1
+		return argon2Cost{}, errArgon2
+	}
+	return argon2Cost{uint32(memory), uint32(passes), uint8(threads)}, nil
+}

@@ -1,0 +1,131 @@
+package passhash
+
+import (
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// cheapBcrypt is a hash of the lowest cost, with the prefix that htpasswd writes.
+func cheapBcrypt(t *testing.T, password string) string {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "$2y$" + strings.TrimPrefix(string(hash), "$2a$")
+}
+
+func TestNew(t *testing.T) {
+	text, err := New("correct horse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := New("correct horse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text == again || !strings.HasPrefix(text, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("%s, %s", text, again)
+	}
+	hash, recognised, err := Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !recognised || hash.Text() != text || hash.argon2.String() != text {
+		t.Errorf("%s is not read back", text)
+	}
+	if !hash.Matches([]byte("correct horse")) || hash.Matches([]byte("correct hors")) {
+		t.Errorf("%s does not match what it was made of, or something else", text)
+	}
+	for _, password := range []string{"", strings.Repeat("x", 256)} {
+		if _, err := New(password); err == nil {
+			t.Errorf("%d bytes: no error", len(password))
+		}
+	}
+}
+
+// TestForeignArgon2 reads a hash that the reference implementation's test vectors have: argon2id,
+// version 19.
+func TestForeignArgon2(t *testing.T) {
+	const vector = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$" +
+		"nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"
+	hash, _, err := Parse(vector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !hash.Matches([]byte("password")) || hash.Matches([]byte("Password")) {
+		t.Error("the reference's vector does not match")
+	}
+}
+
+func TestParse(t *testing.T) {
+	good := cheapBcrypt(t, "x")
+	argon, err := New("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		text           string
+		recognised, ok bool
+	}{
+		{good, true, true},
+		{"$2a$" + good[4:], true, true},
+		{"$2b$" + good[4:], true, true},
+		{argon, true, true},
+		{"$2x$" + good[4:], false, false},
+		{"$1$abc$def", false, false},
+		{"secret", false, false},
+		{"", false, false},
+		{good[:59], true, false},
+		{good + "x", true, false},
+		{good[:30] + "!" + good[31:], true, false},
+		{"$2y$17" + good[6:], true, false},
+		{"$2y$03" + good[6:], true, false},
+		{"$2y$xx" + good[6:], true, false},
+		{"$2y$", true, false},
+		{"$argon2id$", true, false},
+		{strings.Replace(argon, "v=19", "v=16", 1), true, false},
+		{strings.Replace(argon, "m=19456", "m=1048576", 1), true, false},
+		{strings.Replace(argon, "m=19456", "m=7", 1), true, false},
+		{strings.Replace(argon, "m=19456", "m=-1", 1), true, false},
+		{strings.Replace(argon, "t=2", "t=0", 1), true, false},
+		{strings.Replace(argon, "t=2", "t=17", 1), true, false},
+		{strings.Replace(argon, "p=1", "p=0", 1), true, false},
+		{strings.Replace(argon, "p=1", "p=256", 1), true, false},
+		{strings.Replace(argon, "m=19456,t=2", "t=2,m=19456", 1), true, false},
+		{argon + "$", true, false},
+		{argon[:len(argon)-40], true, false},
+		{argon[:strings.LastIndex(argon, "$")+1], true, false},
+		{argon[:len(argon)-1] + "=", true, false},
+	} {
+		h, recognised, err := Parse(test.text)
+		if (h != nil) != (test.recognised && test.ok) {
+			t.Errorf("%q: hash %v", test.text, h)
+		}
+		if recognised != test.recognised || recognised && (err == nil) != test.ok {
+			t.Errorf("%q: recognised %v, %v", test.text, recognised, err)
+		}
+		tail := test.text[max(0, len(test.text)-20):]
+		if err != nil && len(test.text) > 20 && strings.Contains(err.Error(), tail) {
+			t.Errorf("%q: the error %v repeats it", test.text, err)
+		}
+	}
+}
+
+func TestMatchesBcrypt(t *testing.T) {
+	text := cheapBcrypt(t, "secret")
+	hash, _, err := Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for password, want := range map[string]bool{
+		"secret": true, "Secret": false, "": false, "secre": false, text: false,
+		"secret\x00secret": false, "secret\x00": false, "\x00secret": false, // to bcrypt it ends there
+	} {
+		if got := hash.Matches([]byte(password)); got != want {
+			t.Errorf("%q: %v", password, got)
+		}
+	}
+}

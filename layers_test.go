@@ -1,0 +1,166 @@
+package zmqauth_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/zmqauth/zmqauth"
+
+// layers is the table of docs/design.md: what each package may import of this module. Arrows run
+// downwards only. The root is ".".
+var layers = map[string][]string{
+	// 0: leaves, each with one subject.
+	"internal/acl":        {},
+	"internal/endpoint":   {},
+	"internal/files":      {},
+	"internal/keyset":     {},
+	"internal/passhash":   {},
+	"internal/principal":  {},
+	"internal/privatedir": {"internal/files"},
+	"internal/z85":        {},
+	"internal/zap":        {},
+	"internal/zpl":        {},
+
+	// 1: files that are followed, files that configure.
+	"internal/follow":     {"internal/files"},
+	"internal/policyfile": {"internal/acl", "internal/endpoint", "internal/files", "internal/principal", "internal/zpl"},
+
+	// 2: libzmq.
+	"internal/libzmq": {},
+
+	// 3: the library.
+	".": {"internal/acl", "internal/files", "internal/follow", "internal/keyset",
+		"internal/libzmq", "internal/passhash", "internal/policyfile", "internal/principal",
+		"internal/z85", "internal/zap", "internal/zpl"},
+	"stream":    {"internal/files", "internal/privatedir"},
+	"sshtunnel": {"internal/files", "internal/privatedir"},
+	"zaptest":   {},
+
+	// 5: the engine of the tool.
+	"internal/proxy": {".", "internal/files", "internal/policyfile", "internal/privatedir"},
+
+	// 6: what is run.
+	"cmd/zmqauth": {".", "internal/files", "internal/passhash", "internal/policyfile",
+		"internal/proxy", "internal/zap"},
+}
+
+// measured are the packages that look at the others: any of them.
+var measured = []string{"bench", "docker", "examples", "soak"}
+
+// helpers are what tests and measurements use. Nothing of the product imports them.
+var helpers = []string{"internal/daemon", "internal/logbuffer", "internal/testca",
+	"internal/testpeer", "internal/testrealm", "internal/testzap", "internal/testzmq"}
+
+// cgo are the packages that import "C".
+var cgo = []string{"bench/loadgen", "internal/libzmq"}
+
+// listed is what go list says of a package.
+type listed struct {
+	ImportPath string
+	Module     *struct{ Path string }
+	Imports    []string
+	Deps       []string
+	CgoFiles   []string
+}
+
+// list runs go list with the flag -deps and returns the module's own packages, or all of them.
+func list(t *testing.T, all bool, patterns ...string) (packages []listed) {
+	t.Helper()
+	command := exec.Command("go", append([]string{"list", "-deps", "-json=ImportPath,Module,Imports,Deps,CgoFiles"}, patterns...)...)
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if all || p.Module != nil && p.Module.Path == module {
+			packages = append(packages, p)
+		}
+	}
+}
+
+// short is an import path within the module, and whether it is one.
+func short(path string) (string, bool) {
+	if path == module {
+		return ".", true
+	}
+	return strings.CutPrefix(path, module+"/")
+}
+
+func below(path string, tops []string) bool {
+	return slices.ContainsFunc(tops, func(top string) bool {
+		return path == top || strings.HasPrefix(path, top+"/")
+	})
+}
+
+// TestLayers holds the arrows between the packages.
+func TestLayers(t *testing.T) {
+	packages := list(t, false, "./...")
+	seen := make(map[string]bool)
+	for _, p := range packages {
+		name, _ := short(p.ImportPath)
+		seen[name] = true
+		if len(p.CgoFiles) > 0 && !slices.Contains(cgo, name) {
+			t.Errorf("%s imports C: only %v may", name, cgo)
+		}
+		allowed, known := layers[name]
+		helper := below(name, helpers)
+		if !known && !helper && !below(name, measured) {
+			t.Errorf("%s is not in the table of layers: give it a place there", name)
+		}
+		for _, path := range p.Imports {
+			imported, own := short(path)
+			switch {
+			case !own:
+			case known && !slices.Contains(allowed, imported):
+				t.Errorf("%s imports %s, which the table of layers does not allow", name, imported)
+			case helper && !below(imported, helpers):
+				t.Errorf("%s, a helper of tests, imports %s", name, imported)
+			case below(imported, measured) && !below(name, measured):
+				t.Errorf("%s imports %s, which nothing else may", name, imported)
+			}
+		}
+	}
+	for name := range layers {
+		if !seen[name] {
+			t.Errorf("%s is in the table of layers, and there is no such package", name)
+		}
+	}
+}
+
+// TestRootCompilesLittle: a program that imports the root alone builds nothing that only the tool,
+// tests, examples and measurements need. go.mod says which modules those are.
+func TestRootCompilesLittle(t *testing.T) {
+	allowed := []string{module, "github.com/pebbe/zmq4", "github.com/fsnotify/fsnotify",
+		"golang.org/x/crypto", "golang.org/x/sys"}
+	for _, p := range list(t, true, ".") {
+		if p.Module != nil && !slices.Contains(allowed, p.Module.Path) {
+			t.Errorf("the root builds %s of the module %s", p.ImportPath, p.Module.Path)
+		}
+	}
+}
+
+// TestPureGo: the leaves, stream and sshtunnel build without cgo and without libzmq.
+func TestPureGo(t *testing.T) {
+	for _, name := range []string{"stream", "sshtunnel", "internal/acl", "internal/files",
+		"internal/follow", "internal/keyset", "internal/passhash", "internal/policyfile",
+		"internal/principal", "internal/privatedir", "internal/z85", "internal/zap",
+		"internal/zpl"} {
+		for _, p := range list(t, true, "./"+name) {
+			if p.ImportPath == "github.com/pebbe/zmq4" || p.ImportPath == module {
+				t.Errorf("%s builds %s", name, p.ImportPath)
+			}
+		}
+	}
+}

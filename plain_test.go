@@ -1,0 +1,399 @@
+package zmqauth
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/zap"
+	"golang.org/x/crypto/bcrypt"
+)
+
+// cheapBcrypt is a hash of the lowest cost, with the prefix that a tool writes.
+func cheapBcrypt(t testing.TB, prefix, password string) string {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	must(t, err)
+	return prefix + strings.TrimPrefix(string(hash), "$2a$")
+}
+
+// TestHashPassword: the errors of package passhash come with the prefix; a password has room on the
+// wire.
+func TestHashPassword(t *testing.T) {
+	for name, test := range map[string]struct{ password, wantErr string }{
+		"empty":    {"", "zmqauth: a password has 1 to 255 bytes"},
+		"longest":  {strings.Repeat("x", zap.MaxCredential), ""},
+		"too long": {strings.Repeat("x", zap.MaxCredential+1), "zmqauth: a password has 1 to 255 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hash, err := HashPassword(test.password)
+			if test.wantErr != "" {
+				if hash != "" || err == nil || err.Error() != test.wantErr {
+					t.Errorf("%q, %v", hash, err)
+				}
+				return
+			}
+			must(t, err)
+			a := newAuthenticator(t, Config{})
+			must(t, a.ConfigurePlain("d", map[string]string{"ann": hash}))
+			if status, _ := ask(t, a, plainRequest("d", "ann", test.password)); status != "200" {
+				t.Errorf("status %s", status)
+			}
+		})
+	}
+}
+
+func TestPlainTableWithHashes(t *testing.T) {
+	argon, err := HashPassword("horse")
+	must(t, err)
+	a := newAuthenticator(t, Config{})
+	must(t, a.ConfigurePlain("d", map[string]string{
+		"ann": cheapBcrypt(t, "$2y$", "secret"), "bob": argon,
+		"eve": "in clear", "dan": cheapBcrypt(t, "$2b$", "other"),
+	}))
+	for range 2 { // the second time from memory
+		for _, test := range []struct{ name, password, want string }{
+			{"ann", "secret", "200"}, {"ann", "Secret", "400"}, {"ann", "", "400"}, {"ann", "horse", "400"},
+			{"bob", "horse", "200"}, {"bob", "secret", "400"},
+			{"eve", "in clear", "200"}, {"eve", "secret", "400"}, {"eve", "", "400"},
+			{"dan", "other", "200"}, {"nobody", "secret", "400"}, {"nobody", "", "400"}, {"", "", "400"},
+		} {
+			if status, _ := ask(t, a, plainRequest("d", test.name, test.password)); status != test.want {
+				t.Errorf("%s with %q: status %s, want %s", test.name, test.password, status, test.want)
+			}
+		}
+	}
+	for name, bad := range map[string]string{
+		"bcrypt": "$2y$10$short", "argon2id": "$argon2id$v=19$x",
+	} {
+		err := a.ConfigurePlain("d", map[string]string{"ann": bad})
+		if err == nil || strings.Contains(err.Error(), bad) {
+			t.Errorf("a bad %s hash: %v", name, err)
+		}
+	}
+	if status, _ := ask(t, a, plainRequest("d", "ann", "secret")); status != "200" {
+		t.Errorf("after a bad table: status %s", status)
+	}
+}
+
+// TestHashIsNoPassword: who has stolen the file does not get in with what it holds.
+func TestHashIsNoPassword(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	hash := cheapBcrypt(t, "$2y$", "secret")
+	must(t, a.ConfigurePlain("d", map[string]string{"ann": hash}))
+	if status, _ := ask(t, a, plainRequest("d", "ann", hash)); status != "400" {
+		t.Errorf("status %s", status)
+	}
+}
+
+// remembered tells whether a password of the user has been found right and is known.
+func remembered(a *Authenticator, domain, name string) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	entry := a.policy.plain[domain].table.users[name]
+	return entry != nil && entry.digest.Load() != nil
+}
+
+// TestVerifiedPasswordIsRemembered until its entry changes.
+func TestVerifiedPasswordIsRemembered(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	first, second := cheapBcrypt(t, "$2y$", "secret"), cheapBcrypt(t, "$2y$", "secret")
+	must(t, a.ConfigurePlain("d", map[string]string{"ann": first}))
+	ask(t, a, plainRequest("d", "ann", "guess"))
+	if remembered(a, "d", "ann") {
+		t.Error("a wrong password is remembered")
+	}
+	ask(t, a, plainRequest("d", "ann", "secret"))
+	if !remembered(a, "d", "ann") {
+		t.Error("the right password is not remembered")
+	}
+	a.mu.RLock()
+	var r zap.Request
+	must(t, zap.Decode(plainRequest("d", "ann", "secret"), &r))
+	v, in := a.decide(&r, nil)
+	a.mu.RUnlock()
+	if in != nil || v.status != 200 {
+		t.Error("the second time costs a hash again")
+	}
+	must(t, a.ConfigurePlain("d", map[string]string{"ann": second}))
+	if remembered(a, "d", "ann") {
+		t.Error("a changed entry is remembered")
+	}
+	must(t, a.ConfigurePlain("d", nil))
+	if status, _ := ask(t, a, plainRequest("d", "ann", "secret")); status != "400" {
+		t.Errorf("a removed entry: status %s", status)
+	}
+}
+
+// TestBcryptAndNUL: to bcrypt a password with a NUL byte in it is another one.
+func TestBcryptAndNUL(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	must(t, a.ConfigurePlain("d", map[string]string{"ann": cheapBcrypt(t, "$2y$", "secret")}))
+	for _, password := range []string{"secret\x00secret", "secret\x00", "\x00secret"} {
+		if status, _ := ask(t, a, plainRequest("d", "ann", password)); status != "400" {
+			t.Errorf("%q: status %s", password, status)
+		}
+	}
+}
+
+// TestChangesWhileAHashIsComputed: what is in force in the end decides; a table with the same hash
+// is no change.
+func TestChangesWhileAHashIsComputed(t *testing.T) {
+	hash, other := cheapBcrypt(t, "$2y$", "secret"), cheapBcrypt(t, "$2y$", "secret")
+	for name, test := range map[string]struct {
+		table map[string]string
+		want  int
+	}{
+		"the same":              {map[string]string{"ann": hash}, zap.StatusOK},
+		"the same and others":   {map[string]string{"ann": hash, "bob": other}, zap.StatusOK},
+		"nobody":                {nil, zap.StatusDenied},
+		"another user":          {map[string]string{"bob": hash}, zap.StatusDenied},
+		"another hash":          {map[string]string{"ann": other}, zap.StatusDenied},
+		"the password in clear": {map[string]string{"ann": "secret"}, zap.StatusDenied},
+	} {
+		a := newAuthenticator(t, Config{})
+		must(t, a.ConfigurePlain("d", map[string]string{"ann": hash}))
+		var r zap.Request
+		must(t, zap.Decode(plainRequest("d", "ann", "secret"), &r))
+		a.mu.RLock()
+		_, in := a.decide(&r, nil)
+		a.mu.RUnlock()
+		must(t, a.ConfigurePlain("d", test.table))
+		if v := a.inquire(t.Context(), in); v.status != test.want {
+			t.Errorf("%s: status %d, %s", name, v.status, v.reason)
+		}
+		if remembered(a, "d", "ann") != (test.want == zap.StatusOK || test.table["ann"] == "secret") {
+			t.Errorf("%s: remembered %v", name, remembered(a, "d", "ann"))
+		}
+	}
+}
+
+// BenchmarkHashLatency is how long a CURVE client waits for its decision on an idle authenticator,
+// and while 50 wrong passwords are being found wrong.
+func BenchmarkHashLatency(b *testing.B) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), 10)
+	must(b, err)
+	for _, wrong := range []int{0, 50} {
+		b.Run(fmt.Sprintf("wrong=%d", wrong), func(b *testing.B) {
+			a := startAuthenticator(b, Config{CallbackTimeout: patience})
+			must(b, a.ConfigurePlain("d", map[string]string{"ann": string(hash)}))
+			must(b, a.ConfigureCurveKeys("d", PublicKey([]byte(key32))))
+			zap, other := newZAPClient(b, a.Context()), newZAPClient(b, a.Context())
+			for range wrong {
+				zap.send(plainRequest("d", "ann", "guess"))
+			}
+			var latencies []time.Duration
+			for b.Loop() {
+				sent := time.Now()
+				other.ask(zapRequest("d", "", "CURVE", key32))
+				latencies = append(latencies, time.Since(sent))
+			}
+			slices.Sort(latencies)
+			b.ReportMetric(float64(latencies[len(latencies)/2].Microseconds()), "µs/median")
+		})
+	}
+}
+
+// TestHashedReconnects: 500 clients whose password was found right before are decided without a
+// hash.
+func TestHashedReconnects(t *testing.T) {
+	const clients, users = 500, 5
+	a := startAuthenticator(t, Config{CallbackTimeout: patience})
+	table := make(map[string]string)
+	for i := range users {
+		hash, err := bcrypt.GenerateFromPassword([]byte("secret"), 10)
+		must(t, err)
+		table[fmt.Sprintf("user%d", i)] = string(hash)
+	}
+	must(t, a.ConfigurePlain("d", table))
+	zap := newZAPClient(t, a.Context())
+	ask := func(clients, atOnce int) time.Duration {
+		begun := time.Now()
+		for i := range clients + atOnce {
+			if i >= atOnce {
+				if reply := zap.receive(); reply[2] != "200" {
+					t.Fatalf("status %s", reply[2])
+				}
+			}
+			if i < clients {
+				zap.send(plainRequest("d", fmt.Sprintf("user%d", i%users), "secret"))
+			}
+		}
+		return time.Since(begun)
+	}
+	// One at a time: on a slow machine a hash may take so long that others would wait too long for it.
+	first := ask(users, 1)
+	if again := ask(clients, clients); again > time.Second && again > first {
+		t.Errorf("%d reconnections took %v, %d hashes %v", clients, again, users, first)
+	}
+}
+
+// TestHashesDelayNobody: while wrong passwords are being found wrong, a client that needs no hash
+// is decided at once.
+func TestHashesDelayNobody(t *testing.T) {
+	const wrong = 50
+	a := startAuthenticator(t, Config{CallbackTimeout: 2 * patience})
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), 10)
+	must(t, err)
+	must(t, a.ConfigurePlain("d", map[string]string{"ann": string(hash)}))
+	must(t, a.ConfigureCurveKeys("d", PublicKey([]byte(key32))))
+	zap, other := newZAPClient(t, a.Context()), newZAPClient(t, a.Context())
+	begun := time.Now()
+	for range wrong {
+		zap.send(plainRequest("d", "ann", "guess"))
+	}
+	var latencies []time.Duration
+	for range 20 {
+		sent := time.Now()
+		if reply := other.ask(zapRequest("d", "", "CURVE", key32)); reply[2] != "200" {
+			t.Fatalf("status %s", reply[2])
+		}
+		latencies = append(latencies, time.Since(sent))
+	}
+	if pending := a.Stats().Pending; pending == 0 {
+		t.Error("the hashes are done already: nothing is shown")
+	}
+	must(t, a.Stop()) // what is pending is refused at once
+	for range wrong {
+		if reply := zap.receive(); reply[2] != "400" {
+			t.Errorf("status %s", reply[2])
+		}
+	}
+	slices.Sort(latencies)
+	median, each := latencies[len(latencies)/2], time.Since(begun)/wrong
+	if median > 100*time.Millisecond {
+		t.Errorf("a client that needs no hash waited %v, wrong passwords took %v each", median, each)
+	}
+}
+
+// TestDecoys: where users have hashes, everybody who is refused costs one.
+func TestDecoys(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	hashed := map[string]string{"ann": cheapBcrypt(t, "$2y$", "secret"), "eve": "in clear"}
+	must(t, a.ConfigurePlain("hashed", hashed))
+	must(t, a.ConfigurePlain("clear", map[string]string{"eve": "in clear"}))
+	for _, test := range []struct {
+		domain, name, password string
+		hash                   bool
+		reason                 string
+	}{
+		{"hashed", "ann", "guess", true, ReasonWrongPassword},
+		{"hashed", "nobody", "guess", true, ReasonUnknownUser},
+		{"hashed", "eve", "guess", true, ReasonWrongPassword},
+		{"hashed", "eve", "in clear", false, ReasonAccepted},
+		{"clear", "eve", "guess", false, ReasonWrongPassword},
+		{"clear", "nobody", "guess", false, ReasonUnknownUser},
+	} {
+		var r zap.Request
+		must(t, zap.Decode(plainRequest(test.domain, test.name, test.password), &r))
+		a.mu.RLock()
+		v, in := a.decide(&r, nil)
+		a.mu.RUnlock()
+		if (in != nil) != test.hash {
+			t.Errorf("%v: a hash: %v", test, in != nil)
+		}
+		if in != nil {
+			v = a.inquire(t.Context(), in)
+		}
+		if v.reason != test.reason {
+			t.Errorf("%v: %s", test, v.reason)
+		}
+	}
+	// Not even the decoy's own password lets another name in.
+	if status, _ := ask(t, a, plainRequest("hashed", "nobody", "secret")); status != "400" {
+		t.Errorf("nobody with ann's password: status %s", status)
+	}
+	if status, _ := ask(t, a, plainRequest("hashed", "eve", "secret")); status != "400" {
+		t.Errorf("eve with ann's password: status %s", status)
+	}
+}
+
+// TestDecoysOfSeveralCosts: an unknown name costs what a user does, as often as users cost it.
+func TestDecoysOfSeveralCosts(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	costly, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost+1)
+	must(t, err)
+	table := map[string]string{"costly": string(costly)}
+	for i := range 9 {
+		table[fmt.Sprintf("user%d", i)] = cheapBcrypt(t, "$2y$", "secret")
+	}
+	must(t, a.ConfigurePlain("d", table))
+	passwords, drawn := a.policy.plain["d"].table, 0
+	for i := range 1000 {
+		name := fmt.Sprintf("nobody%d", i)
+		decoy := passwords.decoy(a, name)
+		if decoy != passwords.decoy(a, name) {
+			t.Fatalf("%s costs another hash each time", name)
+		}
+		if decoy.Text() == string(costly) {
+			drawn++
+		}
+	}
+	if drawn < 50 || drawn > 200 { // of 1,000, for one user of ten
+		t.Errorf("the costly hash is drawn %d times", drawn)
+	}
+}
+
+// htpasswdFile is what the real tool writes into a new file.
+func htpasswdFile(t testing.TB, name, password string) string {
+	t.Helper()
+	if _, err := exec.LookPath("htpasswd"); err != nil {
+		testpeer.Missing(t, "htpasswd", "apache2-utils")
+	}
+	file := filepath.Join(t.TempDir(), "passwords")
+	command := exec.Command("htpasswd", "-c", "-i", "-B", "-C", "5", file, name)
+	command.Stdin = strings.NewReader(password)
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	a := newAuthenticator(t, Config{})
+	must(t, a.ConfigurePlainFile("d", file)) // its mode, too, is good enough
+	if status, _ := ask(t, a, plainRequest("d", name, password)); status != "200" {
+		t.Errorf("status %s with htpasswd's own file", status)
+	}
+	content, err := os.ReadFile(file)
+	must(t, err)
+	return string(content)
+}
+
+// BenchmarkRefusalTiming compares what an unknown user costs with what a wrong password does:
+// "unknown/wrong" is the quotient of the medians of 200 tries each.
+func BenchmarkRefusalTiming(b *testing.B) {
+	for name, hash := range map[string]func(string) (string, error){
+		"bcrypt": func(p string) (string, error) {
+			h, err := bcrypt.GenerateFromPassword([]byte(p), 6)
+			return string(h), err
+		},
+		"argon2id": HashPassword,
+		"clear":    func(p string) (string, error) { return p, nil },
+	} {
+		b.Run(name, func(b *testing.B) {
+			a := newAuthenticator(b, Config{CallbackTimeout: patience})
+			entry, err := hash("secret")
+			must(b, err)
+			must(b, a.ConfigurePlain("d", map[string]string{"ann": entry}))
+			var ratio float64
+			for range b.N {
+				const tries = 200
+				var times [2][]time.Duration
+				for range tries {
+					for i, user := range []string{"nobody", "ann"} {
+						begun := time.Now()
+						ask(b, a, plainRequest("d", user, "guess"))
+						times[i] = append(times[i], time.Since(begun))
+					}
+				}
+				slices.Sort(times[0])
+				slices.Sort(times[1])
+				ratio = float64(times[0][tries/2]) / float64(times[1][tries/2])
+			}
+			b.ReportMetric(ratio, "unknown/wrong")
+		})
+	}
+}
