@@ -1,0 +1,56 @@
+package docs
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// walkTLS makes certificates, and runs a net.Conn server and a ZeroMQ server behind TLS.
+func walkTLS(t *testing.T, r *reader) {
+	testpeer.Program(t, "openssl", "openssl")
+	w := newWalk(t, "7000", "7001")
+	w.run(r.commands())
+	w.run(r.commands())
+	for _, port := range []string{"7000", "7001"} {
+		w.write(r.file("go"))
+		w.write(r.file("go"))
+		w.start(r.commands())
+		w.awaitPort(port)
+		if out, want := w.run(r.commands()), r.output(); out != want {
+			t.Errorf("the client says %q, want %q", out, want)
+		}
+		if port == "7000" {
+			w.run(r.commands()) // the directories of the second
+		}
+	}
+}
+
+// walkSSH runs a server behind a real sshd, with the configuration that the guide makes, and a
+// client that goes through it.
+func walkSSH(t *testing.T, r *reader) {
+	testpeer.Program(t, "openssh-server", "sshd", "/usr/sbin/sshd")
+	testpeer.Program(t, "openssh-client", "ssh-keygen")
+	if os.Getuid() == 0 {
+		must(t, os.MkdirAll("/run/sshd", 0o755)) // as the guide says
+	}
+	w := newWalk(t, "5555", "2222")
+	w.run(r.commands())
+	w.write(r.file("go"))
+	w.write(r.file("go"))
+	w.run(r.commands()) // the gateway's keys and files
+	w.start(r.commands())
+	w.awaitPort("2222")
+	w.start(r.commands())
+	w.awaitPort("5555")
+	if out, want := w.run(r.commands()), r.output(); out != want {
+		t.Errorf("the client says %q, want %q", out, want)
+	}
+	_, said, err := w.try(r.commands())
+	want := strings.TrimSpace(w.here(r.output()))
+	if err == nil || !strings.Contains(said, want) {
+		t.Errorf("with an empty known_hosts: %v, %q, want %q", err, said, want)
+	}
+}

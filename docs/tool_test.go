@@ -1,0 +1,121 @@
+package docs
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// walkTool puts the proxy before a service, and asks what its policy decides.
+func walkTool(t *testing.T, r *reader) {
+	w := newWalk(t, "5555", "5556", "6666")
+	inFolder := func(text string) string { return strings.ReplaceAll(text, "/tmp/", w.dir+"/") }
+	const password = "correct horse"
+	w.run(r.commands()) // the tool
+	w.run(r.commands())
+	w.write(r.file("go"))
+	w.run(r.commands(), password) // keys and a user
+	name, policy := r.file("zpl")
+	w.write(name, inFolder(policy))
+	checked := w.run(r.commands())
+	expect(t, checked, `zmqauth\.zpl: good, domains: 3, frontends: 2\n`,
+		`rule +zmqauth\.zpl:4: curve keys/clients\n`)
+	w.start(r.commands())
+	w.awaitPort("6666")
+	proxy := w.start(r.commands())
+	w.awaitPort("5555")
+	w.awaitPort("5556")
+	entered := w.run(r.commands(), password)
+	expect(t, entered, `accepted, with CURVE\n`, `accepted, with PLAIN\n`, `NULL +cut off\n`)
+	w.write(readmeClient(t))
+	if out, want := w.run(r.commands()), r.output(); out != want {
+		t.Errorf("the client says %q, want %q", out, want)
+	}
+	expect(t, proxy.log.String(), `"zmqauth: the proxy is ready" frontends=2`)
+	proxy.signal(syscall.SIGTERM)
+	testpeer.Eventually(t, "the proxy ends, and with it its frontends", func() bool {
+		log := proxy.log.String()
+		return strings.Contains(log, `"zmqauth: the proxy ends"`) &&
+			strings.Count(log, `"zmqauth: a frontend has ended"`) == 2
+	})
+	out, said, err := w.try(r.commands())
+	if want := r.output(); err == nil || out != want {
+		t.Errorf("asked about an address: %v\n%s%s\nwant\n%s", err, out, said, want)
+	}
+}
+
+// readmeClient is the client of the README, to be written under the name that it has there.
+func readmeClient(t *testing.T) (name, text string) {
+	t.Helper()
+	for _, b := range readPage(t, "README.md").blocks {
+		if b.file() == "client/main.go" {
+			return b.file(), b.text
+		}
+	}
+	t.Fatal("the README has no client/main.go")
+	return "", ""
+}
+
+// expect wants a text to match each of the patterns.
+func expect(t *testing.T, text string, patterns ...string) {
+	t.Helper()
+	for _, pattern := range patterns {
+		if !regexp.MustCompile(pattern).MatchString(text) {
+			t.Errorf("no %s in\n%s", pattern, text)
+		}
+	}
+}
+
+var (
+	commandLine = regexp.MustCompile("`zmqauth ([a-z]+)([^`]*)`")
+	flagName    = regexp.MustCompile(`--[a-z-]+`)
+)
+
+// TestToolCommands: the page has all commands, and neither a command nor a flag that does not
+// exist.
+func TestToolCommands(t *testing.T) {
+	tool := filepath.Join(t.TempDir(), "zmqauth")
+	build := exec.Command("go", "build", "-o", tool, "./cmd/zmqauth")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	help := func(args ...string) string {
+		command := exec.Command(tool, append(args, "--help")...)
+		command.Env = append(os.Environ(), "COLUMNS=80")
+		out, err := command.Output()
+		must(t, err)
+		return string(out)
+	}
+	commands := make(map[string]string)
+	_, list, _ := strings.Cut(help(), "Available Commands:\n")
+	list, _, _ = strings.Cut(list, "\n\n")
+	for line := range strings.Lines(list) {
+		if name := strings.Fields(line)[0]; name != "help" {
+			commands[name] = help(name)
+		}
+	}
+	section := readPage(t, "docs/tool.md").section(t, "## Commands")
+	for name := range commands {
+		if !strings.Contains(section, "| `zmqauth "+name+" ") {
+			t.Errorf("the page has no %q", name)
+		}
+	}
+	for _, found := range commandLine.FindAllStringSubmatch(section, -1) {
+		text, exists := commands[found[1]]
+		if !exists {
+			t.Errorf("there is no command %q", found[1])
+		}
+		for _, name := range flagName.FindAllString(found[2], -1) {
+			if !strings.Contains(text, name+" ") {
+				t.Errorf("%s has no flag %s", found[1], name)
+			}
+		}
+	}
+}
