@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/zmqauth/zmqauth/internal/acl"
+	"github.com/zmqauth/zmqauth/internal/must"
 )
 
 // TestBadAddressesChangeNothing: neither for themselves nor for the good ones beside them. Package
@@ -39,11 +40,11 @@ func TestBadAddressesChangeNothing(t *testing.T) {
 
 func TestScopesHoldOneKind(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	must(t, a.Allow("127.0.0.1", "127.0.0.2"))
+	must.OK(t, a.Allow("127.0.0.1", "127.0.0.2"))
 	if err := a.Deny("127.0.0.1"); !errors.Is(err, acl.ErrMixed) {
 		t.Errorf("Deny after Allow: %v", err)
 	}
-	must(t, a.DenyDomain("d", "127.0.0.2"))
+	must.OK(t, a.DenyDomain("d", "127.0.0.2"))
 	if err := a.AllowDomain("d", "127.0.0.2"); !errors.Is(err, acl.ErrMixed) {
 		t.Errorf("AllowDomain after DenyDomain: %v", err)
 	}
@@ -61,7 +62,7 @@ func TestScopesHoldOneKind(t *testing.T) {
 		}
 	}
 	a.ResetAddresses()
-	must(t, a.Deny("192.0.2.1"))
+	must.OK(t, a.Deny("192.0.2.1"))
 	if status, _ := ask(t, a, zapRequest("d", "127.0.0.2", "NULL")); status != "200" {
 		t.Errorf("status %s after ResetAddresses", status)
 	}
@@ -69,11 +70,11 @@ func TestScopesHoldOneKind(t *testing.T) {
 
 func TestEmptyLists(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	must(t, a.Deny())
+	must.OK(t, a.Deny())
 	if status, _ := ask(t, a, nullRequest()); status != "200" {
 		t.Errorf("denying nobody: status %s", status)
 	}
-	must(t, a.Allow())
+	must.OK(t, a.Allow())
 	if status, _ := ask(t, a, nullRequest()); status != "400" {
 		t.Errorf("allowing nobody: status %s", status)
 	}

@@ -10,11 +10,14 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// TestMechanismsOverTCP takes each mechanism through the table of DESIGN's rules with real clients that send data.
+// TestMechanismsOverTCP takes each mechanism through the table of DESIGN's rules with real clients
+// that send data.
 func TestMechanismsOverTCP(t *testing.T) {
 	serverKey, known, stranger := newCertificate(t), newCertificate(t), newCertificate(t)
 	allowKnown := func(a *Authenticator) error { return a.ConfigureCurveKeys("shop", known.Public) }
@@ -74,7 +77,7 @@ func TestMechanismsOverTCP(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			a := startAuthenticator(t, Config{})
-			must(t, test.configure(a))
+			must.OK(t, test.configure(a))
 			server := newServer(t, a.Context(), "tcp://127.0.0.1:*", test.server)
 			client, err := connect(t, server.endpoint, test.client)
 			if status(err) != test.wantStatus {
@@ -85,7 +88,7 @@ func TestMechanismsOverTCP(t *testing.T) {
 			}
 			if err == nil {
 				_, err = client.Send("hello", 0)
-				must(t, err)
+				must.OK(t, err)
 				text, metadata := server.receive(t, "User-Id")
 				if text != "hello" || metadata["User-Id"] != test.wantUser {
 					t.Errorf("received %q of %q, want user %q", text, metadata["User-Id"], test.wantUser)
@@ -99,7 +102,8 @@ func TestMechanismsOverTCP(t *testing.T) {
 	}
 }
 
-// TestPythonClients takes the mechanisms through acceptance and refusal with clients of Python's zmq.
+// TestPythonClients takes the mechanisms through acceptance and refusal with clients of Python's
+// zmq.
 func TestPythonClients(t *testing.T) {
 	serverKey, known, stranger := newCertificate(t), newCertificate(t), newCertificate(t)
 	curve := func(c *Certificate) []string {
@@ -124,7 +128,7 @@ func TestPythonClients(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := startAuthenticator(t, Config{Properties: []string{"X-Role"}})
-			must(t, errors.Join(a.DenyDomain("closed", "127.0.0.1"), a.ConfigureCurveKeys("*", known.Public),
+			must.OK(t, errors.Join(a.DenyDomain("closed", "127.0.0.1"), a.ConfigureCurveKeys("*", known.Public),
 				a.ConfigurePlain("*", map[string]string{"ann": "secret"})))
 			server := newServer(t, a.Context(), "tcp://127.0.0.1:*", test.server)
 			// The client would like the server to believe the first property.
@@ -158,14 +162,14 @@ func TestPythonClients(t *testing.T) {
 func TestMetadataReachesMessages(t *testing.T) {
 	a := startAuthenticator(t, Config{Properties: []string{"Role", "Team"}})
 	serverKey, client := newCertificate(t), newCertificate(t)
-	must(t, a.ConfigureCurveCallback("*", func(context.Context, string, PublicKey) (*Identity, error) {
+	must.OK(t, a.ConfigureCurveCallback("*", func(context.Context, string, PublicKey) (*Identity, error) {
 		return &Identity{UserID: "ann", Metadata: map[string]string{"Role": "operator"}}, nil
 	}))
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", curveServer("shop", serverKey))
 	socket, err := connect(t, server.endpoint, curveClient(serverKey.Public, client))
-	must(t, err)
+	must.OK(t, err)
 	_, err = socket.Send("x", 0)
-	must(t, err)
+	must.OK(t, err)
 	_, got := server.receive(t, "User-Id", "Role", "Team")
 	for name, value := range map[string]string{"User-Id": "ann", "Role": "operator", "Team": ""} {
 		if got[name] != value {
@@ -190,7 +194,7 @@ func TestCurveUserID(t *testing.T) {
 		asked = append(asked, key)
 		return "user of " + key.String()[:3]
 	}})
-	must(t, a.ConfigureCurveKeys("*", key))
+	must.OK(t, a.ConfigureCurveKeys("*", key))
 	if status, user := ask(t, a, zapRequest("d", "", "CURVE", string(key[:]))); status != "200" || user != "user of "+key.String()[:3] {
 		t.Errorf("status %s, user %q", status, user)
 	}
@@ -214,7 +218,7 @@ func TestTwoContextsSideBySide(t *testing.T) {
 		a, key := startAuthenticator(t, Config{}), newCertificate(t)
 		sides = append(sides, side{a, key, newServer(t, a.Context(), "tcp://127.0.0.1:*", curveServer("d", key))})
 	}
-	must(t, sides[0].a.ConfigureCurveKeys("d", client.Public))
+	must.OK(t, sides[0].a.ConfigureCurveKeys("d", client.Public))
 	for i, want := range []int{200, 400} {
 		_, err := connect(t, sides[i].server.endpoint, curveClient(sides[i].key.Public, client))
 		if status(err) != want {
@@ -242,7 +246,7 @@ func TestAddressesOverTransports(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			a := startAuthenticator(t, Config{})
-			must(t, a.Allow(test.allow))
+			must.OK(t, a.Allow(test.allow))
 			server := newServer(t, a.Context(), test.bind, func(s *zmq4.Socket) error {
 				return errors.Join(s.SetIpv6(true), NullServer(s, "d"))
 			})
@@ -254,11 +258,12 @@ func TestAddressesOverTransports(t *testing.T) {
 	}
 }
 
-// TestSlowCallbacksDelayNobody: two hundred lookups at once, and a client that needs none does not wait for them.
+// TestSlowCallbacksDelayNobody: two hundred lookups at once, and a client that needs none does not
+// wait for them.
 func TestSlowCallbacksDelayNobody(t *testing.T) {
 	const clients, lookup = 200, 100 * time.Millisecond
 	a := startAuthenticator(t, Config{})
-	must(t, a.ConfigurePlainCallback("slow", func(ctx context.Context, _, name, _ string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("slow", func(ctx context.Context, _, name, _ string) (*Identity, error) {
 		select {
 		case <-time.After(lookup):
 			return &Identity{}, nil
@@ -266,7 +271,7 @@ func TestSlowCallbacksDelayNobody(t *testing.T) {
 			return nil, ctx.Err()
 		}
 	}))
-	must(t, a.ConfigurePlain("fast", map[string]string{"ann": "secret"}))
+	must.OK(t, a.ConfigurePlain("fast", map[string]string{"ann": "secret"}))
 	zap := newZAPClient(t, a.Context())
 	begun := time.Now()
 	for range clients {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -55,7 +56,7 @@ func TestCallbackAnswers(t *testing.T) {
 				}
 				return test.identity, test.err
 			}
-			must(t, errors.Join(
+			must.OK(t, errors.Join(
 				a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) { return answer() }),
 				a.ConfigureCurveCallback("*", func(context.Context, string, PublicKey) (*Identity, error) { return answer() }),
 				a.ConfigureGSSAPICallback("*", func(context.Context, string, string) (*Identity, error) { return answer() })))
@@ -85,12 +86,12 @@ func TestCallbackAnswers(t *testing.T) {
 	}
 }
 
-// TestCallbackTimeout: whoever asked is told to try again; the callback keeps its place until it returns, and its answer
-// is dropped.
+// TestCallbackTimeout: whoever asked is told to try again; the callback keeps its place until it
+// returns, and its answer is dropped.
 func TestCallbackTimeout(t *testing.T) {
 	a := startAuthenticator(t, Config{CallbackTimeout: 50 * time.Millisecond, MaxConcurrent: 1})
 	free, ignored := make(chan bool), make(chan error, 1)
-	must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, name, _ string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, name, _ string) (*Identity, error) {
 		if name == "stubborn" {
 			<-free
 			ignored <- ctx.Err()
@@ -118,10 +119,11 @@ func TestCallbackTimeout(t *testing.T) {
 	}
 }
 
-// TestTimeoutAsAnError: a callback that gives up in time because its context has ended has not failed.
+// TestTimeoutAsAnError: a callback that gives up in time because its context has ended has not
+// failed.
 func TestTimeoutAsAnError(t *testing.T) {
 	a := newAuthenticator(t, Config{CallbackTimeout: time.Millisecond})
-	must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
 		<-ctx.Done()
 		return nil, fmt.Errorf("querying: %w", ctx.Err())
 	}))
@@ -130,17 +132,19 @@ func TestTimeoutAsAnError(t *testing.T) {
 	}
 }
 
-// TestMaxPending: one runs, two wait, the rest is told to try again; the order in which they came is kept.
-// lateContext is one whose time is over, and which has not said so yet: the timer's turn has not come.
+// TestMaxPending: one runs, two wait, the rest is told to try again; the order in which they came
+// is kept. lateContext is one whose time is over, and which has not said so yet: the timer's turn
+// has not come.
 type lateContext struct{ context.Context }
 
 func (lateContext) Deadline() (time.Time, bool) { return time.Now().Add(-time.Second), true }
 
-// TestLateAnswer: an answer that comes after its time is none, though nobody has called it late before.
+// TestLateAnswer: an answer that comes after its time is none, though nobody has called it late
+// before.
 func TestLateAnswer(t *testing.T) {
 	decisions := make(chan Decision, 1)
 	a := newAuthenticator(t, Config{OnDecision: func(d Decision) { decisions <- d }})
-	must(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) { return &Identity{}, nil }))
+	must.OK(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) { return &Identity{}, nil }))
 	reply := a.HandleZAPMessage(lateContext{t.Context()}, plainRequest("d", "ann", "x"))
 	if d := <-decisions; string(reply[2]) != "300" || d.Reason != ReasonCallbackTimeout {
 		t.Errorf("%q, %+v", reply, d)
@@ -150,7 +154,7 @@ func TestLateAnswer(t *testing.T) {
 func TestMaxPending(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1, MaxPending: 2})
 	begun, free := make(chan string, 10), make(chan bool)
-	must(t, a.ConfigurePlainCallback("*", func(_ context.Context, _, name, _ string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("*", func(_ context.Context, _, name, _ string) (*Identity, error) {
 		begun <- name
 		<-free
 		return &Identity{}, nil
@@ -187,7 +191,7 @@ func TestMaxPending(t *testing.T) {
 // TestGoexitInCallback: t.FailNow, for one, ends the goroutine; the place must not be lost with it.
 func TestGoexitInCallback(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1})
-	must(t, a.ConfigurePlainCallback("*", func(_ context.Context, _, name, _ string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("*", func(_ context.Context, _, name, _ string) (*Identity, error) {
 		if name == "leaver" {
 			runtime.Goexit()
 		}
@@ -208,7 +212,7 @@ func TestGoexitInCallback(t *testing.T) {
 func TestRepliesOvertake(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	free := make(chan bool)
-	must(t, a.ConfigurePlainCallback("*", func(_ context.Context, _, name, _ string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("*", func(_ context.Context, _, name, _ string) (*Identity, error) {
 		if name == "slow" {
 			<-free
 		}
@@ -237,19 +241,19 @@ func TestCallbacksMayCallBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			called := make(chan error, 1)
 			a := startAuthenticator(t, Config{})
-			must(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+			must.OK(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
 				called <- call(a)
 				return &Identity{}, nil
 			}))
 			newZAPClient(t, a.Context()).send(plainRequest("d", "ann", "x"))
-			must(t, <-called)
+			must.OK(t, <-called)
 		})
 	}
 }
 
 func TestBadUserNameNeverReachesTheCallback(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	must(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
 		t.Error("called")
 		return &Identity{}, nil
 	}))
@@ -262,9 +266,9 @@ func TestBadUserNameNeverReachesTheCallback(t *testing.T) {
 
 func TestConfigureIsChecked(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	must(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
-	must(t, a.ConfigureCurveKeys("d", PublicKey([]byte(key32))))
-	must(t, a.ConfigureGSSAPI("d", "ann@EXAMPLE.ORG"))
+	must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
+	must.OK(t, a.ConfigureCurveKeys("d", PublicKey([]byte(key32))))
+	must.OK(t, a.ConfigureGSSAPI("d", "ann@EXAMPLE.ORG"))
 	long := strings.Repeat("x", 256)
 	for name, err := range map[string]error{
 		"PLAIN, empty domain":       a.ConfigurePlain("", map[string]string{"bob": "x"}),
@@ -310,7 +314,7 @@ func TestWaitLimit(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1, CallbackTimeout: 2 * patience})
 	a.callbacks.waitLimit = 10 * time.Millisecond
 	begun, free := make(chan bool), make(chan bool)
-	must(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
 		begun <- true
 		<-free
 		return &Identity{}, nil
@@ -333,7 +337,7 @@ func TestStopCancelsCallbacks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := startAuthenticator(t, Config{CallbackTimeout: 10 * patience})
 			begun, ended := make(chan bool), make(chan error)
-			must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+			must.OK(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
 				begun <- true
 				<-ctx.Done()
 				ended <- ctx.Err()
@@ -341,7 +345,7 @@ func TestStopCancelsCallbacks(t *testing.T) {
 			}))
 			newZAPClient(t, a.Context()).send(plainRequest("d", "ann", "x"))
 			<-begun
-			must(t, stop(a))
+			must.OK(t, stop(a))
 			select {
 			case err := <-ended:
 				if !errors.Is(err, context.Canceled) {

@@ -13,16 +13,18 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
-// Certificate is a CURVE key with what is known about its holder. The zero value is no valid certificate: make one with
-// [NewCertificate] or [LoadCertificate]. However it is formatted or logged, its secret key does not show.
+// Certificate is a CURVE key with what is known about its holder. The zero value is no valid
+// certificate: make one with [NewCertificate] or [LoadCertificate]. However it is formatted or
+// logged, its secret key does not show.
 type Certificate struct {
 	Public PublicKey
 	Secret *SecretKey // nil in a public certificate
 
-	// Metadata becomes the metadata of the messages of a client that is accepted with the key. Names are 1 to 255 of
-	// ASCII's letters, digits and -_.+, and neither libzmq's own ones (User-Id, say) nor ones that begin with
-	// public-key or secret-key; values are one line of text. "not-before" and "not-after", in RFC 3339
-	// (2026-01-31T15:04:05Z), bound the time in which the key is accepted. Nil is the same as empty.
+	// Metadata becomes the metadata of the messages of a client that is accepted with the key. Names
+	// are 1 to 255 of ASCII's letters, digits and -_.+, and neither libzmq's own ones (User-Id, say)
+	// nor ones that begin with public-key or secret-key; values are one line of text. "not-before" and
+	// "not-after", in RFC 3339 (2026-01-31T15:04:05Z), bound the time in which the key is accepted.
+	// Nil is the same as empty.
 	Metadata map[string]string
 }
 
@@ -75,7 +77,8 @@ func checkKeys(public PublicKey, secret *SecretKey) error {
 	return nil
 }
 
-// checkCertificateMetadata tells whether ZAP carries the property and every reader of certificates reads it.
+// checkCertificateMetadata tells whether ZAP carries the property and every reader of certificates
+// reads it.
 func checkCertificateMetadata(name, value string) error {
 	if err := zap.CheckProperty(name, value); err != nil {
 		return err
@@ -99,8 +102,8 @@ func checkCertificateMetadata(name, value string) error {
 	return nil
 }
 
-// validity is the time in which metadata lets a key be used: from notBefore on and before notAfter, each the zero time
-// where there is no such bound.
+// validity is the time in which metadata lets a key be used: from notBefore on and before notAfter,
+// each the zero time where there is no such bound.
 func validity(metadata map[string]string) (notBefore, notAfter time.Time, err error) {
 	if value, ok := metadata[metadataNotBefore]; ok {
 		if notBefore, err = parseBound(metadataNotBefore, value); err != nil {
@@ -126,8 +129,9 @@ func parseBound(name, value string) (time.Time, error) {
 	return t, nil
 }
 
-// parseCertificate reads a certificate from the text of a file, whose name the *FileError carries. It takes what czmq
-// and pyzmq write, and passes over sections and entries that are not a certificate's, as they do.
+// parseCertificate reads a certificate from the text of a file, whose name the *FileError carries.
+// It takes what czmq and pyzmq write, and passes over sections and entries that are not a
+// certificate's, as they do.
 func parseCertificate(parser *zpl.Parser, file string, data []byte) (*Certificate, error) {
 	root, err := parser.Parse(data)
 	if err != nil {
@@ -165,8 +169,8 @@ func (r *certificateReader) fail(n *zpl.Node, err error) {
 	r.err = &FileError{File: r.file, Line: line, Err: err}
 }
 
-// only is the entry of that name below n, nil where there is none. A second one is an error, because czmq would read the
-// first and Python the last.
+// only is the entry of that name below n, nil where there is none. A second one is an error,
+// because czmq would read the first and Python the last.
 func (r *certificateReader) only(n *zpl.Node, name string) *zpl.Node {
 	first, second := n.Find(name)
 	if second != nil {
@@ -204,7 +208,8 @@ func (r *certificateReader) key(n *zpl.Node) [32]byte {
 	return key
 }
 
-// metadata reads the entries of the section. What is indented below one of them is nobody's, and passed over.
+// metadata reads the entries of the section. What is indented below one of them is nobody's, and
+// passed over.
 func (r *certificateReader) metadata(section *zpl.Node) map[string]string {
 	if section == nil {
 		return map[string]string{}

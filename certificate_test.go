@@ -134,8 +134,8 @@ func TestParseCertificateRefusals(t *testing.T) {
 	}
 }
 
-// TestParseCertificateClamped reads a secret key whose clamped bits (RFC 7748, section 5) are set otherwise than
-// libsodium writes them: it has the same public key.
+// TestParseCertificateClamped reads a secret key whose clamped bits (RFC 7748, section 5) are set
+// otherwise than libsodium writes them: it has the same public key.
 func TestParseCertificateClamped(t *testing.T) {
 	secret := SecretKey(keyVectors["client secret"].raw)
 	secret[0], secret[31] = secret[0]^0x07, secret[31]^0x80
@@ -168,7 +168,8 @@ func TestEncodeCertificate(t *testing.T) {
 	}
 }
 
-// TestMetadataRefusals tries metadata that no file or no message can carry: the error names it and nothing is written.
+// TestMetadataRefusals tries metadata that no file or no message can carry: the error names it and
+// nothing is written.
 func TestMetadataRefusals(t *testing.T) {
 	tests := map[string]struct {
 		name, value string

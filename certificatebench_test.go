@@ -10,11 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// BenchmarkLoadCertificates loads a directory and lets Python's zmq.auth load the same one: "x-python" is our time as a
-// part of Python's, whose interpreter's start is not counted.
+// BenchmarkLoadCertificates loads a directory and lets Python's zmq.auth load the same one:
+// "x-python" is our time as a part of Python's, whose interpreter's start is not counted.
 func BenchmarkLoadCertificates(b *testing.B) {
 	sizes := []int{10_000, 100_000}
 	if testing.Short() {
@@ -39,7 +40,8 @@ func BenchmarkLoadCertificates(b *testing.B) {
 	}
 }
 
-// writeManyCertificates writes public certificates whose keys are not X25519's: nothing here needs them to be.
+// writeManyCertificates writes public certificates whose keys are not X25519's: nothing here needs
+// them to be.
 func writeManyCertificates(b testing.TB, dir string, count int) {
 	b.Helper()
 	for i := range count {
@@ -80,8 +82,8 @@ print(best)
 	return time.Duration(seconds * float64(time.Second))
 }
 
-// BenchmarkDirectoryChange is how long it takes until a file that is added to a directory is in force, and until one that
-// is removed is out of it, whatever the number of files.
+// BenchmarkDirectoryChange is how long it takes until a file that is added to a directory is in
+// force, and until one that is removed is out of it, whatever the number of files.
 func BenchmarkDirectoryChange(b *testing.B) {
 	for _, files := range []int{100, 100_000} {
 		b.Run(fmt.Sprintf("files=%d", files), func(b *testing.B) {
@@ -91,7 +93,7 @@ func BenchmarkDirectoryChange(b *testing.B) {
 			dir := b.TempDir()
 			writeManyCertificates(b, dir, files)
 			a := newAuthenticator(b, Config{})
-			must(b, a.ConfigureCurve("d", dir))
+			must.OK(b, a.ConfigureCurve("d", dir))
 			c := newCertificate(b)
 			accepted := func() bool {
 				status, _ := ask(b, a, zapRequest("d", "", "CURVE", string(c.Public[:])))
@@ -100,9 +102,9 @@ func BenchmarkDirectoryChange(b *testing.B) {
 			path := filepath.Join(dir, "the one.key")
 			b.ResetTimer()
 			for range b.N {
-				must(b, c.SavePublic(path))
+				must.OK(b, c.SavePublic(path))
 				testpeer.Eventually(b, "the file is in force", accepted)
-				must(b, os.Remove(path))
+				must.OK(b, os.Remove(path))
 				testpeer.Eventually(b, "the file is out of force", func() bool { return !accepted() })
 			}
 		})

@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/testzap"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
 // certificateStore is a directory of certificates that an authenticator follows.
@@ -26,13 +28,13 @@ type certificateStore struct {
 func newCertificateStore(t *testing.T, names ...string) (*certificateStore, map[string]*Certificate) {
 	t.Helper()
 	s := &certificateStore{t: t, dir: filepath.Join(t.TempDir(), "keys"), log: new(logbuffer.Buffer)}
-	must(t, os.Mkdir(s.dir, 0o755))
+	must.OK(t, os.Mkdir(s.dir, 0o755))
 	certificates := make(map[string]*Certificate)
 	for _, name := range names {
 		certificates[name] = s.write(name)
 	}
 	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
-	must(t, s.a.ConfigureCurve("d", s.dir))
+	must.OK(t, s.a.ConfigureCurve("d", s.dir))
 	return s, certificates
 }
 
@@ -60,7 +62,7 @@ func (s *certificateStore) path(name string) string { return filepath.Join(s.dir
 func (s *certificateStore) write(name string) *Certificate {
 	s.t.Helper()
 	c := newCertificate(s.t)
-	must(s.t, c.SavePublic(s.path(name)))
+	must.OK(s.t, c.SavePublic(s.path(name)))
 	return c
 }
 
@@ -70,8 +72,8 @@ func (s *certificateStore) accepts(c *Certificate) bool {
 	return status == "200"
 }
 
-// within waits for the key's being in force, or out of it. What DESIGN gives it is a second; a loaded machine gets more,
-// and the benchmark shows the time.
+// within waits for the key's being in force, or out of it. What DESIGN gives it is a second; a
+// loaded machine gets more, and the benchmark shows the time.
 func (s *certificateStore) within(what string, c *Certificate, accepted bool) {
 	s.t.Helper()
 	testpeer.Eventually(s.t, what, func() bool { return s.accepts(c) == accepted })
@@ -81,9 +83,9 @@ func (s *certificateStore) within(what string, c *Certificate, accepted bool) {
 func text(t *testing.T, c *Certificate) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "c.key")
-	must(t, c.SavePublic(file))
+	must.OK(t, c.SavePublic(file))
 	data, err := os.ReadFile(file)
-	must(t, err)
+	must.OK(t, err)
 	return data
 }
 
@@ -98,32 +100,32 @@ func TestDirectoryFollowsItsFiles(t *testing.T) {
 	s.within("a new file is in force", eve, true)
 
 	dan := newCertificate(t)
-	must(t, os.WriteFile(s.path("eve.key"), text(t, dan), 0o644))
+	must.OK(t, os.WriteFile(s.path("eve.key"), text(t, dan), 0o644))
 	s.within("a file overwritten in place", dan, true)
 	s.within("what it held before", eve, false)
 
 	fay := newCertificate(t)
 	temporary := filepath.Join(t.TempDir(), "fay")
-	must(t, fay.SavePublic(temporary))
-	must(t, os.Rename(temporary, s.path("eve.key")))
+	must.OK(t, fay.SavePublic(temporary))
+	must.OK(t, os.Rename(temporary, s.path("eve.key")))
 	s.within("a file renamed over another", fay, true)
 	s.within("what that held before", dan, false)
 
-	must(t, os.Rename(s.path("eve.key"), s.path("fay.key")))
+	must.OK(t, os.Rename(s.path("eve.key"), s.path("fay.key")))
 	gus := s.write("gus.key")
 	s.within("a later change", gus, true)
 	if !s.accepts(fay) {
 		t.Error("a file that was renamed is out of force")
 	}
 
-	must(t, os.Rename(s.path("fay.key"), s.path(".fay.key")))
+	must.OK(t, os.Rename(s.path("fay.key"), s.path(".fay.key")))
 	s.within("a file renamed to one that does not count", fay, false)
-	must(t, os.Rename(s.path(".fay.key"), s.path("fay.key")))
+	must.OK(t, os.Rename(s.path(".fay.key"), s.path("fay.key")))
 	s.within("and back", fay, true)
 
-	must(t, os.Remove(s.path("bob.key")))
+	must.OK(t, os.Remove(s.path("bob.key")))
 	s.within("a removed file", bob, false)
-	must(t, os.Rename(s.path("fay.key"), filepath.Join(t.TempDir(), "elsewhere")))
+	must.OK(t, os.Rename(s.path("fay.key"), filepath.Join(t.TempDir(), "elsewhere")))
 	s.within("a file moved away", fay, false)
 	if !s.accepts(ann) || !s.accepts(gus) {
 		t.Error("files that nobody touched are out of force")
@@ -137,7 +139,7 @@ func TestDirectoryMetadata(t *testing.T) {
 	write := func(role string) {
 		t.Helper()
 		ann.Metadata = map[string]string{"Role": role}
-		must(t, os.WriteFile(s.path("ann.key"), text(t, ann), 0o644))
+		must.OK(t, os.WriteFile(s.path("ann.key"), text(t, ann), 0o644))
 	}
 	role := func() string {
 		reply := s.a.HandleZAPMessage(t.Context(), zapRequest("d", "", "CURVE", string(ann.Public[:])))
@@ -153,11 +155,11 @@ func TestDirectoryWithBrokenFiles(t *testing.T) {
 	s, have := newCertificateStore(t, "ann.key", "bob.key")
 	ann, bob := have["ann.key"], have["bob.key"]
 	good, err := os.ReadFile(s.path("ann.key"))
-	must(t, err)
+	must.OK(t, err)
 
 	// Broken in many ways, a good file keeps its last good content, and others come and go.
 	for i, broken := range [][]byte{nil, good[:len(good)/2], []byte("nonsense"), []byte("curve\n    public-key = \"short\"\n"), {0, 1, 2}} {
-		must(t, os.WriteFile(s.path("ann.key"), broken, 0o644))
+		must.OK(t, os.WriteFile(s.path("ann.key"), broken, 0o644))
 		marker := s.write(fmt.Sprintf("marker%d.key", i))
 		s.within("a file beside a broken one", marker, true)
 		if !s.accepts(ann) || !s.accepts(bob) {
@@ -182,33 +184,35 @@ func TestDirectoryWithBrokenFiles(t *testing.T) {
 	}
 	// Mended, with another key: the old one is out.
 	mended := newCertificate(t)
-	must(t, os.WriteFile(s.path("ann.key"), text(t, mended), 0o644))
+	must.OK(t, os.WriteFile(s.path("ann.key"), text(t, mended), 0o644))
 	s.within("the mended file", mended, true)
 	s.within("its last good content", ann, false)
 	// Broken again and then removed: out.
-	must(t, os.WriteFile(s.path("ann.key"), []byte("nonsense"), 0o644))
+	must.OK(t, os.WriteFile(s.path("ann.key"), []byte("nonsense"), 0o644))
 	s.within("a marker", s.write("marker.key"), true)
-	must(t, os.Remove(s.path("ann.key")))
+	must.OK(t, os.Remove(s.path("ann.key")))
 	s.within("a broken file that is removed", mended, false)
 }
 
-// TestDirectoryBrokenFromTheStart: the good ones are in force, and the bad one as soon as it is mended.
+// TestDirectoryBrokenFromTheStart: the good ones are in force, and the bad one as soon as it is
+// mended.
 func TestDirectoryBrokenFromTheStart(t *testing.T) {
 	dir, good := t.TempDir(), newCertificate(t)
-	must(t, good.SavePublic(filepath.Join(dir, "good.key")))
-	must(t, os.WriteFile(filepath.Join(dir, "bad.key"), []byte("metadata\n    x = \"unclosed\n"), 0o644))
+	must.OK(t, good.SavePublic(filepath.Join(dir, "good.key")))
+	must.OK(t, os.WriteFile(filepath.Join(dir, "bad.key"), []byte("metadata\n    x = \"unclosed\n"), 0o644))
 	s := &certificateStore{t: t, dir: dir, log: new(logbuffer.Buffer)}
 	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
-	must(t, s.a.ConfigureCurve("d", dir))
+	must.OK(t, s.a.ConfigureCurve("d", dir))
 	if !s.accepts(good) || s.a.Stats().BrokenEntries != 1 || !strings.Contains(s.said(), "bad.key:2:") {
 		t.Errorf("accepted %v, %+v, log %s", s.accepts(good), s.a.Stats(), s.said())
 	}
 	mended := newCertificate(t)
-	must(t, os.WriteFile(filepath.Join(dir, "bad.key"), text(t, mended), 0o644))
+	must.OK(t, os.WriteFile(filepath.Join(dir, "bad.key"), text(t, mended), 0o644))
 	s.within("the mended file", mended, true)
 }
 
-// TestDirectorySharedKey: two files with one key are one entry, which stays as long as either file does.
+// TestDirectorySharedKey: two files with one key are one entry, which stays as long as either file
+// does.
 func TestDirectorySharedKey(t *testing.T) {
 	s, have := newCertificateStore(t, "b.key")
 	c := have["b.key"]
@@ -218,39 +222,40 @@ func TestDirectorySharedKey(t *testing.T) {
 	}
 	first := *c
 	first.Metadata = map[string]string{"Role": "first by name"}
-	must(t, first.SavePublic(s.path("a.key")))
+	must.OK(t, first.SavePublic(s.path("a.key")))
 	testpeer.Eventually(t, "the first file by name counts", func() bool { return role() == "first by name" })
-	must(t, os.Remove(s.path("a.key")))
+	must.OK(t, os.Remove(s.path("a.key")))
 	testpeer.Eventually(t, "then the other", func() bool { return role() == "" })
 	if !s.accepts(c) {
 		t.Error("out of force with one of its files still there")
 	}
-	must(t, os.Remove(s.path("b.key")))
+	must.OK(t, os.Remove(s.path("b.key")))
 	s.within("out with the last file", c, false)
 }
 
-// TestDirectorySymlinkSwap: as Kubernetes mounts secrets, the files are links over ..data, a link that is replaced.
+// TestDirectorySymlinkSwap: as Kubernetes mounts secrets, the files are links over ..data, a link
+// that is replaced.
 func TestDirectorySymlinkSwap(t *testing.T) {
 	s, _ := newCertificateStore(t)
 	version := func(name string) *Certificate {
 		c := newCertificate(t)
-		must(t, os.Mkdir(s.path(name), 0o755))
-		must(t, c.SavePublic(filepath.Join(s.path(name), "ann.key")))
-		must(t, os.Symlink(name, s.path("..data_tmp")))
-		must(t, os.Rename(s.path("..data_tmp"), s.path("..data")))
+		must.OK(t, os.Mkdir(s.path(name), 0o755))
+		must.OK(t, c.SavePublic(filepath.Join(s.path(name), "ann.key")))
+		must.OK(t, os.Symlink(name, s.path("..data_tmp")))
+		must.OK(t, os.Rename(s.path("..data_tmp"), s.path("..data")))
 		return c
 	}
 	one := version("..1")
-	must(t, os.Symlink("..data/ann.key", s.path("ann.key")))
+	must.OK(t, os.Symlink("..data/ann.key", s.path("ann.key")))
 	s.within("a link", one, true)
 	two := version("..2")
-	must(t, os.RemoveAll(s.path("..1")))
+	must.OK(t, os.RemoveAll(s.path("..1")))
 	s.within("after the swap", two, true)
 	s.within("what was there before", one, false)
 	three := version("..3")
 	s.within("after another swap", three, true)
 	s.within("what was there before", two, false)
-	must(t, os.Remove(filepath.Join(s.path("..3"), "ann.key")))
+	must.OK(t, os.Remove(filepath.Join(s.path("..3"), "ann.key")))
 	s.within("the link leads nowhere", three, false)
 }
 
@@ -259,56 +264,56 @@ func TestDirectoryForeignLinks(t *testing.T) {
 	s, _ := newCertificateStore(t)
 	foreign := filepath.Join(t.TempDir(), "ann")
 	one := newCertificate(t)
-	must(t, one.SavePublic(foreign))
-	must(t, os.Symlink(foreign, s.path("ann.key")))
+	must.OK(t, one.SavePublic(foreign))
+	must.OK(t, os.Symlink(foreign, s.path("ann.key")))
 	s.within("a link", one, true)
 	two := newCertificate(t)
-	must(t, os.WriteFile(foreign, text(t, two), 0o644))
+	must.OK(t, os.WriteFile(foreign, text(t, two), 0o644))
 	s.within("its target, overwritten", two, true)
-	must(t, os.Remove(foreign))
+	must.OK(t, os.Remove(foreign))
 	s.within("its target, removed", two, false)
-	must(t, one.SavePublic(foreign))
+	must.OK(t, one.SavePublic(foreign))
 	s.within("its target, made again", one, true)
 
 	// The target's directory goes away and comes back, and is replaced by another.
 	dir := filepath.Dir(foreign)
-	must(t, os.RemoveAll(dir))
+	must.OK(t, os.RemoveAll(dir))
 	s.within("its target's directory, removed", one, false)
-	must(t, os.Mkdir(dir, 0o755))
-	must(t, two.SavePublic(foreign))
+	must.OK(t, os.Mkdir(dir, 0o755))
+	must.OK(t, two.SavePublic(foreign))
 	s.within("its target's directory, made again", two, true)
-	must(t, os.WriteFile(foreign, text(t, one), 0o644))
+	must.OK(t, os.WriteFile(foreign, text(t, one), 0o644))
 	s.within("its target, overwritten there", one, true)
 
 	// A link to a file of the same directory.
 	dan, fay := s.write("dan"), newCertificate(t)
-	must(t, os.Symlink("dan", s.path("also dan")))
+	must.OK(t, os.Symlink("dan", s.path("also dan")))
 	s.within("a file and a link to it", dan, true)
-	must(t, os.WriteFile(s.path("dan"), text(t, fay), 0o644))
+	must.OK(t, os.WriteFile(s.path("dan"), text(t, fay), 0o644))
 	s.within("the file, overwritten", fay, true)
 	s.within("what it held, by the link too", dan, false)
 
 	// A chain of links, the middle one of which is replaced.
 	other := filepath.Join(t.TempDir(), "other")
-	must(t, two.SavePublic(other))
-	must(t, os.Remove(foreign))
-	must(t, os.Symlink(other, foreign))
+	must.OK(t, two.SavePublic(other))
+	must.OK(t, os.Remove(foreign))
+	must.OK(t, os.Symlink(other, foreign))
 	s.within("behind another link", two, true)
-	must(t, os.WriteFile(other, text(t, one), 0o644))
+	must.OK(t, os.WriteFile(other, text(t, one), 0o644))
 	s.within("and what that leads to, overwritten", one, true)
 
 	// A link over a directory that is itself a link, which is replaced.
 	base := t.TempDir()
 	for name, c := range map[string]*Certificate{"v1": one, "v2": two} {
-		must(t, os.Mkdir(filepath.Join(base, name), 0o755))
-		must(t, c.SavePublic(filepath.Join(base, name, "ann.key")))
+		must.OK(t, os.Mkdir(filepath.Join(base, name), 0o755))
+		must.OK(t, c.SavePublic(filepath.Join(base, name, "ann.key")))
 	}
-	must(t, os.Symlink("v1", filepath.Join(base, "current")))
-	must(t, os.Remove(s.path("ann.key")))
-	must(t, os.Symlink(filepath.Join(base, "current", "ann.key"), s.path("ann.key")))
+	must.OK(t, os.Symlink("v1", filepath.Join(base, "current")))
+	must.OK(t, os.Remove(s.path("ann.key")))
+	must.OK(t, os.Symlink(filepath.Join(base, "current", "ann.key"), s.path("ann.key")))
 	s.within("over a linked directory", one, true)
-	must(t, os.Symlink("v2", filepath.Join(base, "new")))
-	must(t, os.Rename(filepath.Join(base, "new"), filepath.Join(base, "current")))
+	must.OK(t, os.Symlink("v2", filepath.Join(base, "new")))
+	must.OK(t, os.Rename(filepath.Join(base, "new"), filepath.Join(base, "current")))
 	s.within("over the one that it leads to now", two, true)
 	s.within("and no longer the other", one, false)
 }
@@ -317,28 +322,28 @@ func TestDirectoryForeignLinks(t *testing.T) {
 func TestDirectoryItself(t *testing.T) {
 	s, have := newCertificateStore(t, "ann.key")
 	ann := have["ann.key"]
-	must(t, os.RemoveAll(s.dir))
+	must.OK(t, os.RemoveAll(s.dir))
 	s.within("with its directory", ann, false)
-	must(t, os.Mkdir(s.dir, 0o755))
+	must.OK(t, os.Mkdir(s.dir, 0o755))
 	bob := s.write("bob.key")
 	s.within("in the directory made again", bob, true)
 	eve := s.write("eve.key")
 	s.within("and followed again", eve, true)
 
-	must(t, os.Rename(s.dir, s.dir+".old"))
+	must.OK(t, os.Rename(s.dir, s.dir+".old"))
 	s.within("moved away", bob, false)
-	must(t, os.Rename(s.dir+".old", s.dir))
+	must.OK(t, os.Rename(s.dir+".old", s.dir))
 	s.within("moved back", bob, true)
 	dan := s.write("dan.key")
 	s.within("and followed again", dan, true)
 
 	// Replaced by another directory in two steps, as fast as a program can.
 	next := s.dir + ".next"
-	must(t, os.Mkdir(next, 0o755))
-	must(t, bob.SavePublic(filepath.Join(next, "bob.key")))
+	must.OK(t, os.Mkdir(next, 0o755))
+	must.OK(t, bob.SavePublic(filepath.Join(next, "bob.key")))
 	fay := newCertificate(t)
-	must(t, fay.SavePublic(filepath.Join(next, "fay.key")))
-	must(t, errors.Join(os.Rename(s.dir, s.dir+".old"), os.Rename(next, s.dir)))
+	must.OK(t, fay.SavePublic(filepath.Join(next, "fay.key")))
+	must.OK(t, errors.Join(os.Rename(s.dir, s.dir+".old"), os.Rename(next, s.dir)))
 	testpeer.Eventually(t, "the new directory is in force", func() bool {
 		if !s.accepts(bob) {
 			t.Fatal("a key that is in both is out of force")
@@ -354,24 +359,25 @@ func TestDirectoryBehindALink(t *testing.T) {
 	base := t.TempDir()
 	version := func(name string) *Certificate {
 		dir := filepath.Join(base, name)
-		must(t, os.Mkdir(dir, 0o755))
+		must.OK(t, os.Mkdir(dir, 0o755))
 		c := newCertificate(t)
-		must(t, c.SavePublic(filepath.Join(dir, "ann.key")))
-		must(t, os.Symlink(name, filepath.Join(base, "tmp")))
-		must(t, os.Rename(filepath.Join(base, "tmp"), filepath.Join(base, "current")))
+		must.OK(t, c.SavePublic(filepath.Join(dir, "ann.key")))
+		must.OK(t, os.Symlink(name, filepath.Join(base, "tmp")))
+		must.OK(t, os.Rename(filepath.Join(base, "tmp"), filepath.Join(base, "current")))
 		return c
 	}
 	one := version("1")
 	s := &certificateStore{t: t, dir: filepath.Join(base, "current"), log: new(logbuffer.Buffer)}
 	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
-	must(t, s.a.ConfigureCurve("d", s.dir))
+	must.OK(t, s.a.ConfigureCurve("d", s.dir))
 	two := version("2")
 	s.within("behind the new link", two, true)
 	s.within("behind the old one", one, false)
 	s.within("a file added", s.write("bob.key"), true)
 }
 
-// TestDirectoryReadsWhatChanged: neither an added nor a removed file has the others read, and one change one.
+// TestDirectoryReadsWhatChanged: neither an added nor a removed file has the others read, and one
+// change one.
 func TestDirectoryReadsWhatChanged(t *testing.T) {
 	files := 100_000
 	if testing.Short() {
@@ -380,17 +386,17 @@ func TestDirectoryReadsWhatChanged(t *testing.T) {
 	dir := t.TempDir()
 	writeManyCertificates(t, dir, files)
 	first, err := LoadCertificate(filepath.Join(dir, "client000000.key"))
-	must(t, err)
+	must.OK(t, err)
 	s := &certificateStore{t: t, dir: dir, log: new(logbuffer.Buffer)}
 	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
 	directory := newCertificateDirectory(s.a, dir)
-	must(t, s.follow(directory))
+	must.OK(t, s.follow(directory))
 	if reads := directory.reads.Load(); reads != int64(files) {
 		t.Errorf("%d reads to load %d files", reads, files)
 	}
 	begun := time.Now()
 	s.within("an added file", s.write("added.key"), true)
-	must(t, os.Remove(filepath.Join(dir, "client000000.key")))
+	must.OK(t, os.Remove(filepath.Join(dir, "client000000.key")))
 	s.within("a removed file", first, false)
 	if took := time.Since(begun); took > 2*time.Second {
 		t.Errorf("both took %v", took)
@@ -401,14 +407,15 @@ func TestDirectoryReadsWhatChanged(t *testing.T) {
 	}
 	// A scan of everything, as after a change of the directory's mode, reads what differs.
 	before := directory.reads.Load()
-	must(t, os.Chmod(dir, 0o700))
+	must.OK(t, os.Chmod(dir, 0o700))
 	s.within("a file added during a scan", s.write("scanned.key"), true)
 	if reads := directory.reads.Load() - before; reads < 1 || reads > 4 {
 		t.Errorf("%d reads by a scan after one change", reads)
 	}
 }
 
-// TestDirectoryIsLetGo: another setup for the domain ends the following, and so do Close and a directory that is none.
+// TestDirectoryIsLetGo: another setup for the domain ends the following, and so do Close and a
+// directory that is none.
 func TestDirectoryIsLetGo(t *testing.T) {
 	s, have := newCertificateStore(t, "ann.key")
 	follows := func() int { return s.a.watcher.Stats().Directories }
@@ -421,8 +428,8 @@ func TestDirectoryIsLetGo(t *testing.T) {
 	if !s.accepts(have["ann.key"]) || follows() != 1 {
 		t.Errorf("a failed call has changed something: %d follows", follows())
 	}
-	must(t, s.a.ConfigureCurve("e", s.dir))
-	must(t, s.a.ConfigureCurveKeys("d"))
+	must.OK(t, s.a.ConfigureCurve("e", s.dir))
+	must.OK(t, s.a.ConfigureCurveKeys("d"))
 	testpeer.Eventually(t, "one is left", func() bool { return follows() == 1 })
 	bob := s.write("bob.key")
 	testpeer.Eventually(t, "the other domain still follows", func() bool {
@@ -432,7 +439,7 @@ func TestDirectoryIsLetGo(t *testing.T) {
 	if s.accepts(bob) {
 		t.Error("a domain that has let go of the directory follows it")
 	}
-	must(t, s.a.Close())
+	must.OK(t, s.a.Close())
 	testpeer.Eventually(t, "none is left", func() bool { return follows() == 0 })
 	if err := s.a.ConfigureCurve("d", s.dir); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: %v", err)
@@ -474,7 +481,7 @@ func TestValidityAtEachDecision(t *testing.T) {
 	// At each decision: a key that is accepted today is refused when its time is over.
 	c := newCertificate(t)
 	c.Metadata = map[string]string{"not-after": now.Add(2 * time.Second).Format(time.RFC3339)}
-	must(t, c.SavePublic(s.path("short.key")))
+	must.OK(t, c.SavePublic(s.path("short.key")))
 	s.within("a valid key", c, true)
 	s.within("its end", c, false)
 }
@@ -487,11 +494,11 @@ func TestNoSecretKeysInLogs(t *testing.T) {
 	add := func(name string, mode os.FileMode, mangle func(string) string) {
 		c := newCertificate(t)
 		secrets = append(secrets, *c.Secret)
-		must(t, c.SaveSecret(s.path(name)))
+		must.OK(t, c.SaveSecret(s.path(name)))
 		data, err := os.ReadFile(s.path(name))
-		must(t, err)
-		must(t, os.WriteFile(s.path(name), []byte(mangle(string(data))), mode))
-		must(t, os.Chmod(s.path(name), mode))
+		must.OK(t, err)
+		must.OK(t, os.WriteFile(s.path(name), []byte(mangle(string(data))), mode))
+		must.OK(t, os.Chmod(s.path(name), mode))
 		loaded, err := LoadCertificate(s.path(name))
 		said = append(said, fmt.Sprintf("%v %+v %#v %s", loaded, loaded, loaded, err))
 		certificates, err := LoadCertificates(s.dir)
@@ -507,7 +514,7 @@ func TestNoSecretKeysInLogs(t *testing.T) {
 	add("gus.key", 0o600, func(text string) string { return strings.ReplaceAll(text, "secret-key", "secret key") })
 	add("hal.key", 0o600, func(text string) string { return strings.ReplaceAll(text, "\n", "") })
 	add("ida.key", 0o600, func(text string) string { return strings.ReplaceAll(text, "public-key", "unknown-key") })
-	must(t, s.a.ConfigureCurve("e", s.dir))
+	must.OK(t, s.a.ConfigureCurve("e", s.dir))
 	s.within("everything has been read", s.write("last.key"), true)
 	said = append(said, s.said())
 	for i, secret := range secrets {
@@ -524,22 +531,23 @@ func TestNoSecretKeysInLogs(t *testing.T) {
 	}
 }
 
-// TestDirectoryByTwoPaths: inotify knows a directory by one name, but two domains may know it by two.
+// TestDirectoryByTwoPaths: inotify knows a directory by one name, but two domains may know it by
+// two.
 func TestDirectoryByTwoPaths(t *testing.T) {
 	s, have := newCertificateStore(t, "ann.key")
 	alias := s.dir + ".alias"
-	must(t, os.Symlink(s.dir, alias))
-	must(t, s.a.ConfigureCurve("e", alias))
+	must.OK(t, os.Symlink(s.dir, alias))
+	must.OK(t, s.a.ConfigureCurve("e", alias))
 	accepts := func(domain string, c *Certificate) bool {
 		status, _ := ask(t, s.a, zapRequest(domain, "", "CURVE", string(c.Public[:])))
 		return status == "200"
 	}
 	bob := s.write("bob.key")
-	must(t, os.Remove(s.path("ann.key")))
+	must.OK(t, os.Remove(s.path("ann.key")))
 	for _, domain := range []string{"d", "e"} {
 		testpeer.Eventually(t, "domain "+domain+" follows", func() bool { return accepts(domain, bob) && !accepts(domain, have["ann.key"]) })
 	}
-	must(t, s.a.ConfigureCurveKeys("d")) // the first lets go
+	must.OK(t, s.a.ConfigureCurveKeys("d")) // the first lets go
 	eve := s.write("eve.key")
 	testpeer.Eventually(t, "the other follows still", func() bool { return accepts("e", eve) })
 }
@@ -551,7 +559,7 @@ func TestDirectoryRename(t *testing.T) {
 		name := fmt.Sprintf("%02d", i)
 		c := s.write(name + ".new.key")
 		s.within("a new file", c, true)
-		must(t, os.Rename(s.path(name+".new.key"), s.path(name+".key")))
+		must.OK(t, os.Rename(s.path(name+".new.key"), s.path(name+".key")))
 		marker := s.write(name + ".marker.key")
 		testpeer.Eventually(t, "a later file is in force", func() bool {
 			if !s.accepts(c) {
@@ -562,21 +570,22 @@ func TestDirectoryRename(t *testing.T) {
 	}
 }
 
-// TestDirectoryLetGoAtOnce: nothing is left of directories with links that are closed as soon as they are configured.
+// TestDirectoryLetGoAtOnce: nothing is left of directories with links that are closed as soon as
+// they are configured.
 func TestDirectoryLetGoAtOnce(t *testing.T) {
 	dir, elsewhere := t.TempDir(), t.TempDir()
 	for i := range 10 {
 		file := filepath.Join(elsewhere, fmt.Sprintf("%d.key", i))
-		must(t, newCertificate(t).SavePublic(file))
-		must(t, os.Symlink(file, filepath.Join(dir, fmt.Sprintf("%d.key", i))))
+		must.OK(t, newCertificate(t).SavePublic(file))
+		must.OK(t, os.Symlink(file, filepath.Join(dir, fmt.Sprintf("%d.key", i))))
 	}
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	goroutines, descriptors := runtime.NumGoroutine(), testpeer.Descriptors()
 	for range 20 {
 		a, err := New(ctx, &Config{Logger: quiet()})
-		must(t, err)
-		must(t, a.ConfigureCurve("d", dir))
-		must(t, a.Close())
+		must.OK(t, err)
+		must.OK(t, a.ConfigureCurve("d", dir))
+		must.OK(t, a.Close())
 	}
 	testpeer.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
 	testpeer.Eventually(t, "no descriptor is left", func() bool { return testpeer.Descriptors() <= descriptors })

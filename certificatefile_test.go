@@ -60,7 +60,8 @@ func directoryNames(t testing.TB, dir string) []string {
 	return names
 }
 
-// setUmask changes the process's umask for the test; the tests of this package do not run in parallel.
+// setUmask changes the process's umask for the test; the tests of this package do not run in
+// parallel.
 func setUmask(t *testing.T, mask int) {
 	t.Helper()
 	before := syscall.Umask(mask)
@@ -199,7 +200,8 @@ func TestCreateCertificatesInWorkingDirectory(t *testing.T) {
 	}
 }
 
-// TestSaveRace saves many certificates to one path at once: one wins, whole, and the others are told.
+// TestSaveRace saves many certificates to one path at once: one wins, whole, and the others are
+// told.
 func TestSaveRace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "n")
 	const writers = 20

@@ -59,7 +59,8 @@ int main (int argc, char **argv) {
 }
 `
 
-// runCzmq runs the program and parses the certificates it prints, nil for those that czmq could not load or find.
+// runCzmq runs the program and parses the certificates it prints, nil for those that czmq could not
+// load or find.
 func runCzmq(t *testing.T, program string, args ...string) []*Certificate {
 	t.Helper()
 	out, err := exec.Command(program, args...).Output()

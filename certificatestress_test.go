@@ -13,13 +13,15 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+
 	"github.com/zmqauth/zmqauth/internal/follow"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestDirectoryStress rewrites, renames, breaks and removes certificates while clients ask: a key that stays good is
-// never refused, one that is gone for more than a second is never
-// accepted, and nothing is left behind.
+// TestDirectoryStress rewrites, renames, breaks and removes certificates while clients ask: a key
+// that stays good is never refused, one that is gone for more than a second is never accepted, and
+// nothing is left behind.
 func TestDirectoryStress(t *testing.T) {
 	duration := 20 * time.Second
 	if testing.Short() {
@@ -46,8 +48,8 @@ func TestDirectoryStress(t *testing.T) {
 // graceful is how long a removed key may still be accepted.
 const graceful = time.Second
 
-// stressDirectory returns what keys that stay good have been told instead, and how long the slowest disturbance of their files
-// took.
+// stressDirectory returns what keys that stay good have been told instead, and how long the slowest
+// disturbance of their files took.
 func stressDirectory(t *testing.T, duration time.Duration) (wrong []string, slowest time.Duration) {
 	const steady = 8
 	dir := t.TempDir()
@@ -56,9 +58,9 @@ func stressDirectory(t *testing.T, duration time.Duration) (wrong []string, slow
 	for i := range steady {
 		c := newCertificate(t)
 		good = append(good, c)
-		must(t, c.SavePublic(filepath.Join(dir, fmt.Sprintf("steady%d.key", i))))
+		must.OK(t, c.SavePublic(filepath.Join(dir, fmt.Sprintf("steady%d.key", i))))
 	}
-	must(t, a.ConfigureCurve("*", dir))
+	must.OK(t, a.ConfigureCurve("*", dir))
 	stop := make(chan bool)
 	time.AfterFunc(duration, func() { close(stop) })
 	var writers, askers sync.WaitGroup
@@ -70,7 +72,8 @@ func stressDirectory(t *testing.T, duration time.Duration) (wrong []string, slow
 		wrong = append(wrong, fmt.Sprintf(format, args...))
 	}
 
-	// The steady files are rewritten in place, replaced, renamed and broken, and always hold the same key.
+	// The steady files are rewritten in place, replaced, renamed and broken, and always hold the same
+	// key.
 	writers.Go(func() {
 		for i := 0; ; i++ {
 			select {
@@ -169,7 +172,7 @@ func stressDirectory(t *testing.T, duration time.Duration) (wrong []string, slow
 	for key := range gone {
 		testpeer.Eventually(t, "the last keys are out", func() bool {
 			status, err := zapStatus(zap, key)
-			must(t, err)
+			must.OK(t, err)
 			return status == "400"
 		})
 	}

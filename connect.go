@@ -49,24 +49,24 @@ func (e *HandshakeError) Unwrap() error {
 	return nil
 }
 
-// Connect connects s to endpoint and waits until the server has accepted it. It is to be called by the
-// goroutine that owns s.
+// Connect connects s to endpoint and waits until the server has accepted it. It is to be called by
+// the goroutine that owns s.
 //
-// It returns a *HandshakeError as soon as the server has refused (errors.Is(err, ErrDenied) for 400),
-// or when handshakes have been cut off several times in a row or for one and a half seconds. When ctx
-// ends it returns ctx's error with the last thing seen. A server that asks for another try (300) gets
-// it, until ctx ends. After a failure the endpoint is disconnected, so that a later Connect of the
-// same socket works. A GSSAPI client that has no ticket learns of it when the server's handshake
-// interval ends, after 10 s.
+// It returns a *HandshakeError as soon as the server has refused (errors.Is(err, ErrDenied) for
+// 400), or when handshakes have been cut off several times in a row or for one and a half seconds.
+// When ctx ends it returns ctx's error with the last thing seen. A server that asks for another try
+// (300) gets it, until ctx ends. After a failure the endpoint is disconnected, so that a later
+// Connect of the same socket works. A GSSAPI client that has no ticket learns of it when the
+// server's handshake interval ends, after 10 s.
 //
 // An endpoint that cannot be one is an error at once, and so is one that s is connected to already:
 // that connection stays. Which one it is cannot be told where Connect has not made it, and the
-// socket's type allows several connections to one endpoint (PUSH, PULL, ROUTER, PAIR, XPUB): a failure
-// then ends all of them. To an inproc endpoint, where nobody is asked about anybody, Connect just
-// connects.
+// socket's type allows several connections to one endpoint (PUSH, PULL, ROUTER, PAIR, XPUB): a
+// failure then ends all of them. To an inproc endpoint, where nobody is asked about anybody,
+// Connect just connects.
 //
-// A host's name may have IPv4 addresses, IPv6 addresses or both. Where it has both, those are used at
-// which somebody listens. The socket's own option (zmq4.Socket.SetIpv6) does not matter.
+// A host's name may have IPv4 addresses, IPv6 addresses or both. Where it has both, those are used
+// at which somebody listens. The socket's own option (zmq4.Socket.SetIpv6) does not matter.
 //
 // Connect sets the socket's monitor and ends it again. libzmq gives a socket only one: end the
 // program's own before. Two sockets of the context have to be free for it, besides s.
@@ -78,8 +78,8 @@ func Connect(ctx context.Context, s *zmq4.Socket, endpoint string) error {
 	return err
 }
 
-// connections are those that Connect has made, for all sockets of the process: a socket itself has no
-// place for them.
+// connections are those that Connect has made, for all sockets of the process: a socket itself has
+// no place for them.
 var connections libzmq.Connections
 
 // errConnected says that there is nothing to connect.

@@ -72,8 +72,8 @@ func (v verdict) about(key, value string) verdict {
 	return v
 }
 
-// Stats are counters since New. Requests is the sum of Allowed, Denied, Temporary, Errors and Pending, give or take what
-// is just being decided.
+// Stats are counters since New. Requests is the sum of Allowed, Denied, Temporary, Errors and
+// Pending, give or take what is just being decided.
 type Stats struct {
 	Requests      uint64 // that were received or given to HandleZAPMessage
 	Allowed       uint64 // status 200

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -18,8 +19,8 @@ func TestDecisionsAndLogLines(t *testing.T) {
 	var log logbuffer.Buffer
 	decisions := make(chan Decision, 10)
 	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(d Decision) { decisions <- d }})
-	must(t, a.DenyDomain("closed", "192.0.2.1"))
-	must(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
+	must.OK(t, a.DenyDomain("closed", "192.0.2.1"))
+	must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
 	zap := newZAPClient(t, a.Context())
 	for _, test := range []struct {
 		request [][]byte
@@ -79,7 +80,7 @@ func TestHookMayCallEverything(t *testing.T) {
 	closed := make(chan error, 10)
 	a = startAuthenticator(t, Config{OnDecision: func(Decision) { closed <- a.Close() }})
 	newZAPClient(t, a.Context()).ask(nullRequest())
-	must(t, <-closed)
+	must.OK(t, <-closed)
 }
 
 func TestPanickingHookAndLogger(t *testing.T) {
@@ -163,11 +164,11 @@ func TestHostileLogHandler(t *testing.T) {
 			for _, request := range [][][]byte{nullRequest(), zapRequest("d", "127.0.0.1", "OTHER"), nullRequest()} {
 				zap.ask(request)
 			}
-			must(t, a.Stop())
+			must.OK(t, a.Stop())
 			if reply := zap.ask(nullRequest()); reply[2] != "400" {
 				t.Errorf("status %s", reply[2])
 			}
-			must(t, a.Close())
+			must.OK(t, a.Close())
 		})
 	}
 }

@@ -1,6 +1,6 @@
-// Package zmqauth authenticates the clients of ZeroMQ servers. It answers the questions that libzmq asks in a context
-// (ZAP, RFC 27) with rules that the program sets and may change at any time: who may connect from where, with which
-// password, which CURVE key, which Kerberos principal.
+// Package zmqauth authenticates the clients of ZeroMQ servers. It answers the questions that libzmq
+// asks in a context (ZAP, RFC 27) with rules that the program sets and may change at any time: who
+// may connect from where, with which password, which CURVE key, which Kerberos principal.
 //
 // An [Authenticator] owns the ZAP endpoint of one libzmq context:
 //
@@ -16,9 +16,9 @@
 //
 // # How a request is judged
 //
-// The address comes first: the general rules ([Authenticator.Allow], [Authenticator.Deny]) and those of the request's
-// domain must both let it pass. Then the mechanism's setup for exactly that domain decides, or the one for [AnyDomain]
-// where there is none:
+// The address comes first: the general rules ([Authenticator.Allow], [Authenticator.Deny]) and
+// those of the request's domain must both let it pass. Then the mechanism's setup for exactly that
+// domain decides, or the one for [AnyDomain] where there is none:
 //
 //	mechanism      nothing configured   configured
 //	NULL           accepted
@@ -29,20 +29,23 @@
 //
 // An allowed address never replaces a credential.
 //
-// All of that may stand in one file: [LoadPolicy] reads it and [Authenticator.Apply] puts it in force, in one step.
+// All of that may stand in one file: [LoadPolicy] reads it and [Authenticator.Apply] puts it in
+// force, in one step.
 //
 // # It fails closed
 //
-// libzmq lets clients in where no handler answers. So Stop, and a failure of the service, keep the endpoint bound and
-// refuse; only Close and the end of the context free it. The server roles ([NullServer], [PlainServer], [CurveServer])
-// make their socket refuse everyone even then. The exception is [GSSAPIServer]: libzmq accepts GSSAPI clients where
-// there is no handler, whatever the socket's options.
+// libzmq lets clients in where no handler answers. So Stop, and a failure of the service, keep the
+// endpoint bound and refuse; only Close and the end of the context free it. The server roles
+// ([NullServer], [PlainServer], [CurveServer]) make their socket refuse everyone even then. The
+// exception is [GSSAPIServer]: libzmq accepts GSSAPI clients where there is no handler, whatever
+// the socket's options.
 //
-// [Connect] tells a client how its handshake ended, and [Probe] tells what a stranger meets at a port.
+// [Connect] tells a client how its handshake ended, and [Probe] tells what a stranger meets at a
+// port.
 //
 // # Nothing waits for anything slow
 //
-// Decisions from memory are made by the goroutine that owns the socket. Callbacks run beside it, many at once, each
-// with a time limit, and each reply goes out when it is ready. Log lines and [Config.OnDecision] have a goroutine of
-// their own.
+// Decisions from memory are made by the goroutine that owns the socket. Callbacks run beside it,
+// many at once, each with a time limit, and each reply goes out when it is ready. Log lines and
+// [Config.OnDecision] have a goroutine of their own.
 package zmqauth

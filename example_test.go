@@ -151,12 +151,12 @@ func ExampleAuthenticator_Allow() {
 	fmt.Println(auth.Allow("10.0.0.0/8", "2001:db8::/32", "uid:1000"))
 	fmt.Println(auth.Allow("10.0.0.1", "localhost"))
 	// Output:
-	// <nil>
-	// zmqauth: address "localhost": not an IPv4 or IPv6 address, a network (address/bits), ipc, uid:N, gid:N or pid:N
+	// <nil> zmqauth: address "localhost": not an IPv4 or IPv6 address, a network (address/bits), ipc,
+	// uid:N, gid:N or pid:N
 }
 
-// A key pair on disk, as pyzmq and czmq read and write it, and a server that lets its holder in. The directory is
-// followed: what is added or removed later takes effect by itself.
+// A key pair on disk, as pyzmq and czmq read and write it, and a server that lets its holder in.
+// The directory is followed: what is added or removed later takes effect by itself.
 func ExampleCreateCertificates() {
 	dir, err := os.MkdirTemp("", "keys")
 	if err != nil {
@@ -198,7 +198,8 @@ func ExampleHashPassword() {
 	// Output: $argon2id$v=19$m=19456,t=2,p <nil>
 }
 
-// A whole configuration in one file, put in force in one step. A file that is wrong changes nothing, and says where.
+// A whole configuration in one file, put in force in one step. A file that is wrong changes
+// nothing, and says where.
 func ExampleLoadPolicy() {
 	dir, err := os.MkdirTemp("", "policy")
 	if err != nil {
@@ -236,8 +237,7 @@ func ExampleLoadPolicy() {
 		fmt.Printf("%s %s\n", domain, auth.HandleZAPMessage(context.Background(), request)[2])
 	}
 	// Output:
-	// zmqauth: …/policy.zpl:2: allow: address "127.0.0": not an IPv4 or IPv6 address, a network (address/bits), ipc, uid:N, gid:N or pid:N
-	// zmqauth: …/policy.zpl:3: unknown name "plan" below a domain: allow, deny, plain, curve, gssapi
-	// orders 200
-	// admin 400
+	// zmqauth: …/policy.zpl:2: allow: address "127.0.0": not an IPv4 or IPv6 address, a network
+	// (address/bits), ipc, uid:N, gid:N or pid:N zmqauth: …/policy.zpl:3: unknown name "plan" below
+	// a domain: allow, deny, plain, curve, gssapi orders 200 admin 400
 }

@@ -12,10 +12,11 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// These tests set the clock. What lasts for a while must not notice; what holds until a date must, at once.
+// These tests set the clock. What lasts for a while must not notice; what holds until a date must,
+// at once.
 
-// jumped is the reading that the clock gives at the moment t when it has been set by so many whole seconds: the
-// monotonic clock, which t carries too, goes on as before.
+// jumped is the reading that the clock gives at the moment t when it has been set by so many whole
+// seconds: the monotonic clock, which t carries too, goes on as before.
 func jumped(t testing.TB, at time.Time, by time.Duration) time.Time {
 	t.Helper()
 	const seconds = 30 // where they lie in a time.Time's first word: see its source
@@ -43,7 +44,8 @@ func TestClockAndValidity(t *testing.T) {
 	}
 }
 
-// TestClockAndRefusals: the memory of refused GSSAPI clients is a minute's, whatever the clock says.
+// TestClockAndRefusals: the memory of refused GSSAPI clients is a minute's, whatever the clock
+// says.
 func TestClockAndRefusals(t *testing.T) {
 	for name, by := range clockJumps {
 		t.Run(name, func(t *testing.T) {

@@ -13,19 +13,22 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+
 	"github.com/zmqauth/zmqauth/internal/libzmq"
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // These tests terminate the context at every step of an authenticator's life.
 
-// TestContextEndsBetweenCalls: Term does not hang, the authenticator is closed then, and every later call says so.
+// TestContextEndsBetweenCalls: Term does not hang, the authenticator is closed then, and every
+// later call says so.
 func TestContextEndsBetweenCalls(t *testing.T) {
 	testpeer.NothingLeft(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "passwords")
-	must(t, os.WriteFile(file, []byte("ann=secret\n"), 0o600))
+	must.OK(t, os.WriteFile(file, []byte("ann=secret\n"), 0o600))
 	for _, test := range []struct {
 		name   string
 		before func(*Authenticator) error
@@ -45,12 +48,12 @@ func TestContextEndsBetweenCalls(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ctx, err := zmq4.NewContext()
-			must(t, err)
+			must.OK(t, err)
 			a, err := New(ctx, &Config{Logger: quiet()})
-			must(t, err)
-			must(t, test.before(a))
-			must(t, ctx.Term())
-			must(t, a.Wait())
+			must.OK(t, err)
+			must.OK(t, test.before(a))
+			must.OK(t, ctx.Term())
+			must.OK(t, a.Wait())
 			if a.IsAlive() {
 				t.Error("alive after the context's end")
 			}
@@ -64,13 +67,13 @@ func TestContextEndsBetweenCalls(t *testing.T) {
 					t.Errorf("status %s", status)
 				}
 			}
-			must(t, errors.Join(a.Stop(), a.Stop(), a.Close(), a.Close(), a.Wait()))
+			must.OK(t, errors.Join(a.Stop(), a.Stop(), a.Close(), a.Close(), a.Wait()))
 			for name, err := range map[string]error{"Start": a.Start(), "Attach": a.Attach(zmq4.NewReactor())} {
 				if !errors.Is(err, ErrClosed) {
 					t.Errorf("%s: %v, want ErrClosed", name, err)
 				}
 			}
-			must(t, errors.Join(a.Allow("127.0.0.1"), a.ConfigurePlain("d", nil), a.ConfigureCurveKeys("d"), a.ConfigureGSSAPI("d")))
+			must.OK(t, errors.Join(a.Allow("127.0.0.1"), a.ConfigurePlain("d", nil), a.ConfigureCurveKeys("d"), a.ConfigureGSSAPI("d")))
 			if status, _ := ask(t, a, nullRequest()); status != "400" {
 				t.Errorf("status %s in the end", status)
 			}
@@ -78,28 +81,29 @@ func TestContextEndsBetweenCalls(t *testing.T) {
 	}
 }
 
-// TestContextEndsBeforeNew: New asks nothing of a context, Start says that it is over. zmq4's default context says so to
-// New itself.
+// TestContextEndsBeforeNew: New asks nothing of a context, Start says that it is over. zmq4's
+// default context says so to New itself.
 func TestContextEndsBeforeNew(t *testing.T) {
 	ctx, err := zmq4.NewContext()
-	must(t, err)
-	must(t, ctx.Term())
+	must.OK(t, err)
+	must.OK(t, ctx.Term())
 	a, err := New(ctx, &Config{Logger: quiet()})
-	must(t, err)
+	must.OK(t, err)
 	if err := a.Start(); !errors.Is(err, ErrClosed) {
 		t.Errorf("Start: %v, want ErrClosed", err)
 	}
-	must(t, a.Close())
+	must.OK(t, a.Close())
 	if !testpeer.Child(t, nil) { // which has a default context of its own
 		return
 	}
-	must(t, zmq4.Term())
+	must.OK(t, zmq4.Term())
 	if _, err := New(nil, nil); err == nil || !strings.HasPrefix(err.Error(), "zmqauth: zmq4's default context: ") {
 		t.Errorf("New: %v", err)
 	}
 }
 
-// attach attaches to a reactor that runs when the test is over, and so has a look at what is left to do.
+// attach attaches to a reactor that runs when the test is over, and so has a look at what is left
+// to do.
 func attach(t *testing.T) func(*Authenticator) error {
 	return func(a *Authenticator) error {
 		reactor := zmq4.NewReactor()
@@ -111,8 +115,8 @@ func attach(t *testing.T) func(*Authenticator) error {
 	}
 }
 
-// ending is a context whose end has begun, by another handle: zmq4 does not guard its own against two goroutines. It is
-// over when finish is called.
+// ending is a context whose end has begun, by another handle: zmq4 does not guard its own against
+// two goroutines. It is over when finish is called.
 type ending struct {
 	ctx   *zmq4.Context
 	other zmq4.Context
@@ -123,9 +127,9 @@ type ending struct {
 func newEnding(t *testing.T) *ending {
 	t.Helper()
 	ctx, err := zmq4.NewContext()
-	must(t, err)
+	must.OK(t, err)
 	guard, err := ctx.NewSocket(zmq4.PAIR)
-	must(t, err)
+	must.OK(t, err)
 	return &ending{ctx: ctx, other: *ctx, guard: guard, done: make(chan error, 1)}
 }
 
@@ -144,18 +148,19 @@ func (e *ending) begun(t *testing.T) {
 // finish waits for the end of Term.
 func (e *ending) finish(t *testing.T) {
 	t.Helper()
-	must(t, e.guard.Close())
-	must(t, <-e.done)
+	must.OK(t, e.guard.Close())
+	must.OK(t, <-e.done)
 	*e.ctx = e.other
 }
 
-// TestContextEndsDuringCalls: the end comes while a call is under way, somewhere in it, or just before.
+// TestContextEndsDuringCalls: the end comes while a call is under way, somewhere in it, or just
+// before.
 func TestContextEndsDuringCalls(t *testing.T) {
 	testpeer.NothingLeft(t)
 	dir := t.TempDir()
-	must(t, newCertificate(t).SavePublic(filepath.Join(dir, "ann.key")))
+	must.OK(t, newCertificate(t).SavePublic(filepath.Join(dir, "ann.key")))
 	file := filepath.Join(t.TempDir(), "passwords")
-	must(t, os.WriteFile(file, []byte("ann=secret\n"), 0o600))
+	must.OK(t, os.WriteFile(file, []byte("ann=secret\n"), 0o600))
 	start := (*Authenticator).Start
 	for _, test := range []struct {
 		name   string
@@ -175,7 +180,7 @@ func TestContextEndsDuringCalls(t *testing.T) {
 		{"ConfigureCurveKeys", start, func(a *Authenticator) error { return a.ConfigureCurveKeys("d") }},
 		{"Deny", start, func(a *Authenticator) error { return a.Deny("192.0.2.1") }},
 		{"HandleZAPMessage", start, func(a *Authenticator) error {
-			must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+			must.OK(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
 				<-ctx.Done()
 				return &Identity{}, nil
 			}))
@@ -189,9 +194,9 @@ func TestContextEndsDuringCalls(t *testing.T) {
 			for round := range 30 {
 				e := newEnding(t)
 				a, err := New(e.ctx, &Config{Logger: quiet()})
-				must(t, err)
+				must.OK(t, err)
 				if test.before != nil {
-					must(t, test.before(a))
+					must.OK(t, test.before(a))
 				}
 				e.begin()
 				if round%3 == 0 {
@@ -201,11 +206,11 @@ func TestContextEndsDuringCalls(t *testing.T) {
 					t.Error(err)
 				}
 				e.finish(t)
-				must(t, a.Wait())
+				must.OK(t, a.Wait())
 				if a.IsAlive() {
 					t.Error("alive after the context's end")
 				}
-				must(t, a.Close())
+				must.OK(t, a.Close())
 				if err := a.Start(); !errors.Is(err, ErrClosed) {
 					t.Errorf("Start: %v, want ErrClosed", err)
 				}
@@ -218,14 +223,14 @@ func TestContextEndsDuringCalls(t *testing.T) {
 func TestContextEndsDuringConnect(t *testing.T) {
 	testpeer.NothingLeft(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
-	must(t, err)
+	must.OK(t, err)
 	defer listener.Close()
 	endpoint := "tcp://" + listener.Addr().String()
 	for round := range 20 {
 		e := newEnding(t)
 		socket, err := e.ctx.NewSocket(zmq4.PUSH)
-		must(t, err)
-		must(t, socket.SetLinger(0))
+		must.OK(t, err)
+		must.OK(t, socket.SetLinger(0))
 		if round%2 == 0 {
 			e.begin()
 		} else {
@@ -240,7 +245,7 @@ func TestContextEndsDuringConnect(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), "zmqauth: "+endpoint+": ") || !errors.Is(err, zmq4.ETERM) {
 			t.Errorf("%v", err)
 		}
-		must(t, socket.Close())
+		must.OK(t, socket.Close())
 		e.finish(t)
 	}
 }
@@ -248,60 +253,60 @@ func TestContextEndsDuringConnect(t *testing.T) {
 // TestContextEndsWhileCallbacksRun: their contexts end, and what they have been asked is refused.
 func TestContextEndsWhileCallbacksRun(t *testing.T) {
 	ctx, err := zmq4.NewContext()
-	must(t, err)
+	must.OK(t, err)
 	a, err := New(ctx, &Config{Logger: quiet(), CallbackTimeout: 10 * patience})
-	must(t, err)
+	must.OK(t, err)
 	begun, ended := make(chan bool), make(chan bool)
-	must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
 		begun <- true
 		<-ctx.Done()
 		ended <- true
 		return &Identity{}, nil
 	}))
-	must(t, a.Start())
+	must.OK(t, a.Start())
 	client, err := ctx.NewSocket(zmq4.DEALER)
-	must(t, err)
-	must(t, client.Connect(ZAPEndpoint))
+	must.OK(t, err)
+	must.OK(t, client.Connect(ZAPEndpoint))
 	_, err = client.SendMessage("", "1.0", "1", "d", "127.0.0.1", "", "PLAIN", "ann", "x")
-	must(t, err)
+	must.OK(t, err)
 	<-begun
-	must(t, client.Close())
-	must(t, ctx.Term())
+	must.OK(t, client.Close())
+	must.OK(t, ctx.Term())
 	<-ended // its context ends with the service
-	must(t, a.Wait())
+	must.OK(t, a.Wait())
 	if stats := a.Stats(); stats.Requests != 1 || stats.Denied != 1 {
 		t.Errorf("%+v", stats)
 	}
 }
 
-// TestContextEndsUnderLoad: in the middle of batches of requests, some of them with callbacks. Each request that was
-// received is counted and reported once, and none is left open.
+// TestContextEndsUnderLoad: in the middle of batches of requests, some of them with callbacks. Each
+// request that was received is counted and reported once, and none is left open.
 func TestContextEndsUnderLoad(t *testing.T) {
 	testpeer.NothingLeft(t)
 	for round := range 10 {
 		e := newEnding(t)
 		var reported atomic.Uint64
 		a, err := New(e.ctx, &Config{Logger: quiet(), OnDecision: func(Decision) { reported.Add(1) }})
-		must(t, err)
-		must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+		must.OK(t, err)
+		must.OK(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
 			<-ctx.Done()
 			return &Identity{}, nil
 		}))
-		must(t, a.Start())
+		must.OK(t, a.Start())
 		client, err := e.ctx.NewSocket(zmq4.DEALER)
-		must(t, err)
-		must(t, errors.Join(client.SetLinger(0), client.SetSndhwm(0), client.SetRcvhwm(0), client.Connect(ZAPEndpoint)))
+		must.OK(t, err)
+		must.OK(t, errors.Join(client.SetLinger(0), client.SetSndhwm(0), client.SetRcvhwm(0), client.Connect(ZAPEndpoint)))
 		for i := range 3000 {
 			request := nullRequest()
 			if i%10 == 0 {
 				request = plainRequest("d", "ann", "x")
 			}
 			_, err := client.SendMessage(append([][]byte{nil}, request...))
-			must(t, err)
+			must.OK(t, err)
 		}
 		testpeer.Eventually(t, "it is busy", func() bool { return a.Stats().Requests > uint64(round*100) })
 		e.begin()
-		must(t, a.Wait())
+		must.OK(t, a.Wait())
 		stats := a.Stats()
 		if stats.Requests != stats.Allowed+stats.Denied || stats.Pending != 0 || stats.Denied == 0 {
 			t.Errorf("%+v", stats)
@@ -311,7 +316,7 @@ func TestContextEndsUnderLoad(t *testing.T) {
 		if reported := reported.Load(); reported != stats.Requests {
 			t.Errorf("%d reports of %d requests", reported, stats.Requests)
 		}
-		must(t, client.Close())
+		must.OK(t, client.Close())
 		e.finish(t)
 	}
 }
@@ -338,13 +343,13 @@ func (s *endingSocket) Close() error {
 	return nil
 }
 
-// TestBatchThatEnds: what came with the end of the context is decided and reported, the socket is closed at once, and
-// nobody is told of an error.
+// TestBatchThatEnds: what came with the end of the context is decided and reported, the socket is
+// closed at once, and nobody is told of an error.
 func TestBatchThatEnds(t *testing.T) {
 	var log logbuffer.Buffer
 	reasons := make(chan string, 10)
 	a := newAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(d Decision) { reasons <- d.Reason }})
-	must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
 		<-ctx.Done()
 		return &Identity{}, nil
 	}))
@@ -353,7 +358,7 @@ func TestBatchThatEnds(t *testing.T) {
 	a.loop = newLoop(a, socket, nil)
 	a.state = stateServing
 	go a.loop.run()
-	must(t, a.Wait())
+	must.OK(t, a.Wait())
 	got := map[string]int{}
 	for range socket.last {
 		got[<-reasons]++

@@ -13,11 +13,15 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// These tests run in a process without descriptors: no file can be opened, no connection made or taken.
+// These tests run in a process without descriptors: no file can be opened, no connection made or
+// taken.
 
 // fewDescriptors is what such a process may have; it needs some to begin with.
 const fewDescriptors = 512
@@ -25,41 +29,43 @@ const fewDescriptors = 512
 // reconnectInterval is libzmq's default: when it tries again what it could not do.
 const reconnectInterval = 100 * time.Millisecond
 
-// exhaust takes all descriptors that this process may have, but for the spare ones, until release is called.
+// exhaust takes all descriptors that this process may have, but for the spare ones, until release
+// is called.
 func exhaust(t *testing.T, spare int) (release func()) {
 	t.Helper()
 	var before syscall.Rlimit
-	must(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before))
-	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: fewDescriptors, Max: before.Max}))
+	must.OK(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before))
+	must.OK(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: fewDescriptors, Max: before.Max}))
 	var taken []int
 	for {
 		fd, err := syscall.Dup(0)
 		if errors.Is(err, syscall.EMFILE) {
 			break
 		}
-		must(t, err)
+		must.OK(t, err)
 		taken = append(taken, fd)
 	}
 	for range spare {
-		must(t, syscall.Close(taken[len(taken)-1]))
+		must.OK(t, syscall.Close(taken[len(taken)-1]))
 		taken = taken[:len(taken)-1]
 	}
 	return func() {
 		for _, fd := range taken {
-			must(t, syscall.Close(fd))
+			must.OK(t, syscall.Close(fd))
 		}
-		must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before))
+		must.OK(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before))
 	}
 }
 
-// saysTooManyFiles tells whether the error says what is wrong, be it libzmq's number or the system's.
+// saysTooManyFiles tells whether the error says what is wrong, be it libzmq's number or the
+// system's.
 func saysTooManyFiles(err error) bool {
 	return err != nil && strings.HasPrefix(err.Error(), "zmqauth: ") && strings.Contains(err.Error(), "too many open files") &&
 		(errors.Is(err, syscall.EMFILE) || errors.Is(err, zmq4.Errno(syscall.EMFILE)))
 }
 
-// TestNoDescriptorsToStart: however few are left, Start works or says why not, leaves nothing behind, and works as soon
-// as there are enough.
+// TestNoDescriptorsToStart: however few are left, Start works or says why not, leaves nothing
+// behind, and works as soon as there are enough.
 func TestNoDescriptorsToStart(t *testing.T) {
 	if !testpeer.Child(t, nil) {
 		return
@@ -71,7 +77,7 @@ func TestNoDescriptorsToStart(t *testing.T) {
 		t.Errorf("New: %v", err)
 	}
 	a := newAuthenticator(t, Config{})
-	newSocket(t, a.Context(), zmq4.PAIR) // libzmq's own threads come with the first socket
+	testzmq.NewSocket(t, a.Context(), zmq4.PAIR) // libzmq's own threads come with the first socket
 	before := testpeer.Descriptors()
 	spare := 0
 	for ; !a.IsAlive(); spare++ {
@@ -93,30 +99,30 @@ func TestNoDescriptorsToStart(t *testing.T) {
 	}
 }
 
-// TestNoDescriptorsToServe: who is connected is served as ever; who comes then waits in the backlog, and is judged when
-// there are descriptors again.
+// TestNoDescriptorsToServe: who is connected is served as ever; who comes then waits in the
+// backlog, and is judged when there are descriptors again.
 func TestNoDescriptorsToServe(t *testing.T) {
 	if !testpeer.Child(t, nil) {
 		return
 	}
 	a := startAuthenticator(t, Config{})
-	must(t, a.ConfigurePlain("*", map[string]string{"ann": "secret"}))
+	must.OK(t, a.ConfigurePlain("*", map[string]string{"ann": "secret"}))
 	zap := newZAPClient(t, a.Context())
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", plainServer("d"))
-	clients := newContext(t)
+	clients := testzmq.NewContext(t)
 	client := func(password string) *zmq4.Socket {
-		socket := newSocket(t, clients, zmq4.PUSH)
-		must(t, PlainClient(socket, "ann", password))
+		socket := testzmq.NewSocket(t, clients, zmq4.PUSH)
+		must.OK(t, PlainClient(socket, "ann", password))
 		_, err := connectFrom(t, clients, server.endpoint, plainClient("ann", "secret")) // starts the context's threads
-		must(t, err)
+		must.OK(t, err)
 		return socket
 	}
 	good, bad := client("secret"), client("guess")
 
 	release := exhaust(t, 1) // for the client's end of the connection, none for the server's
-	must(t, good.Connect(server.endpoint))
+	must.OK(t, good.Connect(server.endpoint))
 	_, err := good.Send("good", 0)
-	must(t, err)
+	must.OK(t, err)
 	for range 100 {
 		if reply := zap.ask(plainRequest("d", "ann", "secret")); reply[2] != "200" {
 			t.Fatalf("status %s", reply[2])
@@ -125,10 +131,10 @@ func TestNoDescriptorsToServe(t *testing.T) {
 			t.Fatalf("status %s", reply[2])
 		}
 	}
-	must(t, bad.Connect(server.endpoint))
+	must.OK(t, bad.Connect(server.endpoint))
 	_, err = bad.Send("bad", zmq4.DONTWAIT)
-	must(t, err)
-	must(t, server.socket.SetRcvtimeo(0))
+	must.OK(t, err)
+	must.OK(t, server.socket.SetRcvtimeo(0))
 	if text, err := server.socket.Recv(0); err == nil {
 		t.Errorf("received %q without a descriptor for the connection", text)
 	}
@@ -139,23 +145,24 @@ func TestNoDescriptorsToServe(t *testing.T) {
 		t.Errorf("%q from %q", text, metadata["User-Id"])
 	}
 	testpeer.Eventually(t, "the other client is judged too", func() bool { return a.Stats().Denied > denied })
-	must(t, server.socket.SetRcvtimeo(0))
+	must.OK(t, server.socket.SetRcvtimeo(0))
 	if text, err := server.socket.Recv(0); err == nil {
 		t.Errorf("received %q", text)
 	}
 }
 
-// TestNoDescriptorsToConnect: Connect says so at once where it needs some itself, and waits where the connection does.
+// TestNoDescriptorsToConnect: Connect says so at once where it needs some itself, and waits where
+// the connection does.
 func TestNoDescriptorsToConnect(t *testing.T) {
 	if !testpeer.Child(t, nil) {
 		return
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // takes connections without a descriptor
-	must(t, err)
+	must.OK(t, err)
 	defer listener.Close()
 	endpoint := "tcp://" + listener.Addr().String()
-	clients := newContext(t)
-	socket := newSocket(t, clients, zmq4.PUSH)
+	clients := testzmq.NewContext(t)
+	socket := testzmq.NewSocket(t, clients, zmq4.PUSH)
 	before := testpeer.Descriptors()
 	release := exhaust(t, 0)
 	err = Connect(t.Context(), socket, endpoint)
@@ -183,8 +190,8 @@ func TestNoDescriptorsToConnect(t *testing.T) {
 	}
 }
 
-// TestNoDescriptorsForFiles: calls that need files say so and change nothing; what is followed keeps its last good
-// content, says so once, and catches up by itself.
+// TestNoDescriptorsForFiles: calls that need files say so and change nothing; what is followed
+// keeps its last good content, says so once, and catches up by itself.
 func TestNoDescriptorsForFiles(t *testing.T) {
 	if !testpeer.Child(t, nil) {
 		return
@@ -194,13 +201,13 @@ func TestNoDescriptorsForFiles(t *testing.T) {
 	ann, bob := have["ann.key"], newCertificate(t)
 	elsewhere := t.TempDir()
 	newKey, newFile := filepath.Join(elsewhere, "bob.key"), filepath.Join(elsewhere, "passwords")
-	must(t, bob.SavePublic(newKey))
-	must(t, os.WriteFile(newFile, []byte("ann=two\n"), 0o600))
+	must.OK(t, bob.SavePublic(newKey))
+	must.OK(t, os.WriteFile(newFile, []byte("ann=two\n"), 0o600))
 
 	release := exhaust(t, 0)
 	// Neither rename needs a descriptor.
-	must(t, os.Rename(newKey, certificates.path("ann.key")))
-	must(t, os.Rename(newFile, passwords.path))
+	must.OK(t, os.Rename(newKey, certificates.path("ann.key")))
+	must.OK(t, os.Rename(newFile, passwords.path))
 	for what, call := range map[string]struct {
 		err  error
 		file string
@@ -239,14 +246,14 @@ func TestNoDescriptorsForFiles(t *testing.T) {
 		}
 	}
 	entries, err := os.ReadDir(elsewhere)
-	must(t, err)
+	must.OK(t, err)
 	if len(entries) != 0 {
 		t.Errorf("left behind: %v", entries)
 	}
 }
 
-// TestNoDescriptorsForAWatch: however few are left for a directory and the watch on it, it is followed or an error says
-// why not, and in the end all of it is in force.
+// TestNoDescriptorsForAWatch: however few are left for a directory and the watch on it, it is
+// followed or an error says why not, and in the end all of it is in force.
 func TestNoDescriptorsForAWatch(t *testing.T) {
 	if !testpeer.Child(t, nil) {
 		return

@@ -7,14 +7,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// newLimitedStore is newCertificateStore for a directory with a limit of its own. err is that of following it.
+// newLimitedStore is newCertificateStore for a directory with a limit of its own. err is that of
+// following it.
 func newLimitedStore(t *testing.T, limit directoryLimit, names ...string) (s *certificateStore, have map[string]*Certificate, err error) {
 	t.Helper()
 	s, have = newCertificateStore(t, names...)
-	must(t, s.a.ConfigureCurveKeys("d"))
+	must.OK(t, s.a.ConfigureCurveKeys("d"))
 	directory := newCertificateDirectory(s.a, s.dir)
 	directory.limit = limit
 	return s, have, s.follow(directory)
@@ -25,7 +27,8 @@ var (
 	fiveNames = []string{"a.key", "b.key", "c.key", "d.key", "e.key"}
 )
 
-// TestHugeDirectory: one that holds more than the limit is an error that names it, and changes nothing.
+// TestHugeDirectory: one that holds more than the limit is an error that names it, and changes
+// nothing.
 func TestHugeDirectory(t *testing.T) {
 	for name, test := range map[string]struct {
 		limit directoryLimit
@@ -51,22 +54,22 @@ func TestHugeDirectory(t *testing.T) {
 	}
 	// What does not count does not count: secret keys, directories, hidden files.
 	s, have, err := newLimitedStore(t, fiveFiles, fiveNames...)
-	must(t, err)
+	must.OK(t, err)
 	for i := range 5 {
-		must(t, os.Mkdir(s.path("directory"+strconv.Itoa(i)), 0o755))
-		must(t, os.WriteFile(s.path(fmt.Sprintf(".hidden%d", i)), nil, 0o644))
-		must(t, os.WriteFile(s.path(fmt.Sprintf("a%d.key_secret", i)), nil, 0o600))
+		must.OK(t, os.Mkdir(s.path("directory"+strconv.Itoa(i)), 0o755))
+		must.OK(t, os.WriteFile(s.path(fmt.Sprintf(".hidden%d", i)), nil, 0o644))
+		must.OK(t, os.WriteFile(s.path(fmt.Sprintf("a%d.key_secret", i)), nil, 0o600))
 	}
 	if certificates, err := readCertificates(s.dir, fiveFiles); err != nil || len(certificates) != 5 || !s.accepts(have["e.key"]) {
 		t.Errorf("%d certificates, %v", len(certificates), err)
 	}
 }
 
-// TestDirectoryGrowsHuge: what there is no room for is left out, loudly; what is in force stays; what there is room for
-// again comes in by itself.
+// TestDirectoryGrowsHuge: what there is no room for is left out, loudly; what is in force stays;
+// what there is room for again comes in by itself.
 func TestDirectoryGrowsHuge(t *testing.T) {
 	s, have, err := newLimitedStore(t, fiveFiles, fiveNames...)
-	must(t, err)
+	must.OK(t, err)
 	stays := func() {
 		t.Helper()
 		for _, name := range fiveNames[1:] {
@@ -91,14 +94,14 @@ func TestDirectoryGrowsHuge(t *testing.T) {
 	}
 	// Changes of those that have room are followed.
 	mended := newCertificate(t)
-	must(t, os.WriteFile(s.path("a.key"), text(t, mended), 0o644))
+	must.OK(t, os.WriteFile(s.path("a.key"), text(t, mended), 0o644))
 	s.within("a file that changes", mended, true)
 	// Room for one: then there is one too many.
-	must(t, os.Remove(s.path("a.key")))
+	must.OK(t, os.Remove(s.path("a.key")))
 	testpeer.Eventually(t, "one of the two gets in", func() bool { return s.accepts(sixth) != s.accepts(seventh) })
 	said(2)
 	stays()
-	must(t, os.Remove(s.path("b.key")))
+	must.OK(t, os.Remove(s.path("b.key")))
 	s.within("one that had no room", sixth, true)
 	s.within("the other", seventh, true)
 	if count := s.a.Stats().BrokenEntries; count != 2 {
@@ -115,21 +118,21 @@ func TestDirectoryGrowsLarge(t *testing.T) {
 	}
 	size := int64(len(text(t, newCertificate(t))))
 	s, have, err := newLimitedStore(t, directoryLimit{files: maxCertificates, bytes: 5*size + 4100}, fiveNames[:3]...)
-	must(t, err)
+	must.OK(t, err)
 	full := func(count int) {
 		t.Helper()
 		testpeer.Eventually(t, "the log says so", func() bool { return strings.Count(s.said(), "a directory is full") == count })
 	}
-	must(t, os.WriteFile(s.path("a.key"), large(have["a.key"]), 0o644)) // fits
+	must.OK(t, os.WriteFile(s.path("a.key"), large(have["a.key"]), 0o644)) // fits
 	dan := newCertificate(t)
 	s.within("a file beside it", s.write("x.key"), true)
 	// No room to grow, for another certificate in the file nor for a new file: what was good stays.
-	must(t, os.WriteFile(s.path("b.key"), large(dan), 0o644))
+	must.OK(t, os.WriteFile(s.path("b.key"), large(dan), 0o644))
 	full(1)
 	if s.accepts(dan) || !s.accepts(have["b.key"]) {
 		t.Errorf("in force: the new one %v, the old one %v", s.accepts(dan), s.accepts(have["b.key"]))
 	}
-	must(t, os.WriteFile(s.path("a.key"), text(t, have["a.key"]), 0o644)) // room
+	must.OK(t, os.WriteFile(s.path("a.key"), text(t, have["a.key"]), 0o644)) // room
 	s.within("what has become too large before", dan, true)
 	s.within("what that file held before", have["b.key"], false)
 	if !s.accepts(have["a.key"]) || !s.accepts(have["c.key"]) {

@@ -10,10 +10,12 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// These tests mount file systems, or are not root, in a process of their own, whose mounts and user ids nobody else sees.
+// These tests mount file systems, or are not root, in a process of their own, whose mounts and user
+// ids nobody else sees.
 
 // mounting runs the calling test in such a process, as testpeer.Child does.
 func mounting(t *testing.T) bool {
@@ -24,7 +26,8 @@ func mounting(t *testing.T) bool {
 	return apart(t, namedAs(0, syscall.CLONE_NEWNS))
 }
 
-// unprivileged runs the calling test, as testpeer.Child does, in a process that is not root, but owns the same files.
+// unprivileged runs the calling test, as testpeer.Child does, in a process that is not root, but
+// owns the same files.
 func unprivileged(t *testing.T) bool {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -56,12 +59,12 @@ func apart(t *testing.T, own *syscall.SysProcAttr) bool {
 // mountMemory mounts an empty file system over dir, until unmount is called.
 func mountMemory(t *testing.T, dir, options string) (unmount func()) {
 	t.Helper()
-	must(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, options))
-	return func() { must(t, syscall.Unmount(dir, syscall.MNT_DETACH)) }
+	must.OK(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, options))
+	return func() { must.OK(t, syscall.Unmount(dir, syscall.MNT_DETACH)) }
 }
 
-// TestDiskFull: however little room is left, CreateCertificates works or says which file does not fit and why, and leaves
-// nothing behind.
+// TestDiskFull: however little room is left, CreateCertificates works or says which file does not
+// fit and why, and leaves nothing behind.
 func TestDiskFull(t *testing.T) {
 	if !mounting(t) {
 		return
@@ -72,16 +75,16 @@ func TestDiskFull(t *testing.T) {
 			missed := make(map[string]bool) // the files that did not fit
 			for room := 2; ; room++ {
 				unmount := mountMemory(t, dir, fmt.Sprintf(options, room))
-				must(t, os.WriteFile(filepath.Join(dir, "other"), []byte("x"), 0o600))
+				must.OK(t, os.WriteFile(filepath.Join(dir, "other"), []byte("x"), 0o600))
 				public, secret, err := CreateCertificates(dir, "ann", map[string]string{"Role": "reader"})
 				if err == nil {
 					_, err = LoadCertificate(secret)
-					must(t, err)
+					must.OK(t, err)
 					_, err = LoadCertificate(public)
-					must(t, err)
+					must.OK(t, err)
 				}
 				entries, readErr := os.ReadDir(dir)
-				must(t, readErr)
+				must.OK(t, readErr)
 				unmount()
 				if err == nil {
 					break
@@ -102,8 +105,8 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// TestRemount: a followed directory and a followed file are those that the path leads to, also when something is mounted
-// over it and unmounted again.
+// TestRemount: a followed directory and a followed file are those that the path leads to, also when
+// something is mounted over it and unmounted again.
 func TestRemount(t *testing.T) {
 	if !mounting(t) {
 		return
@@ -113,7 +116,7 @@ func TestRemount(t *testing.T) {
 	dir := t.TempDir()
 	passwords := &passwordStore{t: t, path: filepath.Join(dir, "passwords"), a: certificates.a, log: certificates.log}
 	passwords.overwrite("ann=below\n")
-	must(t, passwords.a.ConfigurePlainFile("d", passwords.path))
+	must.OK(t, passwords.a.ConfigurePlainFile("d", passwords.path))
 
 	for range 2 {
 		// By default everybody can write what is mounted.
@@ -141,7 +144,7 @@ func TestRemount(t *testing.T) {
 		}
 		fay := certificates.write("fay.key")
 		certificates.within("a key that comes then", fay, true)
-		must(t, os.Remove(certificates.path("fay.key")))
+		must.OK(t, os.Remove(certificates.path("fay.key")))
 		certificates.within("a key that is removed then", fay, false)
 	}
 	if log := certificates.said(); strings.Contains(log, "level=ERROR") {
@@ -155,14 +158,14 @@ func TestFileSizeLimit(t *testing.T) {
 		return
 	}
 	dir := t.TempDir()
-	must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 100, Max: 100}))
+	must.OK(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 100, Max: 100}))
 	_, _, err := CreateCertificates(dir, "ann", nil)
 	var at *FileError
 	if !errors.Is(err, syscall.EFBIG) || !errors.As(err, &at) || at.File != filepath.Join(dir, "ann.key_secret") {
 		t.Error(err)
 	}
 	entries, err := os.ReadDir(dir)
-	must(t, err)
+	must.OK(t, err)
 	if len(entries) != 0 {
 		t.Errorf("left behind: %v", entries)
 	}

@@ -6,11 +6,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/passhash"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestPasswordFileOfGarbage: a file that is something else altogether costs little and says so, once.
+// TestPasswordFileOfGarbage: a file that is something else altogether costs little and says so,
+// once.
 func TestPasswordFileOfGarbage(t *testing.T) {
 	const lines = 100_000
 	garbage := strings.Repeat("garbage\n", lines)
@@ -36,15 +38,15 @@ func TestPasswordFileOfGarbage(t *testing.T) {
 	}
 }
 
-// TestHugePasswordFile: too large a file is an error that changes nothing; where a file becomes too large, its last good
-// content stays in force.
+// TestHugePasswordFile: too large a file is an error that changes nothing; where a file becomes too
+// large, its last good content stays in force.
 func TestHugePasswordFile(t *testing.T) {
 	const want = ": larger than 67108864 bytes"
 	s := newPasswordStore(t, "ann=secret\n")
 	s.overwrite("bob=x\n")
-	must(t, os.Truncate(s.path, passhash.MaxFileSize+1)) // it holds nothing behind that
+	must.OK(t, os.Truncate(s.path, passhash.MaxFileSize+1)) // it holds nothing behind that
 	a := newAuthenticator(t, Config{})
-	must(t, a.ConfigurePlain("d", map[string]string{"eve": "x"}))
+	must.OK(t, a.ConfigurePlain("d", map[string]string{"eve": "x"}))
 	if err := a.ConfigurePlainFile("d", s.path); err == nil || err.Error() != "zmqauth: "+s.path+want {
 		t.Errorf("%v", err)
 	}
@@ -59,7 +61,8 @@ func TestHugePasswordFile(t *testing.T) {
 	s.within("mended", "ann", "mended", true)
 }
 
-// TestPasswordFileOfTooManyUsers: so is one of many short lines, however often it names the same users.
+// TestPasswordFileOfTooManyUsers: so is one of many short lines, however often it names the same
+// users.
 func TestPasswordFileOfTooManyUsers(t *testing.T) {
 	const limit = 100
 	var users strings.Builder

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 )
 
 // Each test here is a fault that another ZAP handler has or has had, and shows that it is absent.
@@ -16,8 +17,8 @@ import (
 // zmq4: a user that is not in the table equals one with an empty password.
 func TestFaultUnknownUserWithEmptyPassword(t *testing.T) {
 	a := startAuthenticator(t, Config{})
-	must(t, a.ConfigurePlain("*", map[string]string{"ann": "secret"}))
-	must(t, a.ConfigurePlain("empty", nil))
+	must.OK(t, a.ConfigurePlain("*", map[string]string{"ann": "secret"}))
+	must.OK(t, a.ConfigurePlain("empty", nil))
 	zap := newZAPClient(t, a.Context())
 	for _, domain := range []string{"d", "empty", ""} {
 		for _, name := range []string{"nobody", "", "ann"} {
@@ -39,7 +40,7 @@ func TestFaultMistypedAddress(t *testing.T) {
 // zmq4: an IPv4 client of an IPv6 socket passes a deny list of IPv4 addresses.
 func TestFaultMappedAddress(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	must(t, a.Deny("127.0.0.0/8"))
+	must.OK(t, a.Deny("127.0.0.0/8"))
 	for _, address := range []string{"::ffff:127.0.0.1", "::FFFF:7f00:1", "0:0:0:0:0:ffff:127.0.0.1"} {
 		if status, _ := ask(t, a, zapRequest("d", address, "NULL")); status != "400" {
 			t.Errorf("%s: status %s", address, status)
@@ -47,10 +48,11 @@ func TestFaultMappedAddress(t *testing.T) {
 	}
 }
 
-// zmq4: with an allow list, NULL, and worse, is decided by the address alone. An allowed address is no credential.
+// zmq4: with an allow list, NULL, and worse, is decided by the address alone. An allowed address is
+// no credential.
 func TestFaultAllowedAddressIsNoCredential(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	must(t, a.Allow("127.0.0.1"))
+	must.OK(t, a.Allow("127.0.0.1"))
 	for _, request := range [][][]byte{plainRequest("d", "ann", "x"), zapRequest("d", "127.0.0.1", "CURVE", key32), zapRequest("d", "127.0.0.1", "OTHER")} {
 		if status, _ := ask(t, a, request); status != "400" {
 			t.Errorf("%s: status %s", request[5], status)
@@ -58,8 +60,8 @@ func TestFaultAllowedAddressIsNoCredential(t *testing.T) {
 	}
 }
 
-// zmq4: a message "QUIT" ends the handler; a short request, or another version, the program. (And see
-// TestBrokenRequests.)
+// zmq4: a message "QUIT" ends the handler; a short request, or another version, the program. (And
+// see TestBrokenRequests.)
 func TestFaultQuit(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	zap := newZAPClient(t, a.Context())
@@ -74,12 +76,12 @@ func TestFaultQuit(t *testing.T) {
 	}
 }
 
-// pyzmq: the setup for "*" serves the empty domain only. Here it serves every domain without one of its own, and a
-// domain's own setup replaces it.
+// pyzmq: the setup for "*" serves the empty domain only. Here it serves every domain without one of
+// its own, and a domain's own setup replaces it.
 func TestFaultAnyDomain(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	must(t, a.ConfigurePlain("*", map[string]string{"ann": "all"}))
-	must(t, a.ConfigurePlain("own", map[string]string{"bob": "own"}))
+	must.OK(t, a.ConfigurePlain("*", map[string]string{"ann": "all"}))
+	must.OK(t, a.ConfigurePlain("own", map[string]string{"bob": "own"}))
 	for _, test := range []struct{ domain, name, password, want string }{
 		{"", "ann", "all", "200"}, {"d", "ann", "all", "200"}, {"*", "ann", "all", "200"},
 		{"own", "bob", "own", "200"}, {"own", "ann", "all", "400"}, {"d", "bob", "own", "400"}, {"", "bob", "own", "400"},
@@ -93,13 +95,13 @@ func TestFaultAnyDomain(t *testing.T) {
 // pyzmq: CURVE_ALLOW_ANY for one domain opens all of them.
 func TestFaultAllowAnyInOneDomain(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	must(t, a.ConfigureCurve("open", CurveAllowAny))
+	must.OK(t, a.ConfigureCurve("open", CurveAllowAny))
 	for domain, want := range map[string]string{"open": "200", "d": "400", "": "400", "*": "400", "Open": "400"} {
 		if status, _ := ask(t, a, zapRequest(domain, "", "CURVE", key32)); status != want {
 			t.Errorf("domain %q: status %s, want %s", domain, status, want)
 		}
 	}
-	must(t, a.ConfigureCurveKeys("open"))
+	must.OK(t, a.ConfigureCurveKeys("open"))
 	if status, _ := ask(t, a, zapRequest("open", "", "CURVE", key32)); status != "400" {
 		t.Errorf("closed again: status %s", status)
 	}
@@ -108,14 +110,14 @@ func TestFaultAllowAnyInOneDomain(t *testing.T) {
 // pyzmq: one domain's callback hides every other domain's keys.
 func TestFaultCallbackHidesKeys(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	must(t, a.ConfigureCurveKeys("keys", PublicKey([]byte(key32))))
-	must(t, a.ConfigureCurveCallback("asked", func(context.Context, string, PublicKey) (*Identity, error) { return nil, ErrDenied }))
+	must.OK(t, a.ConfigureCurveKeys("keys", PublicKey([]byte(key32))))
+	must.OK(t, a.ConfigureCurveCallback("asked", func(context.Context, string, PublicKey) (*Identity, error) { return nil, ErrDenied }))
 	for domain, want := range map[string]string{"keys": "200", "asked": "400"} {
 		if status, _ := ask(t, a, zapRequest(domain, "", "CURVE", key32)); status != want {
 			t.Errorf("domain %q: status %s, want %s", domain, status, want)
 		}
 	}
-	must(t, a.ConfigureCurveKeys("asked", PublicKey([]byte(key32)))) // the last call wins
+	must.OK(t, a.ConfigureCurveKeys("asked", PublicKey([]byte(key32)))) // the last call wins
 	if status, _ := ask(t, a, zapRequest("asked", "", "CURVE", key32)); status != "200" {
 		t.Errorf("keys after a callback: status %s", status)
 	}
@@ -124,8 +126,8 @@ func TestFaultCallbackHidesKeys(t *testing.T) {
 // pyzmq: an exception in a callback ends the handler's thread.
 func TestFaultCallbackPanicEndsTheHandler(t *testing.T) {
 	a := startAuthenticator(t, Config{CurveUserID: func(PublicKey) string { panic("boom") }})
-	must(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) { panic(errors.New("boom")) }))
-	must(t, a.ConfigureCurveKeys("*", PublicKey([]byte(key32))))
+	must.OK(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) { panic(errors.New("boom")) }))
+	must.OK(t, a.ConfigureCurveKeys("*", PublicKey([]byte(key32))))
 	zap := newZAPClient(t, a.Context())
 	for range 3 {
 		for _, request := range [][][]byte{plainRequest("d", "ann", "x"), zapRequest("d", "", "CURVE", key32)} {
@@ -139,33 +141,34 @@ func TestFaultCallbackPanicEndsTheHandler(t *testing.T) {
 	}
 }
 
-// zmq4 and czmq: one handler for each process or context at most, and no second life: see TestTwoContextsSideBySide,
-// TestStopRefusesAndStartResumes and TestCloseFreesTheEndpoint.
+// zmq4 and czmq: one handler for each process or context at most, and no second life: see
+// TestTwoContextsSideBySide, TestStopRefusesAndStartResumes and TestCloseFreesTheEndpoint.
 
 // czmq: metadata of more than 512 bytes overruns a buffer.
 func TestFaultLongMetadata(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	long := strings.Repeat("0123456789abcdef", 1<<14) // 256 KiB: more than a batch of replies holds
-	must(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
 		return &Identity{Metadata: map[string]string{"Long": long, "Short": "x"}}, nil
 	}))
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", plainServer("d"))
 	for range 3 {
 		client, err := connect(t, server.endpoint, plainClient("ann", "x"))
-		must(t, err)
+		must.OK(t, err)
 		_, err = client.Send("hello", 0)
-		must(t, err)
+		must.OK(t, err)
 		if _, got := server.receive(t, "Long", "Short", "User-Id"); got["Long"] != long || got["Short"] != "x" || got["User-Id"] != "ann" {
 			t.Errorf("%d bytes, %q, %q", len(got["Long"]), got["Short"], got["User-Id"])
 		}
 	}
 }
 
-// pyzmq: a failed reload keeps deleted keys valid. One broken file does not keep those in force that are removed beside it.
+// pyzmq: a failed reload keeps deleted keys valid. One broken file does not keep those in force
+// that are removed beside it.
 func TestFaultFailedReloadKeepsDeletedKeys(t *testing.T) {
 	s, have := newCertificateStore(t, "ann.key", "bob.key")
-	must(t, os.WriteFile(s.path("broken.key"), []byte("nonsense"), 0o644))
-	must(t, os.Remove(s.path("ann.key")))
+	must.OK(t, os.WriteFile(s.path("broken.key"), []byte("nonsense"), 0o644))
+	must.OK(t, os.Remove(s.path("ann.key")))
 	s.within("a key that is removed beside a broken file", have["ann.key"], false)
 	if !s.accepts(have["bob.key"]) {
 		t.Error("a good key beside a broken file is refused")
@@ -178,11 +181,11 @@ func TestNoSecretsInLogs(t *testing.T) {
 	const password, guess = `correct "horse"`, `battery \ staple`
 	reported := make(chan bool, 100)
 	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(Decision) { reported <- true }})
-	must(t, a.ConfigurePlain("*", map[string]string{"ann": password}))
-	must(t, a.ConfigurePlainCallback("error", func(_ context.Context, _, name, password string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlain("*", map[string]string{"ann": password}))
+	must.OK(t, a.ConfigurePlainCallback("error", func(_ context.Context, _, name, password string) (*Identity, error) {
 		return nil, fmt.Errorf("SELECT … WHERE password = '%s' OR password = %q", password, password)
 	}))
-	must(t, a.ConfigurePlainCallback("panic", func(_ context.Context, _, name, password string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("panic", func(_ context.Context, _, name, password string) (*Identity, error) {
 		panic("no " + password)
 	}))
 	zap := newZAPClient(t, a.Context())

@@ -8,11 +8,14 @@ import (
 	"testing"
 
 	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
 // TestGSSAPIRoles: where libzmq has no GSSAPI they say so.
 func TestGSSAPIRoles(t *testing.T) {
-	zctx := newContext(t)
+	zctx := testzmq.NewContext(t)
 	for name, role := range map[string]func(*zmq4.Socket) error{
 		"server": func(s *zmq4.Socket) error {
 			return GSSAPIServer(s, "d", "")
@@ -27,7 +30,7 @@ func TestGSSAPIRoles(t *testing.T) {
 			return GSSAPIClient(s, "ann@client", "zmq@localhost")
 		},
 	} {
-		socket := newSocket(t, zctx, zmq4.PULL)
+		socket := testzmq.NewSocket(t, zctx, zmq4.PULL)
 		want, wantErr := zmq4.GSSAPI, error(nil)
 		if !zmq4.HasGssapi() {
 			want, wantErr = zmq4.NULL, errNoGSSAPI
@@ -61,7 +64,7 @@ func TestGSSAPIPrincipals(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := newAuthenticator(t, Config{})
-			must(t, a.ConfigureGSSAPI("*", test.allowed...))
+			must.OK(t, a.ConfigureGSSAPI("*", test.allowed...))
 			for _, principal := range slices.Concat(test.in, test.out) {
 				want, user := "200", principal
 				if slices.Contains(test.out, principal) {
@@ -107,7 +110,7 @@ func TestGSSAPIRefusals(t *testing.T) {
 		{ReasonAddressDenied, func() error { return a.Deny("127.0.0.1") }},
 		{ReasonStopped, a.Stop},
 	} {
-		must(t, test.change())
+		must.OK(t, test.change())
 		if status, _ := ask(t, a, request); status != "999" {
 			t.Errorf("%s: status %s", test.reason, status)
 		}

@@ -16,16 +16,18 @@ import (
 const (
 	firstRefusalDelay = 100 * time.Millisecond // of the second refusal, the first goes out at once; then it doubles
 
-	// maxRefusalDelay is less than 2 s, so that Connect keeps its word to a client that has been refused before; and less
-	// than the handshake interval of server sockets, whose end would have the client come back by itself.
+	// maxRefusalDelay is less than 2 s, so that Connect keeps its word to a client that has been
+	// refused before; and less than the handshake interval of server sockets, whose end would have the
+	// client come back by itself.
 	maxRefusalDelay = 1600 * time.Millisecond
 
-	// refusalMemory is how long a refusal counts: long enough for a client that pauses before it tries again, short
-	// enough for one whose access has been mended meanwhile.
+	// refusalMemory is how long a refusal counts: long enough for a client that pauses before it tries
+	// again, short enough for one whose access has been mended meanwhile.
 	refusalMemory = time.Minute
 
-	// maxRefusedPeers bounds what is remembered, to some 2 MB. Beyond it the peer refused longest ago is forgotten: to
-	// have one forgotten before its time takes as many handshakes of other peers, and saves it a handful of delays.
+	// maxRefusedPeers bounds what is remembered, to some 2 MB. Beyond it the peer refused longest ago
+	// is forgotten: to have one forgotten before its time takes as many handshakes of other peers, and
+	// saves it a handful of delays.
 	maxRefusedPeers = 1 << 14
 
 	// maxHeldRefusals bounds the refusals that wait; one more goes out at once.
@@ -39,8 +41,9 @@ type refusedPeers struct {
 	order list.List // of *refusedPeer, the one refused longest ago in front
 }
 
-// refusedPeer is known by a keyed hash, so that it takes the same little memory however long its names are. Nobody
-// outside can find two peers with the same, and two such would but share their delays.
+// refusedPeer is known by a keyed hash, so that it takes the same little memory however long its
+// names are. Nobody outside can find two peers with the same, and two such would but share their
+// delays.
 type refusedPeer struct {
 	key   uint64
 	last  time.Time
@@ -91,7 +94,8 @@ func (p *refusedPeers) key(address, principal []byte) uint64 {
 	return maphash.Comparable(p.seed, [2]string{string(address), string(principal)})
 }
 
-// heldRefusals are refusals that wait for their time. When it comes, they wake the loop, which takes them.
+// heldRefusals are refusals that wait for their time. When it comes, they wake the loop, which
+// takes them.
 type heldRefusals struct {
 	wake  func()
 	count *atomic.Int64 // of Stats
@@ -111,7 +115,8 @@ func newHeldRefusals(wake func(), count *atomic.Int64) *heldRefusals {
 	return &heldRefusals{wake: wake, count: count, timers: make(map[*heldRefusal]*time.Timer)}
 }
 
-// hold keeps a refusal; it returns false where that is to go out at once, because there are too many or the loop ends.
+// hold keeps a refusal; it returns false where that is to go out at once, because there are too
+// many or the loop ends.
 func (h *heldRefusals) hold(r *heldRefusal, delay time.Duration) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

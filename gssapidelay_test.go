@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -52,7 +53,8 @@ func TestRefusalDelays(t *testing.T) {
 	}
 }
 
-// TestRefusalDelaysAreBounded: others cannot make memory grow, nor have one forgotten who goes on trying.
+// TestRefusalDelaysAreBounded: others cannot make memory grow, nor have one forgotten who goes on
+// trying.
 func TestRefusalDelaysAreBounded(t *testing.T) {
 	p, now := newRefusedPeers(), time.Now()
 	refuseOthers := func(round, count int) {
@@ -80,7 +82,7 @@ func TestRefusalDelaysAreBounded(t *testing.T) {
 func heldLoop(t *testing.T, cfg Config) (*loop, *fakeSocket) {
 	t.Helper()
 	a := newAuthenticator(t, cfg)
-	must(t, a.ConfigureGSSAPI("d", "bob@EXAMPLE.ORG"))
+	must.OK(t, a.ConfigureGSSAPI("d", "bob@EXAMPLE.ORG"))
 	socket := newFakeSocket()
 	a.loop = newLoop(a, socket, nil)
 	a.state = stateServing
@@ -91,7 +93,8 @@ func gssapiMessage(principal string) libzmq.Message {
 	return message(zapRequest("d", "127.0.0.1", "GSSAPI", principal))
 }
 
-// TestHeldRefusals: a refusal that is held back delays nobody else, is counted and reported once, and goes out in time.
+// TestHeldRefusals: a refusal that is held back delays nobody else, is counted and reported once,
+// and goes out in time.
 func TestHeldRefusals(t *testing.T) {
 	decisions := make(chan Decision, 100)
 	l, socket := heldLoop(t, Config{OnDecision: func(d Decision) { decisions <- d }})
@@ -127,7 +130,8 @@ func TestHeldRefusals(t *testing.T) {
 	close(l.done) // it has never run
 }
 
-// TestHeldRefusalsAreBounded: where too many wait, one more goes out at once; and the end lets all of them go.
+// TestHeldRefusalsAreBounded: where too many wait, one more goes out at once; and the end lets all
+// of them go.
 func TestHeldRefusalsAreBounded(t *testing.T) {
 	l, socket := heldLoop(t, Config{})
 	socket.replies = make(chan []string, 2*maxHeldRefusals)
@@ -158,7 +162,7 @@ func TestHeldRefusalsEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := startAuthenticator(t, Config{})
-			must(t, a.ConfigureGSSAPI("d", "bob@EXAMPLE.ORG"))
+			must.OK(t, a.ConfigureGSSAPI("d", "bob@EXAMPLE.ORG"))
 			zap := newZAPClient(t, a.Context())
 			const count = 8 // the last of them are held for 1.6 s
 			for range count {
@@ -168,9 +172,9 @@ func TestHeldRefusalsEnd(t *testing.T) {
 			zap.send(nullRequest()) // when it is answered, all have been received
 			for zap.receive()[2] != "200" {
 			}
-			must(t, zap.socket.Close())
+			must.OK(t, zap.socket.Close())
 			begun := time.Now()
-			must(t, end(a))
+			must.OK(t, end(a))
 			if took := time.Since(begun); took > maxRefusalDelay/2 {
 				t.Errorf("it took %v", took)
 			}

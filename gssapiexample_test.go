@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testrealm"
 )
 
@@ -24,7 +25,7 @@ func TestGSSAPIExample(t *testing.T) {
 		command.Env = testrealm.Environment(dir)
 		var out, errs bytes.Buffer
 		command.Stdout, command.Stderr = &out, &errs
-		must(t, command.Start())
+		must.OK(t, command.Start())
 		return func() (string, string, error) {
 			err := command.Wait()
 			return out.String(), errs.String(), err

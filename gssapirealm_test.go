@@ -10,8 +10,11 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/testrealm"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -34,7 +37,7 @@ func gssapiClient(principal string) func(*zmq4.Socket) error {
 func connectAs(t *testing.T, endpoint, principal string) *zmq4.Socket {
 	t.Helper()
 	socket, err := connect(t, endpoint, gssapiClient(principal))
-	must(t, err)
+	must.OK(t, err)
 	return socket
 }
 
@@ -42,26 +45,27 @@ func connectAs(t *testing.T, endpoint, principal string) *zmq4.Socket {
 func arrives(t *testing.T, client *zmq4.Socket, server *server, want string) {
 	t.Helper()
 	_, err := client.Send("hello", 0)
-	must(t, err)
+	must.OK(t, err)
 	if text, metadata := server.receive(t, "User-Id"); text != "hello" || metadata["User-Id"] != want {
 		t.Errorf("%q from %q, want %q", text, metadata["User-Id"], want)
 	}
 }
 
-// sendAs leaves a client behind that goes on trying, with a message that goes out as soon as it is in.
+// sendAs leaves a client behind that goes on trying, with a message that goes out as soon as it is
+// in.
 func sendAs(t *testing.T, endpoint, principal string) {
 	t.Helper()
-	socket := newSocket(t, newContext(t), zmq4.PUSH)
-	must(t, GSSAPIClient(socket, principal, testrealm.Service))
-	must(t, socket.Connect(endpoint))
+	socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
+	must.OK(t, GSSAPIClient(socket, principal, testrealm.Service))
+	must.OK(t, socket.Connect(endpoint))
 	_, err := socket.Send("hello", zmq4.DONTWAIT)
-	must(t, err)
+	must.OK(t, err)
 }
 
 // nothingArrives waits 2 s for data that must not come.
 func nothingArrives(t *testing.T, server *server) {
 	t.Helper()
-	must(t, server.socket.SetRcvtimeo(2*time.Second))
+	must.OK(t, server.socket.SetRcvtimeo(2*time.Second))
 	if text, err := server.socket.Recv(0); err == nil {
 		t.Errorf("received %q", text)
 	}
@@ -77,10 +81,10 @@ func TestGSSAPIRealmAccepts(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				a := startAuthenticator(t, Config{})
 				server := newServer(t, a.Context(), "tcp://127.0.0.1:*", role)
-				clients := newContext(t)
+				clients := testzmq.NewContext(t)
 				for _, client := range []struct{ principal, want string }{{testrealm.Ann, testrealm.AnnFull}, {testrealm.Bob, testrealm.BobFull}, {"", testrealm.CarolFull}, {testrealm.Ann, testrealm.AnnFull}} {
 					socket, err := connectFrom(t, clients, server.endpoint, gssapiClient(client.principal))
-					must(t, err)
+					must.OK(t, err)
 					arrives(t, socket, server, client.want)
 				}
 			})
@@ -92,21 +96,22 @@ func TestGSSAPIRealmAccepts(t *testing.T) {
 func TestGSSAPIRealmIdentity(t *testing.T) {
 	testrealm.Run(t, func(*testrealm.Realm) {
 		a := startAuthenticator(t, Config{})
-		must(t, a.ConfigureGSSAPICallback("d", func(_ context.Context, domain, principal string) (*Identity, error) {
+		must.OK(t, a.ConfigureGSSAPICallback("d", func(_ context.Context, domain, principal string) (*Identity, error) {
 			return &Identity{UserID: "user of " + domain, Metadata: map[string]string{"Principal": principal}}, nil
 		}))
 		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
 		socket := connectAs(t, server.endpoint, testrealm.Ann)
 		_, err := socket.Send("hello", 0)
-		must(t, err)
+		must.OK(t, err)
 		if _, metadata := server.receive(t, "User-Id", "Principal"); metadata["User-Id"] != "user of d" || metadata["Principal"] != testrealm.AnnFull {
 			t.Errorf("%q", metadata)
 		}
 	})
 }
 
-// TestGSSAPIRealmRefusals: whatever the reason, no data of a refused client reaches the server's socket; and when the
-// reason is gone the same client gets in by itself, so it was nothing else that kept it out.
+// TestGSSAPIRealmRefusals: whatever the reason, no data of a refused client reaches the server's
+// socket; and when the reason is gone the same client gets in by itself, so it was nothing else
+// that kept it out.
 func TestGSSAPIRealmRefusals(t *testing.T) {
 	answer := func(identity *Identity, err error) func(*Authenticator) error {
 		return func(a *Authenticator) error {
@@ -144,7 +149,7 @@ func TestGSSAPIRealmRefusals(t *testing.T) {
 				t.Parallel()
 				decisions := make(chan Decision, 100)
 				a := startAuthenticator(t, Config{CallbackTimeout: 100 * time.Millisecond, OnDecision: func(d Decision) { decisions <- d }})
-				must(t, test.refuse(a))
+				must.OK(t, test.refuse(a))
 				server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
 				sendAs(t, server.endpoint, testrealm.Ann)
 				nothingArrives(t, server)
@@ -160,23 +165,23 @@ func TestGSSAPIRealmRefusals(t *testing.T) {
 				if test.mend == nil {
 					test.mend = name()
 				}
-				must(t, test.mend(a))
+				must.OK(t, test.mend(a))
 				server.receive(t)
 			})
 		}
 	})
 }
 
-// TestGSSAPIRealmAfterClose: the documented exception. libzmq lets GSSAPI clients in where there is no ZAP handler, also
-// one that was refused before.
+// TestGSSAPIRealmAfterClose: the documented exception. libzmq lets GSSAPI clients in where there is
+// no ZAP handler, also one that was refused before.
 func TestGSSAPIRealmAfterClose(t *testing.T) {
 	testrealm.Run(t, func(*testrealm.Realm) {
 		a := startAuthenticator(t, Config{})
-		must(t, a.ConfigureGSSAPI("d", testrealm.BobFull))
+		must.OK(t, a.ConfigureGSSAPI("d", testrealm.BobFull))
 		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
 		sendAs(t, server.endpoint, testrealm.Ann)
 		testpeer.Eventually(t, "the client is refused", func() bool { return a.Stats().Denied > 0 })
-		must(t, a.Close())
+		must.OK(t, a.Close())
 		server.receive(t)
 	})
 }
@@ -184,10 +189,10 @@ func TestGSSAPIRealmAfterClose(t *testing.T) {
 // TestGSSAPIRealmStatus400 shows what zap.StatusCut is for.
 func TestGSSAPIRealmStatus400(t *testing.T) {
 	testrealm.Run(t, func(*testrealm.Realm) {
-		zctx := newContext(t)
+		zctx := testzmq.NewContext(t)
 		handler, err := zctx.NewSocket(zmq4.REP)
-		must(t, err)
-		must(t, handler.Bind(ZAPEndpoint))
+		must.OK(t, err)
+		must.OK(t, handler.Bind(ZAPEndpoint))
 		asked := make(chan bool, 100)
 		go func() { // until the context's end
 			defer func() { _ = handler.Close() }()
@@ -202,7 +207,7 @@ func TestGSSAPIRealmStatus400(t *testing.T) {
 		server := newServer(t, zctx, "tcp://127.0.0.1:*", gssapiServer("d"))
 		sendAs(t, server.endpoint, testrealm.Ann)
 		<-asked
-		must(t, server.socket.SetRcvtimeo(2*time.Second))
+		must.OK(t, server.socket.SetRcvtimeo(2*time.Second))
 		if _, err := server.socket.Recv(0); err != nil {
 			t.Errorf("%v: this libzmq keeps a GSSAPI client out whom the ZAP handler has refused with status 400. Where no older "+
 				"one has to be served, zap.StatusCut can go, and gssapidelay.go with it", err)
@@ -210,11 +215,12 @@ func TestGSSAPIRealmStatus400(t *testing.T) {
 	})
 }
 
-// TestGSSAPIRealmConnect: Connect tells a refused client soon, also one whose refusals are held back already.
+// TestGSSAPIRealmConnect: Connect tells a refused client soon, also one whose refusals are held
+// back already.
 func TestGSSAPIRealmConnect(t *testing.T) {
 	testrealm.Run(t, func(*testrealm.Realm) {
 		a := startAuthenticator(t, Config{})
-		must(t, a.ConfigureGSSAPI("d", testrealm.BobFull))
+		must.OK(t, a.ConfigureGSSAPI("d", testrealm.BobFull))
 		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
 		for range 3 {
 			begun := time.Now()
@@ -227,15 +233,16 @@ func TestGSSAPIRealmConnect(t *testing.T) {
 				t.Errorf("it took %v", took)
 			}
 		}
-		must(t, a.ConfigureGSSAPI("d", testrealm.AnnFull))
+		must.OK(t, a.ConfigureGSSAPI("d", testrealm.AnnFull))
 		connectAs(t, server.endpoint, testrealm.Ann)
 		// The delay is that of one principal.
-		must(t, a.ConfigureGSSAPI("d"))
+		must.OK(t, a.ConfigureGSSAPI("d"))
 		arrives(t, connectAs(t, server.endpoint, testrealm.Bob), server, testrealm.BobFull)
 	})
 }
 
-// TestGSSAPIRealmNoTicket: a client that has no ticket, or asks for one to a service that the KDC does not know.
+// TestGSSAPIRealmNoTicket: a client that has no ticket, or asks for one to a service that the KDC
+// does not know.
 func TestGSSAPIRealmNoTicket(t *testing.T) {
 	testrealm.Run(t, func(*testrealm.Realm) {
 		a := startAuthenticator(t, Config{})
@@ -259,12 +266,12 @@ func TestGSSAPIRealmNoTicket(t *testing.T) {
 	})
 }
 
-// TestGSSAPIRealmWrongKeytab: a server that cannot read its clients' tickets lets none in, and is none the worse for it
-// when it gets the right keytab.
+// TestGSSAPIRealmWrongKeytab: a server that cannot read its clients' tickets lets none in, and is
+// none the worse for it when it gets the right keytab.
 func TestGSSAPIRealmWrongKeytab(t *testing.T) {
 	testrealm.Run(t, func(r *testrealm.Realm) {
 		keytab := filepath.Join(r.Dir, "keytab")
-		must(t, os.Rename(keytab, keytab+".right"))
+		must.OK(t, os.Rename(keytab, keytab+".right"))
 		r.Run(t, "kadmin.local", "ktadd", "-norandkey", "-k", keytab, "bob/client")
 		a := startAuthenticator(t, Config{})
 		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", brieflyGSSAPIServer)
@@ -273,13 +280,13 @@ func TestGSSAPIRealmWrongKeytab(t *testing.T) {
 		if !errors.As(err, &refused) || a.Stats().Requests != 0 {
 			t.Errorf("%v, %+v", err, a.Stats())
 		}
-		must(t, os.Rename(keytab+".right", keytab))
+		must.OK(t, os.Rename(keytab+".right", keytab))
 		arrives(t, connectAs(t, server.endpoint, ""), server, testrealm.CarolFull)
 	})
 }
 
-// TestGSSAPIRealmWithoutKDC: while the KDC is down, those who are connected stay so, and those who have a ticket to the
-// service get in; who has none does when the KDC is back.
+// TestGSSAPIRealmWithoutKDC: while the KDC is down, those who are connected stay so, and those who
+// have a ticket to the service get in; who has none does when the KDC is back.
 func TestGSSAPIRealmWithoutKDC(t *testing.T) {
 	testrealm.Run(t, func(r *testrealm.Realm) {
 		a := startAuthenticator(t, Config{})

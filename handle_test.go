@@ -7,7 +7,9 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -16,9 +18,9 @@ import (
 func TestHandleZAPMessageInAPollLoop(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	key, client := newCertificate(t), newCertificate(t)
-	must(t, a.ConfigureCurveKeys("d", client.Public))
-	handler := newSocket(t, a.Context(), zmq4.REP)
-	must(t, handler.Bind(ZAPEndpoint))
+	must.OK(t, a.ConfigureCurveKeys("d", client.Public))
+	handler := testzmq.NewSocket(t, a.Context(), zmq4.REP)
+	must.OK(t, handler.Bind(ZAPEndpoint))
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", curveServer("d", key))
 	outcomes := make(chan int, 2)
 	go func() {
@@ -27,12 +29,12 @@ func TestHandleZAPMessageInAPollLoop(t *testing.T) {
 			outcomes <- status(err)
 		}
 	}()
-	must(t, handler.SetRcvtimeo(patience))
+	must.OK(t, handler.SetRcvtimeo(patience))
 	for _, want := range []int{200, 400} {
 		request, err := handler.RecvMessageBytes(0)
-		must(t, err)
+		must.OK(t, err)
 		_, err = handler.SendMessage(a.HandleZAPMessage(context.Background(), request))
-		must(t, err)
+		must.OK(t, err)
 		if got := <-outcomes; got != want {
 			t.Errorf("status %d, want %d", got, want)
 		}
@@ -43,20 +45,20 @@ func TestHandleZAPMessageInAPollLoop(t *testing.T) {
 // server.
 func TestHandleZAPMessageBesideOtherSockets(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	must(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
-	handler := newSocket(t, a.Context(), zmq4.REP)
-	must(t, handler.Bind(ZAPEndpoint))
+	must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
+	handler := testzmq.NewSocket(t, a.Context(), zmq4.REP)
+	must.OK(t, handler.Bind(ZAPEndpoint))
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", plainServer("d"))
-	client := newSocket(t, newContext(t), zmq4.PUSH)
-	must(t, errors.Join(PlainClient(client, "ann", "secret"), client.Connect(server.endpoint)))
+	client := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
+	must.OK(t, errors.Join(PlainClient(client, "ann", "secret"), client.Connect(server.endpoint)))
 	_, err := client.Send("hello", 0)
-	must(t, err)
+	must.OK(t, err)
 	poller := zmq4.NewPoller()
 	poller.Add(handler, zmq4.POLLIN)
 	poller.Add(server.socket, zmq4.POLLIN)
 	for judged := 0; ; {
 		ready, err := poller.Poll(patience)
-		must(t, err)
+		must.OK(t, err)
 		if len(ready) == 0 {
 			t.Fatal("nothing has come")
 		}
@@ -67,9 +69,9 @@ func TestHandleZAPMessageBesideOtherSockets(t *testing.T) {
 			return
 		}
 		request, err := handler.RecvMessageBytes(0)
-		must(t, err)
+		must.OK(t, err)
 		_, err = handler.SendMessage(a.HandleZAPMessage(context.Background(), request))
-		must(t, err)
+		must.OK(t, err)
 		judged++
 	}
 }
@@ -79,7 +81,7 @@ func TestHandleZAPMessageBesideOtherSockets(t *testing.T) {
 func TestHandleZAPMessageContext(t *testing.T) {
 	a := newAuthenticator(t, Config{MaxConcurrent: 1})
 	begun := make(chan bool, 2)
-	must(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
 		begun <- true
 		<-ctx.Done()
 		return nil, ctx.Err()

@@ -38,9 +38,10 @@ type handshakeMonitor struct {
 	lookup    error     // why the host's name has no address; nil: it has
 }
 
-// When handshakes have been cut off so often, or for so long, they always will be: libzmq tries again
-// every 0.1 to 0.2 s, and gives up by itself after some mismatches. A handshake under way may still
-// succeed: a reply of 300 that comes very fast cuts one off, a slower one leaves the next open.
+// When handshakes have been cut off so often, or for so long, they always will be: libzmq tries
+// again every 0.1 to 0.2 s, and gives up by itself after some mismatches. A handshake under way may
+// still succeed: a reply of 300 that comes very fast cuts one off, a slower one leaves the next
+// open.
 const (
 	maxCuts   = 5
 	cutPeriod = 1500 * time.Millisecond
@@ -91,8 +92,8 @@ func (m *handshakeMonitor) open(ctx context.Context) error {
 	return nil
 }
 
-// setMonitor does not wait longer than ctx: libzmq ends the monitor that was there before, and waits
-// for a reader of that which may never come.
+// setMonitor does not wait longer than ctx: libzmq ends the monitor that was there before, and
+// waits for a reader of that which may never come.
 func (m *handshakeMonitor) setMonitor(ctx context.Context, address string) error {
 	set := make(chan error, 1)
 	go func() { set <- m.socket.Monitor(address, zmq4.EVENT_ALL) }()
@@ -118,8 +119,8 @@ func (m *handshakeMonitor) close() {
 	_ = m.monitor.Close()
 }
 
-// connect connects the socket. Its IPv6 option is as it was afterwards: it counts for the connections
-// that are made while it is set.
+// connect connects the socket. Its IPv6 option is as it was afterwards: it counts for the
+// connections that are made while it is set.
 func (m *handshakeMonitor) connect(ctx context.Context) error {
 	before, err := m.socket.GetIpv6()
 	if err != nil {
@@ -251,9 +252,9 @@ func (m *handshakeMonitor) next() (done bool, err error) {
 	return false, nil
 }
 
-// ended takes note that a handshake has not succeeded. libzmq may report that twice. Over GSSAPI each
-// one counts, however long it took: a server asks no client there to try again, but holds refusals
-// back, and one that cannot get a ticket says nothing until its time is over.
+// ended takes note that a handshake has not succeeded. libzmq may report that twice. Over GSSAPI
+// each one counts, however long it took: a server asks no client there to try again, but holds
+// refusals back, and one that cannot get a ticket says nothing until its time is over.
 func (m *handshakeMonitor) ended() {
 	if m.connected.IsZero() {
 		return

@@ -9,8 +9,11 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/testzap"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -19,45 +22,29 @@ const patience = 30 * time.Second
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// newContext is a context that ends with the test, and not before its sockets.
-func newContext(t testing.TB) *zmq4.Context {
-	t.Helper()
-	ctx, err := zmq4.NewContext()
-	must(t, err)
-	t.Cleanup(func() { must(t, ctx.Term()) })
-	return ctx
-}
-
 // newAuthenticator is one that has not been started, in a context of its own.
 func newAuthenticator(t testing.TB, cfg Config) *Authenticator {
 	t.Helper()
 	if cfg.Logger == nil {
 		cfg.Logger = quiet()
 	}
-	a, err := New(newContext(t), &cfg)
-	must(t, err)
-	t.Cleanup(func() { must(t, a.Close()) })
+	a, err := New(testzmq.NewContext(t), &cfg)
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, a.Close()) })
 	return a
 }
 
 func startAuthenticator(t testing.TB, cfg Config) *Authenticator {
 	t.Helper()
 	a := newAuthenticator(t, cfg)
-	must(t, a.Start())
+	must.OK(t, a.Start())
 	return a
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 func newCertificate(t testing.TB) *Certificate {
 	t.Helper()
 	public, secret, err := GenerateKeyPair()
-	must(t, err)
+	must.OK(t, err)
 	return &Certificate{Public: public, Secret: &secret}
 }
 
@@ -80,49 +67,40 @@ func newServerOf(t testing.TB, ctx *zmq4.Context, kind zmq4.Type, bind string,
 	if strings.Contains(bind, "[::") {
 		testpeer.NeedIPv6(t)
 	}
-	socket := newSocket(t, ctx, kind)
+	socket := testzmq.NewSocket(t, ctx, kind)
 	if strings.Contains(bind, "[::1]") {
-		must(t, socket.SetIpv6(true))
+		must.OK(t, socket.SetIpv6(true))
 	}
-	must(t, role(socket))
-	must(t, socket.Bind(bind))
+	must.OK(t, role(socket))
+	must.OK(t, socket.Bind(bind))
 	endpoint, err := socket.GetLastEndpoint()
-	must(t, err)
+	must.OK(t, err)
 	return &server{socket, endpoint}
-}
-
-func newSocket(t testing.TB, ctx *zmq4.Context, kind zmq4.Type) *zmq4.Socket {
-	t.Helper()
-	socket, err := ctx.NewSocket(kind)
-	must(t, err)
-	must(t, socket.SetLinger(0))
-	t.Cleanup(func() { must(t, socket.Close()) })
-	return socket
 }
 
 // receive waits for a message and returns it with the named properties.
 func (s *server) receive(t testing.TB, properties ...string) (string, map[string]string) {
 	t.Helper()
-	must(t, s.socket.SetRcvtimeo(patience))
+	must.OK(t, s.socket.SetRcvtimeo(patience))
 	text, metadata, err := s.socket.RecvWithMetadata(0, properties...)
-	must(t, err)
+	must.OK(t, err)
 	return text, metadata
 }
 
-// connect brings a client of that role to endpoint and returns the outcome of its handshake, as Connect reports it. A
-// nil error leaves a socket behind that is connected.
+// connect brings a client of that role to endpoint and returns the outcome of its handshake, as
+// Connect reports it. A nil error leaves a socket behind that is connected.
 func connect(t testing.TB, endpoint string, role func(*zmq4.Socket) error) (*zmq4.Socket, error) {
 	t.Helper()
-	return connectFrom(t, newContext(t), endpoint, role)
+	return connectFrom(t, testzmq.NewContext(t), endpoint, role)
 }
 
 func connectFrom(t testing.TB, zctx *zmq4.Context, endpoint string, role func(*zmq4.Socket) error) (*zmq4.Socket, error) {
 	t.Helper()
-	socket := newSocket(t, zctx, zmq4.PUSH)
+	socket := testzmq.NewSocket(t, zctx, zmq4.PUSH)
 	if strings.Contains(endpoint, "[") {
-		must(t, socket.SetIpv6(true))
+		must.OK(t, socket.SetIpv6(true))
 	}
-	must(t, role(socket))
+	must.OK(t, role(socket))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	return socket, Connect(ctx, socket, endpoint)

@@ -11,11 +11,14 @@ import (
 	"testing"
 
 	"github.com/pebbe/zmq4"
+
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// pattern is one of the five of ZeroMQ's security guide, with a client that gets in and one that does not.
+// pattern is one of the five of ZeroMQ's security guide, with a client that gets in and one that
+// does not.
 type pattern struct {
 	name              string
 	configure         func(*Authenticator) error
@@ -25,17 +28,18 @@ type pattern struct {
 	strangerFromThere string   // where the stranger comes from; "": from anywhere
 }
 
-// newPatterns makes the certificates of a server, of a client that it knows, and of one that it does not.
+// newPatterns makes the certificates of a server, of a client that it knows, and of one that it
+// does not.
 func newPatterns(t *testing.T) (patterns []pattern, directory string) {
 	t.Helper()
 	directory = t.TempDir()
 	clients := filepath.Join(directory, "clients")
-	must(t, os.Mkdir(clients, 0o700))
+	must.OK(t, os.Mkdir(clients, 0o700))
 	certificate := func(in, name string) *Certificate {
 		_, secret, err := CreateCertificates(in, name, nil)
-		must(t, err)
+		must.OK(t, err)
 		c, err := LoadCertificate(secret)
-		must(t, err)
+		must.OK(t, err)
 		return c
 	}
 	server, ann, mallory := certificate(directory, "server"), certificate(clients, "ann"), certificate(directory, "mallory")
@@ -65,7 +69,7 @@ func TestPatternsPythonClient(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			a := startAuthenticator(t, Config{})
-			must(t, p.configure(a))
+			must.OK(t, p.configure(a))
 			server := newServer(t, a.Context(), "tcp://127.0.0.1:*", p.server)
 			client := exec.Command(python, "examples/demo/client.py", server.endpoint, p.python[0])
 			client.Stdin = strings.NewReader(strings.Join(p.python[1:], "\n"))
@@ -79,8 +83,9 @@ func TestPatternsPythonClient(t *testing.T) {
 	}
 }
 
-// TestPatternsPythonServer brings Go clients to a server of each pattern that Python's ThreadAuthenticator guards: the
-// stranger, where the pattern keeps anybody out, and then the client that gets in.
+// TestPatternsPythonServer brings Go clients to a server of each pattern that Python's
+// ThreadAuthenticator guards: the stranger, where the pattern keeps anybody out, and then the
+// client that gets in.
 func TestPatternsPythonServer(t *testing.T) {
 	python := testpeer.Python(t, "zmq", "python3-zmq")
 	patterns, directory := newPatterns(t)
@@ -99,9 +104,9 @@ func TestPatternsPythonServer(t *testing.T) {
 				}
 			}
 			socket, err := connect(t, endpoint, p.client)
-			must(t, err)
+			must.OK(t, err)
 			_, err = socket.Send("hello from Go", 0)
-			must(t, err)
+			must.OK(t, err)
 			if text := nextLine(t, lines); text != "hello from Go" {
 				t.Errorf("the server has received %q", text)
 			}
@@ -109,7 +114,8 @@ func TestPatternsPythonServer(t *testing.T) {
 	}
 }
 
-// startPython starts a program in Python that lasts no longer than the test, and returns what it prints.
+// startPython starts a program in Python that lasts no longer than the test, and returns what it
+// prints.
 func startPython(t *testing.T, python string, args ...string) *bufio.Scanner {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -117,8 +123,8 @@ func startPython(t *testing.T, python string, args ...string) *bufio.Scanner {
 	var log logbuffer.Buffer
 	program.Stderr = &log
 	out, err := program.StdoutPipe()
-	must(t, err)
-	must(t, program.Start())
+	must.OK(t, err)
+	must.OK(t, program.Start())
 	t.Cleanup(func() {
 		cancel()
 		err := program.Wait()

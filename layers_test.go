@@ -35,7 +35,7 @@ var layers = map[string][]string{
 	"internal/libzmq": {},
 
 	// 3: the library.
-	".": {"internal/acl", "internal/files", "internal/follow", "internal/keyset",
+	".": {"internal/acl", "internal/endpoint", "internal/files", "internal/follow", "internal/keyset",
 		"internal/libzmq", "internal/passhash", "internal/policyfile", "internal/principal",
 		"internal/z85", "internal/zap", "internal/zpl"},
 	"stream":    {"internal/files", "internal/privatedir"},
@@ -54,7 +54,7 @@ var layers = map[string][]string{
 var measured = []string{"bench", "docker", "docs", "examples", "soak"}
 
 // helpers are what tests and measurements use. Nothing of the product imports them.
-var helpers = []string{"internal/daemon", "internal/logbuffer", "internal/testca",
+var helpers = []string{"internal/daemon", "internal/logbuffer", "internal/must", "internal/testca",
 	"internal/testpeer", "internal/testrealm", "internal/testzap", "internal/testzmq"}
 
 // cgo are the packages that import "C".

@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -23,23 +26,23 @@ func TestStopRefusesAndStartResumes(t *testing.T) {
 		if got := zap.ask(nullRequest())[2]; got != "200" || !a.IsAlive() {
 			t.Fatalf("started: status %s, alive %v", got, a.IsAlive())
 		}
-		must(t, a.Stop())
-		must(t, a.Stop())
+		must.OK(t, a.Stop())
+		must.OK(t, a.Stop())
 		if got := zap.ask(nullRequest())[2]; got != "400" || a.IsAlive() {
 			t.Fatalf("stopped: status %s, alive %v", got, a.IsAlive())
 		}
-		must(t, a.Start())
-		must(t, a.Start())
+		must.OK(t, a.Start())
+		must.OK(t, a.Start())
 	}
 }
 
 func TestStopBeforeStart(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	must(t, a.Stop())
+	must.OK(t, a.Stop())
 	if status, _ := ask(t, a, nullRequest()); status != "400" {
 		t.Errorf("status %s after Stop", status)
 	}
-	must(t, a.Start())
+	must.OK(t, a.Start())
 	if status, _ := ask(t, a, nullRequest()); status != "200" {
 		t.Errorf("status %s after Start", status)
 	}
@@ -48,22 +51,22 @@ func TestStopBeforeStart(t *testing.T) {
 func TestCloseFreesTheEndpoint(t *testing.T) {
 	first := startAuthenticator(t, Config{})
 	second, err := New(first.Context(), &Config{Logger: quiet()})
-	must(t, err)
-	defer func() { must(t, second.Close()) }()
+	must.OK(t, err)
+	defer func() { must.OK(t, second.Close()) }()
 	if err := second.Start(); !errors.Is(err, ErrHandlerBound) {
 		t.Fatalf("second Start: %v, want ErrHandlerBound", err)
 	}
 	if second.IsAlive() {
 		t.Error("alive after a failed Start")
 	}
-	must(t, first.Stop())
+	must.OK(t, first.Stop())
 	if err := second.Start(); !errors.Is(err, ErrHandlerBound) {
 		t.Fatalf("after the first one's Stop: %v, want ErrHandlerBound", err)
 	}
-	must(t, first.Close())
-	must(t, first.Close())
-	must(t, first.Wait())
-	must(t, second.Start())
+	must.OK(t, first.Close())
+	must.OK(t, first.Close())
+	must.OK(t, first.Wait())
+	must.OK(t, second.Start())
 	if err := first.Start(); !errors.Is(err, ErrClosed) {
 		t.Errorf("Start after Close: %v, want ErrClosed", err)
 	}
@@ -72,12 +75,12 @@ func TestCloseFreesTheEndpoint(t *testing.T) {
 	}
 }
 
-// TestStopAnswersWhatIsPending: nothing that was asked before a stop is accepted after it, not even by a callback that
-// ignores its context, and not after the next Start either.
+// TestStopAnswersWhatIsPending: nothing that was asked before a stop is accepted after it, not even
+// by a callback that ignores its context, and not after the next Start either.
 func TestStopAnswersWhatIsPending(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1})
 	begun, free, returned := make(chan bool, 1), make(chan bool), make(chan bool)
-	must(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
 		begun <- true
 		<-free
 		defer func() { returned <- true }()
@@ -89,8 +92,8 @@ func TestStopAnswersWhatIsPending(t *testing.T) {
 	<-begun
 	zap.send(request) // waits
 	testpeer.Eventually(t, "two are pending", func() bool { return a.Stats().Pending == 2 })
-	must(t, a.Stop())
-	must(t, a.Start())
+	must.OK(t, a.Stop())
+	must.OK(t, a.Start())
 	for range 2 {
 		if reply := zap.receive(); reply[2] != "400" {
 			t.Errorf("status %s, want 400", reply[2])
@@ -110,34 +113,36 @@ func TestStopAnswersWhatIsPending(t *testing.T) {
 	}
 }
 
-// TestNothingLeaks counts goroutines and descriptors (which libzmq's sockets hold) before and after many lives.
+// TestNothingLeaks counts goroutines and descriptors (which libzmq's sockets hold) before and after
+// many lives.
 func TestNothingLeaks(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	// What libzmq makes once for a context comes first.
 	warm, err := New(ctx, &Config{Logger: quiet()})
-	must(t, err)
-	must(t, errors.Join(warm.Start(), warm.Close()))
+	must.OK(t, err)
+	must.OK(t, errors.Join(warm.Start(), warm.Close()))
 	socketsClosed := func() int { return testpeer.Descriptors() }
 	goroutines, descriptors := runtime.NumGoroutine(), socketsClosed()
 
 	for range 200 {
 		a, err := New(ctx, &Config{Logger: quiet()})
-		must(t, err)
-		must(t, a.Start())
-		must(t, a.Close())
+		must.OK(t, err)
+		must.OK(t, a.Start())
+		must.OK(t, a.Close())
 	}
 	a, err := New(ctx, &Config{Logger: quiet()})
-	must(t, err)
+	must.OK(t, err)
 	for range 200 {
-		must(t, errors.Join(a.Start(), a.Stop()))
+		must.OK(t, errors.Join(a.Start(), a.Stop()))
 	}
-	must(t, a.Close())
+	must.OK(t, a.Close())
 	testpeer.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
 	// libzmq's reaper closes sockets in its own time.
 	testpeer.Eventually(t, "no descriptor is left", func() bool { return socketsClosed() <= descriptors })
 }
 
-// TestEveryMethodAtOnce calls all methods from many goroutines under load; the race detector judges.
+// TestEveryMethodAtOnce calls all methods from many goroutines under load; the race detector
+// judges.
 func TestEveryMethodAtOnce(t *testing.T) {
 	a := startAuthenticator(t, Config{OnDecision: func(Decision) {}, CurveUserID: func(PublicKey) string { return "u" }})
 	keys := newCertificate(t)
@@ -211,8 +216,8 @@ func TestEveryMethodAtOnce(t *testing.T) {
 	askers.Wait()
 	close(stop)
 	callers.Wait()
-	must(t, a.Start())
-	must(t, a.ConfigureCurveKeys("*", keys.Public))
+	must.OK(t, a.Start())
+	must.OK(t, a.ConfigureCurveKeys("*", keys.Public))
 	a.ResetAddresses()
 	if status, user := ask(t, a, zapRequest("d", "127.0.0.1", "CURVE", string(keys.Public[:]))); status != "200" || user != "u" {
 		t.Errorf("afterwards a good client gets status %s, user %q", status, user)
@@ -221,16 +226,16 @@ func TestEveryMethodAtOnce(t *testing.T) {
 
 func TestDefaultContext(t *testing.T) {
 	a, err := New(nil, nil)
-	must(t, err)
+	must.OK(t, err)
 	socket, err := zmq4.NewSocket(zmq4.PAIR)
-	must(t, err)
-	defer func() { must(t, socket.Close()) }()
+	must.OK(t, err)
+	defer func() { must.OK(t, socket.Close()) }()
 	ctx, err := socket.Context()
-	must(t, err)
+	must.OK(t, err)
 	if a.Context() != ctx {
 		t.Error("not zmq4's default context")
 	}
-	must(t, errors.Join(a.Start(), a.Close()))
+	must.OK(t, errors.Join(a.Start(), a.Close()))
 }
 
 func TestConfigIsChecked(t *testing.T) {
@@ -241,7 +246,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"property of libzmq's": {Properties: []string{"User-Id"}},
 		"empty property":       {Properties: []string{""}},
 	} {
-		if _, err := New(newContext(t), &cfg); err == nil {
+		if _, err := New(testzmq.NewContext(t), &cfg); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

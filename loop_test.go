@@ -11,6 +11,7 @@ import (
 
 	"github.com/zmqauth/zmqauth/internal/libzmq"
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -37,7 +38,7 @@ func TestFailureKeepsTheEndpoint(t *testing.T) {
 	var log logbuffer.Buffer
 	a := newAuthenticator(t, Config{Logger: log.Logger()})
 	handler, err := libzmq.Bind(a.Context(), ZAPEndpoint)
-	must(t, err)
+	must.OK(t, err)
 	socket := &brokenSocket{Handler: handler, broken: make(chan bool), err: errors.New("no memory")}
 	a.loop = newLoop(a, socket, nil)
 	a.state = stateServing
@@ -58,31 +59,31 @@ func TestFailureKeepsTheEndpoint(t *testing.T) {
 	if err := a.Start(); !errors.Is(err, socket.err) {
 		t.Errorf("Start after the failure: %v", err)
 	}
-	must(t, a.Stop())
+	must.OK(t, a.Stop())
 	other, err := New(a.Context(), &Config{Logger: quiet()})
-	must(t, err)
+	must.OK(t, err)
 	if err := other.Start(); !errors.Is(err, ErrHandlerBound) {
 		t.Errorf("the endpoint after the failure: %v", err)
 	}
 	if !strings.Contains(log.String(), "no memory") {
 		t.Errorf("the log does not say why: %s", log.String())
 	}
-	must(t, a.Close())
+	must.OK(t, a.Close())
 	if err := a.Wait(); !errors.Is(err, socket.err) {
 		t.Errorf("Wait after Close: %v", err)
 	}
-	must(t, other.Start())
-	must(t, other.Close())
+	must.OK(t, other.Start())
+	must.OK(t, other.Close())
 }
 
 // TestFailedSocketEndsWithTheContext: Term does not hang on an authenticator that has failed.
 func TestFailedSocketEndsWithTheContext(t *testing.T) {
 	ctx, err := zmq4.NewContext()
-	must(t, err)
+	must.OK(t, err)
 	a, err := New(ctx, &Config{Logger: quiet()})
-	must(t, err)
+	must.OK(t, err)
 	handler, err := libzmq.Bind(ctx, ZAPEndpoint)
-	must(t, err)
+	must.OK(t, err)
 	failing := &failOnce{Handler: handler}
 	a.loop = newLoop(a, failing, nil)
 	a.state = stateServing
@@ -90,8 +91,8 @@ func TestFailedSocketEndsWithTheContext(t *testing.T) {
 	if err := a.Wait(); !errors.Is(err, errOnce) {
 		t.Errorf("Wait: %v", err)
 	}
-	must(t, ctx.Term())
-	must(t, a.Close())
+	must.OK(t, ctx.Term())
+	must.OK(t, a.Close())
 }
 
 var errOnce = errors.New("once")
@@ -155,7 +156,8 @@ func message(body [][]byte) libzmq.Message {
 	return libzmq.Message{Frames: append(frames("peer", ""), body...)}
 }
 
-// TestCloseRefusesWhatHasBeenAsked: after the endpoint is free, what has been asked before is refused.
+// TestCloseRefusesWhatHasBeenAsked: after the endpoint is free, what has been asked before is
+// refused.
 func TestCloseRefusesWhatHasBeenAsked(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	socket := newFakeSocket()
@@ -176,8 +178,8 @@ func TestCloseRefusesWhatHasBeenAsked(t *testing.T) {
 	close(a.loop.done) // it has never run
 }
 
-// TestVerdictsDoNotOutliveAStop: an acceptance that was decided before a stop and has not been sent is none after it, not
-// even when Start follows at once.
+// TestVerdictsDoNotOutliveAStop: an acceptance that was decided before a stop and has not been sent
+// is none after it, not even when Start follows at once.
 func TestVerdictsDoNotOutliveAStop(t *testing.T) {
 	for name, after := range map[string]func(*Authenticator){
 		"Stop":           func(*Authenticator) {},
@@ -190,7 +192,7 @@ func TestVerdictsDoNotOutliveAStop(t *testing.T) {
 			a.state = stateServing
 			tk := newTicket(frames("peer", ""), &zap.Request{Mechanism: []byte("NULL")}, nil, time.Now())
 			a.loop.deliver(delivery{tk, a.accepted("ann", nil), a.epoch})
-			must(t, a.Stop())
+			must.OK(t, a.Stop())
 			after(a)
 			a.loop.serve(nil)
 			if reply := <-socket.replies; reply[4] != "400" || reply[6] != "" {
@@ -205,7 +207,7 @@ func TestVerdictsDoNotOutliveAStop(t *testing.T) {
 func TestHandleZAPMessageAfterAStop(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	// The callback's answer counts before Stop's refusal does: it is given while Stop is on its way.
-	must(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
 		a.mu.Lock()
 		a.state = stateStopped
 		a.epoch++

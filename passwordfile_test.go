@@ -16,6 +16,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -33,7 +34,7 @@ func newPasswordStore(t *testing.T, content string) *passwordStore {
 	s := &passwordStore{t: t, path: filepath.Join(t.TempDir(), "passwords"), log: new(logbuffer.Buffer)}
 	s.overwrite(content)
 	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
-	must(t, s.a.ConfigurePlainFile("d", s.path))
+	must.OK(t, s.a.ConfigurePlainFile("d", s.path))
 	return s
 }
 
@@ -47,14 +48,14 @@ func (s *passwordStore) said() string {
 // overwrite writes in place, as a shell's > does.
 func (s *passwordStore) overwrite(content string) {
 	s.t.Helper()
-	must(s.t, os.WriteFile(s.path, []byte(content), 0o600))
+	must.OK(s.t, os.WriteFile(s.path, []byte(content), 0o600))
 }
 
 // replace renames a new file over the old one, as editors do.
 func (s *passwordStore) replace(content string) {
 	s.t.Helper()
-	must(s.t, os.WriteFile(s.path+".new", []byte(content), 0o600))
-	must(s.t, os.Rename(s.path+".new", s.path))
+	must.OK(s.t, os.WriteFile(s.path+".new", []byte(content), 0o600))
+	must.OK(s.t, os.Rename(s.path+".new", s.path))
 }
 
 // table is the one in force.
@@ -77,7 +78,7 @@ func (s *passwordStore) within(what, name, password string, accepted bool) {
 
 func TestPasswordFile(t *testing.T) {
 	argon, err := HashPassword("argon")
-	must(t, err)
+	must.OK(t, err)
 	s := newPasswordStore(t, strings.Join([]string{
 		"# who may come in",
 		"ann=secret",
@@ -186,8 +187,8 @@ func TestPasswordFileModes(t *testing.T) {
 		{"", 0o666, "chmod o-w"},
 	} {
 		path := filepath.Join(t.TempDir(), "passwords")
-		must(t, os.WriteFile(path, []byte(test.content), 0o600))
-		must(t, os.Chmod(path, test.mode))
+		must.OK(t, os.WriteFile(path, []byte(test.content), 0o600))
+		must.OK(t, os.Chmod(path, test.mode))
 		a := newAuthenticator(t, Config{})
 		err := a.ConfigurePlainFile("d", path)
 		var fileErr *FileError
@@ -211,7 +212,7 @@ func TestPasswordFileErrors(t *testing.T) {
 	if !s.accepts("ann", "secret") {
 		t.Error("a failed call has changed what was in force")
 	}
-	must(t, s.a.Close())
+	must.OK(t, s.a.Close())
 	if err := s.a.ConfigurePlainFile("d", s.path); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
@@ -227,19 +228,19 @@ func TestPasswordFileIsFollowed(t *testing.T) {
 	}
 	s.replace("ann=six\n") // as long as the one before
 	s.within("replaced by a rename", "ann", "six", true)
-	must(t, os.Remove(s.path))
+	must.OK(t, os.Remove(s.path))
 	s.within("removed", "ann", "six", false)
 	testpeer.Eventually(t, "the log says so", func() bool { return strings.Contains(s.said(), "is gone") })
 	s.overwrite("ann=back\n")
 	s.within("made again", "ann", "back", true)
 
 	// What must not be used leaves what was in force, and is reported.
-	must(t, os.Chmod(s.path, 0o666))
+	must.OK(t, os.Chmod(s.path, 0o666))
 	testpeer.Eventually(t, "the mode is reported", func() bool { return strings.Contains(s.said(), "chmod o-w") })
 	if !s.accepts("ann", "back") {
 		t.Error("a file that must not be used has changed what was in force")
 	}
-	must(t, os.Chmod(s.path, 0o600))
+	must.OK(t, os.Chmod(s.path, 0o600))
 	s.overwrite("ann=mended\n")
 	s.within("mended", "ann", "mended", true)
 }
@@ -248,16 +249,16 @@ func TestPasswordFileIsFollowed(t *testing.T) {
 func TestPasswordFileSymlinkSwap(t *testing.T) {
 	dir := t.TempDir()
 	version := func(name, content string) {
-		must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
-		must(t, os.WriteFile(filepath.Join(dir, name, "passwords"), []byte(content), 0o600))
-		must(t, os.Symlink(name, filepath.Join(dir, "..data_tmp")))
-		must(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
+		must.OK(t, os.Mkdir(filepath.Join(dir, name), 0o755))
+		must.OK(t, os.WriteFile(filepath.Join(dir, name, "passwords"), []byte(content), 0o600))
+		must.OK(t, os.Symlink(name, filepath.Join(dir, "..data_tmp")))
+		must.OK(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
 	}
 	version("..1", "ann=one\n")
-	must(t, os.Symlink("..data/passwords", filepath.Join(dir, "passwords")))
+	must.OK(t, os.Symlink("..data/passwords", filepath.Join(dir, "passwords")))
 	s := &passwordStore{t: t, path: filepath.Join(dir, "passwords"), log: new(logbuffer.Buffer)}
 	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
-	must(t, s.a.ConfigurePlainFile("d", s.path))
+	must.OK(t, s.a.ConfigurePlainFile("d", s.path))
 	if !s.accepts("ann", "one") {
 		t.Fatal("behind the link")
 	}
@@ -287,7 +288,7 @@ func TestPasswordFileIsLetGo(t *testing.T) {
 	s := newPasswordStore(t, "ann=one\n")
 	waitForReports(t, s.a)
 	following := runtime.NumGoroutine()
-	must(t, s.a.ConfigurePlain("d", map[string]string{"bob": "x"}))
+	must.OK(t, s.a.ConfigurePlain("d", map[string]string{"bob": "x"}))
 	testpeer.Eventually(t, "the goroutine has ended", func() bool {
 		return runtime.NumGoroutine() < following
 	})
@@ -318,14 +319,15 @@ func TestPasswordFileRewrites(t *testing.T) {
 	}
 }
 
-// rewritePasswords returns the users who were told what is not true of any version, and how long the slowest rewrite took.
+// rewritePasswords returns the users who were told what is not true of any version, and how long
+// the slowest rewrite took.
 func rewritePasswords(t *testing.T, rewrite func(*passwordStore, string)) (wrong []string, slowest time.Duration) {
 	version := func(i int) string {
 		return fmt.Sprintf("always=secret\n%spassing%d=secret\nalways too=secret\n", strings.Repeat("# filling\n", 50), i%7)
 	}
 	s := &passwordStore{t: t, path: filepath.Join(t.TempDir(), "passwords"), a: newAuthenticator(t, Config{})}
 	s.overwrite(version(0))
-	must(t, s.a.ConfigurePlainFile("d", s.path))
+	must.OK(t, s.a.ConfigurePlainFile("d", s.path))
 	stop := make(chan bool)
 	var mu sync.Mutex
 	var askers sync.WaitGroup
@@ -373,8 +375,8 @@ func rewritePasswords(t *testing.T, rewrite func(*passwordStore, string)) (wrong
 	return wrong, slowest
 }
 
-// TestPasswordFileLikeCzmq has czmq's own zauth accept the same users from the same file, but for what is meant to
-// differ.
+// TestPasswordFileLikeCzmq has czmq's own zauth accept the same users from the same file, but for
+// what is meant to differ.
 func TestPasswordFileLikeCzmq(t *testing.T) {
 	program := testpeer.CompileCzmq(t, czmqPlain)
 	lines := []string{
@@ -387,7 +389,7 @@ func TestPasswordFileLikeCzmq(t *testing.T) {
 		t.Fatal("too few lines")
 	}
 	path := filepath.Join(t.TempDir(), "passwords")
-	must(t, os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600))
+	must.OK(t, os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600))
 	var tries [][2]string
 	for _, line := range lines {
 		name, password, _ := strings.Cut(line, "=")
@@ -399,7 +401,7 @@ func TestPasswordFileLikeCzmq(t *testing.T) {
 	}
 	theirs := askCzmq(t, program, path, tries)
 	a := newAuthenticator(t, Config{})
-	must(t, a.ConfigurePlainFile("*", path))
+	must.OK(t, a.ConfigurePlainFile("*", path))
 	accepted := 0
 	for i, try := range tries {
 		ours, _ := ask(t, a, plainRequest("d", try[0], try[1]))
@@ -425,7 +427,7 @@ func askCzmq(t *testing.T, program, path string, tries [][2]string) []string {
 	command := exec.Command(program, path)
 	command.Stdin = &input
 	out, err := command.Output()
-	must(t, err)
+	must.OK(t, err)
 	statuses := strings.Fields(string(out))
 	if len(statuses) != len(tries) {
 		t.Fatalf("%d answers to %d questions: %q", len(statuses), len(tries), statuses)
@@ -433,7 +435,8 @@ func askCzmq(t *testing.T, program, path string, tries [][2]string) []string {
 	return statuses
 }
 
-// czmqPlain runs zauth with the file it is given, and asks it about the names and passwords on standard input.
+// czmqPlain runs zauth with the file it is given, and asks it about the names and passwords on
+// standard input.
 const czmqPlain = `
 #include <czmq.h>
 int main(int argc, char **argv) {
@@ -462,7 +465,7 @@ int main(int argc, char **argv) {
 func stampWithMode(t testing.TB, mode os.FileMode) files.Stamp {
 	t.Helper()
 	stamp, err := files.StampOf(writeFile(t, filepath.Join(t.TempDir(), "file"), "", mode))
-	must(t, err)
+	must.OK(t, err)
 	return stamp
 }
 
@@ -474,7 +477,7 @@ func FuzzPasswordFile(f *testing.F) {
 	private, writable := stampWithMode(f, 0o600), stampWithMode(f, 0o602)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		table, problems, err := parsePasswords(a, "file", data, private, maxPasswordUsers)
-		must(t, err)
+		must.OK(t, err)
 		lines := bytes.Count(data, []byte("\n")) + 1
 		if len(table.users)+len(problems) > lines {
 			t.Fatalf("%d users and %d problems in %d lines", len(table.users), len(problems), lines)

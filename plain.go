@@ -17,7 +17,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// plainSetup decides on the PLAIN clients of a domain (RFC 24): by the table, or by the callback if there is one.
+// plainSetup decides on the PLAIN clients of a domain (RFC 24): by the table, or by the callback if
+// there is one.
 type plainSetup struct {
 	table    *passwordTable
 	callback PlainCallback
@@ -27,12 +28,14 @@ type plainSetup struct {
 // passwordTable is the users of a domain.
 type passwordTable struct {
 	users map[string]*passwordEntry
-	// decoys are the users' hashes: one of them is computed for who is refused without one, so that the time of a refusal
-	// tells nothing about whether there is such a user. Empty: no user has a hash.
+	// decoys are the users' hashes: one of them is computed for who is refused without one, so that
+	// the time of a refusal tells nothing about whether there is such a user. Empty: no user has a
+	// hash.
 	decoys []*passhash.Hash
 }
 
-// passwordEntry is what is kept of a user's password: enough to recognise it, nothing to read it from.
+// passwordEntry is what is kept of a user's password: enough to recognise it, nothing to read it
+// from.
 type passwordEntry struct {
 	hash   *passhash.Hash                 // nil: the password was given in clear
 	digest atomic.Pointer[passwordDigest] // nil: the hash has not been found right yet
@@ -41,11 +44,13 @@ type passwordEntry struct {
 // passwordDigest is a password under a key that lives in memory alone.
 type passwordDigest [sha256.Size]byte
 
-// ConfigurePlain lets in the users of a domain with these passwords. It replaces the domain's table; an empty one means
-// nobody. A value that begins with $2a$, $2b$, $2y$ (bcrypt) or $argon2id$ is a hash (see [HashPassword]); hashes are
-// verified beside the loop, at most one for each processor at once, and a password that was found right is remembered
-// in memory until its entry changes. The user id is the user name. A name or password that is empty or longer than 255
-// bytes, a NUL byte in a name, or a hash that cannot be read or costs too much, is an error that changes nothing.
+// ConfigurePlain lets in the users of a domain with these passwords. It replaces the domain's
+// table; an empty one means nobody. A value that begins with $2a$, $2b$, $2y$ (bcrypt) or
+// $argon2id$ is a hash (see [HashPassword]); hashes are verified beside the loop, at most one for
+// each processor at once, and a password that was found right is remembered in memory until its
+// entry changes. The user id is the user name. A name or password that is empty or longer than 255
+// bytes, a NUL byte in a name, or a hash that cannot be read or costs too much, is an error that
+// changes nothing.
 func (a *Authenticator) ConfigurePlain(domain string, passwords map[string]string) error {
 	if err := checkDomain(domain); err != nil {
 		return err
@@ -60,8 +65,8 @@ func (a *Authenticator) ConfigurePlain(domain string, passwords map[string]strin
 	return nil
 }
 
-// ConfigurePlainCallback has a callback decide on the users of a domain: a directory service, a database. It replaces
-// what the domain had before.
+// ConfigurePlainCallback has a callback decide on the users of a domain: a directory service, a
+// database. It replaces what the domain had before.
 func (a *Authenticator) ConfigurePlainCallback(domain string, cb PlainCallback) error {
 	if err := checkDomain(domain); err != nil {
 		return err
@@ -137,8 +142,8 @@ func (e *passwordEntry) sameHash(other *passwordEntry) bool {
 	return other != nil && e.hash != nil && other.hash != nil && e.hash.Text() == other.hash.Text()
 }
 
-// digest is SHA-256 of a secret and the password. It never leaves memory, so that HMAC, which would stand up to the
-// extension of a known digest, is not needed: it costs several times as much.
+// digest is SHA-256 of a secret and the password. It never leaves memory, so that HMAC, which would
+// stand up to the extension of a known digest, is not needed: it costs several times as much.
 func (a *Authenticator) digest(password []byte) passwordDigest {
 	var buffer [len(a.passwordKey) + zap.MaxCredential]byte
 	text := append(append(buffer[:0], a.passwordKey[:]...), password...)
@@ -160,8 +165,9 @@ func (a *Authenticator) judgePlain(r *zap.Request) (verdict, *inquiry) {
 // noDigest equals no password's.
 var noDigest passwordDigest
 
-// judge decides from memory where it can: right passwords that are known, and everybody where no user has a hash. An
-// unknown user costs what a wrong password does: the same digest and comparison, and the same hash.
+// judge decides from memory where it can: right passwords that are known, and everybody where no
+// user has a hash. An unknown user costs what a wrong password does: the same digest and
+// comparison, and the same hash.
 func (t *passwordTable) judge(a *Authenticator, r *zap.Request) (verdict, *inquiry) {
 	name, password := r.Credentials[0], r.Credentials[1]
 	entry := t.users[string(name)]
@@ -184,7 +190,8 @@ func (t *passwordTable) judge(a *Authenticator, r *zap.Request) (verdict, *inqui
 	return verdict{}, t.verify(a, entry, r.Clone(), given, refusal)
 }
 
-// verify computes a hash beside the loop: the user's, or for whom there is none, one that costs as much.
+// verify computes a hash beside the loop: the user's, or for whom there is none, one that costs as
+// much.
 func (t *passwordTable) verify(
 	a *Authenticator, entry *passwordEntry, r zap.Request, given passwordDigest, refusal verdict,
 ) *inquiry {
@@ -211,8 +218,9 @@ func (t *passwordTable) verify(
 	}
 }
 
-// userNow is a user's entry in force, nil where there is none: it may have been changed or removed while a hash was
-// computed. A table that was replaced by one with the same hash lets the user in all the same.
+// userNow is a user's entry in force, nil where there is none: it may have been changed or removed
+// while a hash was computed. A table that was replaced by one with the same hash lets the user in
+// all the same.
 func (a *Authenticator) userNow(domain []byte, name string) *passwordEntry {
 	a.mu.RLock()
 	defer a.mu.RUnlock()

@@ -10,16 +10,18 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/zap"
-	"golang.org/x/crypto/bcrypt"
 )
 
 // cheapBcrypt is a hash of the lowest cost, with the prefix that a tool writes.
 func cheapBcrypt(t testing.TB, prefix, password string) string {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
-	must(t, err)
+	must.OK(t, err)
 	return prefix + strings.TrimPrefix(string(hash), "$2a$")
 }
 
@@ -39,9 +41,9 @@ func TestHashPassword(t *testing.T) {
 				}
 				return
 			}
-			must(t, err)
+			must.OK(t, err)
 			a := newAuthenticator(t, Config{})
-			must(t, a.ConfigurePlain("d", map[string]string{"ann": hash}))
+			must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": hash}))
 			if status, _ := ask(t, a, plainRequest("d", "ann", test.password)); status != "200" {
 				t.Errorf("status %s", status)
 			}
@@ -51,9 +53,9 @@ func TestHashPassword(t *testing.T) {
 
 func TestPlainTableWithHashes(t *testing.T) {
 	argon, err := HashPassword("horse")
-	must(t, err)
+	must.OK(t, err)
 	a := newAuthenticator(t, Config{})
-	must(t, a.ConfigurePlain("d", map[string]string{
+	must.OK(t, a.ConfigurePlain("d", map[string]string{
 		"ann": cheapBcrypt(t, "$2y$", "secret"), "bob": argon,
 		"eve": "in clear", "dan": cheapBcrypt(t, "$2b$", "other"),
 	}))
@@ -86,7 +88,7 @@ func TestPlainTableWithHashes(t *testing.T) {
 func TestHashIsNoPassword(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	hash := cheapBcrypt(t, "$2y$", "secret")
-	must(t, a.ConfigurePlain("d", map[string]string{"ann": hash}))
+	must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": hash}))
 	if status, _ := ask(t, a, plainRequest("d", "ann", hash)); status != "400" {
 		t.Errorf("status %s", status)
 	}
@@ -104,7 +106,7 @@ func remembered(a *Authenticator, domain, name string) bool {
 func TestVerifiedPasswordIsRemembered(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	first, second := cheapBcrypt(t, "$2y$", "secret"), cheapBcrypt(t, "$2y$", "secret")
-	must(t, a.ConfigurePlain("d", map[string]string{"ann": first}))
+	must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": first}))
 	ask(t, a, plainRequest("d", "ann", "guess"))
 	if remembered(a, "d", "ann") {
 		t.Error("a wrong password is remembered")
@@ -115,17 +117,17 @@ func TestVerifiedPasswordIsRemembered(t *testing.T) {
 	}
 	a.mu.RLock()
 	var r zap.Request
-	must(t, zap.Decode(plainRequest("d", "ann", "secret"), &r))
+	must.OK(t, zap.Decode(plainRequest("d", "ann", "secret"), &r))
 	v, in := a.decide(&r, nil)
 	a.mu.RUnlock()
 	if in != nil || v.status != 200 {
 		t.Error("the second time costs a hash again")
 	}
-	must(t, a.ConfigurePlain("d", map[string]string{"ann": second}))
+	must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": second}))
 	if remembered(a, "d", "ann") {
 		t.Error("a changed entry is remembered")
 	}
-	must(t, a.ConfigurePlain("d", nil))
+	must.OK(t, a.ConfigurePlain("d", nil))
 	if status, _ := ask(t, a, plainRequest("d", "ann", "secret")); status != "400" {
 		t.Errorf("a removed entry: status %s", status)
 	}
@@ -134,7 +136,7 @@ func TestVerifiedPasswordIsRemembered(t *testing.T) {
 // TestBcryptAndNUL: to bcrypt a password with a NUL byte in it is another one.
 func TestBcryptAndNUL(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	must(t, a.ConfigurePlain("d", map[string]string{"ann": cheapBcrypt(t, "$2y$", "secret")}))
+	must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": cheapBcrypt(t, "$2y$", "secret")}))
 	for _, password := range []string{"secret\x00secret", "secret\x00", "\x00secret"} {
 		if status, _ := ask(t, a, plainRequest("d", "ann", password)); status != "400" {
 			t.Errorf("%q: status %s", password, status)
@@ -158,13 +160,13 @@ func TestChangesWhileAHashIsComputed(t *testing.T) {
 		"the password in clear": {map[string]string{"ann": "secret"}, zap.StatusDenied},
 	} {
 		a := newAuthenticator(t, Config{})
-		must(t, a.ConfigurePlain("d", map[string]string{"ann": hash}))
+		must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": hash}))
 		var r zap.Request
-		must(t, zap.Decode(plainRequest("d", "ann", "secret"), &r))
+		must.OK(t, zap.Decode(plainRequest("d", "ann", "secret"), &r))
 		a.mu.RLock()
 		_, in := a.decide(&r, nil)
 		a.mu.RUnlock()
-		must(t, a.ConfigurePlain("d", test.table))
+		must.OK(t, a.ConfigurePlain("d", test.table))
 		if v := a.inquire(t.Context(), in); v.status != test.want {
 			t.Errorf("%s: status %d, %s", name, v.status, v.reason)
 		}
@@ -178,12 +180,12 @@ func TestChangesWhileAHashIsComputed(t *testing.T) {
 // and while 50 wrong passwords are being found wrong.
 func BenchmarkHashLatency(b *testing.B) {
 	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), 10)
-	must(b, err)
+	must.OK(b, err)
 	for _, wrong := range []int{0, 50} {
 		b.Run(fmt.Sprintf("wrong=%d", wrong), func(b *testing.B) {
 			a := startAuthenticator(b, Config{CallbackTimeout: patience})
-			must(b, a.ConfigurePlain("d", map[string]string{"ann": string(hash)}))
-			must(b, a.ConfigureCurveKeys("d", PublicKey([]byte(key32))))
+			must.OK(b, a.ConfigurePlain("d", map[string]string{"ann": string(hash)}))
+			must.OK(b, a.ConfigureCurveKeys("d", PublicKey([]byte(key32))))
 			zap, other := newZAPClient(b, a.Context()), newZAPClient(b, a.Context())
 			for range wrong {
 				zap.send(plainRequest("d", "ann", "guess"))
@@ -208,10 +210,10 @@ func TestHashedReconnects(t *testing.T) {
 	table := make(map[string]string)
 	for i := range users {
 		hash, err := bcrypt.GenerateFromPassword([]byte("secret"), 10)
-		must(t, err)
+		must.OK(t, err)
 		table[fmt.Sprintf("user%d", i)] = string(hash)
 	}
-	must(t, a.ConfigurePlain("d", table))
+	must.OK(t, a.ConfigurePlain("d", table))
 	zap := newZAPClient(t, a.Context())
 	ask := func(clients, atOnce int) time.Duration {
 		begun := time.Now()
@@ -240,9 +242,9 @@ func TestHashesDelayNobody(t *testing.T) {
 	const wrong = 50
 	a := startAuthenticator(t, Config{CallbackTimeout: 2 * patience})
 	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), 10)
-	must(t, err)
-	must(t, a.ConfigurePlain("d", map[string]string{"ann": string(hash)}))
-	must(t, a.ConfigureCurveKeys("d", PublicKey([]byte(key32))))
+	must.OK(t, err)
+	must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": string(hash)}))
+	must.OK(t, a.ConfigureCurveKeys("d", PublicKey([]byte(key32))))
 	zap, other := newZAPClient(t, a.Context()), newZAPClient(t, a.Context())
 	begun := time.Now()
 	for range wrong {
@@ -259,7 +261,7 @@ func TestHashesDelayNobody(t *testing.T) {
 	if pending := a.Stats().Pending; pending == 0 {
 		t.Error("the hashes are done already: nothing is shown")
 	}
-	must(t, a.Stop()) // what is pending is refused at once
+	must.OK(t, a.Stop()) // what is pending is refused at once
 	for range wrong {
 		if reply := zap.receive(); reply[2] != "400" {
 			t.Errorf("status %s", reply[2])
@@ -276,8 +278,8 @@ func TestHashesDelayNobody(t *testing.T) {
 func TestDecoys(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	hashed := map[string]string{"ann": cheapBcrypt(t, "$2y$", "secret"), "eve": "in clear"}
-	must(t, a.ConfigurePlain("hashed", hashed))
-	must(t, a.ConfigurePlain("clear", map[string]string{"eve": "in clear"}))
+	must.OK(t, a.ConfigurePlain("hashed", hashed))
+	must.OK(t, a.ConfigurePlain("clear", map[string]string{"eve": "in clear"}))
 	for _, test := range []struct {
 		domain, name, password string
 		hash                   bool
@@ -291,7 +293,7 @@ func TestDecoys(t *testing.T) {
 		{"clear", "nobody", "guess", false, ReasonUnknownUser},
 	} {
 		var r zap.Request
-		must(t, zap.Decode(plainRequest(test.domain, test.name, test.password), &r))
+		must.OK(t, zap.Decode(plainRequest(test.domain, test.name, test.password), &r))
 		a.mu.RLock()
 		v, in := a.decide(&r, nil)
 		a.mu.RUnlock()
@@ -318,12 +320,12 @@ func TestDecoys(t *testing.T) {
 func TestDecoysOfSeveralCosts(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	costly, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost+1)
-	must(t, err)
+	must.OK(t, err)
 	table := map[string]string{"costly": string(costly)}
 	for i := range 9 {
 		table[fmt.Sprintf("user%d", i)] = cheapBcrypt(t, "$2y$", "secret")
 	}
-	must(t, a.ConfigurePlain("d", table))
+	must.OK(t, a.ConfigurePlain("d", table))
 	passwords, drawn := a.policy.plain["d"].table, 0
 	for i := range 1000 {
 		name := fmt.Sprintf("nobody%d", i)
@@ -353,12 +355,12 @@ func htpasswdFile(t testing.TB, name, password string) string {
 		t.Fatalf("%v: %s", err, out)
 	}
 	a := newAuthenticator(t, Config{})
-	must(t, a.ConfigurePlainFile("d", file)) // its mode, too, is good enough
+	must.OK(t, a.ConfigurePlainFile("d", file)) // its mode, too, is good enough
 	if status, _ := ask(t, a, plainRequest("d", name, password)); status != "200" {
 		t.Errorf("status %s with htpasswd's own file", status)
 	}
 	content, err := os.ReadFile(file)
-	must(t, err)
+	must.OK(t, err)
 	return string(content)
 }
 
@@ -376,8 +378,8 @@ func BenchmarkRefusalTiming(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			a := newAuthenticator(b, Config{CallbackTimeout: patience})
 			entry, err := hash("secret")
-			must(b, err)
-			must(b, a.ConfigurePlain("d", map[string]string{"ann": entry}))
+			must.OK(b, err)
+			must.OK(b, a.ConfigurePlain("d", map[string]string{"ann": entry}))
 			var ratio float64
 			for range b.N {
 				const tries = 200

@@ -19,12 +19,14 @@ type ProbeResult struct {
 	Accepted  bool   // the handshake has succeeded: a stranger is in
 	Status    int    // 200: accepted; 400, 500: refused by the server's ZAP handler; 0: no status was heard
 
-	// Err is nil where the stranger is in. A *HandshakeError says that the server has refused (it matches ErrDenied
-	// for 400) or cuts every handshake off (Status 0); context.DeadlineExceeded that there was no answer in time.
+	// Err is nil where the stranger is in. A *HandshakeError says that the server has refused (it
+	// matches ErrDenied for 400) or cuts every handshake off (Status 0); context.DeadlineExceeded that
+	// there was no answer in time.
 	Err error
 }
 
-// String is the mechanism and the outcome in a few words: "NULL: accepted", "PLAIN: refused (status 400)".
+// String is the mechanism and the outcome in a few words: "NULL: accepted", "PLAIN: refused (status
+// 400)".
 func (r ProbeResult) String() string {
 	var refused *HandshakeError
 	outcome := "no answer in time"
@@ -41,29 +43,32 @@ func (r ProbeResult) String() string {
 	return r.Mechanism + ": " + outcome
 }
 
-// probeTime is as long as a server socket with one of our roles keeps a handshake open: what has not been answered then
-// never will be.
+// probeTime is as long as a server socket with one of our roles keeps a handshake open: what has
+// not been answered then never will be.
 const probeTime = handshakeInterval
 
-// A server refuses clients of a type that does not go with its own, and how it does that looks like a mechanism that it
-// does not speak. A stranger comes with every type, so that one of them goes with the server's.
+// A server refuses clients of a type that does not go with its own, and how it does that looks like
+// a mechanism that it does not speak. A stranger comes with every type, so that one of them goes
+// with the server's.
 var probeTypes = []zmq4.Type{zmq4.DEALER, zmq4.ROUTER, zmq4.PUSH, zmq4.PULL, zmq4.PUB, zmq4.SUB, zmq4.PAIR}
 
-// Probe dials endpoint as a stranger, with each of NULL, PLAIN (a random user name and password) and CURVE (a random
-// key), and reports what each attempt met, in that order. It is for a test that says "this port lets no stranger in":
-// none of the results is Accepted, and the error is nil. An error says that the results do not tell: nobody accepts
-// connections at endpoint, or ctx was cancelled.
+// Probe dials endpoint as a stranger, with each of NULL, PLAIN (a random user name and password)
+// and CURVE (a random key), and reports what each attempt met, in that order. It is for a test that
+// says "this port lets no stranger in": none of the results is Accepted, and the error is nil. An
+// error says that the results do not tell: nobody accepts connections at endpoint, or ctx was
+// cancelled.
 //
-// It comes back as soon as the server has answered, but a server need not: one that asks for another try (300), that is
-// slow, or that fails closed without a ZAP handler is silent. Where ctx, or 10 seconds, end before it answers, the result
-// is "no answer in time".
+// It comes back as soon as the server has answered, but a server need not: one that asks for
+// another try (300), that is slow, or that fails closed without a ZAP handler is silent. Where ctx,
+// or 10 seconds, end before it answers, the result is "no answer in time".
 //
-// A CURVE server proves its own key first, and a stranger does not know that key: CURVE is always cut off, even where
-// the server would accept every client that has its key ([CurveAllowAny]).
+// A CURVE server proves its own key first, and a stranger does not know that key: CURVE is always
+// cut off, even where the server would accept every client that has its key ([CurveAllowAny]).
 //
-// Probe sends no messages. It makes a libzmq context and connections of its own, several for each mechanism, because a
-// server only speaks to socket types that go with its own; so one probe may cost its log several refusals, and an open
-// PUSH or DEALER server may hand one of its messages to a stranger.
+// Probe sends no messages. It makes a libzmq context and connections of its own, several for each
+// mechanism, because a server only speaks to socket types that go with its own; so one probe may
+// cost its log several refusals, and an open PUSH or DEALER server may hand one of its messages to
+// a stranger.
 func Probe(ctx context.Context, endpoint string) (results []ProbeResult, err error) {
 	if strings.HasPrefix(endpoint, "inproc://") {
 		return nil, fmt.Errorf("zmqauth: Probe: %s: inproc is for one context alone, and libzmq asks nobody about its clients", endpoint)
@@ -119,8 +124,8 @@ func newStrangers() ([]stranger, error) {
 	}, nil
 }
 
-// probe comes with all types at once and reports the attempt that tells most of the server. The error is not nil where
-// that tells nothing.
+// probe comes with all types at once and reports the attempt that tells most of the server. The
+// error is not nil where that tells nothing.
 func (s stranger) probe(ctx context.Context, zctx *zmq4.Context, endpoint string) (ProbeResult, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -174,8 +179,8 @@ type attempt struct {
 	err     error
 }
 
-// How much attempts say about the server, in rising order. One that is cut off may have had the wrong type alone; that
-// the server keeps silent says that another may still get in.
+// How much attempts say about the server, in rising order. One that is cut off may have had the
+// wrong type alone; that the server keeps silent says that another may still get in.
 const (
 	weightNothing = iota
 	weightCutOff

@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
 // probe is Probe with its results as text.
@@ -28,7 +31,8 @@ func probe(t *testing.T, ctx context.Context, endpoint string) (string, error) {
 	return strings.Join(texts, ", "), err
 }
 
-// within is a context that ends so late that only a fault exceeds it, or so early that a silent server is met.
+// within is a context that ends so late that only a fault exceeds it, or so early that a silent
+// server is met.
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), d)
@@ -43,9 +47,9 @@ func TestProbe(t *testing.T) {
 	letIn := func(context.Context, string, string, string) (*Identity, error) { return &Identity{}, nil }
 	later := func(context.Context, string, string, string) (*Identity, error) { return nil, ErrTemporary }
 	fail := func(context.Context, string, string, string) (*Identity, error) { return nil, errors.New("broken") }
-	must(t, errors.Join(a.DenyDomain("closed", "127.0.0.1"), a.ConfigureCurve("open", CurveAllowAny),
+	must.OK(t, errors.Join(a.DenyDomain("closed", "127.0.0.1"), a.ConfigureCurve("open", CurveAllowAny),
 		a.ConfigurePlainCallback("open", letIn), a.ConfigurePlainCallback("later", later), a.ConfigurePlainCallback("broken", fail)))
-	withoutHandler := newContext(t)
+	withoutHandler := testzmq.NewContext(t)
 	var all sync.WaitGroup // at once, because most of it is waiting
 	for _, test := range []struct {
 		name string
@@ -86,17 +90,17 @@ func TestProbe(t *testing.T) {
 
 // TestProbeSocketTypes: an open server is found whatever type its socket has.
 func TestProbeSocketTypes(t *testing.T) {
-	zctx := newContext(t)
+	zctx := testzmq.NewContext(t)
 	for _, kind := range []zmq4.Type{zmq4.REQ, zmq4.REP, zmq4.DEALER, zmq4.ROUTER, zmq4.PUB, zmq4.SUB, zmq4.XPUB, zmq4.XSUB,
 		zmq4.PUSH, zmq4.PULL, zmq4.PAIR} {
 		t.Run(kind.String(), func(t *testing.T) {
-			server := newSocket(t, zctx, kind)
-			must(t, server.Bind("tcp://127.0.0.1:*"))
+			server := testzmq.NewSocket(t, zctx, kind)
+			must.OK(t, server.Bind("tcp://127.0.0.1:*"))
 			endpoint, err := server.GetLastEndpoint()
-			must(t, err)
+			must.OK(t, err)
 			strangers, err := newStrangers()
-			must(t, err)
-			result, err := strangers[0].probe(within(t, patience), newContext(t), endpoint)
+			must.OK(t, err)
+			result, err := strangers[0].probe(within(t, patience), testzmq.NewContext(t), endpoint)
 			if err != nil || !result.Accepted {
 				t.Errorf("%v, %v", result, err)
 			}
@@ -104,11 +108,12 @@ func TestProbeSocketTypes(t *testing.T) {
 	}
 }
 
-// TestProbeTellsNothing: where nobody was met, a test that asks for "no stranger gets in" must not pass.
+// TestProbeTellsNothing: where nobody was met, a test that asks for "no stranger gets in" must not
+// pass.
 func TestProbeTellsNothing(t *testing.T) {
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
-	open := newServer(t, newContext(t), "tcp://127.0.0.1:*", nullClient).endpoint
+	open := newServer(t, testzmq.NewContext(t), "tcp://127.0.0.1:*", nullClient).endpoint
 	for _, test := range []struct {
 		name     string
 		ctx      context.Context
@@ -143,7 +148,7 @@ func TestProbeTellsNothing(t *testing.T) {
 // TestProbeIsCancelled ends one that waits for a silent server.
 func TestProbeIsCancelled(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
+	must.OK(t, err)
 	defer listener.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -161,13 +166,13 @@ func TestProbeIsCancelled(t *testing.T) {
 }
 
 func TestProbeTransports(t *testing.T) {
-	zctx := newContext(t)
+	zctx := testzmq.NewContext(t)
 	for _, bind := range []string{"tcp://[::1]:*", "ipc://*"} {
 		t.Run(bind, func(t *testing.T) {
 			server := newServer(t, zctx, bind, nullClient)
 			strangers, err := newStrangers()
-			must(t, err)
-			if result, err := strangers[0].probe(within(t, patience), newContext(t), server.endpoint); err != nil || !result.Accepted {
+			must.OK(t, err)
+			if result, err := strangers[0].probe(within(t, patience), testzmq.NewContext(t), server.endpoint); err != nil || !result.Accepted {
 				t.Errorf("%s: %v, %v", server.endpoint, result, err)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -35,14 +36,14 @@ func runReactor(t *testing.T, r *zmq4.Reactor) (stop func()) {
 
 func TestAttach(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	must(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
+	must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
 	free := make(chan bool)
-	must(t, a.ConfigurePlainCallback("slow", func(context.Context, string, string, string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("slow", func(context.Context, string, string, string) (*Identity, error) {
 		<-free
 		return &Identity{UserID: "slow one"}, nil
 	}))
 	reactor := zmq4.NewReactor()
-	must(t, a.Attach(reactor))
+	must.OK(t, a.Attach(reactor))
 	if err := a.Attach(reactor); err == nil {
 		t.Error("attached twice")
 	}
@@ -66,16 +67,16 @@ func TestAttach(t *testing.T) {
 	if reply := zap.receive(); reply[2] != "400" {
 		t.Errorf("reply %q", reply)
 	}
-	must(t, a.Stop())
+	must.OK(t, a.Stop())
 	if reply := zap.ask(plainRequest("d", "ann", "secret")); reply[2] != "400" || a.IsAlive() {
 		t.Errorf("stopped: reply %q", reply)
 	}
-	must(t, a.Start())
+	must.OK(t, a.Start())
 	if reply := zap.ask(plainRequest("d", "ann", "secret")); reply[2] != "200" || !a.IsAlive() {
 		t.Errorf("started again: reply %q", reply)
 	}
-	must(t, a.Close())
-	must(t, a.Wait())
+	must.OK(t, a.Close())
+	must.OK(t, a.Wait())
 	if err := a.Attach(zmq4.NewReactor()); !errors.Is(err, ErrClosed) {
 		t.Errorf("Attach after Close: %v", err)
 	}
@@ -85,10 +86,10 @@ func TestAttach(t *testing.T) {
 func TestAttachedOverTCP(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	key, client := newCertificate(t), newCertificate(t)
-	must(t, a.ConfigureCurveKeys("d", client.Public))
+	must.OK(t, a.ConfigureCurveKeys("d", client.Public))
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", curveServer("d", key))
 	reactor := zmq4.NewReactor()
-	must(t, a.Attach(reactor))
+	must.OK(t, a.Attach(reactor))
 	received := make(chan string, 1)
 	reactor.AddSocket(server.socket, zmq4.POLLIN, func(zmq4.State) error {
 		text, err := server.socket.Recv(0)
@@ -97,9 +98,9 @@ func TestAttachedOverTCP(t *testing.T) {
 	})
 	stop := runReactor(t, reactor)
 	socket, err := connect(t, server.endpoint, curveClient(key.Public, client))
-	must(t, err)
+	must.OK(t, err)
 	_, err = socket.Send("hello", 0)
-	must(t, err)
+	must.OK(t, err)
 	if text := <-received; text != "hello" {
 		t.Errorf("received %q", text)
 	}
@@ -123,15 +124,15 @@ func TestAttachedLifecycle(t *testing.T) {
 		} {
 			t.Run(name+", "+end, func(t *testing.T) {
 				ctx, err := zmq4.NewContext()
-				must(t, err)
+				must.OK(t, err)
 				a, err := New(ctx, &Config{Logger: quiet()})
-				must(t, err)
+				must.OK(t, err)
 				reactor := zmq4.NewReactor()
-				must(t, a.Attach(reactor))
+				must.OK(t, a.Attach(reactor))
 				during(t, reactor)
-				must(t, finish(a))
-				must(t, a.Wait())
-				must(t, errors.Join(a.Close(), ctx.Term()))
+				must.OK(t, finish(a))
+				must.OK(t, a.Wait())
+				must.OK(t, errors.Join(a.Close(), ctx.Term()))
 			})
 		}
 	}
@@ -141,7 +142,7 @@ func TestAttachedLifecycle(t *testing.T) {
 func TestAttachedOverload(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	reactor := zmq4.NewReactor()
-	must(t, a.Attach(reactor))
+	must.OK(t, a.Attach(reactor))
 	a.loop.queue.limit = 2
 	zap := newZAPClient(t, a.Context())
 	for range 3 {
@@ -161,7 +162,7 @@ func TestAttachedOverload(t *testing.T) {
 // TestAttachedStop: Stop and Close refuse what waits for the reactor, whatever that does.
 func TestAttachedStop(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	must(t, a.Attach(zmq4.NewReactor())) // which never runs
+	must.OK(t, a.Attach(zmq4.NewReactor())) // which never runs
 	zap := newZAPClient(t, a.Context())
 	waiting := func(n int) {
 		t.Helper()
@@ -173,17 +174,17 @@ func TestAttachedStop(t *testing.T) {
 	}
 	zap.send(nullRequest())
 	waiting(1)
-	must(t, a.Stop())
+	must.OK(t, a.Stop())
 	if reply := zap.receive(); reply[2] != "400" {
 		t.Errorf("status %s of what was pending at Stop", reply[2])
 	}
 	if reply := zap.ask(nullRequest()); reply[2] != "400" {
 		t.Errorf("status %s after Stop", reply[2])
 	}
-	must(t, a.Start())
+	must.OK(t, a.Start())
 	zap.send(nullRequest())
 	waiting(1)
-	must(t, a.Close())
+	must.OK(t, a.Close())
 	if stats := a.Stats(); stats.Requests != 3 || stats.Denied != 3 {
 		t.Errorf("%+v", stats)
 	}

@@ -10,14 +10,15 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// maxReports is how far OnDecision and the logger may fall behind. For clients of libzmq's that is some 40 MB.
+// maxReports is how far OnDecision and the logger may fall behind. For clients of libzmq's that is
+// some 40 MB.
 const maxReports = 1 << 16
 
 // levelPeriod is how long a change of the logger's level may go unnoticed by acceptances.
 const levelPeriod = time.Second
 
-// reporter logs decisions and calls OnDecision, one after the other, by a goroutine that lives while there are any. The
-// loop never runs any of the program's code, and never waits for it.
+// reporter logs decisions and calls OnDecision, one after the other, by a goroutine that lives
+// while there are any. The loop never runs any of the program's code, and never waits for it.
 type reporter struct {
 	log        *slog.Logger
 	onDecision func(Decision)
@@ -45,7 +46,8 @@ func newReporter(log *slog.Logger, onDecision func(Decision), lost *atomic.Uint6
 	return r
 }
 
-// wants tells whether anybody wants to know of a decision with that status: of acceptances, the many, not everybody does.
+// wants tells whether anybody wants to know of a decision with that status: of acceptances, the
+// many, not everybody does.
 func (r *reporter) wants(status int) bool {
 	return r.onDecision != nil || status != zap.StatusOK || r.debug.Load()
 }
@@ -120,7 +122,8 @@ func (r *reporter) report(rep report) {
 	}
 }
 
-// recover logs the panic of OnDecision or the logger; if the logger panics again, there is nobody left to tell.
+// recover logs the panic of OnDecision or the logger; if the logger panics again, there is nobody
+// left to tell.
 func (r *reporter) recover() {
 	if p := recover(); p != nil {
 		defer func() { _ = recover() }()

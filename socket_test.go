@@ -10,10 +10,13 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// TestRolesFailClosed: where no handler is bound, or none any more, or its callback panics, a role's socket lets nobody in
-// who sends data.
+// TestRolesFailClosed: where no handler is bound, or none any more, or its callback panics, a
+// role's socket lets nobody in who sends data.
 func TestRolesFailClosed(t *testing.T) {
 	key, client := newCertificate(t), newCertificate(t)
 	for name, test := range map[string]struct{ server, client func(*zmq4.Socket) error }{
@@ -33,14 +36,14 @@ func TestRolesFailClosed(t *testing.T) {
 			t.Run(name+", "+state, func(t *testing.T) {
 				t.Parallel()
 				a := newAuthenticator(t, Config{})
-				must(t, errors.Join(a.ConfigurePlain("d", map[string]string{"ann": "secret"}), a.ConfigureCurve("d", CurveAllowAny)))
-				must(t, prepare(a))
+				must.OK(t, errors.Join(a.ConfigurePlain("d", map[string]string{"ann": "secret"}), a.ConfigureCurve("d", CurveAllowAny)))
+				must.OK(t, prepare(a))
 				server := newServer(t, a.Context(), "tcp://127.0.0.1:*", test.server)
-				socket := newSocket(t, newContext(t), zmq4.PUSH)
-				must(t, test.client(socket))
-				must(t, socket.Connect(server.endpoint))
+				socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
+				must.OK(t, test.client(socket))
+				must.OK(t, socket.Connect(server.endpoint))
 				_, _ = socket.Send("x", zmq4.DONTWAIT) // goes out as soon as the client is in
-				must(t, server.socket.SetRcvtimeo(time.Second))
+				must.OK(t, server.socket.SetRcvtimeo(time.Second))
 				if text, err := server.socket.Recv(0); err == nil {
 					t.Errorf("received %q", text)
 				}
@@ -56,13 +59,13 @@ func panicForEverybody(a *Authenticator) error {
 }
 
 func TestServerRolesSetTheHandshakeInterval(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	for _, test := range []struct{ before, after time.Duration }{
 		{libzmqHandshakeInterval, handshakeInterval}, {time.Second, time.Second}, {time.Minute, time.Minute}, {0, 0},
 	} {
-		socket := newSocket(t, ctx, zmq4.PULL)
-		must(t, socket.SetHandshakeIvl(test.before))
-		must(t, NullServer(socket, "d"))
+		socket := testzmq.NewSocket(t, ctx, zmq4.PULL)
+		must.OK(t, socket.SetHandshakeIvl(test.before))
+		must.OK(t, NullServer(socket, "d"))
 		if got, err := socket.GetHandshakeIvl(); err != nil || got != test.after {
 			t.Errorf("%v became %v, %v", test.before, got, err)
 		}
@@ -70,11 +73,11 @@ func TestServerRolesSetTheHandshakeInterval(t *testing.T) {
 }
 
 func TestRolesAreChecked(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	certificate, public := newCertificate(t), &Certificate{Public: newCertificate(t).Public}
 	long := strings.Repeat("x", 256)
-	bound := newSocket(t, ctx, zmq4.PULL)
-	must(t, bound.Bind("tcp://127.0.0.1:*"))
+	bound := testzmq.NewSocket(t, ctx, zmq4.PULL)
+	must.OK(t, bound.Bind("tcp://127.0.0.1:*"))
 	for name, role := range map[string]func(*zmq4.Socket) error{
 		"NULL, no domain":             nullServer(""),
 		"PLAIN, no domain":            plainServer(""),
@@ -95,7 +98,7 @@ func TestRolesAreChecked(t *testing.T) {
 		"GSSAPI client, no service":   func(s *zmq4.Socket) error { return GSSAPIClient(s, "", "") },
 		"GSSAPI client, no principal": func(s *zmq4.Socket) error { return GSSAPIClient(s, "ann", "") },
 	} {
-		socket := newSocket(t, ctx, zmq4.PULL)
+		socket := testzmq.NewSocket(t, ctx, zmq4.PULL)
 		if err := role(socket); err == nil || !strings.HasPrefix(err.Error(), "zmqauth: ") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -112,7 +115,7 @@ func TestRolesAreChecked(t *testing.T) {
 func TestConnect(t *testing.T) {
 	key, known := newCertificate(t), newCertificate(t)
 	a := startAuthenticator(t, Config{})
-	must(t, errors.Join(a.ConfigureCurveKeys("d", known.Public), a.ConfigurePlain("d", map[string]string{"ann": "secret"}),
+	must.OK(t, errors.Join(a.ConfigureCurveKeys("d", known.Public), a.ConfigurePlain("d", map[string]string{"ann": "secret"}),
 		a.DenyDomain("closed", "127.0.0.1"),
 		a.ConfigurePlainCallback("broken", func(context.Context, string, string, string) (*Identity, error) { return nil, errors.New("no") })))
 	serve := func(role func(*zmq4.Socket) error) string {
@@ -169,9 +172,9 @@ func TestConnectWithoutAHandler(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			server := newServer(t, newContext(t), "tcp://127.0.0.1:*", test.server)
-			socket := newSocket(t, newContext(t), zmq4.PUSH)
-			must(t, test.client(socket))
+			server := newServer(t, testzmq.NewContext(t), "tcp://127.0.0.1:*", test.server)
+			socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
+			must.OK(t, test.client(socket))
 			ctx, cancel := context.WithTimeout(context.Background(), cutPeriod+time.Second)
 			defer cancel()
 			err := Connect(ctx, socket, server.endpoint)
@@ -186,43 +189,43 @@ func TestConnectWithoutAHandler(t *testing.T) {
 	}
 }
 
-// TestConnectTakesTheMonitor: libzmq has one for a socket. The program's is ended, and its reader is
-// told so.
+// TestConnectTakesTheMonitor: libzmq has one for a socket. The program's is ended, and its reader
+// is told so.
 func TestConnectTakesTheMonitor(t *testing.T) {
-	server := newServer(t, newContext(t), "tcp://127.0.0.1:*", nullClient)
-	zctx := newContext(t)
-	socket, reader := newSocket(t, zctx, zmq4.PUSH), newSocket(t, zctx, zmq4.PAIR)
+	server := newServer(t, testzmq.NewContext(t), "tcp://127.0.0.1:*", nullClient)
+	zctx := testzmq.NewContext(t)
+	socket, reader := testzmq.NewSocket(t, zctx, zmq4.PUSH), testzmq.NewSocket(t, zctx, zmq4.PAIR)
 	const own = "inproc://own-monitor"
-	must(t, errors.Join(reader.SetRcvtimeo(patience), reader.Connect(own)))
-	must(t, socket.Monitor(own, zmq4.EVENT_HANDSHAKE_SUCCEEDED|zmq4.EVENT_MONITOR_STOPPED))
-	must(t, Connect(within(t, patience), socket, server.endpoint))
+	must.OK(t, errors.Join(reader.SetRcvtimeo(patience), reader.Connect(own)))
+	must.OK(t, socket.Monitor(own, zmq4.EVENT_HANDSHAKE_SUCCEEDED|zmq4.EVENT_MONITOR_STOPPED))
+	must.OK(t, Connect(within(t, patience), socket, server.endpoint))
 	if event, _, _, err := reader.RecvEvent(0); err != nil || event != zmq4.EVENT_MONITOR_STOPPED {
 		t.Errorf("the program's monitor: %v, %v", event, err)
 	}
 }
 
-// TestConnectWithAnUnreadMonitor: libzmq waits for a reader before it ends the monitor. Connect does
-// not wait longer than its context.
+// TestConnectWithAnUnreadMonitor: libzmq waits for a reader before it ends the monitor. Connect
+// does not wait longer than its context.
 func TestConnectWithAnUnreadMonitor(t *testing.T) {
 	endpoint := nobodysEndpoint(t)
-	zctx := newContext(t)
-	socket, reader := newSocket(t, zctx, zmq4.PUSH), newSocket(t, zctx, zmq4.PAIR)
+	zctx := testzmq.NewContext(t)
+	socket, reader := testzmq.NewSocket(t, zctx, zmq4.PUSH), testzmq.NewSocket(t, zctx, zmq4.PAIR)
 	const own = "inproc://own-monitor"
-	must(t, socket.Monitor(own, zmq4.EVENT_ALL))
+	must.OK(t, socket.Monitor(own, zmq4.EVENT_ALL))
 	err := Connect(within(t, 50*time.Millisecond), socket, endpoint)
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "a monitor that nobody reads") {
 		t.Errorf("%v", err)
 	}
-	must(t, reader.Connect(own)) // so that libzmq can go on, and the context end
+	must.OK(t, reader.Connect(own)) // so that libzmq can go on, and the context end
 }
 
-// TestConnectBeforeItsTime: a context that is over leaves nothing behind. The server meets nobody, and
-// a later Connect of the socket works.
+// TestConnectBeforeItsTime: a context that is over leaves nothing behind. The server meets nobody,
+// and a later Connect of the socket works.
 func TestConnectBeforeItsTime(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	for kind, peer := range map[zmq4.Type]zmq4.Type{zmq4.DEALER: zmq4.ROUTER, zmq4.PUSH: zmq4.PULL} {
 		server := newServerOf(t, a.Context(), peer, "tcp://127.0.0.1:*", nullServer("d"))
-		socket := newSocket(t, newContext(t), kind)
+		socket := testzmq.NewSocket(t, testzmq.NewContext(t), kind)
 		cancelled, cancel := context.WithCancel(context.Background())
 		cancel()
 		if err := Connect(cancelled, socket, server.endpoint); !errors.Is(err, context.Canceled) {
@@ -231,12 +234,12 @@ func TestConnectBeforeItsTime(t *testing.T) {
 		for range 20 { // at whatever moment it ends
 			err := Connect(within(t, time.Millisecond), socket, server.endpoint)
 			if err == nil {
-				must(t, socket.Disconnect(server.endpoint))
+				must.OK(t, socket.Disconnect(server.endpoint))
 			} else if !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%v", err)
 			}
 		}
-		must(t, Connect(within(t, patience), socket, server.endpoint))
+		must.OK(t, Connect(within(t, patience), socket, server.endpoint))
 	}
 }
 
@@ -248,39 +251,39 @@ func TestConnectTwice(t *testing.T) {
 			a := startAuthenticator(t, Config{})
 			server := newServerOf(t, a.Context(), peer, "tcp://127.0.0.1:*", nullServer("d"))
 			endpoint := server.endpoint
-			socket := newSocket(t, newContext(t), kind)
-			must(t, Connect(within(t, patience), socket, endpoint))
-			must(t, a.Deny("127.0.0.1"))
+			socket := testzmq.NewSocket(t, testzmq.NewContext(t), kind)
+			must.OK(t, Connect(within(t, patience), socket, endpoint))
+			must.OK(t, a.Deny("127.0.0.1"))
 			if err := Connect(within(t, patience), socket, endpoint); !errors.Is(err, errConnected) {
 				t.Errorf("a second one: %v", err)
 			}
 			for range 10 {
 				_, err := socket.Send("hello", 0)
-				must(t, err)
+				must.OK(t, err)
 				if text, _ := server.receive(t); text != "hello" {
 					t.Fatalf("the first connection: %q", text)
 				}
 			}
 			for range 3 {
 				a.ResetAddresses()
-				must(t, socket.Disconnect(endpoint))
-				must(t, Connect(within(t, patience), socket, endpoint))
+				must.OK(t, socket.Disconnect(endpoint))
+				must.OK(t, Connect(within(t, patience), socket, endpoint))
 			}
 		})
 	}
 }
 
-// TestConnectAtTheLimitOfSockets: however few sockets the context has left, Connect says so within its
-// context's time, and leaves nothing behind.
+// TestConnectAtTheLimitOfSockets: however few sockets the context has left, Connect says so within
+// its context's time, and leaves nothing behind.
 func TestConnectAtTheLimitOfSockets(t *testing.T) {
-	server := newServer(t, newContext(t), "tcp://127.0.0.1:*", nullClient)
+	server := newServer(t, testzmq.NewContext(t), "tcp://127.0.0.1:*", nullClient)
 	const most = 8
 	for free := range 4 {
-		zctx := newContext(t)
-		must(t, zctx.SetMaxSockets(most))
+		zctx := testzmq.NewContext(t)
+		must.OK(t, zctx.SetMaxSockets(most))
 		var socket *zmq4.Socket
 		for range most - free {
-			socket = newSocket(t, zctx, zmq4.PUSH)
+			socket = testzmq.NewSocket(t, zctx, zmq4.PUSH)
 		}
 		err := Connect(within(t, 10*time.Second), socket, server.endpoint)
 		if free >= 2 && err != nil || free < 2 && !errors.Is(err, zmq4.Errno(syscall.EMFILE)) {
@@ -291,7 +294,7 @@ func TestConnectAtTheLimitOfSockets(t *testing.T) {
 
 // TestConnectRefusesWhatIsNoEndpoint at once.
 func TestConnectRefusesWhatIsNoEndpoint(t *testing.T) {
-	socket := newSocket(t, newContext(t), zmq4.PUSH)
+	socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
 	for _, bad := range []string{"tcp://::1:5555", "tcp://127.0.0.1", "tcp://*:5555", "tcp://127.0.0.1:0"} {
 		if err := Connect(within(t, patience), socket, bad); err == nil || !strings.Contains(err.Error(), bad) ||
 			errors.Is(err, context.DeadlineExceeded) {
@@ -305,7 +308,7 @@ func TestConnectTemporary(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	asked := make(chan bool, 10)
 	first := true
-	must(t, a.ConfigurePlainCallback("d", func(context.Context, string, string, string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("d", func(context.Context, string, string, string) (*Identity, error) {
 		asked <- true
 		if first {
 			first = false
@@ -332,18 +335,19 @@ func TestConnectTemporary(t *testing.T) {
 func nobodysEndpoint(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer func() { must(t, listener.Close()) }()
+	must.OK(t, err)
+	defer func() { must.OK(t, listener.Close()) }()
 	return "tcp://" + listener.Addr().String()
 }
 
-// TestConnectSilenceAfterACut: a reply of 300 that is very fast cuts the handshake off, any other leaves it open. One cut
-// before a silence does not make a server one that cuts off time after time.
+// TestConnectSilenceAfterACut: a reply of 300 that is very fast cuts the handshake off, any other
+// leaves it open. One cut before a silence does not make a server one that cuts off time after
+// time.
 func TestConnectSilenceAfterACut(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer func() { must(t, listener.Close()) }()
+	must.OK(t, err)
+	defer func() { must.OK(t, listener.Close()) }()
 	go func() {
 		for first := true; ; first = false {
 			conn, err := listener.Accept()
@@ -359,14 +363,14 @@ func TestConnectSilenceAfterACut(t *testing.T) {
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), cutPeriod+time.Second)
 	defer cancel()
-	err = Connect(ctx, newSocket(t, newContext(t), zmq4.PUSH), "tcp://"+listener.Addr().String())
+	err = Connect(ctx, testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH), "tcp://"+listener.Addr().String())
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "300") {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestConnectEndsWithItsContext(t *testing.T) {
-	socket := newSocket(t, newContext(t), zmq4.PUSH)
+	socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
 	endpoint := nobodysEndpoint(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
@@ -393,15 +397,15 @@ func TestConnectIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var cancelled time.Time
-	must(t, a.ConfigurePlainCallback("d", func(callback context.Context, _, _, _ string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("d", func(callback context.Context, _, _, _ string) (*Identity, error) {
 		cancelled = time.Now()
 		cancel()
 		<-callback.Done()
 		return nil, callback.Err()
 	}))
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", plainServer("d"))
-	socket := newSocket(t, newContext(t), zmq4.PUSH)
-	must(t, PlainClient(socket, "ann", "x"))
+	socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
+	must.OK(t, PlainClient(socket, "ann", "x"))
 	if err := Connect(ctx, socket, server.endpoint); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
@@ -418,35 +422,35 @@ func TestConnectWaitsForTheServer(t *testing.T) {
 		_, err := connect(t, endpoint, nullClient)
 		outcome <- err
 	}()
-	newServer(t, newContext(t), endpoint, nullClient)
-	must(t, <-outcome)
+	newServer(t, testzmq.NewContext(t), endpoint, nullClient)
+	must.OK(t, <-outcome)
 }
 
 // TestConnectAgain: after a refusal the same socket gets in with other credentials.
 func TestConnectAgain(t *testing.T) {
 	a := startAuthenticator(t, Config{})
-	must(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
+	must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", plainServer("d"))
 	socket, err := connect(t, server.endpoint, plainClient("ann", "guess"))
 	if !errors.Is(err, ErrDenied) {
 		t.Fatal(err)
 	}
-	must(t, PlainClient(socket, "ann", "secret"))
+	must.OK(t, PlainClient(socket, "ann", "secret"))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	must(t, Connect(ctx, socket, server.endpoint))
+	must.OK(t, Connect(ctx, socket, server.endpoint))
 	_, err = socket.Send("hello", 0)
-	must(t, err)
+	must.OK(t, err)
 	if text, _ := server.receive(t); text != "hello" {
 		t.Errorf("received %q", text)
 	}
 }
 
-// TestConnectHearsItsOwnEndpoint: a socket with a connection to another server, which lets it in, or refuses it all the
-// time.
+// TestConnectHearsItsOwnEndpoint: a socket with a connection to another server, which lets it in,
+// or refuses it all the time.
 func TestConnectHearsItsOwnEndpoint(t *testing.T) {
 	a := startAuthenticator(t, Config{})
-	must(t, a.DenyDomain("closed", "127.0.0.1"))
+	must.OK(t, a.DenyDomain("closed", "127.0.0.1"))
 	open := newServer(t, a.Context(), "tcp://127.0.0.1:*", nullServer("open")).endpoint
 	closed := newServer(t, a.Context(), "tcp://127.0.0.1:*", nullServer("closed")).endpoint
 	for range 10 {
@@ -454,8 +458,8 @@ func TestConnectHearsItsOwnEndpoint(t *testing.T) {
 			other, endpoint string
 			want            int
 		}{{open, closed, 400}, {closed, open, 200}} {
-			socket := newSocket(t, newContext(t), zmq4.PUSH)
-			must(t, socket.Connect(test.other))
+			socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
+			must.OK(t, socket.Connect(test.other))
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			if err := Connect(ctx, socket, test.endpoint); status(err) != test.want {
 				t.Errorf("%v, want status %d", err, test.want)
@@ -468,7 +472,7 @@ func TestConnectHearsItsOwnEndpoint(t *testing.T) {
 // TestConnectTransports: events name endpoints as Connect expects, over all transports and forms.
 func TestConnectTransports(t *testing.T) {
 	a := startAuthenticator(t, Config{})
-	must(t, a.DenyDomain("closed", "127.0.0.0/8", "::1", "ipc"))
+	must.OK(t, a.DenyDomain("closed", "127.0.0.0/8", "::1", "ipc"))
 	for _, bind := range []string{"tcp://127.0.0.1:*", "tcp://[::1]:*", "ipc://*"} {
 		t.Run(bind, func(t *testing.T) {
 			for domain, want := range map[string]int{"open": 200, "closed": 400} {
@@ -485,7 +489,7 @@ func TestConnectTransports(t *testing.T) {
 			}
 		})
 	}
-	zctx := newContext(t)
+	zctx := testzmq.NewContext(t)
 	server := newServer(t, zctx, "inproc://here", nullClient)
 	if _, err := connectFrom(t, zctx, server.endpoint, nullClient); err != nil {
 		t.Errorf("inproc: %v", err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -22,7 +23,7 @@ func giveAway(t testing.TB, path string, uid, gid int) {
 	if err != nil && os.Getuid() != 0 && os.Getenv("CI") == "" {
 		t.Skipf("only root can give a file away: %v", err)
 	}
-	must(t, err)
+	must.OK(t, err)
 }
 
 // trustCases say of a file, or directory, whether it is to be trusted.
@@ -64,7 +65,7 @@ func TestTrust(t *testing.T) {
 		}},
 		"a secret one in a directory": {true, 0, func(t *testing.T, dir string) string {
 			path := filepath.Join(dir, "ann.key")
-			must(t, os.Rename(makeSecret(t, dir), path))
+			must.OK(t, os.Rename(makeSecret(t, dir), path))
 			return path
 		}, func(_ *testing.T, path string) error {
 			return second(LoadCertificates(filepath.Dir(path)))
@@ -102,10 +103,10 @@ func TestTrust(t *testing.T) {
 					location = fmt.Sprintf("%s:%d: a password in clear", path, kind.line)
 				}
 				giveAway(t, path, test.uid, test.gid)
-				must(t, os.Chmod(path, mode))
+				must.OK(t, os.Chmod(path, mode))
 				err := kind.load(t, path)
 				if want == "" {
-					must(t, err)
+					must.OK(t, err)
 					return
 				}
 				want = strings.NewReplacer(
@@ -127,7 +128,7 @@ func makePublic(t *testing.T, dir string) string {
 }
 
 func makeSecret(t *testing.T, dir string) string {
-	must(t, newCertificate(t).SaveSecret(filepath.Join(dir, "ann.key_secret")))
+	must.OK(t, newCertificate(t).SaveSecret(filepath.Join(dir, "ann.key_secret")))
 	return filepath.Join(dir, "ann.key_secret")
 }
 
@@ -147,7 +148,7 @@ func configureFile(t *testing.T, path string) error {
 func TestDirectoryThatCannotBeTrusted(t *testing.T) {
 	s, have := newCertificateStore(t, "ann.key")
 	open := makeDirectory(t, t.TempDir())
-	must(t, os.Chmod(open, 0o777))
+	must.OK(t, os.Chmod(open, 0o777))
 	want := "zmqauth: " + open + ": others can write it (mode 0777): chmod o-w " + open
 	if err := s.a.ConfigureCurve("d", open); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -169,19 +170,19 @@ func TestDirectoryLosesTrust(t *testing.T) {
 		"all can write it, but sticky": {chmodTo(0o777 | fs.ModeSticky), chmodTo(0o755), written},
 		"another group can write it": {func(t *testing.T, dir string) {
 			giveAway(t, dir, -1, foreignID)
-			must(t, os.Chmod(dir, 0o775))
+			must.OK(t, os.Chmod(dir, 0o775))
 		}, chmodTo(0o755), "group 4242 can write it"},
 		"another user's": {func(t *testing.T, dir string) { giveAway(t, dir, foreignID, -1) },
 			func(t *testing.T, dir string) { giveAway(t, dir, os.Getuid(), -1) }, "user 4242 owns it"},
 		"replaced by another": {func(t *testing.T, dir string) {
-			must(t, os.Rename(dir, dir+".good"))
-			must(t, os.Mkdir(dir, 0o755))
-			must(t, os.Chmod(dir, 0o777))
+			must.OK(t, os.Rename(dir, dir+".good"))
+			must.OK(t, os.Mkdir(dir, 0o755))
+			must.OK(t, os.Chmod(dir, 0o777))
 		}, func(t *testing.T, dir string) {
-			must(t, os.Rename(dir, dir+".bad"))
-			must(t, os.Rename(dir+".good", dir))
+			must.OK(t, os.Rename(dir, dir+".bad"))
+			must.OK(t, os.Rename(dir+".good", dir))
 			for _, name := range directoryNames(t, dir+".bad") {
-				must(t, os.Rename(filepath.Join(dir+".bad", name), filepath.Join(dir, name)))
+				must.OK(t, os.Rename(filepath.Join(dir+".bad", name), filepath.Join(dir, name)))
 			}
 			_ = os.Remove(filepath.Join(dir, "ann.key"))
 		}, written},
@@ -198,9 +199,9 @@ func TestDirectoryLosesTrust(t *testing.T) {
 			eve := s.write("eve.key")
 			_ = os.Remove(s.path("ann.key"))
 			dan := newCertificate(t)
-			must(t, os.WriteFile(s.path("bob.key"), text(t, dan), 0o644))
+			must.OK(t, os.WriteFile(s.path("bob.key"), text(t, dan), 0o644))
 			beside := makeDirectory(t, t.TempDir())
-			must(t, s.a.ConfigureCurve("beside", beside))
+			must.OK(t, s.a.ConfigureCurve("beside", beside))
 			for i := range 3 {
 				marker := zapRequest("beside", "", "CURVE",
 					string(addKey(t, beside, fmt.Sprintf("marker%d.key", i))))
@@ -235,7 +236,7 @@ func TestDirectoryLosesTrust(t *testing.T) {
 }
 
 func chmodTo(mode fs.FileMode) func(*testing.T, string) {
-	return func(t *testing.T, dir string) { must(t, os.Chmod(dir, mode)) }
+	return func(t *testing.T, dir string) { must.OK(t, os.Chmod(dir, mode)) }
 }
 
 func addKey(t *testing.T, dir, name string) []byte {
@@ -253,7 +254,7 @@ func TestFollowedFileLosesTrust(t *testing.T) {
 			"others can write it (mode 0622): chmod o-w "},
 		"another group can write it": {func(t *testing.T, path string) {
 			giveAway(t, path, -1, foreignID)
-			must(t, os.Chmod(path, 0o660))
+			must.OK(t, os.Chmod(path, 0o660))
 		}, chmodTo(0o640), "group 4242 can write it"},
 		"another user's": {func(t *testing.T, path string) { giveAway(t, path, foreignID, -1) },
 			func(t *testing.T, path string) { giveAway(t, path, os.Getuid(), -1) }, "user 4242 owns it"},
@@ -262,7 +263,7 @@ func TestFollowedFileLosesTrust(t *testing.T) {
 			s, have := newCertificateStore(t, "ann.key")
 			dan := newCertificate(t)
 			test.spoil(t, s.path("ann.key"))
-			must(t, os.WriteFile(s.path("ann.key"), text(t, dan), 0o644))
+			must.OK(t, os.WriteFile(s.path("ann.key"), text(t, dan), 0o644))
 			testpeer.Eventually(t, "the log says so", func() bool {
 				return strings.Contains(s.said(), test.want)
 			})
@@ -276,7 +277,7 @@ func TestFollowedFileLosesTrust(t *testing.T) {
 		t.Run("password file/"+name, func(t *testing.T) {
 			s := newPasswordStore(t, "ann=one\n")
 			test.spoil(t, s.path)
-			must(t, os.WriteFile(s.path, []byte("ann=two\n"), 0o600))
+			must.OK(t, os.WriteFile(s.path, []byte("ann=two\n"), 0o600))
 			testpeer.Eventually(t, "the log says so", func() bool {
 				return strings.Contains(s.said(), test.want)
 			})

@@ -6,10 +6,13 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// zapClient asks a live endpoint as libzmq does, but may have many requests under way, and may send anything.
+// zapClient asks a live endpoint as libzmq does, but may have many requests under way, and may send
+// anything.
 type zapClient struct {
 	t      testing.TB
 	socket *zmq4.Socket
@@ -17,9 +20,9 @@ type zapClient struct {
 
 func newZAPClient(t testing.TB, ctx *zmq4.Context) *zapClient {
 	t.Helper()
-	socket := newSocket(t, ctx, zmq4.DEALER)
-	must(t, socket.SetRcvtimeo(patience))
-	must(t, socket.Connect(ZAPEndpoint))
+	socket := testzmq.NewSocket(t, ctx, zmq4.DEALER)
+	must.OK(t, socket.SetRcvtimeo(patience))
+	must.OK(t, socket.Connect(ZAPEndpoint))
 	return &zapClient{t, socket}
 }
 
@@ -32,14 +35,14 @@ func (c *zapClient) send(body [][]byte) {
 func (c *zapClient) sendRaw(frames [][]byte) {
 	c.t.Helper()
 	_, err := c.socket.SendMessage(frames)
-	must(c.t, err)
+	must.OK(c.t, err)
 }
 
 // receive waits for a reply and returns its body, whose form it has checked.
 func (c *zapClient) receive() []string {
 	c.t.Helper()
 	reply, err := c.socket.RecvMessage(0)
-	must(c.t, err)
+	must.OK(c.t, err)
 	if len(reply) != zap.ReplyFrames+1 || reply[0] != "" || reply[1] != zap.Version {
 		c.t.Fatalf("not a ZAP reply: %q", reply)
 	}

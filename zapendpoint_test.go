@@ -7,7 +7,9 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testzap"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -20,8 +22,8 @@ func acceptWellFormed(t testing.TB, a *Authenticator) {
 	anybody := func(context.Context, string, string, string) (*Identity, error) {
 		return &Identity{}, nil
 	}
-	must(t, a.ConfigureCurve("*", CurveAllowAny))
-	must(t, a.ConfigurePlainCallback("*", anybody))
+	must.OK(t, a.ConfigureCurve("*", CurveAllowAny))
+	must.OK(t, a.ConfigurePlainCallback("*", anybody))
 }
 
 // TestBadRequests sends them to the live endpoint and to HandleZAPMessage: a refusal where there is
@@ -69,7 +71,7 @@ func TestEnvelopes(t *testing.T) {
 	request[1] = []byte("id \x00\xff of some length")
 	client.sendRaw(append(frames("hop 1", "hop 2", ""), request...))
 	reply, err := client.socket.RecvMessage(0)
-	must(t, err)
+	must.OK(t, err)
 	want := []string{"hop 1", "hop 2", "", "1.0", string(request[1]), "200", "OK", "", ""}
 	if !slices.Equal(reply, want) {
 		t.Errorf("reply %q, want %q", reply, want)
@@ -84,14 +86,14 @@ func TestEnvelopes(t *testing.T) {
 // TestREQPeer: a REQ socket, the strictest of peers, gets exactly one reply for each request.
 func TestREQPeer(t *testing.T) {
 	a := startAuthenticator(t, Config{})
-	req := newSocket(t, a.Context(), zmq4.REQ)
-	must(t, req.SetRcvtimeo(patience))
-	must(t, req.Connect(ZAPEndpoint))
+	req := testzmq.NewSocket(t, a.Context(), zmq4.REQ)
+	must.OK(t, req.SetRcvtimeo(patience))
+	must.OK(t, req.Connect(ZAPEndpoint))
 	for range 10 {
 		_, err := req.SendMessage(nullRequest())
-		must(t, err)
+		must.OK(t, err)
 		reply, err := req.RecvMessage(0)
-		must(t, err)
+		must.OK(t, err)
 		if want := []string{"1.0", "1", "200", "OK", "", ""}; !slices.Equal(reply, want) {
 			t.Fatalf("reply %q, want %q", reply, want)
 		}

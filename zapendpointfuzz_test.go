@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testzap"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -16,14 +17,14 @@ import (
 // HandleZAPMessage; and the service goes on.
 func FuzzLiveEndpoint(f *testing.F) {
 	a := startAuthenticator(f, Config{Properties: []string{"Role"}})
-	must(f, a.ConfigurePlain("*", map[string]string{"ann": "secret"}))
+	must.OK(f, a.ConfigurePlain("*", map[string]string{"ann": "secret"}))
 	anybody := func(_ context.Context, _, name, _ string) (*Identity, error) {
 		return &Identity{UserID: name}, nil
 	}
-	must(f, a.ConfigurePlainCallback("ask", anybody))
-	must(f, a.ConfigureCurve("*", CurveAllowAny))
-	must(f, a.ConfigureGSSAPI("*", "*@EXAMPLE.ORG"))
-	must(f, a.AllowDomain("near", "127.0.0.0/8", "ipc"))
+	must.OK(f, a.ConfigurePlainCallback("ask", anybody))
+	must.OK(f, a.ConfigureCurve("*", CurveAllowAny))
+	must.OK(f, a.ConfigureGSSAPI("*", "*@EXAMPLE.ORG"))
+	must.OK(f, a.AllowDomain("near", "127.0.0.0/8", "ipc"))
 	a.loop.held.release() // refusals over GSSAPI go out at once
 	client := newZAPClient(f, a.Context())
 	for _, bad := range testzap.BadRequests() {
@@ -43,7 +44,7 @@ func FuzzLiveEndpoint(f *testing.F) {
 		const seen = 24
 		if len(body) >= zap.Answerable && len(envelope)+zap.Answerable <= seen {
 			reply, err := client.socket.RecvMessageBytes(0)
-			must(t, err)
+			must.OK(t, err)
 			lead := len(envelope) - 1
 			if len(reply) != lead+zap.ReplyFrames {
 				t.Fatalf("%q: reply %q", message, reply)

@@ -9,23 +9,24 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// policyHome is a directory with what the policies of these tests name: passwords (ann: "secret"), certificates (with
-// the key), and no/where else.
+// policyHome is a directory with what the policies of these tests name: passwords (ann: "secret"),
+// certificates (with the key), and no/where else.
 func policyHome(t testing.TB) (dir string, key PublicKey) {
 	t.Helper()
 	dir = t.TempDir()
 	writePrivate(t, filepath.Join(dir, "passwords"), "ann=secret\n")
-	must(t, os.Mkdir(filepath.Join(dir, "certificates"), 0o700))
+	must.OK(t, os.Mkdir(filepath.Join(dir, "certificates"), 0o700))
 	return dir, addClient(t, filepath.Join(dir, "certificates"), "ann")
 }
 
 func addClient(t testing.TB, dir, name string) PublicKey {
 	t.Helper()
 	cert := newCertificate(t)
-	must(t, cert.SavePublic(filepath.Join(dir, name+".key")))
+	must.OK(t, cert.SavePublic(filepath.Join(dir, name+".key")))
 	return cert.Public
 }
 
@@ -45,7 +46,7 @@ func loadPolicy(t testing.TB, dir, text string) (*Policy, error) {
 func mustLoadPolicy(t testing.TB, dir, text string) *Policy {
 	t.Helper()
 	p, err := loadPolicy(t, dir, text)
-	must(t, err)
+	must.OK(t, err)
 	return p
 }
 
@@ -70,7 +71,7 @@ func TestLoadPolicy(t *testing.T) {
 		t.Errorf("domains %q", got)
 	}
 	a := newAuthenticator(t, Config{})
-	must(t, a.Apply(p))
+	must.OK(t, a.Apply(p))
 	for name, test := range map[string]struct {
 		request [][]byte
 		want    string
@@ -128,7 +129,7 @@ func TestPolicyFormat(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAuthenticator(t, Config{})
-			must(t, a.Apply(mustLoadPolicy(t, dir, test.text)))
+			must.OK(t, a.Apply(mustLoadPolicy(t, dir, test.text)))
 			for _, request := range test.accept {
 				if got, _ := ask(t, a, request); got != "200" {
 					t.Errorf("%q: status %s", request, got)
@@ -146,7 +147,7 @@ func TestPolicyFormat(t *testing.T) {
 // TestPolicyErrors: each is named with its line, and all of them at once.
 func TestPolicyErrors(t *testing.T) {
 	dir, _ := policyHome(t)
-	must(t, os.Mkdir(filepath.Join(dir, "locked"), 0o700))
+	must.OK(t, os.Mkdir(filepath.Join(dir, "locked"), 0o700))
 	frontend := "frontend = f\n    type = pull\n    bind = tcp://*:1\n    backend = tcp://127.0.0.1:2\n    mechanism = null\n    domain = a\n"
 	replaced := func(old, new string) string { return strings.Replace(frontend, old, new, 1) }
 	for name, test := range map[string]struct {
@@ -234,18 +235,18 @@ func TestLoadPolicyFile(t *testing.T) {
 		t.Error("a directory is a policy")
 	}
 	p := mustLoadPolicy(t, dir, "domain = a\n    plain = passwords\n")
-	must(t, os.Chmod(filepath.Join(dir, "policy.zpl"), 0o666))
+	must.OK(t, os.Chmod(filepath.Join(dir, "policy.zpl"), 0o666))
 	if _, err := LoadPolicy(filepath.Join(dir, "policy.zpl")); err == nil || !strings.Contains(err.Error(), "chmod o-w") {
 		t.Errorf("a policy that everybody can write: %v", err)
 	}
 	t.Chdir(dir)
-	must(t, os.Chmod("policy.zpl", 0o644))
+	must.OK(t, os.Chmod("policy.zpl", 0o644))
 	relative, err := LoadPolicy("policy.zpl")
-	must(t, err)
+	must.OK(t, err)
 	t.Chdir(t.TempDir())
 	a := newAuthenticator(t, Config{})
 	for _, p := range []*Policy{p, relative} {
-		must(t, a.Apply(p))
+		must.OK(t, a.Apply(p))
 		if got, _ := ask(t, a, zapRequest("a", "1.1.1.1", "PLAIN", "ann", "secret")); got != "200" {
 			t.Errorf("status %s", got)
 		}
@@ -258,8 +259,8 @@ func TestPolicyNamesUnreadableFiles(t *testing.T) {
 		return
 	}
 	dir, _ := policyHome(t)
-	must(t, os.Chmod(filepath.Join(dir, "passwords"), 0))
-	must(t, os.Chmod(filepath.Join(dir, "certificates"), 0))
+	must.OK(t, os.Chmod(filepath.Join(dir, "passwords"), 0))
+	must.OK(t, os.Chmod(filepath.Join(dir, "certificates"), 0))
 	t.Cleanup(func() { _ = os.Chmod(filepath.Join(dir, "certificates"), 0o700) })
 	_, err := loadPolicy(t, dir, "domain = a\n    plain = passwords\n    curve = certificates\n")
 	if !errors.Is(err, fs.ErrPermission) || strings.Count(err.Error(), "permission denied") != 2 {

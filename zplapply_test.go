@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -22,12 +23,12 @@ func TestApplyReplacesEverything(t *testing.T) {
 	dir, key := policyHome(t)
 	a := newAuthenticator(t, Config{})
 	everybody := func(context.Context, string, PublicKey) (*Identity, error) { return &Identity{}, nil }
-	must(t, errors.Join(
+	must.OK(t, errors.Join(
 		a.Deny("1.1.1.1"), a.AllowDomain("b", "7.7.7.7"),
 		a.ConfigurePlain("a", map[string]string{"eve": "x"}), a.ConfigurePlainFile("b", filepath.Join(dir, "passwords")),
 		a.ConfigureCurveCallback("a", everybody), a.ConfigureCurve("b", filepath.Join(dir, "certificates")),
 		a.ConfigureGSSAPI("a", "eve@R")))
-	must(t, a.Apply(mustLoadPolicy(t, dir, "domain = c\n    curve = certificates\n")))
+	must.OK(t, a.Apply(mustLoadPolicy(t, dir, "domain = c\n    curve = certificates\n")))
 	for _, request := range [][][]byte{
 		zapRequest("a", "1.1.1.1", "NULL"), zapRequest("b", "1.1.1.1", "NULL"), zapRequest("a", "1.1.1.1", "GSSAPI", "ann@R"),
 		zapRequest("c", "1.1.1.1", "CURVE", string(key[:])),
@@ -44,7 +45,7 @@ func TestApplyReplacesEverything(t *testing.T) {
 			t.Errorf("%q: status %s", request, got)
 		}
 	}
-	must(t, a.Apply(&Policy{}))
+	must.OK(t, a.Apply(&Policy{}))
 	if got, _ := ask(t, a, zapRequest("c", "1.1.1.1", "CURVE", string(key[:]))); got != "400" {
 		t.Errorf("by the zero policy: status %s", got)
 	}
@@ -55,14 +56,14 @@ func TestApplyFollows(t *testing.T) {
 	dir, _ := policyHome(t)
 	a := newAuthenticator(t, Config{})
 	p := mustLoadPolicy(t, dir, "domain = a\n    plain = passwords\n    curve = certificates\n")
-	must(t, a.Apply(p))
-	must(t, a.Apply(p))
+	must.OK(t, a.Apply(p))
+	must.OK(t, a.Apply(p))
 	bob := addClient(t, filepath.Join(dir, "certificates"), "bob")
 	eventuallyAsk(t, "a new key counts", a, zapRequest("a", "1.1.1.1", "CURVE", string(bob[:])), "200")
 	writePrivate(t, filepath.Join(dir, "passwords"), "ann=changed\n")
 	eventuallyAsk(t, "a new password counts", a, zapRequest("a", "1.1.1.1", "PLAIN", "ann", "changed"), "200")
 	eventuallyFollows(t, a, 1)
-	must(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    curve = *\n")))
+	must.OK(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    curve = *\n")))
 	eventuallyFollows(t, a, 0)
 	if watches := a.watcher.Stats().Watches; watches != 0 {
 		t.Errorf("%d watches are left", watches)
@@ -77,14 +78,15 @@ func eventuallyFollows(t *testing.T, a *Authenticator, want int) {
 	})
 }
 
-// TestApplyAllOrNothing: where one thing that the policy names cannot be used, nothing of it is in force and nothing is left.
+// TestApplyAllOrNothing: where one thing that the policy names cannot be used, nothing of it is in
+// force and nothing is left.
 func TestApplyAllOrNothing(t *testing.T) {
 	testpeer.NothingLeft(t)
 	dir, key := policyHome(t)
 	var log logbuffer.Buffer
 	a := newAuthenticator(t, Config{Logger: log.Logger()})
-	must(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    allow = 1.1.1.1\n    plain = passwords\n    curve = certificates\n")))
-	must(t, os.Mkdir(filepath.Join(dir, "other"), 0o700))
+	must.OK(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    allow = 1.1.1.1\n    plain = passwords\n    curve = certificates\n")))
+	must.OK(t, os.Mkdir(filepath.Join(dir, "other"), 0o700))
 	other := addClient(t, filepath.Join(dir, "other"), "other")
 	const text = "domain = a\n    allow = 2.2.2.2\n    curve = other\ndomain = b\n    plain = more\ndomain = c\n    curve = gone\n"
 	for name, test := range map[string]struct {
@@ -92,19 +94,19 @@ func TestApplyAllOrNothing(t *testing.T) {
 		want  []string
 		is    error
 	}{
-		"a directory that is gone": {func() { must(t, os.RemoveAll(filepath.Join(dir, "gone"))) },
+		"a directory that is gone": {func() { must.OK(t, os.RemoveAll(filepath.Join(dir, "gone"))) },
 			[]string{"/policy.zpl:7: curve: " + dir + "/gone: no such file or directory"}, fs.ErrNotExist},
-		"a password file that others can read": {func() { must(t, os.Chmod(filepath.Join(dir, "more"), 0o644)) },
+		"a password file that others can read": {func() { must.OK(t, os.Chmod(filepath.Join(dir, "more"), 0o644)) },
 			[]string{"/policy.zpl:5: plain: " + dir + "/more:1: a password in clear"}, nil},
 		"both": {func() {
-			must(t, os.RemoveAll(filepath.Join(dir, "gone")))
-			must(t, os.Remove(filepath.Join(dir, "more")))
+			must.OK(t, os.RemoveAll(filepath.Join(dir, "gone")))
+			must.OK(t, os.Remove(filepath.Join(dir, "more")))
 		}, []string{"/policy.zpl:5: plain: ", "/policy.zpl:7: curve: "}, fs.ErrNotExist},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_ = os.Remove(filepath.Join(dir, "more"))
 			writePrivate(t, filepath.Join(dir, "more"), "bob=secret\n")
-			must(t, os.MkdirAll(filepath.Join(dir, "gone"), 0o700))
+			must.OK(t, os.MkdirAll(filepath.Join(dir, "gone"), 0o700))
 			p := mustLoadPolicy(t, dir, text)
 			test.spoil()
 			err := a.Apply(p)
@@ -138,12 +140,13 @@ func TestApplyAllOrNothing(t *testing.T) {
 	}
 }
 
-// TestApplyAfter: the new rules wait for what comes last, which is not called for a policy that is wrong.
+// TestApplyAfter: the new rules wait for what comes last, which is not called for a policy that is
+// wrong.
 func TestApplyAfter(t *testing.T) {
 	testpeer.NothingLeft(t)
 	dir, key := policyHome(t)
 	a := newAuthenticator(t, Config{})
-	must(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    allow = 1.1.1.1\n")))
+	must.OK(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    allow = 1.1.1.1\n")))
 	const text = "domain = a\n    allow = 2.2.2.2\n    plain = passwords\n    curve = certificates\n"
 	oldRulesHold := func() {
 		t.Helper()
@@ -155,13 +158,13 @@ func TestApplyAfter(t *testing.T) {
 	}
 	p := mustLoadPolicy(t, dir, text)
 
-	must(t, os.Rename(filepath.Join(dir, "passwords"), filepath.Join(dir, "moved")))
+	must.OK(t, os.Rename(filepath.Join(dir, "passwords"), filepath.Join(dir, "moved")))
 	called := false
 	if err := a.ApplyAfter(p, func() error { called = true; return nil }); !errors.Is(err, fs.ErrNotExist) || called {
 		t.Errorf("a policy that is wrong: %v, called: %v", err, called)
 	}
 	oldRulesHold()
-	must(t, os.Rename(filepath.Join(dir, "moved"), filepath.Join(dir, "passwords")))
+	must.OK(t, os.Rename(filepath.Join(dir, "moved"), filepath.Join(dir, "passwords")))
 
 	refusal := errors.New("no")
 	if err := a.ApplyAfter(p, func() error { oldRulesHold(); return refusal }); err != refusal {
@@ -170,9 +173,9 @@ func TestApplyAfter(t *testing.T) {
 	oldRulesHold()
 	eventuallyFollows(t, a, 0)
 
-	must(t, a.ApplyAfter(p, func() error {
+	must.OK(t, a.ApplyAfter(p, func() error {
 		oldRulesHold()
-		must(t, os.Remove(filepath.Join(dir, "certificates", "ann.key")))
+		must.OK(t, os.Remove(filepath.Join(dir, "certificates", "ann.key")))
 		writePrivate(t, filepath.Join(dir, "passwords"), "bob=other\n")
 		return nil
 	}))
@@ -185,7 +188,8 @@ func TestApplyAfter(t *testing.T) {
 	}
 }
 
-// TestApplyAfterWhateverLastDoes: what it configures goes with the old rules, and where it panics nothing has changed.
+// TestApplyAfterWhateverLastDoes: what it configures goes with the old rules, and where it panics
+// nothing has changed.
 func TestApplyAfterWhateverLastDoes(t *testing.T) {
 	testpeer.NothingLeft(t)
 	dir, key := policyHome(t)
@@ -212,7 +216,7 @@ func TestApplyAfterWhateverLastDoes(t *testing.T) {
 		t.Error("nil is called")
 	}
 
-	must(t, a.ApplyAfter(p, func() error {
+	must.OK(t, a.ApplyAfter(p, func() error {
 		return errors.Join(a.Apply(p), a.ConfigureCurve("b", filepath.Join(dir, "certificates")), a.Deny("1.1.1.1"))
 	}))
 	if got := status("a"); got != "200" {
@@ -231,7 +235,7 @@ func TestApplyLeavesOutWhatIsBroken(t *testing.T) {
 	writePrivate(t, filepath.Join(dir, "passwords"), "ann=secret\nbroken\n")
 	var log logbuffer.Buffer
 	a := newAuthenticator(t, Config{Logger: log.Logger()})
-	must(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    plain = passwords\n    curve = certificates\n")))
+	must.OK(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    plain = passwords\n    curve = certificates\n")))
 	if got, _ := ask(t, a, zapRequest("a", "1.1.1.1", "CURVE", string(key[:]))); got != "200" {
 		t.Errorf("status %s", got)
 	}
@@ -246,20 +250,21 @@ func TestApplyLeavesOutWhatIsBroken(t *testing.T) {
 	}
 }
 
-// TestApplyIsAtomic: while two policies alternate, every request is judged by the whole of one of them.
+// TestApplyIsAtomic: while two policies alternate, every request is judged by the whole of one of
+// them.
 func TestApplyIsAtomic(t *testing.T) {
 	dir, _ := policyHome(t)
 	keys := make([]PublicKey, 2)
 	policies := make([]*Policy, 2)
 	networks := []string{"1.0.0.0/8", "2.0.0.0/8"}
 	for i, name := range []string{"one", "two"} {
-		must(t, os.Mkdir(filepath.Join(dir, name), 0o700))
+		must.OK(t, os.Mkdir(filepath.Join(dir, name), 0o700))
 		keys[i] = addClient(t, filepath.Join(dir, name), "client")
 		writePrivate(t, filepath.Join(dir, name, ".passwords"), "user="+name+"\n")
 		policies[i] = mustLoadPolicy(t, dir, "domain = *\n    allow = "+networks[i]+"\ndomain = a\n    curve = "+name+"\n    plain = "+name+"/.passwords\n")
 	}
 	a := startAuthenticator(t, Config{})
-	must(t, a.Apply(policies[0]))
+	must.OK(t, a.Apply(policies[0]))
 	ctx, cancel := context.WithCancel(t.Context())
 	var askers sync.WaitGroup
 	var accepted [2][2]int // by address and credential
@@ -282,7 +287,7 @@ func TestApplyIsAtomic(t *testing.T) {
 		})
 	}
 	for i := range 200 {
-		must(t, a.Apply(policies[i%2]))
+		must.OK(t, a.Apply(policies[i%2]))
 		own, foreign := i%2, 1-i%2
 		address := []string{"1.2.3.4", "2.2.3.4"}[own]
 		for of, want := range map[int]string{own: "200", foreign: "400"} {
@@ -298,16 +303,16 @@ func TestApplyIsAtomic(t *testing.T) {
 	}
 }
 
-// TestApplyRemembersPasswords: a password that was found right costs no second hash, and one that is being verified while the
-// policy is applied is not refused.
+// TestApplyRemembersPasswords: a password that was found right costs no second hash, and one that
+// is being verified while the policy is applied is not refused.
 func TestApplyRemembersPasswords(t *testing.T) {
 	dir, _ := policyHome(t)
 	hash, err := HashPassword("secret")
-	must(t, err)
+	must.OK(t, err)
 	writePrivate(t, filepath.Join(dir, "passwords"), "ann:"+hash+"\n")
 	text := "domain = a\n    plain = passwords\n"
 	a := newAuthenticator(t, Config{})
-	must(t, a.Apply(mustLoadPolicy(t, dir, text)))
+	must.OK(t, a.Apply(mustLoadPolicy(t, dir, text)))
 	request := zapRequest("a", "1.1.1.1", "PLAIN", "ann", "secret")
 	statuses := make(chan string)
 	go func() {
@@ -315,14 +320,14 @@ func TestApplyRemembersPasswords(t *testing.T) {
 		statuses <- string(reply[2])
 	}()
 	testpeer.Eventually(t, "the hash is being computed", func() bool { return a.Stats().Pending > 0 || a.Stats().Allowed > 0 })
-	must(t, a.Apply(mustLoadPolicy(t, dir, "domain = *\n    plain = passwords\n"))) // the same user by another way
+	must.OK(t, a.Apply(mustLoadPolicy(t, dir, "domain = *\n    plain = passwords\n"))) // the same user by another way
 	if got := <-statuses; got != "200" {
 		t.Errorf("status %s", got)
 	}
 	if got, _ := ask(t, a, request); got != "200" {
 		t.Errorf("status %s", got)
 	}
-	must(t, a.Apply(mustLoadPolicy(t, dir, text)))
+	must.OK(t, a.Apply(mustLoadPolicy(t, dir, text)))
 	a.mu.RLock()
 	known := a.policy.plain["a"].table.users["ann"].digest.Load()
 	a.mu.RUnlock()

@@ -11,8 +11,9 @@ import (
 	"github.com/zmqauth/zmqauth/internal/daemon"
 )
 
-// compile builds a program or, with -shared among the flags, a library from the load generator and a source, which may be
-// empty. It is put into the world's directory, unless it is there. The libraries are pkg-config's names.
+// compile builds a program or, with -shared among the flags, a library from the load generator and
+// a source, which may be empty. It is put into the world's directory, unless it is there. The
+// libraries are pkg-config's names.
 func (w *world) compile(name, source string, libraries []string, flags ...string) (path string, err error) {
 	path = filepath.Join(w.directory, name)
 	if _, err := os.Stat(path); err == nil {

@@ -12,9 +12,10 @@ import (
 	"github.com/zmqauth/zmqauth/internal/daemon"
 )
 
-// A contestant is a ZAP handler under measurement, in a process of its own that ends with its input. The load generator
-// runs in that process too, so that a handler in another language brings it along, and reports what it measured; it also
-// has sockets there whose handshakes the handler decides.
+// A contestant is a ZAP handler under measurement, in a process of its own that ends with its
+// input. The load generator runs in that process too, so that a handler in another language brings
+// it along, and reports what it measured; it also has sockets there whose handshakes the handler
+// decides.
 type contestant struct {
 	name    string
 	began   time.Time
@@ -23,7 +24,8 @@ type contestant struct {
 	*loadgen.Remote
 }
 
-// A peer makes a contestant that guards a world. What it needs may be missing: the error is errMissing then.
+// A peer makes a contestant that guards a world. What it needs may be missing: the error is
+// errMissing then.
 type peer func(world) (*contestant, error)
 
 // errMissing says that a peer cannot be measured on this machine.
@@ -82,7 +84,8 @@ func newField(w world, peers ...peer) (f field, err error) {
 	return f, nil
 }
 
-// among starts the peers in a world with that many keys and lookups that take so long, and ends them when all is measured.
+// among starts the peers in a world with that many keys and lookups that take so long, and ends
+// them when all is measured.
 func among(keys int, lookup time.Duration, measure func(world, field) ([]table, error), peers ...peer) (_ []table, err error) {
 	w, err := newWorld(keys)
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/pebbe/zmq4"
-
 	"github.com/zmqauth/zmqauth/bench/loadgen"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
 func TestMain(m *testing.M) {
@@ -25,12 +25,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestContestants: each lets its world in and nobody else, so that what is compared is the same work. The limit lets
-// everybody in.
+// TestContestants: each lets its world in and nobody else, so that what is compared is the same
+// work. The limit lets everybody in.
 func TestContestants(t *testing.T) {
 	testpeer.NothingLeft(t)
 	w := guarded(t, keysInWorld)
-	clients := newContext(t)
+	clients := testzmq.NewContext(t)
 	for name, start := range map[string]peer{"C loop": self("C loop"), "zmqauth": self("zmqauth"), "zmq4": self("zmq4"), "czmq": czmq, "pyzmq": pyzmq} {
 		t.Run(name, func(t *testing.T) {
 			c := started(t, w, start)
@@ -67,7 +67,7 @@ func TestContestantsMissing(t *testing.T) {
 		if err != nil || len(f) != 1 || f[0].name != "none" {
 			t.Errorf("%d contestants, %v", len(f), err)
 		}
-		must(t, f.close())
+		must.OK(t, f.close())
 	}
 }
 
@@ -75,10 +75,10 @@ func TestContestantsMissing(t *testing.T) {
 func TestNoHandler(t *testing.T) {
 	w := guarded(t, 1)
 	c := started(t, w, self("none"))
-	clients := newContext(t)
+	clients := testzmq.NewContext(t)
 	for _, mechanism := range []string{"NULL", "CURVE"} {
 		_, err := connect(clients, c, w.client(mechanism, c), 8, 20)
-		must(t, err)
+		must.OK(t, err)
 	}
 }
 
@@ -88,7 +88,7 @@ func TestLookups(t *testing.T) {
 	w.lookup = lookup
 	for name, start := range map[string]peer{"zmqauth": self("zmqauth"), "pyzmq": pyzmq} {
 		total, worst, err := started(t, w, start).lookUp(w, 3, 2)
-		must(t, err)
+		must.OK(t, err)
 		if len(total) != 2 || len(worst) != 2 || min(total[0], total[1]) < 1 || min(worst[0], worst[1]) <= 0 {
 			t.Errorf("%s: %v and %v lookups", name, total, worst)
 		}
@@ -101,9 +101,9 @@ func TestDirectory(t *testing.T) {
 		started(t, guarded(t, 1), start) // or skipped
 	}
 	small, err := newDirectory(10)
-	must(t, err)
+	must.OK(t, err)
 	large, err := newDirectory(2_000)
-	must(t, err)
+	must.OK(t, err)
 	var d directories
 	d.add(small, small)
 	d.add(large, small)
@@ -134,8 +134,8 @@ func TestDirectory(t *testing.T) {
 func guarded(t *testing.T, keys int) world {
 	t.Helper()
 	w, err := newWorld(keys)
-	must(t, err)
-	t.Cleanup(func() { must(t, w.remove()) })
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, w.remove()) })
 	return w
 }
 
@@ -145,35 +145,20 @@ func started(t *testing.T, w world, start peer) *contestant {
 	if errors.Is(err, errMissing) {
 		testpeer.Missing(t, err.Error(), "gcc pkg-config libczmq-dev python3-zmq")
 	}
-	must(t, err)
-	t.Cleanup(func() { must(t, c.close()) })
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, c.close()) })
 	return c
-}
-
-func newContext(t *testing.T) *zmq4.Context {
-	t.Helper()
-	ctx, err := zmq4.NewContext()
-	must(t, err)
-	t.Cleanup(func() { must(t, ctx.Term()) })
-	return ctx
 }
 
 func wantStatus(t *testing.T, c *contestant, load loadgen.Load, status int) {
 	t.Helper()
 	load.InFlight, load.Requests = 8, 20
 	result, err := c.Run(load)
-	must(t, err)
+	must.OK(t, err)
 	if want := map[int]int{status: load.Requests}; !maps.Equal(result.ByStatus, want) {
 		t.Errorf("%s: %v, should be %v", load.Mechanism, result.ByStatus, want)
 	}
 	if _, err := c.ask(load); (err == nil) != (status == 200) {
 		t.Errorf("%s: measured with status %d: %v", load.Mechanism, status, err)
-	}
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }

@@ -19,8 +19,9 @@ const (
 	directoryRepeats = 3
 	largest          = 100_000 // certificates
 
-	// wantedFaster is how many times faster than czmq's zmqauth's part of a handshake with the largest directory is. The
-	// whole of it cannot be: what libzmq does besides takes its time, see the handshakes with the C loop.
+	// wantedFaster is how many times faster than czmq's zmqauth's part of a handshake with the largest
+	// directory is. The whole of it cannot be: what libzmq does besides takes its time, see the
+	// handshakes with the C loop.
 	wantedFaster = 1000
 
 	patientClient = 2 * time.Minute
@@ -31,7 +32,8 @@ type directories struct {
 	loading, memory, handshake, decision, change table
 }
 
-// measureDirectories has handlers guard the same directory of certificates, of which there are more each time.
+// measureDirectories has handlers guard the same directory of certificates, of which there are more
+// each time.
 func measureDirectories() ([]table, error) {
 	d := directories{
 		loading: table{name: "directory-loading", title: "Certificates in a directory: from the process's start to the first client let in",

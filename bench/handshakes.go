@@ -10,19 +10,22 @@ import (
 	"github.com/zmqauth/zmqauth/bench/loadgen"
 )
 
-// wantedHandshakes is zmqauth's share of the handshakes a second that there are with the C loop as the handler.
+// wantedHandshakes is zmqauth's share of the handshakes a second that there are with the C loop as
+// the handler.
 var wantedHandshakes = map[string]bound{"NULL": atLeast(0.93), "PLAIN": atLeast(0.93), "CURVE": atLeast(0.98)}
 
-// handshakesInTurn takes longer than a turn has to, so that all do as many: what one takes depends on how many there are besides
-// the first and the last ones, with which fewer are under way.
+// handshakesInTurn takes longer than a turn has to, so that all do as many: what one takes depends
+// on how many there are besides the first and the last ones, with which fewer are under way.
 const handshakesInTurn = 2 * manyAtOnce
 
-// measureHandshakes connects to sockets whose libzmq asks the handler beside them, and to some without a handler.
+// measureHandshakes connects to sockets whose libzmq asks the handler beside them, and to some
+// without a handler.
 func measureHandshakes() ([]table, error) {
 	return among(keysInWorld, 0, handshakes, self("C loop"), self("zmqauth"), self("zmq4"), czmq, pyzmq, self("none"))
 }
 
-// handshakes has contestants race, the limit first, and the one without a handler last: over PLAIN that lets nobody in.
+// handshakes has contestants race, the limit first, and the one without a handler last: over PLAIN
+// that lets nobody in.
 func handshakes(w world, contestants field) (_ []table, err error) {
 	ctx, err := zmq4.NewContext()
 	if err != nil {
@@ -51,8 +54,8 @@ func handshakes(w world, contestants field) (_ []table, err error) {
 	return []table{rates, cpus}, nil
 }
 
-// connect has clients get in. What the server has to do once they have gone is not part of their time, but of its processor
-// time; and none of it is left for the turn of another.
+// connect has clients get in. What the server has to do once they have gone is not part of their
+// time, but of its processor time; and none of it is left for the turn of another.
 func connect(ctx *zmq4.Context, to *contestant, client loadgen.Client, atOnce, count int) (cost, error) {
 	before, err := to.CPU()
 	if err != nil {

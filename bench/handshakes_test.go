@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// TestSettled: what a server does after the handshakes is waited for, but not for ever, and not after an error.
+// TestSettled: what a server does after the handshakes is waited for, but not for ever, and not
+// after an error.
 func TestSettled(t *testing.T) {
 	broken := errors.New("broken")
 	for name, c := range map[string]struct {

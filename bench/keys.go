@@ -23,7 +23,8 @@ const (
 	wantedMemory = 2.5   // times as much for each key
 )
 
-// keySet is an Authenticator with a number of keys, and a request that asks about one of some after the other.
+// keySet is an Authenticator with a number of keys, and a request that asks about one of some after
+// the other.
 type keySet struct {
 	authenticator *zmqauth.Authenticator
 	asked         []zmqauth.PublicKey
@@ -65,8 +66,9 @@ func (s *keySet) measure() (time.Duration, error) {
 	return time.Since(start), nil
 }
 
-// measureKeys shows that a decision does not depend on the number of keys. What a processor's cache holds does: where
-// every key of a large set comes in turn, each decision waits for the memory; that has a line of its own, and no bound.
+// measureKeys shows that a decision does not depend on the number of keys. What a processor's cache
+// holds does: where every key of a large set comes in turn, each decision waits for the memory;
+// that has a line of its own, and no bound.
 func measureKeys() ([]table, error) {
 	single, err := newKeySet(1, 1)
 	if err != nil {

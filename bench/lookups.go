@@ -31,8 +31,9 @@ func slowLookup(took time.Duration) zmqauth.CurveCallback {
 	}
 }
 
-// measureLookups has clients come all at once, each with a key of its own that is looked up, and beside them one with a
-// password in memory. A peer that looks up one key after the other gets no more clients than a run has time for.
+// measureLookups has clients come all at once, each with a key of its own that is looked up, and
+// beside them one with a password in memory. A peer that looks up one key after the other gets no
+// more clients than a run has time for.
 func measureLookups() ([]table, error) {
 	return among(1, lookup, lookups, self("zmqauth"), pyzmq)
 }
@@ -65,7 +66,8 @@ func lookups(w world, contestants field) ([]table, error) {
 	return []table{total, wait}, nil
 }
 
-// lookUp returns the time until all have been let in and the longest wait beside them, in times of a lookup.
+// lookUp returns the time until all have been let in and the longest wait beside them, in times of
+// a lookup.
 func (c *contestant) lookUp(w world, clients, repeats int) (total, worst []float64, err error) {
 	beside := w.load("PLAIN")
 	for range repeats {

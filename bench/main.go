@@ -1,7 +1,8 @@
-// Command bench measures zmqauth and other ZAP handlers against the limit of what a handler can reach: a loop in C that
-// accepts everybody; and streams and tunnels beside stunnel and ssh -L. Every figure is a ratio, since times depend on the
-// machine and on what else it does; results.md tells of what. It takes some minutes, leaves out the peers that are not
-// installed, and exits with status 1 where a figure misses what is wanted.
+// Command bench measures zmqauth and other ZAP handlers against the limit of what a handler can
+// reach: a loop in C that accepts everybody; and streams and tunnels beside stunnel and ssh -L.
+// Every figure is a ratio, since times depend on the machine and on what else it does; results.md
+// tells of what. It takes some minutes, leaves out the peers that are not installed, and exits with
+// status 1 where a figure misses what is wanted.
 //
 //	go run ./bench                     # all tables
 //	go run ./bench -only keys,lookups  # some

@@ -24,7 +24,8 @@ var pyzmqSource string
 
 const python = "/usr/bin/python3" // the system's, as is libzmq
 
-// pyzmq is its ThreadAuthenticator, in a Python that has the libzmq for which the load generator is built.
+// pyzmq is its ThreadAuthenticator, in a Python that has the libzmq for which the load generator is
+// built.
 func pyzmq(w world) (*contestant, error) {
 	if err := exec.Command(python, "-c", "import zmq").Run(); err != nil {
 		return nil, fmt.Errorf("pyzmq: %w: %s with zmq: %w", errMissing, python, err)

@@ -24,11 +24,12 @@ var colours = []color.Color{
 	color.RGBA{R: 0x56, G: 0xb4, B: 0xe9, A: 0xff},
 }
 
-// column is how far apart what was measured is; its contestants stand beside one another in half of that.
+// column is how far apart what was measured is; its contestants stand beside one another in half of
+// that.
 const column = 1.0
 
-// plot draws a table into a directory: a dot for each median and a line from the least to the most, on a logarithmic
-// axis, where twice as much is as far from 1 as half as much.
+// plot draws a table into a directory: a dot for each median and a line from the least to the most,
+// on a logarithmic axis, where twice as much is as far from 1 as half as much.
 func (t table) plot(directory string) error {
 	p := plot.New()
 	p.Title.Text, p.Y.Label.Text = t.title, t.ratio
@@ -94,7 +95,8 @@ type spread struct {
 	plotter.YErrors // below and above the median
 }
 
-// add takes what the axis can show. Memory, a difference of two measurements, may be less than nothing.
+// add takes what the axis can show. Memory, a difference of two measurements, may be less than
+// nothing.
 func (s *spread) add(x float64, samples []float64) {
 	middle := median(samples)
 	if middle <= 0 {

@@ -2,9 +2,10 @@ package main
 
 import "time"
 
-// Each figure of a race is measured several times. A repeat is made of turns of some milliseconds, in which one entrant
-// follows the other, so that all meet the same machine: two threads that hand each other the work are several times faster
-// while the system runs them on one processor than while it runs them on two, and it changes its mind.
+// Each figure of a race is measured several times. A repeat is made of turns of some milliseconds,
+// in which one entrant follows the other, so that all meet the same machine: two threads that hand
+// each other the work are several times faster while the system runs them on one processor than
+// while it runs them on two, and it changes its mind.
 const (
 	turns      = 10
 	repeatTime = 100 * time.Millisecond // after which an entrant whose work is slow gets no more turns
@@ -16,7 +17,8 @@ type entrant struct {
 	do   func(count int) (cost, error)
 }
 
-// cost is what some work took: time, and where that is measured the processor time of whoever did it.
+// cost is what some work took: time, and where that is measured the processor time of whoever did
+// it.
 type cost struct{ elapsed, cpu time.Duration }
 
 // rules are those of a race.

@@ -5,9 +5,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// A race compares what work takes, however much a contestant has done, and gives one that is slow fewer turns.
+// A race compares what work takes, however much a contestant has done, and gives one that is slow
+// fewer turns.
 func TestRace(t *testing.T) {
 	runs := make(map[string]int)
 	worker := func(name string, took time.Duration) entrant {
@@ -19,7 +22,7 @@ func TestRace(t *testing.T) {
 	const repeats = 21
 	lanes, err := race(rules{repeats, 64, 10 * time.Millisecond},
 		[]entrant{worker("fast", time.Microsecond), worker("slow", 10*time.Millisecond)})
-	must(t, err)
+	must.OK(t, err)
 	for name, what := range map[string]func(sample) float64{"elapsed": elapsed, "cpu": cpu} {
 		if all := ratios(lanes[1], lanes[0], what); len(all) != repeats || median(all) < 9_999 || median(all) > 10_001 {
 			t.Errorf("%s: ratios %v", name, all)

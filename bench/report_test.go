@@ -5,12 +5,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/must"
 )
 
 // TestReport: the document has every figure and shows every plot, which are there.
 func TestReport(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "out")
-	must(t, report(directory, []table{
+	must.OK(t, report(directory, []table{
 		{"first", "Things", "times others", []figure{
 			{"large", "zmqauth", []float64{0.5, 0.25, 1}, atLeast(0.8)},
 			{"large", "another", []float64{0.001, -1, 0.002}, bound{}},
@@ -20,7 +22,7 @@ func TestReport(t *testing.T) {
 		{"second", "Equal things", "times the same", []figure{{"one", "zmqauth", []float64{1}, bound{}}}},
 	}))
 	text, err := os.ReadFile(filepath.Join(directory, "results.md"))
-	must(t, err)
+	must.OK(t, err)
 	for _, want := range []string{
 		"## Things\n\nShown: times others.", "## Equal things", "libzmq 4.", "processors, go1.",
 		"| large | zmqauth | 0.50 | 0.25 to 1.00 | ≥ 0.80 | MISSED |", "| large | another | 0.001 | -1 to 0.002 | - |  |",
@@ -32,7 +34,7 @@ func TestReport(t *testing.T) {
 	}
 	for name, wanted := range map[string][]string{"first": {"Things", "zmqauth", "another", "large", "small"}, "second": {"Equal things"}} {
 		svg, err := os.ReadFile(filepath.Join(directory, "plots", name+".svg"))
-		must(t, err)
+		must.OK(t, err)
 		for _, want := range append(wanted, "</svg>") {
 			if !strings.Contains(string(svg), want) {
 				t.Errorf("no %q in the plot %s", want, name)

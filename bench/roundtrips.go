@@ -6,8 +6,8 @@ import (
 	"github.com/zmqauth/zmqauth/bench/loadgen"
 )
 
-// What is wanted of zmqauth: its share of the C loop's rate with many requests in flight, and its latency in times that of
-// the C loop.
+// What is wanted of zmqauth: its share of the C loop's rate with many requests in flight, and its
+// latency in times that of the C loop.
 const (
 	wantedShare   = 0.8
 	wantedLatency = 1.3

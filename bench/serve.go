@@ -14,7 +14,8 @@ import (
 	"github.com/zmqauth/zmqauth/bench/loadgen"
 )
 
-// The contestants in Go are this program once more: bench serve HANDLER DOMAIN DIRECTORY LOOKUP, as a world has them.
+// The contestants in Go are this program once more: bench serve HANDLER DOMAIN DIRECTORY LOOKUP, as
+// a world has them.
 const serveCommand = "serve"
 
 // A handler is started in a process, and returns its context and what ends it.
@@ -75,7 +76,8 @@ func startReference(world) (*zmq4.Context, func() error, error) {
 	return ctx, func() error { return errors.Join(reference.Stop(), ctx.Term()) }, err
 }
 
-// maxSockets has room for a thousand clients with a connection each, and for those of the run before.
+// maxSockets has room for a thousand clients with a connection each, and for those of the run
+// before.
 const maxSockets = 4096
 
 func startZmqauth(w world) (*zmq4.Context, func() error, error) {

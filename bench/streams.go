@@ -14,7 +14,8 @@ import (
 	"github.com/zmqauth/zmqauth/stream"
 )
 
-// measureStreams compares what carries streams: package stream with stunnel, and package sshtunnel with ssh -L.
+// measureStreams compares what carries streams: package stream with stunnel, and package sshtunnel
+// with ssh -L.
 func measureStreams() ([]table, error) {
 	var all []table
 	for _, measure := range []func() ([]table, error){measureTLS, measureSSH} {
@@ -135,8 +136,9 @@ func (e *ends) connect(b *backend, p path) (near, far net.Conn, err error) {
 	}
 }
 
-// carrier is a connection that carries blocks from one end to the other. This process has both, so that nothing needs to be
-// sent back when all has arrived: OpenSSH leaves TCP to delay what is small, which would take longer than the blocks.
+// carrier is a connection that carries blocks from one end to the other. This process has both, so
+// that nothing needs to be sent back when all has arrived: OpenSSH leaves TCP to delay what is
+// small, which would take longer than the blocks.
 type carrier struct {
 	title    string
 	from, to net.Conn

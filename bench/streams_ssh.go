@@ -13,8 +13,8 @@ import (
 	"github.com/zmqauth/zmqauth/sshtunnel"
 )
 
-// measureSSH has package sshtunnel and ssh -L forward to the same sshd: each with the cipher that it prefers, and ssh with
-// ours.
+// measureSSH has package sshtunnel and ssh -L forward to the same sshd: each with the cipher that
+// it prefers, and ssh with ours.
 func measureSSH() (_ []table, err error) {
 	var e ends
 	defer func() { err = errors.Join(err, e.close()) }()

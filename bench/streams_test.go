@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -19,7 +20,7 @@ import (
 func TestStreamPaths(t *testing.T) {
 	testpeer.NothingLeft(t)
 	var e ends
-	defer func() { must(t, e.close()) }()
+	defer func() { must.OK(t, e.close()) }()
 	secured, err := e.openTLS()
 	orMissing(t, err)
 	paths, err := e.openSSH(secured.backend.address)
@@ -27,19 +28,19 @@ func TestStreamPaths(t *testing.T) {
 	for _, p := range append(secured.paths(), paths...) {
 		t.Run(p.network+" "+p.title, func(t *testing.T) {
 			near, far, err := e.connect(secured.backend, p)
-			must(t, err)
+			must.OK(t, err)
 			for _, c := range []*carrier{{p.title, near, far}, {p.title, far, near}} {
 				sent, got := make([]byte, 5*blockSize+1), make([]byte, 5*blockSize+1)
 				_, _ = rand.Read(sent) // never fails
 				deadline := time.Now().Add(streamPatience)
-				must(t, errors.Join(c.from.SetDeadline(deadline), c.to.SetDeadline(deadline)))
+				must.OK(t, errors.Join(c.from.SetDeadline(deadline), c.to.SetDeadline(deadline)))
 				wrote := make(chan error, 1)
 				go func() {
 					_, err := c.from.Write(sent)
 					wrote <- err
 				}()
 				_, err := io.ReadFull(c.to, got)
-				must(t, errors.Join(err, <-wrote))
+				must.OK(t, errors.Join(err, <-wrote))
 				if !bytes.Equal(got, sent) {
 					t.Error("other bytes arrive")
 				}
@@ -84,16 +85,16 @@ func TestStreamsMissing(t *testing.T) {
 func TestTLSHandshakes(t *testing.T) {
 	testpeer.NothingLeft(t)
 	var e ends
-	defer func() { must(t, e.close()) }()
+	defer func() { must.OK(t, e.close()) }()
 	paths, err := e.openTLS()
 	orMissing(t, err)
 	for _, g := range paths.greeters(tls.X25519) {
 		t.Run(g.title, func(t *testing.T) {
 			_, err := g.do(2 * clientsAtOnce)
-			must(t, err)
+			must.OK(t, err)
 
 			conn, err := g.connect()
-			must(t, err)
+			must.OK(t, err)
 			state := conn.ConnectionState()
 			_ = conn.Close()
 			if state.Version != tls.VersionTLS13 || state.PeerCertificates[0].Subject.CommonName != "server" {
@@ -101,11 +102,11 @@ func TestTLSHandshakes(t *testing.T) {
 			}
 
 			plain, err := net.Dial("tcp", g.address)
-			must(t, err)
+			must.OK(t, err)
 			defer func() { _ = plain.Close() }()
-			must(t, plain.SetDeadline(time.Now().Add(streamPatience)))
+			must.OK(t, plain.SetDeadline(time.Now().Add(streamPatience)))
 			_, err = plain.Write(append([]byte{echo}, "plain text"...))
-			must(t, err)
+			must.OK(t, err)
 			if got, err := io.ReadAll(plain); errors.Is(err, os.ErrDeadlineExceeded) || bytes.Contains(got, []byte("plain")) {
 				t.Errorf("a client without TLS gets %q, %v", got, err)
 			}
@@ -123,12 +124,12 @@ func TestTLSHandshakes(t *testing.T) {
 func TestResumptionDoesNotCount(t *testing.T) {
 	testpeer.NothingLeft(t)
 	var e ends
-	defer func() { must(t, e.close()) }()
+	defer func() { must.OK(t, e.close()) }()
 	paths, err := e.openTLS()
 	orMissing(t, err)
 	g := paths.greeters(tls.X25519)[0]
 	g.client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-	must(t, g.greet())
+	must.OK(t, g.greet())
 	if err := g.greet(); err == nil || !strings.Contains(err.Error(), "resumed true") {
 		t.Errorf("a resumed session: %v", err)
 	}
@@ -139,5 +140,5 @@ func orMissing(t *testing.T, err error) {
 	if errors.Is(err, errMissing) {
 		testpeer.Missing(t, err.Error(), "stunnel4 openssh-server openssh-client gcc libc6-dev")
 	}
-	must(t, err)
+	must.OK(t, err)
 }

@@ -43,7 +43,8 @@ type tlsPaths struct {
 	client        *tls.Config // of a client at the remote end
 }
 
-// tlsPath is where the two ends of TLS accept connections: the local one plain ones, the remote one those of TLS.
+// tlsPath is where the two ends of TLS accept connections: the local one plain ones, the remote one
+// those of TLS.
 type tlsPath struct{ local, remote string }
 
 func (e *ends) openTLS() (*tlsPaths, error) {
@@ -113,8 +114,9 @@ const (
 	leastHandshakes = 8 * clientsAtOnce // of a turn: the last ones, with which few are left, shall not matter
 )
 
-// handshakes has clients, the same for both, come to the remote ends. What both agree on is compared, and what they do where
-// the client leaves the choice to them: the key exchange that Go prefers is safe from quantum computers, which costs time.
+// handshakes has clients, the same for both, come to the remote ends. What both agree on is
+// compared, and what they do where the client leaves the choice to them: the key exchange that Go
+// prefers is safe from quantum computers, which costs time.
 func (t *tlsPaths) handshakes() (table, error) {
 	out := table{name: "stream-handshakes", title: fmt.Sprintf("Handshakes of mutual TLS 1.3, %d at once", clientsAtOnce),
 		ratio: "zmqauth's rate, times that of another"}
@@ -172,8 +174,8 @@ func (g *greeter) do(handshakes int) (cost, error) {
 	return cost{elapsed: elapsed}, nil
 }
 
-// greet is one client. It waits until the other end has ended the connection too, so that none of the work is left for the
-// turn of another.
+// greet is one client. It waits until the other end has ended the connection too, so that none of
+// the work is left for the turn of another.
 func (g *greeter) greet() error {
 	conn, err := g.connect()
 	if err != nil {

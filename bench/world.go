@@ -15,15 +15,16 @@ import (
 	"github.com/zmqauth/zmqauth/bench/loadgen"
 )
 
-// world is whom a handler has to let in, and where that is written down: passwords in czmq's format, and clients, a
-// directory with a public certificate for each key.
+// world is whom a handler has to let in, and where that is written down: passwords in czmq's
+// format, and clients, a directory with a public certificate for each key.
 type world struct {
 	domain, address string
 	user, password  string
 	public, secret  string // of the client that gets in, Z85
 	directory       string
 
-	// lookup, if not zero, is how long a callback takes that lets every key in; the directory does not count then.
+	// lookup, if not zero, is how long a callback takes that lets every key in; the directory does not
+	// count then.
 	lookup time.Duration
 }
 

@@ -8,13 +8,15 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/zmqauth/zmqauth/internal/must"
 )
 
 // TestReadmeIsShort: the README is read whole. What does not fit into it has a guide.
 func TestReadmeIsShort(t *testing.T) {
 	const limit = 900
 	text, err := os.ReadFile(filepath.Join(root, "README.md"))
-	must(t, err)
+	must.OK(t, err)
 	if words := len(strings.Fields(string(text))); words > limit { // as wc -w counts
 		t.Errorf("README.md has %d words, want at most %d", words, limit)
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/must"
 )
 
 // preamble declares what the fragments of code take for granted.
@@ -99,10 +101,10 @@ func compile(t *testing.T, source string) []string {
 	t.Helper()
 	dir := t.TempDir()
 	file, overlay := filepath.Join(dir, "main.go"), filepath.Join(dir, "overlay.json")
-	must(t, os.WriteFile(file, []byte(source), 0o600))
+	must.OK(t, os.WriteFile(file, []byte(source), 0o600))
 	here, err := filepath.Abs(filepath.Join(root, "fragments/main.go"))
-	must(t, err)
-	must(t, os.WriteFile(overlay, fmt.Appendf(nil, `{"Replace": {%q: %q}}`, here, file), 0o600))
+	must.OK(t, err)
+	must.OK(t, os.WriteFile(overlay, fmt.Appendf(nil, `{"Replace": {%q: %q}}`, here, file), 0o600))
 	build := exec.Command("go", "build", "-gcflags=-e", "-overlay", overlay, "-o", os.DevNull,
 		"./fragments")
 	build.Dir = root

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -39,12 +40,12 @@ var reasonCode = regexp.MustCompile(`\bReason[A-Z]\w* += "([a-z-]+)"`)
 // TestReasons: the guide explains each reason of a decision.
 func TestReasons(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(root, "*.go"))
-	must(t, err)
+	must.OK(t, err)
 	section := readPage(t, "docs/guide.md").section(t, "## Why is a client refused?")
 	reasons := 0
 	for _, file := range files {
 		source, err := os.ReadFile(file)
-		must(t, err)
+		must.OK(t, err)
 		for _, code := range reasonCode.FindAllStringSubmatch(string(source), -1) {
 			reasons++
 			if !strings.Contains(section, "\n| `"+code[1]+"` |") {

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/mod/module"
 	modzip "golang.org/x/mod/zip"
+
+	"github.com/zmqauth/zmqauth/internal/must"
 )
 
 // home holds what all walks of a run share: the module proxy, and the cache of modules.
@@ -32,7 +34,7 @@ func TestMain(m *testing.M) {
 // do.
 func moduleEnvironment(t testing.TB) []string {
 	t.Helper()
-	must(t, makeProxy())
+	must.OK(t, makeProxy())
 	downloaded := "file://" + filepath.Join(goEnv(t, "GOMODCACHE"), "cache/download")
 	return []string{
 		"GOPROXY=file://" + proxyDir() + "," + downloaded + "," + goEnv(t, "GOPROXY"),
@@ -45,7 +47,7 @@ func moduleEnvironment(t testing.TB) []string {
 func goEnv(t testing.TB, name string) string {
 	t.Helper()
 	out, err := exec.Command("go", "env", name).Output()
-	must(t, err)
+	must.OK(t, err)
 	return strings.TrimSpace(string(out))
 }
 

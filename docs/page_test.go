@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/must"
 )
 
 // root is the checkout, seen from here.
@@ -46,7 +48,7 @@ func (b block) file() string {
 func readPage(t testing.TB, path string) *page {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(root, path))
-	must(t, err)
+	must.OK(t, err)
 	p := &page{path: path, lines: strings.Split(string(content), "\n")}
 	var heading string
 	var intro []string
@@ -94,7 +96,7 @@ func (p *page) section(t testing.TB, heading string) string {
 func guides(t testing.TB) []string {
 	t.Helper()
 	found, err := filepath.Glob("*.md")
-	must(t, err)
+	must.OK(t, err)
 	paths := []string{"README.md", "examples/gssapi/README.md"}
 	for _, name := range found {
 		paths = append(paths, "docs/"+name)
@@ -106,11 +108,4 @@ func guides(t testing.TB) []string {
 func pages(t testing.TB) []string {
 	t.Helper()
 	return append(guides(t), "CHANGELOG.md", "bench/results.md")
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }

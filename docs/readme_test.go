@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -38,7 +39,7 @@ func walkReadme(t *testing.T, r *reader) {
 func (r *reader) ranByCI(command string) {
 	r.t.Helper()
 	script, err := os.ReadFile(filepath.Join(root, ".ci/run"))
-	must(r.t, err)
+	must.OK(r.t, err)
 	if got := r.commands(); got != command+"\n" || !strings.Contains(string(script), "\n"+got) {
 		r.t.Errorf("%s: %q, want %q, which .ci/run has to run", r.page.path, got, command)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -34,7 +35,7 @@ func walkSSH(t *testing.T, r *reader) {
 	testpeer.Program(t, "openssh-server", "sshd", "/usr/sbin/sshd")
 	testpeer.Program(t, "openssh-client", "ssh-keygen")
 	if os.Getuid() == 0 {
-		must(t, os.MkdirAll("/run/sshd", 0o755)) // as the guide says
+		must.OK(t, os.MkdirAll("/run/sshd", 0o755)) // as the guide says
 	}
 	w := newWalk(t, "5555", "2222")
 	w.run(r.commands())

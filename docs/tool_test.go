@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -90,7 +91,7 @@ func TestToolCommands(t *testing.T) {
 		command := exec.Command(tool, append(args, "--help")...)
 		command.Env = append(os.Environ(), "COLUMNS=80")
 		out, err := command.Output()
-		must(t, err)
+		must.OK(t, err)
 		return string(out)
 	}
 	commands := make(map[string]string)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -30,7 +31,7 @@ func newWalk(t *testing.T, ports ...string) *walk {
 	t.Helper()
 	home := t.TempDir()
 	w := &walk{t: t, dir: filepath.Join(home, "folder"), ports: make(map[string]string)}
-	must(t, os.Mkdir(w.dir, 0o700))
+	must.OK(t, os.Mkdir(w.dir, 0o700))
 	for _, port := range ports {
 		w.ports[port] = freePort(t, port)
 	}
@@ -47,10 +48,10 @@ func freePort(t testing.TB, port string) string {
 	if err != nil {
 		listener, err = net.Listen("tcp", "127.0.0.1:0")
 	}
-	must(t, err)
-	must(t, listener.Close())
+	must.OK(t, err)
+	must.OK(t, listener.Close())
 	_, port, err = net.SplitHostPort(listener.Addr().String())
-	must(t, err)
+	must.OK(t, err)
 	return port
 }
 
@@ -107,7 +108,7 @@ func (w *walk) start(script string) *running {
 	r := &running{command: w.command(script)}
 	r.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run has a child
 	r.command.Stdout, r.command.Stderr = &r.log, &r.log
-	must(w.t, r.command.Start())
+	must.OK(w.t, r.command.Start())
 	w.t.Cleanup(func() {
 		r.signal(syscall.SIGKILL)
 		_ = r.command.Wait()
@@ -125,8 +126,8 @@ func (r *running) signal(signal syscall.Signal) { _ = syscall.Kill(-r.command.Pr
 func (w *walk) write(name, text string) {
 	w.t.Helper()
 	path := filepath.Join(w.dir, name)
-	must(w.t, os.MkdirAll(filepath.Dir(path), 0o700))
-	must(w.t, os.WriteFile(path, []byte(w.here(text)), 0o600))
+	must.OK(w.t, os.MkdirAll(filepath.Dir(path), 0o700))
+	must.OK(w.t, os.WriteFile(path, []byte(w.here(text)), 0o600))
 }
 
 // awaitPort waits until somebody listens on a port of the guide.

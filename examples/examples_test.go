@@ -1,4 +1,5 @@
-// Package examples tests the example programs: each is run as a reader would run it, and prints what it promises.
+// Package examples tests the example programs: each is run as a reader would run it, and prints
+// what it promises.
 package examples
 
 import (

@@ -72,7 +72,8 @@ func (r *rules) addresses(ctx context.Context) {
 	}
 }
 
-// choose draws a new password for each user, or none, and returns what is to be put in force and how.
+// choose draws a new password for each user, or none, and returns what is to be put in force and
+// how.
 func choose(users map[string]string, changing []*changingUser) (all map[string]string, begin, settle func()) {
 	all = maps.Clone(users)
 	drawn := make([]int, len(changing))
@@ -123,7 +124,8 @@ func (r *rules) keys(ctx context.Context) {
 	}
 }
 
-// principals changes who may come of those whom Kerberos has proved. It takes a while to tell that somebody is kept out.
+// principals changes who may come of those whom Kerberos has proved. It takes a while to tell that
+// somebody is kept out.
 func (r *rules) principals(ctx context.Context) {
 	without := [][]string{{testrealm.AnnFull}, {"ann/*@" + testrealm.Name}}
 	with := [][]string{{testrealm.AnnFull, testrealm.CarolFull}, {"ann/client@" + testrealm.Name, "*@" + testrealm.Name}}

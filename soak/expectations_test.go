@@ -7,7 +7,8 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-// expectAll names all that has to happen at least once: a soak that has pressed nowhere proves nothing.
+// expectAll names all that has to happen at least once: a soak that has pressed nowhere proves
+// nothing.
 func (w *world) expectAll() {
 	for _, mechanism := range []string{"NULL", "PLAIN", "CURVE", "GSSAPI"} {
 		w.tally.expect("visits by "+mechanism, string(accepted))

@@ -35,8 +35,8 @@ func (r *rules) inForce(p *person, in bool) {
 	r.tally.waited("changes of files", time.Since(begun))
 }
 
-// passwordFile rewrites it, in place or by a new one. One user has another password each time, which shows that the
-// file has been read.
+// passwordFile rewrites it, in place or by a new one. One user has another password each time,
+// which shows that the file has been read.
 func (r *rules) passwordFile(ctx context.Context) {
 	const latest = "latest"
 	for round := 0; every(ctx, 200*time.Millisecond); round++ {

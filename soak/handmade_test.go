@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// handMade has good clients come whose every byte is written here. They show that the hostile ones, each of which is one
-// step away from them, get as far as that step.
+// handMade has good clients come whose every byte is written here. They show that the hostile ones,
+// each of which is one step away from them, get as far as that step.
 func (w *world) handMade(ctx context.Context) {
 	people := w.people(func(p *person) bool {
 		return p.standing.good && (p.house.domain == "table" || p.house.domain == "open")

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// This file has peers that keep to no protocol. Whatever they do, none of their messages may reach a server.
+// This file has peers that keep to no protocol. Whatever they do, none of their messages may reach
+// a server.
 
 // smuggled is what they want to bring in.
 var smuggled = message("hostile")
@@ -84,8 +85,8 @@ var hostilities = map[string]func(w *wire, mechanism string) error{
 	},
 }
 
-// hostile has them come, one after the other. To houses that let in who has nothing to prove they come from where nobody
-// may.
+// hostile has them come, one after the other. To houses that let in who has nothing to prove they
+// come from where nobody may.
 func (w *world) hostile(ctx context.Context) {
 	for every(ctx, 5*time.Millisecond) {
 		for kind, attack := range hostilities { // in another order each time

@@ -11,6 +11,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/must"
 )
 
 // house is a server's socket.
@@ -22,7 +23,8 @@ type house struct {
 	people            map[string]*person
 }
 
-// handshakeTime is what the houses give a client: short, because one that is told to try again comes back after it.
+// handshakeTime is what the houses give a client: short, because one that is told to try again
+// comes back after it.
 const handshakeTime = 2 * time.Second
 
 // house makes one that has not been opened.
@@ -36,11 +38,11 @@ func (h *house) open(t *testing.T) {
 	t.Helper()
 	var err error
 	h.socket, err = h.world.zctx.NewSocket(zmq4.PULL)
-	must(t, err)
-	must(t, errors.Join(h.socket.SetLinger(0), h.socket.SetRcvtimeo(50*time.Millisecond), h.socket.SetHandshakeIvl(handshakeTime), h.giveRole()))
-	must(t, h.socket.Bind("tcp://127.0.0.1:*"))
+	must.OK(t, err)
+	must.OK(t, errors.Join(h.socket.SetLinger(0), h.socket.SetRcvtimeo(50*time.Millisecond), h.socket.SetHandshakeIvl(handshakeTime), h.giveRole()))
+	must.OK(t, h.socket.Bind("tcp://127.0.0.1:*"))
 	endpoint, err := h.socket.GetLastEndpoint()
-	must(t, err)
+	must.OK(t, err)
 	h.address = strings.TrimPrefix(endpoint, "tcp://")
 }
 

@@ -61,7 +61,8 @@ func (h *house) principal(name, hostBased, full string, s *standing) *person {
 		role: func(socket *zmq4.Socket) error { return zmqauth.GSSAPIClient(socket, hostBased, testrealm.Service) }})
 }
 
-// stranger is somebody who comes to the wrong door, or cannot open it: it never gets so far as to be asked about.
+// stranger is somebody who comes to the wrong door, or cannot open it: it never gets so far as to
+// be asked about.
 func (h *house) stranger(name string, role func(*zmq4.Socket) error) *person {
 	return h.join(&person{name: name, source: welcome, standing: new(standing), role: role})
 }
@@ -76,7 +77,8 @@ func (h *house) join(p *person) *person {
 	return p
 }
 
-// outlawed is the same client from an address that is denied everywhere: an address beats every credential.
+// outlawed is the same client from an address that is denied everywhere: an address beats every
+// credential.
 func (p *person) outlawed() {
 	other := *p
 	other.name += ", outlawed"

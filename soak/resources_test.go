@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -26,7 +27,7 @@ func measure(t *testing.T) resources {
 	r := resources{goroutines: runtime.NumGoroutine(), heap: int(memory.HeapAlloc)}
 	r.descriptors, r.sockets = descriptors()
 	status, err := os.ReadFile("/proc/self/status")
-	must(t, err)
+	must.OK(t, err)
 	for line := range strings.Lines(string(status)) {
 		name, value, _ := strings.Cut(line, ":")
 		switch name {
@@ -36,7 +37,7 @@ func measure(t *testing.T) resources {
 			_, err = fmt.Sscan(value, &r.resident)
 			r.resident <<= 10
 		}
-		must(t, err)
+		must.OK(t, err)
 	}
 	return r
 }
@@ -62,8 +63,9 @@ func (r resources) String() string {
 		r.goroutines, r.threads, r.descriptors, r.sockets, r.heap>>10, r.resident>>10)
 }
 
-// The memory that may be more at the end than at the beginning. It is not exact: allocators keep what they may need
-// again, and the race detector as much again. A leak with each client shows in a long soak.
+// The memory that may be more at the end than at the beginning. It is not exact: allocators keep
+// what they may need again, and the race detector as much again. A leak with each client shows in a
+// long soak.
 const (
 	moreHeap     = 8 << 20
 	moreResident = 64 << 20

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testrealm"
 )
 
@@ -77,7 +78,7 @@ func newRules(t *testing.T, w *world) *rules {
 			}
 		}
 	}
-	must(t, errors.Join(r.baseAddresses(), r.writePasswords("file", r.fileUsers), w.auth.ConfigurePlainFile("file", r.passwords),
+	must.OK(t, errors.Join(r.baseAddresses(), r.writePasswords("file", r.fileUsers), w.auth.ConfigurePlainFile("file", r.passwords),
 		w.auth.ConfigurePlain("table", r.tableUsers), w.auth.ConfigureCurveKeys("keys", r.keySet...), w.auth.ConfigureCurve("directory", r.dir),
 		w.auth.ConfigureGSSAPI("principals", testrealm.AnnFull), r.configureCallbacks()))
 	return r
@@ -125,7 +126,7 @@ func (r *rules) addUsers(t *testing.T) {
 			users[name] = password
 			if i%2 == 1 {
 				hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
-				must(t, err)
+				must.OK(t, err)
 				users[name] = string(hash)
 			}
 			h.user(name, name, password, always())
@@ -157,7 +158,7 @@ func (r *rules) addKeys(t *testing.T) {
 		keys.holder(name, one, always())
 		other := r.certificate(t, map[string]string{"Role": "reader"})
 		r.goodFiles[name+".key"] = other
-		must(t, other.SavePublic(filepath.Join(r.dir, name+".key")))
+		must.OK(t, other.SavePublic(filepath.Join(r.dir, name+".key")))
 		dir.holder(name, other, always())
 	}
 	for i := range 2 {
@@ -177,16 +178,16 @@ func (r *rules) addKeys(t *testing.T) {
 		"expired": {"not-after": "2001-01-01T00:00:00Z"}, "not yet valid": {"not-before": "2901-01-01T00:00:00Z"},
 	} {
 		c := r.certificate(t, metadata)
-		must(t, c.SavePublic(filepath.Join(r.dir, name+".key")))
+		must.OK(t, c.SavePublic(filepath.Join(r.dir, name+".key")))
 		dir.holder(name, c, new(standing))
 	}
-	must(t, os.WriteFile(filepath.Join(r.dir, "broken.key"), []byte("curve\n    public-key = \"short\"\n"), 0o600))
+	must.OK(t, os.WriteFile(filepath.Join(r.dir, "broken.key"), []byte("curve\n    public-key = \"short\"\n"), 0o600))
 }
 
 func (r *rules) certificate(t *testing.T, metadata map[string]string) *zmqauth.Certificate {
 	t.Helper()
 	c, err := zmqauth.NewCertificate()
-	must(t, err)
+	must.OK(t, err)
 	c.Metadata = metadata
 	return c
 }

@@ -12,7 +12,8 @@ import (
 // The short form is for every run of the tests.
 var duration = flag.Duration("soak", 6*time.Second, "how long to press")
 
-// patience is how long anything may take that must happen; half of all good clients need less than a tenth of it.
+// patience is how long anything may take that must happen; half of all good clients need less than
+// a tenth of it.
 const patience = 30 * time.Second
 
 // overhead is what is added for the realm, the waits until all is quiet, and the end.
@@ -37,12 +38,5 @@ func soak(t *testing.T) func(*testrealm.Realm) {
 		ended := returned(t, resources{goroutines: begun.goroutines, descriptors: begun.descriptors, sockets: begun.sockets, heap: after.heap, resident: after.resident})
 		w.tally.report(t)
 		t.Logf("at the beginning: %v\nafter a quarter: %v\nin the end: %v\nall closed: %v", begun, before, after, ended)
-	}
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }

@@ -143,7 +143,8 @@ func (w *world) people(which func(*person) bool) []*person {
 	return found
 }
 
-// draw is any of the people. Those whose standing changes, the most telling ones, get a second chance.
+// draw is any of the people. Those whose standing changes, the most telling ones, get a second
+// chance.
 func draw(people []*person) *person {
 	p := people[rand.IntN(len(people))]
 	if !p.changes {
@@ -177,8 +178,8 @@ func (w *world) otherVisits(ctx context.Context) {
 	w.visitors(ctx, w.people(func(p *person) bool { return !p.standing.good && p.house.mechanism != "GSSAPI" }), w.tryOnce(ctx))
 }
 
-// goodPrincipals, changingPrincipals and otherPrincipals are those of Kerberos: most of what is to be done to keep
-// somebody out there is to wait.
+// goodPrincipals, changingPrincipals and otherPrincipals are those of Kerberos: most of what is to
+// be done to keep somebody out there is to wait.
 func (w *world) goodPrincipals(ctx context.Context) {
 	w.visitors(ctx, w.people(func(p *person) bool { return p.standing.good && p.house.mechanism == "GSSAPI" }), w.comeIn)
 }
@@ -191,8 +192,8 @@ func (w *world) otherPrincipals(ctx context.Context) {
 	w.visitors(ctx, w.people(func(p *person) bool { return !p.standing.good && p.house.mechanism == "GSSAPI" }), w.tryOnce(ctx))
 }
 
-// shortVisit is how long somebody waits for an answer that may never come. Connect needs nearly as long to tell that
-// somebody is cut off time after time.
+// shortVisit is how long somebody waits for an answer that may never come. Connect needs nearly as
+// long to tell that somebody is cut off time after time.
 const shortVisit = 2 * time.Second
 
 func (w *world) tryOnce(ctx context.Context) func(*zmq4.Context, *person) {

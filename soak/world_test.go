@@ -17,6 +17,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -50,18 +51,18 @@ func newWorld(t *testing.T) *world {
 	w := &world{tally: newTally(), houses: make(map[string]*house), end: make(chan struct{}), wrong: make(chan string, 100)}
 	var err error
 	w.key, err = zmqauth.NewCertificate()
-	must(t, err)
+	must.OK(t, err)
 	w.zctx, err = zmq4.NewContext()
-	must(t, err)
+	must.OK(t, err)
 	w.auth, err = zmqauth.New(w.zctx, &zmqauth.Config{
 		Logger:          slog.New(slog.NewTextHandler(logWatch{w}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		CallbackTimeout: callbackTimeout, MaxConcurrent: maxConcurrent, MaxPending: maxPending,
 		OnDecision: w.decided, Properties: []string{"Role"},
 	})
-	must(t, err)
+	must.OK(t, err)
 	w.rules = newRules(t, w)
 	w.expectAll()
-	must(t, w.service.change(true, w.auth.Start))
+	must.OK(t, w.service.change(true, w.auth.Start))
 	for _, h := range w.houses {
 		h.open(t)
 		w.serving.Go(h.serve)
@@ -115,8 +116,8 @@ func (l logWatch) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// press has everything happen at once, for some time, and then until enough has happened: in a short form, something
-// rare may come late.
+// press has everything happen at once, for some time, and then until enough has happened: in a
+// short form, something rare may come late.
 func (w *world) press(t *testing.T, duration time.Duration, enough func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -147,7 +148,8 @@ func (w *world) quiet(t *testing.T) resources {
 		s := w.auth.Stats()
 		return s.Pending == 0 && s.Requests == s.Allowed+s.Denied+s.Temporary+s.Errors
 	})
-	// The server's ends of connections go when libzmq has noticed; what callbacks still hold they let go of soon.
+	// The server's ends of connections go when libzmq has noticed; what callbacks still hold they let
+	// go of soon.
 	var last [2]int
 	since := time.Now()
 	testpeer.Eventually(t, "it is quiet", func() bool {
@@ -183,10 +185,10 @@ func (w *world) close(t *testing.T) {
 	close(w.end)
 	w.serving.Wait()
 	for _, h := range w.houses {
-		must(t, h.socket.Close())
+		must.OK(t, h.socket.Close())
 	}
-	must(t, w.auth.Close())
-	must(t, w.zctx.Term())
+	must.OK(t, w.auth.Close())
+	must.OK(t, w.zctx.Term())
 	w.drain(t)
 	t.Logf("%+v", stats)
 }
@@ -195,6 +197,6 @@ func (w *world) close(t *testing.T) {
 func directory(t *testing.T, name string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), name)
-	must(t, os.Mkdir(dir, 0o700))
+	must.OK(t, os.Mkdir(dir, 0o700))
 	return dir
 }

@@ -59,7 +59,8 @@ type wire struct {
 	in *bufio.Reader
 }
 
-// connectionTime is how long such a connection lasts at most: much longer than the server gives it for the handshake.
+// connectionTime is how long such a connection lasts at most: much longer than the server gives it
+// for the handshake.
 const connectionTime = 3 * handshakeTime
 
 // dial connects from an address.
@@ -125,8 +126,8 @@ func (w *wire) untilCut() bool {
 	return !errors.As(err, &timeout) || !timeout.Timeout()
 }
 
-// comeAlong is the whole handshake of a client with a password, or of one without a mechanism where there is none. It
-// claims properties that are not its to set.
+// comeAlong is the whole handshake of a client with a password, or of one without a mechanism where
+// there is none. It claims properties that are not its to set.
 func (w *wire) comeAlong(mechanism, username, password string) error {
 	claims := append(property("Socket-Type", "PUSH"), property("Identity", "")...)
 	for _, claim := range [][]byte{property("Role", "admin"), property("User-Id", "root"), property("Peer-Address", "192.0.2.1")} {

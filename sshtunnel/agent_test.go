@@ -13,6 +13,7 @@ import (
 
 	"github.com/zmqauth/zmqauth/internal/daemon"
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -20,12 +21,12 @@ import (
 func startAgent(t testing.TB, keys ...string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "agent") // the name of a test may be too long for a socket
-	must(t, err)
-	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, os.RemoveAll(dir)) })
 	socket := filepath.Join(dir, "agent")
 	agent, err := daemon.Start(&logbuffer.Buffer{}, nil, testpeer.Program(t, install, "ssh-agent"), "-D", "-a", socket)
-	must(t, err)
-	t.Cleanup(func() { must(t, agent.Stop()) })
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, agent.Stop()) })
 	testpeer.Eventually(t, "the agent listens", func() bool {
 		conn, err := net.Dial("unix", socket)
 		if err == nil {
@@ -60,7 +61,7 @@ func TestAgent(t *testing.T) {
 		t.Setenv("SSH_AUTH_SOCK", socket)
 		cfg := cfg
 		cfg.Agent = ""
-		must(t, open(t, cfg).Err())
+		must.OK(t, open(t, cfg).Err())
 		cfg.Agent = "none"
 		openFails(t, cfg, "nothing to try")
 	})
@@ -69,14 +70,14 @@ func TestAgent(t *testing.T) {
 		cfg.Agent = ""
 		cfg.ConfigFile = filepath.Join(t.TempDir(), "config")
 		write(t, cfg.ConfigFile, "IdentityAgent "+socket+"\n")
-		must(t, open(t, cfg).Err())
+		must.OK(t, open(t, cfg).Err())
 	})
 	t.Run("for a public key", func(t *testing.T) {
 		cfg := cfg
 		cfg.Agent = socket
 		cfg.KeyFile = filepath.Join(t.TempDir(), "key.pub")
 		write(t, cfg.KeyFile, readText(t, filepath.Join(server.Dir, "authorized_keys")))
-		must(t, open(t, cfg).Err())
+		must.OK(t, open(t, cfg).Err())
 	})
 	t.Run("for a key that is encrypted on disk", func(t *testing.T) {
 		cfg := cfg
@@ -84,7 +85,7 @@ func TestAgent(t *testing.T) {
 		cfg.KeyFile = filepath.Join(t.TempDir(), "key")
 		write(t, cfg.KeyFile, readText(t, server.UserKey()))
 		keygen(t, "-q", "-p", "-P", "", "-N", "open sesame", "-a", "1", "-f", cfg.KeyFile)
-		must(t, open(t, cfg).Err()) // without anybody to ask
+		must.OK(t, open(t, cfg).Err()) // without anybody to ask
 	})
 	t.Run("no agent there", func(t *testing.T) {
 		cfg := cfg
@@ -95,7 +96,8 @@ func TestAgent(t *testing.T) {
 	})
 }
 
-// TestFullAgent: sshd hangs up after six keys, from OpenSSH 10.6 on after twelve, so that the one that is configured has to come before the agent's others.
+// TestFullAgent: sshd hangs up after six keys, from OpenSSH 10.6 on after twelve, so that the one
+// that is configured has to come before the agent's others.
 func TestFullAgent(t *testing.T) {
 	server := newSSHD(t)
 	dir := t.TempDir()
@@ -106,11 +108,11 @@ func TestFullAgent(t *testing.T) {
 	}
 	cfg := server.config(t)
 	cfg.Agent = startAgent(t, keys...)
-	must(t, open(t, cfg).Err())
+	must.OK(t, open(t, cfg).Err())
 
 	cfg.KeyFile, cfg.ConfigFile = "", filepath.Join(dir, "config")
 	write(t, cfg.ConfigFile, "IdentityFile "+server.UserKey()+"\n")
-	must(t, open(t, cfg).Err())
+	must.OK(t, open(t, cfg).Err())
 
 	cfg.ConfigFile = "none"
 	var refused *AuthError
@@ -129,7 +131,7 @@ func TestIdentitiesOnly(t *testing.T) {
 	cfg.KeyFile, cfg.ConfigFile = "", filepath.Join(dir, "config")
 	other := newKey(t, filepath.Join(dir, "other"))
 	write(t, cfg.ConfigFile, "IdentityFile "+other+"\n")
-	must(t, open(t, cfg).Err())
+	must.OK(t, open(t, cfg).Err())
 	write(t, cfg.ConfigFile, "IdentityFile "+other+"\nIdentitiesOnly yes\n")
 	openFails(t, cfg, other)
 }

@@ -33,7 +33,8 @@ type slowError struct{ limit time.Duration }
 func (e *slowError) Error() string { return fmt.Sprintf("not within %s", e.limit) }
 func (e *slowError) Timeout() bool { return true }
 
-// connect makes a connection to the last of the targets through the others. It does not outlast ctx.
+// connect makes a connection to the last of the targets through the others. It does not outlast
+// ctx.
 func connect(ctx context.Context, targets []*target, secrets *secrets) (*connection, error) {
 	a := &attempt{secrets: secrets, conn: &connection{}}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)

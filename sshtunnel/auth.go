@@ -144,7 +144,8 @@ func (l *login) refused(state *ssh.ClientAuthContext) error {
 	return err
 }
 
-// signers are the keys to offer: those that are configured, from the agent or a file; the agent's others; the usual ones.
+// signers are the keys to offer: those that are configured, from the agent or a file; the agent's
+// others; the usual ones.
 func (l *login) signers() ([]ssh.Signer, error) {
 	held := l.agentSigners()
 	l.offered, l.lazy = nil, nil
@@ -182,7 +183,8 @@ func (l *login) signers() ([]ssh.Signer, error) {
 	return slices.Concat(configured, held, usual), nil
 }
 
-// signersOf are those of one key: what the agent holds of it, which leaves the rest, comes before the file.
+// signersOf are those of one key: what the agent holds of it, which leaves the rest, comes before
+// the file.
 func (l *login) signersOf(id *identity, held []ssh.Signer) (signers, rest []ssh.Signer) {
 	for _, signer := range held {
 		certificate, certified := signer.PublicKey().(*ssh.Certificate)
@@ -254,7 +256,8 @@ func (l *login) password() (string, error) {
 	return said[0], nil
 }
 
-// answerWithPassword answers a server that asks for one thing only, and only once, with the password.
+// answerWithPassword answers a server that asks for one thing only, and only once, with the
+// password.
 func (l *login) answerWithPassword() ssh.KeyboardInteractiveChallenge {
 	answered := false
 	return func(_, _ string, questions []string, echos []bool) ([]string, error) {

@@ -12,11 +12,14 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// BenchmarkThroughput sends blocks through a forward and through ssh -L, to the same sshd and the same end, by turns, and
-// reports the ratios of what they carry in a second: above 1 this package is the faster one. ssh prefers another cipher than
-// this package, so that it runs with its own and with ours.
+// BenchmarkThroughput sends blocks through a forward and through ssh -L, to the same sshd and the
+// same end, by turns, and reports the ratios of what they carry in a second: above 1 this package
+// is the faster one. ssh prefers another cipher than this package, so that it runs with its own and
+// with ours.
 func BenchmarkThroughput(b *testing.B) {
 	server := newSSHD(b)
 	address := serve(b, func(conn net.Conn) { _, _ = io.Copy(struct{ io.Writer }{io.Discard}, conn) })
@@ -25,7 +28,7 @@ func BenchmarkThroughput(b *testing.B) {
 	b.SetBytes(block)
 	compete(b, server, address, func(conn net.Conn) {
 		_, err := conn.Write(data)
-		must(b, err)
+		must.OK(b, err)
 	})
 }
 
@@ -35,9 +38,9 @@ func BenchmarkRoundTrip(b *testing.B) {
 	message := make([]byte, 64)
 	compete(b, server, echo(b), func(conn net.Conn) {
 		_, err := conn.Write(message)
-		must(b, err)
+		must.OK(b, err)
 		_, err = io.ReadFull(conn, message)
-		must(b, err)
+		must.OK(b, err)
 	})
 }
 
@@ -45,7 +48,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 func compete(b *testing.B, server *sshd, address string, do func(net.Conn)) {
 	b.Helper()
 	endpoint, err := open(b, server.config(b)).Forward("tcp://" + address)
-	must(b, err)
+	must.OK(b, err)
 	sockets := map[string]string{
 		"here":    strings.TrimPrefix(endpoint, "ipc://"),
 		"ssh":     sshForward(b, server, address),
@@ -54,7 +57,7 @@ func compete(b *testing.B, server *sshd, address string, do func(net.Conn)) {
 	conns, times := map[string]net.Conn{}, map[string]time.Duration{}
 	for name, socket := range sockets {
 		conns[name], err = net.Dial("unix", socket)
-		must(b, err)
+		must.OK(b, err)
 		b.Cleanup(func() { _ = conns[name].Close() })
 	}
 	b.ReportAllocs()
@@ -77,20 +80,21 @@ func BenchmarkDial(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		conn, err := tunnel.Dial(b.Context(), "tcp", address)
-		must(b, err)
-		must(b, conn.Close())
+		must.OK(b, err)
+		must.OK(b, conn.Close())
 	}
 }
 
-// sshForward starts ssh -L, OpenSSH's own client, and returns the path of the socket that it listens on.
+// sshForward starts ssh -L, OpenSSH's own client, and returns the path of the socket that it
+// listens on.
 func sshForward(b *testing.B, server *sshd, address string, options ...string) string {
 	b.Helper()
 	dir, err := os.MkdirTemp("", "ssh")
-	must(b, err)
-	b.Cleanup(func() { must(b, os.RemoveAll(dir)) })
+	must.OK(b, err)
+	b.Cleanup(func() { must.OK(b, os.RemoveAll(dir)) })
 	socket := filepath.Join(dir, "socket")
 	client, err := server.Forward(socket, address, options...)
-	must(b, err)
-	b.Cleanup(func() { must(b, client.Stop()) })
+	must.OK(b, err)
+	b.Cleanup(func() { must.OK(b, client.Stop()) })
 	return socket
 }

@@ -15,10 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestCloseAmongOthers: Close while many dial, write, forward and close themselves; everything ends, and says why.
+// TestCloseAmongOthers: Close while many dial, write, forward and close themselves; everything
+// ends, and says why.
 func TestCloseAmongOthers(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -26,7 +28,7 @@ func TestCloseAmongOthers(t *testing.T) {
 	for range 5 {
 		tunnel := open(t, server.config(t))
 		endpoint, err := tunnel.Forward("tcp://" + address)
-		must(t, err)
+		must.OK(t, err)
 		path := strings.TrimPrefix(endpoint, "ipc://")
 		var work sync.WaitGroup
 		var streams atomic.Int32
@@ -55,8 +57,8 @@ func TestCloseAmongOthers(t *testing.T) {
 			})
 		}
 		testpeer.Eventually(t, "they are at it", func() bool { return streams.Load() > 50 })
-		work.Go(func() { must(t, tunnel.Close()) })
-		must(t, tunnel.Close())
+		work.Go(func() { must.OK(t, tunnel.Close()) })
+		must.OK(t, tunnel.Close())
 		work.Wait()
 		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("the socket is left: %v", err)
@@ -71,7 +73,7 @@ func TestCloseWhileReconnecting(t *testing.T) {
 	tunnel := open(t, server.config(t))
 	server.stop(t)
 	listener, err := net.Listen("tcp", strings.Trim(strings.ReplaceAll(server.Name(), "]", ""), "["))
-	must(t, err)
+	must.OK(t, err)
 	reached := make(chan struct{}, 100)
 	serveOn(t, listener, func(conn net.Conn) { // in the place of sshd, and silent
 		reached <- struct{}{}
@@ -84,7 +86,7 @@ func TestCloseWhileReconnecting(t *testing.T) {
 		waiting <- err
 	}()
 	began := time.Now()
-	must(t, tunnel.Close())
+	must.OK(t, tunnel.Close())
 	if err := <-waiting; !errors.Is(err, ErrClosed) {
 		t.Errorf("%v, want ErrClosed", err)
 	}
@@ -112,10 +114,10 @@ func TestForwardSurvivesTooManyFiles(t *testing.T) {
 	server := newSSHD(t)
 	tunnel := open(t, server.config(t))
 	to, err := parseEndpoint("tcp://" + echo(t))
-	must(t, err)
+	must.OK(t, err)
 	f := &forward{tunnel: tunnel, remote: to}
 	tunnel.mu.Lock()
-	must(t, f.listen(1))
+	must.OK(t, f.listen(1))
 	faulty := &faultyListener{Listener: f.listener}
 	faulty.faults.Store(3)
 	f.listener = faulty
@@ -123,7 +125,7 @@ func TestForwardSurvivesTooManyFiles(t *testing.T) {
 	tunnel.work.Go(f.serve)
 	tunnel.mu.Unlock()
 	conn, err := net.Dial("unix", strings.TrimPrefix(f.endpoint, "ipc://"))
-	must(t, err)
+	must.OK(t, err)
 	defer conn.Close()
 	says(t, conn, "hello")
 }
@@ -139,7 +141,7 @@ func TestSecretsAreForgotten(t *testing.T) {
 	if len(tunnel.secrets.known) != 1 {
 		t.Errorf("%d answers are remembered", len(tunnel.secrets.known))
 	}
-	must(t, tunnel.Close())
+	must.OK(t, tunnel.Close())
 	if len(tunnel.secrets.known) != 0 {
 		t.Errorf("%d answers are still remembered", len(tunnel.secrets.known))
 	}

@@ -10,8 +10,8 @@ var errQuote = errors.New("a quote without its end")
 
 const blanks = " \t"
 
-// splitKeyword takes a line of an ssh_config apart: the keyword, in lower case and "" where the line has none, and what
-// follows it and an optional =.
+// splitKeyword takes a line of an ssh_config apart: the keyword, in lower case and "" where the
+// line has none, and what follows it and an optional =.
 func splitKeyword(line string) (keyword, rest string) {
 	line = strings.Trim(line, blanks+"\r\f")
 	if line == "" || line[0] == '#' {
@@ -29,8 +29,9 @@ func splitKeyword(line string) (keyword, rest string) {
 	return keyword, rest
 }
 
-// splitWords takes what follows a keyword apart as ssh does: words between blanks, which single and double quotes hold
-// together, up to a word that begins with #. A backslash stands before a quote, a backslash or a blank that means itself.
+// splitWords takes what follows a keyword apart as ssh does: words between blanks, which single and
+// double quotes hold together, up to a word that begins with #. A backslash stands before a quote,
+// a backslash or a blank that means itself.
 func splitWords(text string) ([]string, error) {
 	var words []string
 	for i := 0; i < len(text); i++ {

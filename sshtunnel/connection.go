@@ -14,8 +14,8 @@ import (
 // errSilent ends a connection whose server does not answer.
 var errSilent = errors.New("the server does not answer any more")
 
-// connection is one SSH connection, through all the hosts on the way. When it has ended it does not come back: the Tunnel
-// makes another.
+// connection is one SSH connection, through all the hosts on the way. When it has ended it does not
+// come back: the Tunnel makes another.
 type connection struct {
 	clients []*ssh.Client // one for each host; streams go through the last
 	base    *link         // the TCP connection to the first host
@@ -69,8 +69,8 @@ func (c *connection) end(reason error) {
 	c.closeAll()
 }
 
-// closeAll closes the hosts' connections, the last one first. The TCP connection goes before that: nothing may wait for a
-// host that does not answer.
+// closeAll closes the hosts' connections, the last one first. The TCP connection goes before that:
+// nothing may wait for a host that does not answer.
 func (c *connection) closeAll() {
 	if c.base != nil {
 		_ = c.base.Close()
@@ -96,10 +96,10 @@ func (c *connection) ending() bool {
 	return c.reason != nil || c.base.err() != nil || c.last.err() != nil
 }
 
-// cutOff tells, when a stream has come to its end, why that was the connection's end; nil: it was not. When a connection
-// is lost, x/crypto ends all channels as if their far ends had ended them, and the connection a little later. But somebody
-// who has only read the end of a stream reads on, and somebody who has met what cannot be, such as a packet that was changed
-// on the way, does not.
+// cutOff tells, when a stream has come to its end, why that was the connection's end; nil: it was
+// not. When a connection is lost, x/crypto ends all channels as if their far ends had ended them,
+// and the connection a little later. But somebody who has only read the end of a stream reads on,
+// and somebody who has met what cannot be, such as a packet that was changed on the way, does not.
 func (c *connection) cutOff() error {
 	if !c.ending() {
 		select {
@@ -114,8 +114,8 @@ func (c *connection) cutOff() error {
 	return c.failure
 }
 
-// keepAlive asks a server that has been silent for an interval whether it is there, and ends the connection after count
-// more without a sound.
+// keepAlive asks a server that has been silent for an interval whether it is there, and ends the
+// connection after count more without a sound.
 func (c *connection) keepAlive(interval time.Duration, count int) {
 	timer := time.NewTimer(interval)
 	defer timer.Stop()

@@ -12,11 +12,14 @@ var (
 	ErrClosed = errors.New("sshtunnel: the tunnel is closed")
 	// ErrUnknownHost is in the HostKeyError of a host whose key no known_hosts file has.
 	ErrUnknownHost = errors.New("the host key is unknown")
-	// ErrHostKeyChanged is in the HostKeyError of a host for which the known_hosts files have other keys only.
+	// ErrHostKeyChanged is in the HostKeyError of a host for which the known_hosts files have other
+	// keys only.
 	ErrHostKeyChanged = errors.New("the host key has changed")
-	// ErrHostKeyRevoked is in the HostKeyError of a key, or of a certificate by an authority, that has been revoked.
+	// ErrHostKeyRevoked is in the HostKeyError of a key, or of a certificate by an authority, that has
+	// been revoked.
 	ErrHostKeyRevoked = errors.New("the host key is revoked")
-	// ErrHostCertificate is in the HostKeyError of a certificate that is not valid for this host, or not now.
+	// ErrHostCertificate is in the HostKeyError of a certificate that is not valid for this host, or
+	// not now.
 	ErrHostCertificate = errors.New("the host certificate is not valid")
 )
 
@@ -60,7 +63,8 @@ func place(file string, line int) string {
 // AuthError says that a server has not let the user in.
 type AuthError struct {
 	Host string // user@host:port
-	// Tried are the methods that the server has refused, in order, with the keys: "publickey (/home/ann/.ssh/id_ed25519)".
+	// Tried are the methods that the server has refused, in order, with the keys: "publickey
+	// (/home/ann/.ssh/id_ed25519)".
 	Tried   []string
 	Allowed []string // the methods that the server would take
 	Causes  []error  // what kept this side from trying more: keys that cannot be used, questions that nobody answers
@@ -95,8 +99,8 @@ type KnownKey struct {
 	Fingerprint string // "SHA256:…", as ssh-keygen -l prints it
 }
 
-// HostKeyError says that a server's key is not one to be trusted. errors.Is finds ErrUnknownHost, ErrHostKeyChanged,
-// ErrHostKeyRevoked and ErrHostCertificate in it.
+// HostKeyError says that a server's key is not one to be trusted. errors.Is finds ErrUnknownHost,
+// ErrHostKeyChanged, ErrHostKeyRevoked and ErrHostCertificate in it.
 type HostKeyError struct {
 	Host        string     // as known_hosts has it: "gateway", "[gateway]:2222"
 	Type        string     // of the key that the server has

@@ -66,8 +66,8 @@ func ExampleHostKeyError() {
 	// known now: <nil> <nil>
 }
 
-// A gateway behind another one that wants a password, which ssh_config cannot hold. Passwords are sent to the host that they
-// are for, and to no other.
+// A gateway behind another one that wants a password, which ssh_config cannot hold. Passwords are
+// sent to the host that they are for, and to no other.
 func ExampleConfig_jumps() {
 	outer, inner := startGateway(), startGateway()
 	defer outer.stop()

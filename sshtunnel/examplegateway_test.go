@@ -17,7 +17,8 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// exampleGateway is an SSH server in this process, for the examples, with the files that its user needs.
+// exampleGateway is an SSH server in this process, for the examples, with the files that its user
+// needs.
 type exampleGateway struct {
 	dir       string
 	sshConfig string

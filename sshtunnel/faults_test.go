@@ -17,15 +17,17 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// goServer is an SSH server in this process, for what sshd does not do. handle gets the connections of users who are in.
+// goServer is an SSH server in this process, for what sshd does not do. handle gets the connections
+// of users who are in.
 func goServer(t testing.TB, config *ssh.ServerConfig, handle func(ssh.Conn, <-chan ssh.NewChannel)) Config {
 	t.Helper()
 	key := newKey(t, filepath.Join(t.TempDir(), "key"))
 	signer, err := ssh.ParsePrivateKey([]byte(readText(t, key)))
-	must(t, err)
+	must.OK(t, err)
 	config.AddHostKey(signer)
 	address := serve(t, func(conn net.Conn) {
 		server, channels, requests, err := ssh.NewServerConn(conn, config)
@@ -38,12 +40,13 @@ func goServer(t testing.TB, config *ssh.ServerConfig, handle func(ssh.Conn, <-ch
 	})
 	cfg := Config{Host: address, User: "ann", KeyFile: key, ConfigFile: "none", Agent: "none", Logger: testLogger(t)}
 	host, port, err := net.SplitHostPort(address)
-	must(t, err)
+	must.OK(t, err)
 	cfg.known(t, fmt.Sprintf("[%s]:%s %s", host, port, readText(t, key+".pub")))
 	return cfg
 }
 
-// TestSilentServers: whatever a server leaves undone, Open ends with its context, and with the time for connecting.
+// TestSilentServers: whatever a server leaves undone, Open ends with its context, and with the time
+// for connecting.
 func TestSilentServers(t *testing.T) {
 	testpeer.NothingLeft(t)
 	hang := func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
@@ -124,11 +127,11 @@ func TestSilentServers(t *testing.T) {
 		tunnel := open(t, cfg)
 		for range 3 {
 			conn, err := tunnel.Dial(patient(t), "tcp", "127.0.0.1:1")
-			must(t, err)
+			must.OK(t, err)
 			_, err = conn.Write([]byte("hello"))
-			must(t, errors.Join(err, conn.Close()))
+			must.OK(t, errors.Join(err, conn.Close()))
 		}
-		must(t, tunnel.Close())
+		must.OK(t, tunnel.Close())
 	})
 }
 
@@ -188,19 +191,20 @@ func TestIPv6(t *testing.T) {
 		cfg.Host = host
 		tunnel := open(t, cfg)
 		listener, err := net.Listen("tcp", "[::1]:0")
-		must(t, err)
+		must.OK(t, err)
 		serveOn(t, listener, func(conn net.Conn) { _, _ = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn}) })
 		echoes(t, tunnel, listener.Addr().String())
 		endpoint, err := tunnel.Forward("tcp://" + listener.Addr().String())
-		must(t, err)
+		must.OK(t, err)
 		conn, err := net.Dial("unix", strings.TrimPrefix(endpoint, "ipc://"))
-		must(t, err)
+		must.OK(t, err)
 		says(t, conn, "hello")
-		must(t, conn.Close())
+		must.OK(t, conn.Close())
 	}
 }
 
-// TestTamperedConnection: somebody on the way who changes a bit ends the connection, and no stream looks finished by that.
+// TestTamperedConnection: somebody on the way who changes a bit ends the connection, and no stream
+// looks finished by that.
 func TestTamperedConnection(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -234,25 +238,25 @@ func TestTamperedConnection(t *testing.T) {
 	cfg.Port = 0
 	cfg.Host = proxy
 	host, port, err := net.SplitHostPort(proxy)
-	must(t, err)
+	must.OK(t, err)
 	cfg.known(t, fmt.Sprintf("[%s]:%s %s", host, port, readText(t, server.HostKey+".pub")))
 	tunnel := open(t, cfg)
 	for range 3 {
 		var conns []net.Conn
 		for range 20 {
 			conn, err := tunnel.Dial(patient(t), "tcp", address)
-			must(t, err)
+			must.OK(t, err)
 			says(t, conn, "hello")
 			conns = append(conns, conn)
 		}
 		tamper.Store(true)
 		_, err = conns[0].Write([]byte("what comes back is changed"))
-		must(t, err)
+		must.OK(t, err)
 		for _, conn := range conns {
-			must(t, conn.SetDeadline(time.Now().Add(patience)))
+			must.OK(t, conn.SetDeadline(time.Now().Add(patience)))
 			_, err := io.ReadAll(conn)
 			saysAll(t, err, proxy)
-			must(t, conn.Close())
+			must.OK(t, conn.Close())
 		}
 	}
 	echoes(t, tunnel, address)

@@ -29,16 +29,17 @@ type forward struct {
 	complained time.Time // when a warning was last logged; zero: the remote can be reached
 }
 
-// Forward returns a local endpoint for remote, "tcp://host:port" or "ipc:///path" as the SSH server would reach it. It is
-// a Unix socket ("ipc://…") in a directory that only this user can enter, or "tcp://127.0.0.1:port" with
-// [Config.LocalTCP]; it lives until Close, also while the connection is down. The same remote always has the same
-// endpoint.
+// Forward returns a local endpoint for remote, "tcp://host:port" or "ipc:///path" as the SSH server
+// would reach it. It is a Unix socket ("ipc://…") in a directory that only this user can enter,
+// or "tcp://127.0.0.1:port" with [Config.LocalTCP]; it lives until Close, also while the connection
+// is down. The same remote always has the same endpoint.
 //
-// Each connection to the endpoint becomes a stream to the remote. Where nobody listens there it is closed, and a ZeroMQ
-// socket tries again by itself; the log has the reason, once a minute at most. While the tunnel is down it waits for
-// half a minute.
+// Each connection to the endpoint becomes a stream to the remote. Where nobody listens there it is
+// closed, and a ZeroMQ socket tries again by itself; the log has the reason, once a minute at most.
+// While the tunnel is down it waits for half a minute.
 //
-// A directory that is left behind, because the program was killed, has no one listening in it and may be removed.
+// A directory that is left behind, because the program was killed, has no one listening in it and
+// may be removed.
 func (t *Tunnel) Forward(remote string) (endpoint string, err error) {
 	to, err := parseEndpoint(remote)
 	if err != nil {
@@ -72,8 +73,9 @@ type Connector interface {
 // once, and libzmq connects as soon as it can, and again whenever the connection is lost. It is to
 // be called by the goroutine that owns s. To disconnect, ask Forward for the endpoint.
 //
-// A message that was under way when a connection is lost is lost with it, as over any other transport. A REQ socket waits for
-// its answer for ever then, unless ZMQ_REQ_RELAXED and ZMQ_REQ_CORRELATE are set.
+// A message that was under way when a connection is lost is lost with it, as over any other
+// transport. A REQ socket waits for its answer for ever then, unless ZMQ_REQ_RELAXED and
+// ZMQ_REQ_CORRELATE are set.
 func (t *Tunnel) Connect(s Connector, remote string) error {
 	endpoint, err := t.Forward(remote)
 	if err != nil {
@@ -160,7 +162,8 @@ func (f *forward) report(err error) {
 	}
 }
 
-// acceptPause is how long to wait after an error of Accept that may pass, such as too many open files.
+// acceptPause is how long to wait after an error of Accept that may pass, such as too many open
+// files.
 func acceptPause(before time.Duration) time.Duration {
 	return min(max(2*before, 5*time.Millisecond), time.Second)
 }

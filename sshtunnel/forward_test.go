@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/privatedir"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
@@ -53,12 +54,12 @@ func TestConnector(t *testing.T) {
 		endpoints = append(endpoints, endpoint)
 		return fault
 	})
-	must(t, tunnel.Connect(socket, remote))
+	must.OK(t, tunnel.Connect(socket, remote))
 	fault = errors.New("fault")
 	err := tunnel.Connect(socket, remote)
 	saysAll(t, err, remote+": fault")
 	want, forwardErr := tunnel.Forward(remote)
-	must(t, forwardErr)
+	must.OK(t, forwardErr)
 	if !errors.Is(err, fault) || !slices.Equal(endpoints, []string{want, want}) {
 		t.Errorf("%v, connected to %q, want twice %s", err, endpoints, want)
 	}
@@ -71,7 +72,7 @@ func TestPrivateDirectory(t *testing.T) {
 	tunnel := open(t, server.config(t))
 	address := echo(t)
 	endpoint, err := tunnel.Forward("tcp://" + address)
-	must(t, err)
+	must.OK(t, err)
 	again, err := tunnel.Forward("tcp://" + address)
 	if err != nil || again != endpoint {
 		t.Errorf("%q, %v; want %q", again, err, endpoint)
@@ -87,7 +88,7 @@ func TestPrivateDirectory(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	conn, err := net.Dial("unix", path)
-	must(t, err)
+	must.OK(t, err)
 	defer conn.Close()
 	says(t, conn, "hello")
 
@@ -115,18 +116,18 @@ func TestPrivateDirectory(t *testing.T) {
 func TestForwardElsewhere(t *testing.T) {
 	server := newSSHD(t)
 	long := filepath.Join(t.TempDir(), strings.Repeat("x", privatedir.MaxPath))
-	must(t, os.Mkdir(long, 0o700))
+	must.OK(t, os.Mkdir(long, 0o700))
 	t.Setenv("TMPDIR", long)
 	t.Setenv("XDG_RUNTIME_DIR", "")
 	tunnel := open(t, server.config(t))
 	endpoint, err := tunnel.Forward("tcp://" + echo(t))
-	must(t, err)
+	must.OK(t, err)
 	path := strings.TrimPrefix(endpoint, "ipc://")
 	if base := filepath.Dir(filepath.Dir(path)); base != "/tmp" {
 		t.Errorf("its directory is in %s", base)
 	}
 	conn, err := net.Dial("unix", path)
-	must(t, err)
+	must.OK(t, err)
 	defer conn.Close()
 	says(t, conn, "hello")
 	if left, err := os.ReadDir(long); err != nil || len(left) != 0 {

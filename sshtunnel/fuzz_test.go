@@ -9,7 +9,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// FuzzHostSpec: what is read is a host that can be dialled, and means the same when it is written out again.
+// FuzzHostSpec: what is read is a host that can be dialled, and means the same when it is written
+// out again.
 func FuzzHostSpec(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		spec, err := parseHostSpec(text)
@@ -49,8 +50,8 @@ func FuzzEndpoint(f *testing.F) {
 	})
 }
 
-// FuzzConfig: whatever is in an ssh_config, reading it ends, opens nothing else, and either gives a target or an error that
-// names a line.
+// FuzzConfig: whatever is in an ssh_config, reading it ends, opens nothing else, and either gives a
+// target or an error that names a line.
 func FuzzConfig(f *testing.F) {
 	for _, seed := range configurations {
 		f.Add(seed)
@@ -91,8 +92,8 @@ func FuzzConfig(f *testing.F) {
 	})
 }
 
-// FuzzKnownHosts: whatever is in a known_hosts file, nothing is known that a line of it does not say in so many words, and no
-// revocation is overlooked.
+// FuzzKnownHosts: whatever is in a known_hosts file, nothing is known that a line of it does not
+// say in so many words, and no revocation is overlooked.
 func FuzzKnownHosts(f *testing.F) {
 	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4TRpNePnAS"
 	wanted, _, _, _, err := ssh.ParseAuthorizedKey([]byte(key))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 )
 
 // patience is how long a test waits for what must come: long enough that only a fault exceeds it.
@@ -30,22 +31,15 @@ func testLogger(t testing.TB) *slog.Logger {
 
 const install = "openssh-server openssh-client gcc libc6-dev"
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func write(t testing.TB, path, text string) {
 	t.Helper()
-	must(t, os.WriteFile(path, []byte(text), 0o600))
+	must.OK(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
 func readText(t testing.TB, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
-	must(t, err)
+	must.OK(t, err)
 	return string(text)
 }
 
@@ -60,8 +54,8 @@ func patient(t testing.TB) context.Context {
 func open(t testing.TB, cfg Config) *Tunnel {
 	t.Helper()
 	tunnel, err := Open(patient(t), cfg)
-	must(t, err)
-	t.Cleanup(func() { must(t, tunnel.Close()) })
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, tunnel.Close()) })
 	return tunnel
 }
 
@@ -96,7 +90,8 @@ func saysAll(t testing.TB, err error, parts ...string) {
 func echo(t testing.TB) string {
 	t.Helper()
 	return serve(t, func(conn net.Conn) {
-		// Without the methods by which the system would copy: it keeps pipes for that, which look like something left behind.
+		// Without the methods by which the system would copy: it keeps pipes for that, which look like
+		// something left behind.
 		_, _ = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn})
 	})
 }
@@ -105,7 +100,7 @@ func echo(t testing.TB) string {
 func serve(t testing.TB, handle func(net.Conn)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
+	must.OK(t, err)
 	serveOn(t, listener, handle)
 	return listener.Addr().String()
 }
@@ -149,12 +144,12 @@ func serveOn(t testing.TB, listener net.Listener, handle func(net.Conn)) {
 // says makes sure that what is sent to an echo comes back.
 func says(t testing.TB, conn net.Conn, text string) {
 	t.Helper()
-	must(t, conn.SetDeadline(time.Now().Add(patience)))
+	must.OK(t, conn.SetDeadline(time.Now().Add(patience)))
 	_, err := io.WriteString(conn, text)
-	must(t, err)
+	must.OK(t, err)
 	got := make([]byte, len(text))
 	_, err = io.ReadFull(conn, got)
-	must(t, err)
+	must.OK(t, err)
 	if string(got) != text {
 		t.Fatalf("%q comes back, want %q", got, text)
 	}
@@ -164,7 +159,7 @@ func says(t testing.TB, conn net.Conn, text string) {
 func echoes(t testing.TB, tunnel *Tunnel, address string) {
 	t.Helper()
 	conn, err := tunnel.Dial(patient(t), "tcp", address)
-	must(t, err)
+	must.OK(t, err)
 	defer conn.Close()
 	says(t, conn, "hello through the tunnel")
 }

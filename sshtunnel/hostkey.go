@@ -13,8 +13,8 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// hostKeyCheck judges the key of one server, once for each connection. ssh asks again whenever new keys are exchanged;
-// then only the same key will do.
+// hostKeyCheck judges the key of one server, once for each connection. ssh asks again whenever new
+// keys are exchanged; then only the same key will do.
 type hostKeyCheck struct {
 	target   *target
 	known    *knownHosts
@@ -38,8 +38,9 @@ func newHostKeyCheck(t *target, onAccept func()) (*hostKeyCheck, error) {
 	return &hostKeyCheck{target: t, known: known, onAccept: onAccept}, nil
 }
 
-// algorithms are those to ask the server for: first the certificates, where there is an authority for it, and the kinds
-// of keys that are known of it. A server has several keys, and one that is asked for another would seem to have changed.
+// algorithms are those to ask the server for: first the certificates, where there is an authority
+// for it, and the kinds of keys that are known of it. A server has several keys, and one that is
+// asked for another would seem to have changed.
 func (c *hostKeyCheck) algorithms() []string {
 	var first, others []string
 	for _, algorithm := range c.target.algorithms.HostKeys {
@@ -77,7 +78,8 @@ func signatures(keyType string) []string {
 	return []string{keyType}
 }
 
-// callback is ssh.ClientConfig's HostKeyCallback. It is called after the server has proved that it has the key.
+// callback is ssh.ClientConfig's HostKeyCallback. It is called after the server has proved that it
+// has the key.
 func (c *hostKeyCheck) callback(_ string, _ net.Addr, key ssh.PublicKey) error {
 	wire := key.Marshal()
 	if c.accepted != nil && bytes.Equal(wire, c.accepted) {
@@ -135,7 +137,8 @@ func (c *hostKeyCheck) judge(key ssh.PublicKey) error {
 	return c.record(key)
 }
 
-// judgeCertificate accepts what one of the host's authorities has signed for this host and this time.
+// judgeCertificate accepts what one of the host's authorities has signed for this host and this
+// time.
 func (c *hostKeyCheck) judgeCertificate(certificate *ssh.Certificate) error {
 	at, ok := c.known.find(c.known.authorities, certificate.SignatureKey)
 	if !ok {

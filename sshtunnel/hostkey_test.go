@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -39,7 +40,7 @@ func TestUnknownHost(t *testing.T) {
 	}
 	// What the error has for known_hosts is what lets the server in.
 	cfg.known(t, fault.Entry)
-	must(t, open(t, cfg).Err())
+	must.OK(t, open(t, cfg).Err())
 
 	cfg.KnownHosts = filepath.Join(t.TempDir(), "missing")
 	if err := openFails(t, cfg, cfg.KnownHosts); !errors.Is(err, ErrUnknownHost) {
@@ -81,7 +82,8 @@ func TestChangedHostKey(t *testing.T) {
 	}
 }
 
-// TestHostKeyOfAnotherKind: a server has several keys; the one that is known is asked for, whichever the server prefers.
+// TestHostKeyOfAnotherKind: a server has several keys; the one that is known is asked for,
+// whichever the server prefers.
 func TestHostKeyOfAnotherKind(t *testing.T) {
 	dir := t.TempDir()
 	keys := map[string]string{}
@@ -99,7 +101,7 @@ func TestHostKeyOfAnotherKind(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			cfg := server.config(t)
 			cfg.known(t, server.Name()+" "+readText(t, key+".pub"))
-			must(t, open(t, cfg).Err())
+			must.OK(t, open(t, cfg).Err())
 			// And where only another one of that kind is known, the server has changed.
 			other := newKey(t, filepath.Join(t.TempDir(), "other"), "-t", kind)
 			cfg.known(t, server.Name()+" "+readText(t, other+".pub"))
@@ -143,12 +145,12 @@ func TestRevokedKey(t *testing.T) {
 		write(t, cfg.ConfigFile, "RevokedHostKeys "+revoked+"\n")
 		openFails(t, cfg, revoked) // it has to be there
 		write(t, revoked, "# none yet\n")
-		must(t, open(t, cfg).Err())
+		must.OK(t, open(t, cfg).Err())
 		write(t, revoked, "# one\n"+key)
 		if err := openFails(t, cfg, revoked+":2"); !errors.Is(err, ErrHostKeyRevoked) {
 			t.Error(err)
 		}
-		must(t, os.Remove(revoked))
+		must.OK(t, os.Remove(revoked))
 		keygen(t, "-q", "-k", "-f", revoked, server.HostKey+".pub")
 		openFails(t, cfg, revoked, "binary")
 	})
@@ -163,7 +165,7 @@ func TestHashedKnownHosts(t *testing.T) {
 	if text := readText(t, file); strings.Contains(text, "127.0.0.1") || strings.Count(text, "|1|") != 2 {
 		t.Fatalf("not hashed:\n%s", text)
 	}
-	must(t, open(t, cfg).Err())
+	must.OK(t, open(t, cfg).Err())
 
 	other := readText(t, newKey(t, filepath.Join(t.TempDir(), "other"))+".pub")
 	cfg.known(t, server.Name()+" "+other)
@@ -179,7 +181,7 @@ func TestAcceptNewHostKeys(t *testing.T) {
 	cfg := server.config(t)
 	cfg.AcceptNewHostKeys = true
 	cfg.KnownHosts = filepath.Join(dir, "ssh", "known_hosts")
-	must(t, open(t, cfg).Err())
+	must.OK(t, open(t, cfg).Err())
 	if text := readText(t, cfg.KnownHosts); !strings.HasPrefix(server.knownLine(t), strings.TrimSpace(text)) {
 		t.Errorf("recorded %q", text)
 	}
@@ -189,13 +191,13 @@ func TestAcceptNewHostKeys(t *testing.T) {
 		}
 	}
 	cfg.AcceptNewHostKeys = false
-	must(t, open(t, cfg).Err()) // it is known now
+	must.OK(t, open(t, cfg).Err()) // it is known now
 
 	t.Run("behind a last line without an end", func(t *testing.T) {
 		cfg := cfg
 		cfg.AcceptNewHostKeys = true
 		cfg.known(t, "other.example "+strings.TrimSpace(readText(t, server.HostKey+".pub")))
-		must(t, open(t, cfg).Err())
+		must.OK(t, open(t, cfg).Err())
 		if text := readText(t, cfg.KnownHosts); strings.Count(text, "\n") != 2 {
 			t.Errorf("%q", text)
 		}
@@ -206,7 +208,7 @@ func TestAcceptNewHostKeys(t *testing.T) {
 		cfg.KnownHosts = filepath.Join(t.TempDir(), "known_hosts")
 		cfg.ConfigFile = filepath.Join(t.TempDir(), "config")
 		write(t, cfg.ConfigFile, "StrictHostKeyChecking accept-new\nHashKnownHosts yes\n")
-		must(t, open(t, cfg).Err())
+		must.OK(t, open(t, cfg).Err())
 		if text := readText(t, cfg.KnownHosts); !strings.HasPrefix(text, "|1|") {
 			t.Errorf("%q", text)
 		}
@@ -215,7 +217,7 @@ func TestAcceptNewHostKeys(t *testing.T) {
 	t.Run("never by other means", func(t *testing.T) {
 		home := t.TempDir()
 		t.Setenv("HOME", home)
-		must(t, os.Mkdir(filepath.Join(home, ".ssh"), 0o700))
+		must.OK(t, os.Mkdir(filepath.Join(home, ".ssh"), 0o700))
 		own := filepath.Join(home, ".ssh", "config")
 		for _, c := range []struct{ file, text string }{
 			{own, "StrictHostKeyChecking accept-new"}, // the user's wish is not the program's
@@ -256,13 +258,14 @@ func TestNewHostIsKnownByItsBestKey(t *testing.T) {
 	cfg := server.config(t)
 	cfg.AcceptNewHostKeys = true
 	cfg.known(t, "")
-	must(t, open(t, cfg).Err())
+	must.OK(t, open(t, cfg).Err())
 	if text := readText(t, cfg.KnownHosts); !strings.Contains(text, "ssh-ed25519 ") {
 		t.Errorf("recorded %q", text)
 	}
 }
 
-// TestPortsInKnownHosts: a server at another port counts under its port, and under its name alone where that has its key.
+// TestPortsInKnownHosts: a server at another port counts under its port, and under its name alone
+// where that has its key.
 func TestPortsInKnownHosts(t *testing.T) {
 	server := newSSHD(t)
 	key := readText(t, server.HostKey+".pub")
@@ -292,7 +295,7 @@ func TestPortsInKnownHosts(t *testing.T) {
 				t.Errorf("%v, want %v", err, c.want)
 			}
 			if err == nil {
-				must(t, tunnel.Close())
+				must.OK(t, tunnel.Close())
 			}
 		})
 	}
@@ -312,7 +315,7 @@ func TestHostCertificate(t *testing.T) {
 		t.Helper()
 		keygen(t, append(append([]string{"-q", "-s", authority, "-I", "gateway"}, args...), host+".pub")...)
 		server.stop(t)
-		must(t, server.Start())
+		must.OK(t, server.Start())
 	}
 	check := func(name, text string, want error) {
 		t.Helper()
@@ -324,7 +327,7 @@ func TestHostCertificate(t *testing.T) {
 				t.Errorf("%v, want %v", err, want)
 			}
 			if err == nil {
-				must(t, tunnel.Close())
+				must.OK(t, tunnel.Close())
 			} else {
 				saysAll(t, err, file)
 			}
@@ -358,7 +361,7 @@ func TestHostKeyAlias(t *testing.T) {
 	cfg.ConfigFile = filepath.Join(t.TempDir(), "config")
 	write(t, cfg.ConfigFile, "HostKeyAlias Gateway\n")
 	cfg.known(t, "gateway "+readText(t, server.HostKey+".pub"))
-	must(t, open(t, cfg).Err())
+	must.OK(t, open(t, cfg).Err())
 	cfg.known(t, server.knownLine(t))
 	if err := openFails(t, cfg, "gateway: "); !errors.Is(err, ErrUnknownHost) {
 		t.Error(err)
@@ -377,7 +380,7 @@ func TestSeveralKnownHosts(t *testing.T) {
 	}
 	for _, name := range []string{"one", "two files", "global"} {
 		write(t, filepath.Join(dir, name), server.knownLine(t))
-		must(t, open(t, cfg).Err())
-		must(t, os.Remove(filepath.Join(dir, name)))
+		must.OK(t, open(t, cfg).Err())
+		must.OK(t, os.Remove(filepath.Join(dir, name)))
 	}
 }

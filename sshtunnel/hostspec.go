@@ -15,8 +15,8 @@ type hostSpec struct {
 	port int // 0: not said
 }
 
-// parseHostSpec reads host, host:port, user@host:port and [IPv6]:port, with or without ssh:// before it. An IPv6 address
-// without brackets has no port.
+// parseHostSpec reads host, host:port, user@host:port and [IPv6]:port, with or without ssh://
+// before it. An IPv6 address without brackets has no port.
 func parseHostSpec(text string) (hostSpec, error) {
 	rest := text
 	if uri, ok := strings.CutPrefix(rest, "ssh://"); ok {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -28,7 +29,8 @@ func configFile(t testing.TB, blocks ...string) string {
 	return file
 }
 
-// TestJump goes through two servers to a third one. Each has a key of its own and lets in another user's key.
+// TestJump goes through two servers to a third one. Each has a key of its own and lets in another
+// user's key.
 func TestJump(t *testing.T) {
 	testpeer.NothingLeft(t)
 	first, second, last := newSSHD(t), newSSHD(t), newSSHD(t)
@@ -47,7 +49,7 @@ func TestJump(t *testing.T) {
 		first.stop(t)
 		cfg.Jumps = []Config{} // not through the others, who are not needed here
 		echoes(t, open(t, cfg), echo(t))
-		must(t, first.Start())
+		must.OK(t, first.Start())
 	})
 	t.Run("by the Config", func(t *testing.T) {
 		cfg := last.config(t)
@@ -108,7 +110,8 @@ func TestJump(t *testing.T) {
 	})
 }
 
-// TestNoPasswordForJumpHosts: the password for the last server is not sent to those on the way, unless it is meant for them.
+// TestNoPasswordForJumpHosts: the password for the last server is not sent to those on the way,
+// unless it is meant for them.
 func TestNoPasswordForJumpHosts(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	first := newSSHD(t, allowPassword, allowInteractive)
@@ -136,7 +139,7 @@ func TestNoPasswordForJumpHosts(t *testing.T) {
 	cfg = last.config(t)
 	jump.Password = asked(&count, thePassword)
 	cfg.Jumps = []Config{jump}
-	must(t, open(t, cfg).Err())
+	must.OK(t, open(t, cfg).Err())
 	if count.Load() != 1 {
 		t.Errorf("asked %d times", count.Load())
 	}

@@ -22,8 +22,8 @@ type identity struct {
 	fault  error      // why there is no signer
 }
 
-// loadIdentity reads a private key, or a public one whose private half the agent has. Encrypted keys are not decrypted
-// before something is to be signed.
+// loadIdentity reads a private key, or a public one whose private half the agent has. Encrypted
+// keys are not decrypted before something is to be signed.
 func loadIdentity(ctx context.Context, file keyFile, t *target, secrets *secrets) (*identity, error) {
 	data, err := readKeyFile(file.path)
 	if err != nil {
@@ -73,8 +73,9 @@ func algorithmsOf(public ssh.PublicKey) []string {
 	return []string{public.Type()}
 }
 
-// encryptedIdentity is one that asks for its passphrase when the server has accepted it. A file in an old format does
-// not tell what its public half is; then that is in a file beside it, or the passphrase is asked for at once.
+// encryptedIdentity is one that asks for its passphrase when the server has accepted it. A file in
+// an old format does not tell what its public half is; then that is in a file beside it, or the
+// passphrase is asked for at once.
 func encryptedIdentity(
 	ctx context.Context, file keyFile, data []byte, public ssh.PublicKey, t *target, secrets *secrets,
 ) (*identity, error) {

@@ -15,9 +15,10 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// The lines are compared here and not by x/crypto's package knownhosts: that one gives up the whole file for one line
-// that it cannot read, takes a port apart from its host (so that "*" and "[gateway]:*" miss what they match for ssh),
-// takes an authority's key for a host's, and cannot say which keys there are for a host, which decides what to ask it for.
+// The lines are compared here and not by x/crypto's package knownhosts: that one gives up the whole
+// file for one line that it cannot read, takes a port apart from its host (so that "*" and
+// "[gateway]:*" miss what they match for ssh), takes an authority's key for a host's, and cannot
+// say which keys there are for a host, which decides what to ask it for.
 
 // knownHosts is what known_hosts files say about one host (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
 type knownHosts struct {
@@ -40,8 +41,8 @@ func (l knownLine) describe() KnownKey {
 	return KnownKey{File: l.file, Line: l.line, Type: l.key.Type(), Fingerprint: ssh.FingerprintSHA256(l.key)}
 }
 
-// loadKnownHosts reads what the files say about a host: under its name, which may have a port, or else under the host's
-// name alone, as ssh does. A file that is not there says nothing.
+// loadKnownHosts reads what the files say about a host: under its name, which may have a port, or
+// else under the host's name alone, as ssh does. A file that is not there says nothing.
 func loadKnownHosts(files []string, name, plainName string, logger *slog.Logger) (*knownHosts, error) {
 	found := &knownHosts{revoked: map[string]knownLine{}, files: files}
 	guess := &knownHosts{revoked: found.revoked, files: files, guess: true}
@@ -67,8 +68,8 @@ func loadKnownHosts(files []string, name, plainName string, logger *slog.Logger)
 	return found, nil
 }
 
-// parse adds what a file says about the host under its name, and what it says under the plain one to guess. A line that
-// cannot be read is left out, but for one that might revoke a key.
+// parse adds what a file says about the host under its name, and what it says under the plain one
+// to guess. A line that cannot be read is left out, but for one that might revoke a key.
 func (k *knownHosts) parse(file string, data []byte, name string, guess *knownHosts, plainName string) error {
 	for i, text := range bytes.Split(data, []byte("\n")) {
 		line, err := parseKnownLine(text)
@@ -103,7 +104,8 @@ func (k *knownHosts) add(at knownLine, line *parsedLine, name string) {
 	}
 }
 
-// loadRevoked adds the keys of a file that RevokedHostKeys names. Like ssh, it goes nowhere without that file.
+// loadRevoked adds the keys of a file that RevokedHostKeys names. Like ssh, it goes nowhere without
+// that file.
 func (k *knownHosts) loadRevoked(file string) error {
 	data, err := readFile(file, maxKnownHosts)
 	if err != nil {
@@ -129,7 +131,8 @@ func (k *knownHosts) loadRevoked(file string) error {
 	return nil
 }
 
-// revokes tells whether a key, or with a certificate the key in it or the authority's, must never be accepted.
+// revokes tells whether a key, or with a certificate the key in it or the authority's, must never
+// be accepted.
 func (k *knownHosts) revokes(key ssh.PublicKey) (knownLine, bool) {
 	keys := []ssh.PublicKey{key}
 	if certificate, ok := key.(*ssh.Certificate); ok {

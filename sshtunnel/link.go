@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// link is what an SSH connection runs over. It takes note of when the server was last heard, and of how that ended.
+// link is what an SSH connection runs over. It takes note of when the server was last heard, and of
+// how that ended.
 type link struct {
 	net.Conn
 	began     time.Time
@@ -44,7 +45,8 @@ func (l *link) setReading(reading bool) {
 	}
 }
 
-// readOn is closed as soon as somebody wants to read: the SSH connection has not come to an end by what was read before.
+// readOn is closed as soon as somebody wants to read: the SSH connection has not come to an end by
+// what was read before.
 func (l *link) readOn() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -59,8 +61,8 @@ func (l *link) readOn() <-chan struct{} {
 	return entered
 }
 
-// Write fails once nothing can come any more: x/crypto would wait for ever for the answer to a channel that it opens
-// between the end of the connection and the moment when it knows of it.
+// Write fails once nothing can come any more: x/crypto would wait for ever for the answer to a
+// channel that it opens between the end of the connection and the moment when it knows of it.
 func (l *link) Write(p []byte) (int, error) {
 	if err := l.err(); err != nil {
 		return 0, err

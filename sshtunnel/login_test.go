@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -27,7 +28,8 @@ func TestKey(t *testing.T) {
 	echoes(t, open(t, server.config(t)), echo(t))
 }
 
-// TestKeyKinds logs in with every kind of key that ssh-keygen makes and sshd takes, in the file formats they come in.
+// TestKeyKinds logs in with every kind of key that ssh-keygen makes and sshd takes, in the file
+// formats they come in.
 func TestKeyKinds(t *testing.T) {
 	server := newSSHD(t)
 	for name, args := range map[string][]string{
@@ -41,7 +43,7 @@ func TestKeyKinds(t *testing.T) {
 			cfg := server.config(t)
 			cfg.KeyFile = newKey(t, filepath.Join(t.TempDir(), "key"), args...)
 			server.authorize(t, cfg.KeyFile+".pub")
-			must(t, open(t, cfg).Err())
+			must.OK(t, open(t, cfg).Err())
 		})
 	}
 }
@@ -72,13 +74,13 @@ func TestEncryptedKey(t *testing.T) {
 			key := newKey(t, filepath.Join(t.TempDir(), "key"), append(args, "-N", "open sesame", "-a", "1")...)
 			server.authorize(t, key+".pub")
 			if strings.Contains(name, "without") {
-				must(t, os.Remove(key+".pub"))
+				must.OK(t, os.Remove(key+".pub"))
 			}
 			cfg := server.config(t)
 			cfg.KeyFile = key
 			var count atomic.Int32
 			cfg.Password = asked(&count, "open sesame")
-			must(t, open(t, cfg).Err())
+			must.OK(t, open(t, cfg).Err())
 			if count.Load() != 1 {
 				t.Errorf("the passphrase is asked for %d times", count.Load())
 			}
@@ -88,7 +90,7 @@ func TestEncryptedKey(t *testing.T) {
 				}
 				return "open sesame", nil
 			}
-			must(t, open(t, cfg).Err())
+			must.OK(t, open(t, cfg).Err())
 
 			cfg.Passphrase = func(string) (string, error) { return "close sesame", nil }
 			err := openFails(t, cfg, key, "the passphrase is wrong")
@@ -127,7 +129,7 @@ func TestUnusableKeys(t *testing.T) {
 	dir := t.TempDir()
 	open := filepath.Join(dir, "open")
 	write(t, open, readText(t, server.UserKey()))
-	must(t, os.Chmod(open, 0o644))
+	must.OK(t, os.Chmod(open, 0o644))
 	text := filepath.Join(dir, "text")
 	write(t, text, "not a key at all")
 	broken := filepath.Join(dir, "broken")
@@ -159,27 +161,28 @@ func TestUnusableKeys(t *testing.T) {
 	}
 }
 
-// TestUsualKeys: without a word about keys those in ~/.ssh are offered, and one that cannot be used does not keep others out.
+// TestUsualKeys: without a word about keys those in ~/.ssh are offered, and one that cannot be used
+// does not keep others out.
 func TestUsualKeys(t *testing.T) {
 	server := newSSHD(t, allowPassword)
 	home := t.TempDir()
 	t.Setenv("HOME", home)
-	must(t, os.Mkdir(filepath.Join(home, ".ssh"), 0o700))
+	must.OK(t, os.Mkdir(filepath.Join(home, ".ssh"), 0o700))
 	cfg := server.config(t)
 	cfg.KeyFile, cfg.KnownHosts = "", "~/.ssh/known_hosts"
 	write(t, filepath.Join(home, ".ssh", "known_hosts"), server.knownLine(t))
 	openFails(t, cfg, "nothing to try")
 	key := filepath.Join(home, ".ssh", "id_ed25519")
 	write(t, key, readText(t, server.UserKey()))
-	must(t, open(t, cfg).Err())
+	must.OK(t, open(t, cfg).Err())
 
 	keygen(t, "-q", "-p", "-P", "", "-N", "open sesame", "-a", "1", "-f", key)
 	openFails(t, cfg, key, "encrypted")
 	cfg.Password = func() (string, error) { return thePassword, nil } // the user's, not the key's
-	must(t, open(t, cfg).Err())
+	must.OK(t, open(t, cfg).Err())
 	cfg.Password = func() (string, error) { return "open sesame", nil }
-	must(t, open(t, cfg).Err())
-	must(t, os.Chmod(key, 0o644))
+	must.OK(t, open(t, cfg).Err())
+	must.OK(t, os.Chmod(key, 0o644))
 	cfg.Password = nil
 	openFails(t, cfg, key, "chmod o-rwx "+key)
 }
@@ -268,7 +271,7 @@ func TestTwoFactors(t *testing.T) {
 	cfg := server.config(t)
 	openFails(t, cfg, "there is no Config.Password")
 	cfg.Password = func() (string, error) { return thePassword, nil }
-	must(t, open(t, cfg).Err())
+	must.OK(t, open(t, cfg).Err())
 }
 
 // TestWrongPasswordIsSentOnce: one that was refused by one method is not tried again by another.
@@ -302,7 +305,8 @@ func TestSilentCallback(t *testing.T) {
 	}
 }
 
-// TestUserCertificate logs in with a certificate beside the key, of which the server knows the authority alone.
+// TestUserCertificate logs in with a certificate beside the key, of which the server knows the
+// authority alone.
 func TestUserCertificate(t *testing.T) {
 	dir := t.TempDir()
 	authority := newKey(t, filepath.Join(dir, "authority"))
@@ -311,5 +315,5 @@ func TestUserCertificate(t *testing.T) {
 	cfg.KeyFile = newKey(t, filepath.Join(dir, "key"))
 	openFails(t, cfg, cfg.KeyFile)
 	keygen(t, "-q", "-s", authority, "-I", "ann", "-n", server.User, cfg.KeyFile+".pub")
-	must(t, open(t, cfg).Err())
+	must.OK(t, open(t, cfg).Err())
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -11,15 +12,15 @@ import (
 func TestLoopbackPair(t *testing.T) {
 	testpeer.NothingLeft(t)
 	here, there, err := loopbackPair()
-	must(t, err)
+	must.OK(t, err)
 	for _, ends := range [][2]near{{here, there}, {there, here}} {
 		_, err := io.WriteString(ends[0], "hello")
-		must(t, err)
-		must(t, ends[0].CloseWrite())
+		must.OK(t, err)
+		must.OK(t, ends[0].CloseWrite())
 		if text, err := io.ReadAll(ends[1]); err != nil || string(text) != "hello" {
 			t.Errorf("%q, %v", text, err)
 		}
 	}
-	must(t, here.Close())
-	must(t, there.Close())
+	must.OK(t, here.Close())
+	must.OK(t, there.Close())
 }

@@ -1,7 +1,7 @@
 package sshtunnel
 
-// matchPattern tells whether text is what pattern describes: * stands for anything, ? for one character
-// (ssh_config(5), PATTERNS). Its time is at most the product of the lengths.
+// matchPattern tells whether text is what pattern describes: * stands for anything, ? for one
+// character (ssh_config(5), PATTERNS). Its time is at most the product of the lengths.
 func matchPattern(text, pattern string) bool {
 	var t, p int
 	star, resume := -1, 0 // the last * and where in text it is to go on

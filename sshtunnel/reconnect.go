@@ -12,7 +12,8 @@ const (
 	goodConnection = 10 * time.Second
 	// The longest pause before the next attempt, where the server cannot be reached…
 	maxPause = 30 * time.Second
-	// …and where it has refused the user, who may be locked out for asking again and again, or cannot prove who it is.
+	// …and where it has refused the user, who may be locked out for asking again and again, or
+	// cannot prove who it is.
 	maxRefusedPause = 5 * time.Minute
 )
 
@@ -72,8 +73,8 @@ func (t *Tunnel) reconnect(tries *int) *connection {
 	}
 }
 
-// longestPause is the one after an attempt that has failed with err: longer where another is of little use until somebody
-// has changed something.
+// longestPause is the one after an attempt that has failed with err: longer where another is of
+// little use until somebody has changed something.
 func longestPause(err error) time.Duration {
 	var refused *AuthError
 	var stranger *HostKeyError
@@ -83,8 +84,8 @@ func longestPause(err error) time.Duration {
 	return maxPause
 }
 
-// pause is how long to wait before an attempt after so many others: twice as long each time, less up to half of it, so
-// that many clients of a server that comes back do not all come at once.
+// pause is how long to wait before an attempt after so many others: twice as long each time, less
+// up to half of it, so that many clients of a server that comes back do not all come at once.
 func pause(tries int, longest time.Duration) time.Duration {
 	d := longest
 	if tries < 20 {

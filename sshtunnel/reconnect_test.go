@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -47,9 +48,9 @@ func TestDialWaits(t *testing.T) {
 			dialled <- err
 		}()
 	}
-	must(t, server.Start())
+	must.OK(t, server.Start())
 	for range cap(dialled) {
-		must(t, <-dialled)
+		must.OK(t, <-dialled)
 	}
 	server.logged(t, "Accepted publickey", 2) // one for all five
 }
@@ -61,7 +62,7 @@ func TestStreamsEndWithAnError(t *testing.T) {
 	address := echo(t)
 	tunnel := open(t, server.config(t))
 	conn, err := tunnel.Dial(patient(t), "tcp", address)
-	must(t, err)
+	must.OK(t, err)
 	defer conn.Close()
 	says(t, conn, "hello")
 	server.stop(t)
@@ -71,12 +72,12 @@ func TestStreamsEndWithAnError(t *testing.T) {
 		t.Error("what is written seems to go somewhere")
 	}
 
-	must(t, server.Start())
+	must.OK(t, server.Start())
 	conn, err = tunnel.Dial(patient(t), "tcp", address)
-	must(t, err)
+	must.OK(t, err)
 	defer conn.Close()
 	says(t, conn, "hello again")
-	must(t, tunnel.Close())
+	must.OK(t, tunnel.Close())
 	if _, err := io.ReadAll(conn); !errors.Is(err, ErrClosed) {
 		t.Errorf("%v, want ErrClosed", err)
 	}
@@ -88,7 +89,8 @@ func TestStreamsEndWithAnError(t *testing.T) {
 	}
 }
 
-// TestSilentlyGone: a server that is there but does not answer any more, as one behind a cut cable, is given up.
+// TestSilentlyGone: a server that is there but does not answer any more, as one behind a cut cable,
+// is given up.
 func TestSilentlyGone(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -97,7 +99,7 @@ func TestSilentlyGone(t *testing.T) {
 	address := echo(t)
 	tunnel := open(t, cfg)
 	conn, err := tunnel.Dial(patient(t), "tcp", address)
-	must(t, err)
+	must.OK(t, err)
 	defer conn.Close()
 	says(t, conn, "hello")
 	sessions := server.Sessions()
@@ -105,15 +107,16 @@ func TestSilentlyGone(t *testing.T) {
 		t.Fatal("no process of sshd's has the connection")
 	}
 	for _, pid := range sessions {
-		must(t, syscall.Kill(pid, syscall.SIGSTOP))
+		must.OK(t, syscall.Kill(pid, syscall.SIGSTOP))
 	}
-	must(t, conn.SetDeadline(time.Now().Add(patience)))
+	must.OK(t, conn.SetDeadline(time.Now().Add(patience)))
 	_, err = io.ReadAll(conn)
 	saysAll(t, err, "does not answer any more")
 	echoes(t, tunnel, address) // over another connection
 }
 
-// TestBusyIsNotSilent: a connection that carries a lot is not taken for a dead one, however long answers take.
+// TestBusyIsNotSilent: a connection that carries a lot is not taken for a dead one, however long
+// answers take.
 func TestBusyIsNotSilent(t *testing.T) {
 	server := newSSHD(t)
 	cfg := server.config(t)
@@ -134,7 +137,7 @@ func TestBusyIsNotSilent(t *testing.T) {
 	})
 	tunnel := open(t, cfg)
 	conn, err := tunnel.Dial(patient(t), "tcp", address)
-	must(t, err)
+	must.OK(t, err)
 	defer conn.Close()
 	time.AfterFunc(20*cfg.KeepAlive, func() { close(stop) })
 	if n, err := io.Copy(io.Discard, conn); err != nil {
@@ -142,8 +145,8 @@ func TestBusyIsNotSilent(t *testing.T) {
 	}
 }
 
-// TestOtherServerComesBack: one with another key is never accepted, however often it is tried; once the right one is back, or
-// known_hosts has been changed, all is well again.
+// TestOtherServerComesBack: one with another key is never accepted, however often it is tried; once
+// the right one is back, or known_hosts has been changed, all is well again.
 func TestOtherServerComesBack(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -155,10 +158,10 @@ func TestOtherServerComesBack(t *testing.T) {
 	right := readText(t, server.HostKey)
 	server.logged(t, "Accepted publickey", 1)
 	server.stop(t)
-	must(t, os.Remove(server.HostKey))
+	must.OK(t, os.Remove(server.HostKey))
 	newKey(t, filepath.Join(t.TempDir(), "other"))
 	write(t, server.HostKey, readText(t, newKey(t, filepath.Join(t.TempDir(), "other"))))
-	must(t, server.Start())
+	must.OK(t, server.Start())
 	testpeer.Eventually(t, "it has been tried twice", func() bool { return strings.Count(log.String(), "host key has changed") >= 2 })
 	if err := tunnel.Err(); !errors.Is(err, ErrHostKeyChanged) {
 		t.Errorf("%v, want ErrHostKeyChanged", err)
@@ -171,11 +174,12 @@ func TestOtherServerComesBack(t *testing.T) {
 	server.logged(t, "Accepted publickey", 1) // before it became another
 	write(t, server.HostKey, right)
 	server.stop(t)
-	must(t, server.Start())
+	must.OK(t, server.Start())
 	echoes(t, tunnel, address)
 }
 
-// TestUserIsRefusedLater: a user who is not let in any more is tried again with care, and is back once the server changes its mind.
+// TestUserIsRefusedLater: a user who is not let in any more is tried again with care, and is back
+// once the server changes its mind.
 func TestUserIsRefusedLater(t *testing.T) {
 	server := newSSHD(t)
 	address := echo(t)
@@ -184,7 +188,7 @@ func TestUserIsRefusedLater(t *testing.T) {
 	key := readText(t, keys)
 	write(t, keys, "")
 	server.stop(t)
-	must(t, server.Start())
+	must.OK(t, server.Start())
 	testpeer.Eventually(t, "the user is refused", func() bool {
 		var refused *AuthError
 		return errors.As(tunnel.Err(), &refused)

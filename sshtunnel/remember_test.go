@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -43,7 +44,7 @@ func TestAnswersAreRemembered(t *testing.T) {
 				t.Helper()
 				server.stop(t)
 				testpeer.Eventually(t, "the loss is noticed", func() bool { return tunnel.Err() != nil })
-				must(t, server.Start())
+				must.OK(t, server.Start())
 				echoes(t, tunnel, address)
 			}
 			restart()

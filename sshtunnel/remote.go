@@ -10,7 +10,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// remote is where a stream leads to at the far end: a TCP port or a Unix socket that the SSH server can reach.
+// remote is where a stream leads to at the far end: a TCP port or a Unix socket that the SSH server
+// can reach.
 type remote struct {
 	host string
 	port int
@@ -63,7 +64,8 @@ func parseRemote(network, address string) (remote, error) {
 	return remote{}, net.UnknownNetworkError(network)
 }
 
-// notInHost tells whether a character has no place in a host: a wildcard, or part of something else that libzmq knows.
+// notInHost tells whether a character has no place in a host: a wildcard, or part of something else
+// that libzmq knows.
 func notInHost(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("*;/@", r) }
 
 // String is the remote as an endpoint; equal remotes have equal ones.
@@ -87,8 +89,8 @@ type addr struct{ network, address string }
 func (a addr) Network() string { return a.network }
 func (a addr) String() string  { return a.address }
 
-// channel is the kind of SSH channel that leads there, and what it is opened with: RFC 4254, section 7.2, and OpenSSH's
-// PROTOCOL, section 2.4.
+// channel is the kind of SSH channel that leads there, and what it is opened with: RFC 4254,
+// section 7.2, and OpenSSH's PROTOCOL, section 2.4.
 func (r remote) channel() (kind string, payload []byte) {
 	if r.path != "" {
 		return "direct-streamlocal@openssh.com", ssh.Marshal(struct {

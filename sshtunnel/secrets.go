@@ -9,8 +9,9 @@ import (
 	"sync"
 )
 
-// secrets asks the program's callbacks and remembers what they said, for as long as the tunnel lives. A question that
-// is being answered is not asked a second time: who waits for it later gets the same answer.
+// secrets asks the program's callbacks and remembers what they said, for as long as the tunnel
+// lives. A question that is being answered is not asked a second time: who waits for it later gets
+// the same answer.
 type secrets struct {
 	logger *slog.Logger
 	mu     sync.Mutex
@@ -27,8 +28,8 @@ func newSecrets(logger *slog.Logger) *secrets {
 	return &secrets{logger: logger, known: map[string]*answer{}}
 }
 
-// ask returns what is remembered for the purpose, or what the callback says. It does not wait longer than ctx; the
-// callback goes on then, and what it says is there for the next one who asks.
+// ask returns what is remembered for the purpose, or what the callback says. It does not wait
+// longer than ctx; the callback goes on then, and what it says is there for the next one who asks.
 func (s *secrets) ask(ctx context.Context, purpose string, callback func() ([]string, error)) ([]string, error) {
 	s.mu.Lock()
 	a := s.known[purpose]
@@ -86,6 +87,6 @@ func (s *secrets) forgetAll() {
 	clear(s.known)
 }
 
-// loginPurpose begins the purposes of all that is sent to a server: to this one alone, as two on the way may have the same
-// name, such as localhost.
+// loginPurpose begins the purposes of all that is sent to a server: to this one alone, as two on
+// the way may have the same name, such as localhost.
 func loginPurpose(t *target) string { return fmt.Sprintf("login\x00%p\x00", t) }

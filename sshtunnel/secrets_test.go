@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/must"
 )
 
 // TestOneQuestionAtATime: while somebody thinks about an answer, nobody asks for it again.
@@ -38,7 +40,7 @@ func TestOneQuestionAtATime(t *testing.T) {
 func TestHopsOfOneName(t *testing.T) {
 	jumps := []Config{{Host: "ann@localhost:22"}}
 	targets, err := resolve(Config{Host: "ann@localhost:22", ConfigFile: "none", Jumps: jumps})
-	must(t, err)
+	must.OK(t, err)
 	if len(targets) != 2 || targets[0].String() != targets[1].String() {
 		t.Fatalf("targets %v", targets)
 	}
@@ -49,7 +51,7 @@ func TestHopsOfOneName(t *testing.T) {
 			asked++
 			return []string{"secret"}, nil
 		})
-		must(t, err)
+		must.OK(t, err)
 	}
 	if asked != 2 {
 		t.Errorf("asked %d times, want once for each host", asked)

@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// The files are read here and not with kevinburke/ssh_config, which (v1.6.0) takes "Match host a user b" for three hosts, does
-// not see that "Host a<TAB>b" are two, cuts a file name off at a #, lets ? match nothing, and cannot say in which of the
-// included files an error is. A test compares what comes out with ssh -G.
+// The files are read here and not with kevinburke/ssh_config, which (v1.6.0) takes "Match host a
+// user b" for three hosts, does not see that "Host a<TAB>b" are two, cuts a file name off at a #,
+// lets ? match nothing, and cannot say in which of the included files an error is. A test compares
+// what comes out with ssh -G.
 
 // directive is one line of an ssh_config that counts for the host asked about.
 type directive struct {
@@ -25,7 +26,8 @@ func (d directive) errorf(format string, args ...any) error {
 	return &FileError{File: d.file, Line: d.line, Err: fmt.Errorf(format, args...)}
 }
 
-// settings are the directives that count, by keyword in lower case. All but those of severalTimes have one.
+// settings are the directives that count, by keyword in lower case. All but those of severalTimes
+// have one.
 type settings map[string][]directive
 
 // How many words the directives have that count here: one, or any number.
@@ -65,7 +67,8 @@ type configReader struct {
 	found     settings
 }
 
-// readConfig reads the file that the Config means. own tells that it is the user's, which nobody has named.
+// readConfig reads the file that the Config means. own tells that it is the user's, which nobody
+// has named.
 func readConfig(configFile, name, user string) (found settings, own bool, err error) {
 	local, home := localUser()
 	r := &configReader{name: name, user: user, localUser: local, home: home, found: settings{}}
@@ -188,8 +191,8 @@ func (r *configReader) include(d directive, depth int) error {
 	return nil
 }
 
-// match tells whether what follows counts. Criteria hold from left to right, so that one that is not supported is an
-// error only where those before it all hold.
+// match tells whether what follows counts. Criteria hold from left to right, so that one that is
+// not supported is an error only where those before it all hold.
 func (r *configReader) match(d directive) (bool, error) {
 	words := d.words
 	if strings.EqualFold(words[0], "all") {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -167,7 +168,7 @@ func TestConfigAsSSHReadsIt(t *testing.T) {
 					want := askSSH(t, program, file, host, user)
 					unset := without[[2]string{host, user}]
 					found, _, err := readConfig(file, host, user)
-					must(t, err)
+					must.OK(t, err)
 					for keyword := range keywords {
 						compareSetting(t, host, user, keyword, found, want, unset)
 					}
@@ -221,7 +222,7 @@ func compareSetting(t *testing.T, host, user, keyword string, found settings, wa
 			value = strings.ToLower(strings.ReplaceAll(value, "%h", host))
 		case "connecttimeout", "serveraliveinterval":
 			seconds, err := readSeconds(value)
-			must(t, err)
+			must.OK(t, err)
 			value = (time.Duration(seconds) * time.Second).String()
 		case "stricthostkeychecking":
 			value = strings.ToLower(value)
@@ -233,7 +234,7 @@ func compareSetting(t *testing.T, host, user, keyword string, found settings, wa
 		switch keyword {
 		case "connecttimeout", "serveraliveinterval":
 			seconds, err := readSeconds(value)
-			must(t, err)
+			must.OK(t, err)
 			theirs[i] = (time.Duration(seconds) * time.Second).String()
 		case "hostname":
 			theirs[i] = strings.ToLower(value)
@@ -296,7 +297,7 @@ func TestConfigErrors(t *testing.T) {
 	file := filepath.Join(dir, "config")
 	write(t, file, "Match host other exec \"touch "+dir+"/executed\"\nPort http\nHost other\nProxyCommand x\nInclude "+dir+"/config\n")
 	_, err := resolve(Config{Host: "gateway", ConfigFile: file})
-	must(t, err)
+	must.OK(t, err)
 }
 
 func TestConfigFiles(t *testing.T) {
@@ -318,7 +319,7 @@ func TestConfigFiles(t *testing.T) {
 		}
 	}
 	expect("no file of the user's", Config{}, 22)
-	must(t, os.Mkdir(filepath.Dir(own), 0o700))
+	must.OK(t, os.Mkdir(filepath.Dir(own), 0o700))
 	write(t, own, "Host gateway\nPort 77\n")
 	expect("the user's file", Config{}, 77)
 	expect("no file wanted", Config{ConfigFile: "none"}, 22)
@@ -330,7 +331,7 @@ func TestConfigFiles(t *testing.T) {
 		t.Error(err)
 	}
 	write(t, own, "Include work/*.conf\n")
-	must(t, os.Mkdir(filepath.Join(home, ".ssh", "work"), 0o700))
+	must.OK(t, os.Mkdir(filepath.Join(home, ".ssh", "work"), 0o700))
 	write(t, filepath.Join(home, ".ssh", "work", "a.conf"), "Port 79\n")
 	expect("an included file, by its relative name", Config{}, 79)
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/zmqauth/zmqauth/internal/daemon"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -23,7 +24,8 @@ type sshd struct{ *daemon.SSHD }
 // thePassword is that of sshd's user, where there are passwords.
 const thePassword = daemon.Password
 
-// privatePAM is the library that gives sshd a PAM of its own, compiled once for all tests that need it.
+// privatePAM is the library that gives sshd a PAM of its own, compiled once for all tests that need
+// it.
 var privatePAM struct {
 	once    sync.Once
 	library string // "": not compiled
@@ -43,7 +45,8 @@ func compilePAM() (library string, err error) {
 }
 
 func TestMain(m *testing.M) {
-	// What the runtime opens at the first connection is not something that the first test leaves behind.
+	// What the runtime opens at the first connection is not something that the first test leaves
+	// behind.
 	if listener, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
 		_ = listener.Close()
 	}
@@ -54,8 +57,8 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// newSSHD starts a server that logs in whoever has its key. Lines are added to its configuration before the others, where
-// the first of a kind counts.
+// newSSHD starts a server that logs in whoever has its key. Lines are added to its configuration
+// before the others, where the first of a kind counts.
 func newSSHD(t testing.TB, lines ...string) *sshd {
 	t.Helper()
 	library, err := compilePAM()
@@ -66,7 +69,7 @@ func newSSHD(t testing.TB, lines ...string) *sshd {
 	if errors.Is(err, daemon.ErrMissing) {
 		testpeer.Missing(t, err.Error(), install)
 	}
-	must(t, err)
+	must.OK(t, err)
 	s := &sshd{server}
 	t.Cleanup(func() {
 		s.stop(t)
@@ -77,17 +80,18 @@ func newSSHD(t testing.TB, lines ...string) *sshd {
 	return s
 }
 
-// stop kills sshd and all its connections, as a crash of the machine would, and returns when they are gone.
+// stop kills sshd and all its connections, as a crash of the machine would, and returns when they
+// are gone.
 func (s *sshd) stop(t testing.TB) {
 	t.Helper()
-	must(t, s.Stop())
+	must.OK(t, s.Stop())
 }
 
 // knownHosts is a file with the server's key.
 func (s *sshd) knownHosts(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "known_hosts")
-	must(t, s.KnownHosts(path))
+	must.OK(t, s.KnownHosts(path))
 	return path
 }
 
@@ -96,7 +100,8 @@ func (s *sshd) knownLine(t testing.TB) string {
 	return s.Name() + " " + readText(t, s.HostKey+".pub")
 }
 
-// logged makes sure that sshd has logged the text so many times, and not more. It may take a while to come through.
+// logged makes sure that sshd has logged the text so many times, and not more. It may take a while
+// to come through.
 func (s *sshd) logged(t testing.TB, text string, times int) {
 	t.Helper()
 	testpeer.Eventually(t, fmt.Sprintf("sshd logs %q %d times", text, times), func() bool { return strings.Count(s.Log.String(), text) >= times })
@@ -117,7 +122,7 @@ func (s *sshd) config(t testing.TB) Config {
 // newKey makes a key with ssh-keygen, and returns the private key's path.
 func newKey(t testing.TB, path string, args ...string) string {
 	t.Helper()
-	must(t, daemon.NewKey(path, args...))
+	must.OK(t, daemon.NewKey(path, args...))
 	return path
 }
 
@@ -131,7 +136,7 @@ func keygen(t testing.TB, args ...string) {
 func freePort(t testing.TB) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	must(t, listener.Close())
+	must.OK(t, err)
+	must.OK(t, listener.Close())
 	return listener.Addr().(*net.TCPAddr).Port
 }

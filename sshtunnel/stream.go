@@ -19,7 +19,8 @@ type stream struct {
 	gone chan struct{} // closed when nothing goes either way any more
 }
 
-// open opens a stream. An *ssh.OpenChannelError is the server's answer; any other error is about the connection.
+// open opens a stream. An *ssh.OpenChannelError is the server's answer; any other error is about
+// the connection.
 func (c *connection) open(ctx context.Context, to remote) (*stream, error) {
 	type result struct {
 		stream *stream
@@ -75,8 +76,8 @@ func (nobody) isClosed() bool           { return false }
 func (nobody) expired() <-chan struct{} { return nil }
 func (nobody) cut(error)                {}
 
-// pipe carries bytes both ways until both have ended, and then closes both ends. The end of one way is passed on, the
-// other goes on.
+// pipe carries bytes both ways until both have ended, and then closes both ends. The end of one way
+// is passed on, the other goes on.
 func (s *stream) pipe(local near, of holder) {
 	up, down := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -97,8 +98,8 @@ func (s *stream) pipe(local near, of holder) {
 		case <-of.expired():
 		}
 	case <-of.expired():
-		// x/crypto waits until the far end takes what was sent before, or the connection ends; both goroutines do, but
-		// nobody else needs to.
+		// x/crypto waits until the far end takes what was sent before, or the connection ends; both
+		// goroutines do, but nobody else needs to.
 	}
 	_ = s.Close()
 	_ = local.Close()

@@ -12,8 +12,8 @@ import (
 // How long what was written before Close may take to get out.
 const streamLinger = time.Minute
 
-// streamConn is the net.Conn of a stream: one end of a socket pair, so that deadlines, half-closing and Close are those
-// that the system has.
+// streamConn is the net.Conn of a stream: one end of a socket pair, so that deadlines, half-closing
+// and Close are those that the system has.
 type streamConn struct {
 	near
 	stream *stream
@@ -93,7 +93,8 @@ func (c *streamConn) explain(err error) error {
 	return c.cause
 }
 
-// Close closes the connection. What was written before still goes out, if the far end takes it in time.
+// Close closes the connection. What was written before still goes out, if the far end takes it in
+// time.
 func (c *streamConn) Close() error {
 	c.mu.Lock()
 	if !c.closed && !c.ended {

@@ -53,7 +53,8 @@ func (t *target) address() string { return net.JoinHostPort(t.host, strconv.Itoa
 // String is user@host:port.
 func (t *target) String() string { return t.user + "@" + t.address() }
 
-// resolve returns the servers to go through, first to last: the jump hosts, and the one that Config is about.
+// resolve returns the servers to go through, first to last: the jump hosts, and the one that Config
+// is about.
 func resolve(cfg Config) ([]*target, error) {
 	return resolveVia(cfg, true, 0)
 }
@@ -80,7 +81,8 @@ func resolveVia(cfg Config, viaConfig bool, depth int) ([]*target, error) {
 	}
 	var chain []*target
 	for i, jump := range jumps {
-		// ssh reaches the first one as if it were called for it alone, and the others through the one before.
+		// ssh reaches the first one as if it were called for it alone, and the others through the one
+		// before.
 		before, err := resolveVia(jump, i == 0, depth+len(jumps))
 		if err != nil {
 			return nil, err
@@ -119,7 +121,8 @@ func (c Config) inherit(from Config) Config {
 	return c
 }
 
-// configuredJumps are the jump hosts of ssh_config. They get no password: that is for the host it was meant for.
+// configuredJumps are the jump hosts of ssh_config. They get no password: that is for the host it
+// was meant for.
 func configuredJumps(cfg Config, t *target, found settings) ([]Config, error) {
 	if command, ok := found.first("proxycommand"); ok && !strings.EqualFold(command.words[0], "none") {
 		return nil, command.errorf("ProxyCommand would run a program, which this package never does; use ProxyJump or Config.Jumps")

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/must"
 )
 
 // TestResolve: what comes of a Config.
@@ -42,7 +44,7 @@ Host quiet
 		t.Helper()
 		cfg.ConfigFile = file
 		targets, err := resolve(cfg)
-		must(t, err)
+		must.OK(t, err)
 		return targets[len(targets)-1]
 	}
 	gateway := one(Config{Host: "gateway"})

@@ -141,7 +141,8 @@ func (r *resolver) paths(keyword string, usual []string) ([]string, error) {
 	return paths, nil
 }
 
-// cryptography sets the algorithms: those without known weaknesses, where ssh_config does not name others.
+// cryptography sets the algorithms: those without known weaknesses, where ssh_config does not name
+// others.
 func (r *resolver) cryptography() error {
 	secure, insecure := ssh.SupportedAlgorithms(), ssh.InsecureAlgorithms()
 	slices.SortStableFunc(secure.HostKeys, func(a, b string) int { return preference(a) - preference(b) })
@@ -166,7 +167,8 @@ func (r *resolver) cryptography() error {
 	return nil
 }
 
-// preference has host keys in ssh's order: of a new host it is the first kind that the server has which is recorded.
+// preference has host keys in ssh's order: of a new host it is the first kind that the server has
+// which is recorded.
 func preference(algorithm string) int {
 	for i, kind := range []string{"ed25519", "ecdsa", "rsa-sha2-512"} {
 		if strings.Contains(algorithm, kind) {
@@ -176,8 +178,9 @@ func preference(algorithm string) int {
 	return 3
 }
 
-// chooseAlgorithms reads a list as ssh_config has it: names or patterns, which replace the usual ones, or follow them
-// (+), precede them (^), or are taken away (-). What is not supported is left out.
+// chooseAlgorithms reads a list as ssh_config has it: names or patterns, which replace the usual
+// ones, or follow them (+), precede them (^), or are taken away (-). What is not supported is left
+// out.
 func chooseAlgorithms(list string, usual, all []string) []string {
 	operation := list[:1]
 	if strings.ContainsAny(operation, "+-^") {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -40,7 +41,7 @@ var trusting = map[string]func(t *testing.T, s *sshd, authority string, cfg *Con
 		cfg.KeyFile = newKey(t, filepath.Join(t.TempDir(), "key"))
 		keygen(t, "-q", "-s", authority, "-I", "ann", "-n", s.User, cfg.KeyFile+".pub")
 		file := filepath.Join(t.TempDir(), "certificate")
-		must(t, os.Rename(cfg.KeyFile+"-cert.pub", file))
+		must.OK(t, os.Rename(cfg.KeyFile+"-cert.pub", file))
 		cfg.ConfigFile = configFile(t, "CertificateFile "+file+"\n")
 		return file
 	},
@@ -73,7 +74,7 @@ var trusting = map[string]func(t *testing.T, s *sshd, authority string, cfg *Con
 	"the user's own": func(t *testing.T, _ *sshd, _ string, cfg *Config) string {
 		home := t.TempDir()
 		t.Setenv("HOME", home)
-		must(t, os.Mkdir(filepath.Join(home, ".ssh"), 0o700))
+		must.OK(t, os.Mkdir(filepath.Join(home, ".ssh"), 0o700))
 		cfg.ConfigFile = ""
 		file := filepath.Join(home, ".ssh", "config")
 		write(t, file, "# nothing\n")
@@ -103,20 +104,20 @@ func TestFilesOfOthers(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			cfg := server.config(t)
 			file := prepare(t, server, authority, &cfg)
-			must(t, open(t, cfg).Err())
+			must.OK(t, open(t, cfg).Err())
 			for name, defect := range defects {
 				t.Run(name, func(t *testing.T) {
 					want := defect.want
 					if kind == "key" && name == "others read" {
 						want = "a secret that others can reach (mode 0604): chmod o-rwx "
 					}
-					must(t, os.Chmod(file, defect.mode))
+					must.OK(t, os.Chmod(file, defect.mode))
 					if defect.uid != keep || defect.gid != keep {
 						testpeer.GiveAway(t, file, defect.uid, defect.gid)
 						defer testpeer.GiveAway(t, file, os.Getuid(), os.Getgid())
 					}
 					if want == "" {
-						must(t, open(t, cfg).Err())
+						must.OK(t, open(t, cfg).Err())
 						return
 					}
 					err := openFails(t, cfg, file+": "+want)
@@ -134,17 +135,17 @@ func TestConfigFilesOfOthers(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
 	work := filepath.Join(home, ".ssh", "work")
-	must(t, os.MkdirAll(work, 0o700))
+	must.OK(t, os.MkdirAll(work, 0o700))
 	own, included := filepath.Join(home, ".ssh", "config"), filepath.Join(work, "a.conf")
 	write(t, own, "Include work/*.conf\n")
 	write(t, included, "Port 79\n")
 	for file, mode := range map[string]os.FileMode{own: 0o666, included: 0o662} {
 		_, err := resolve(Config{Host: "gateway"})
-		must(t, err)
-		must(t, os.Chmod(file, mode))
+		must.OK(t, err)
+		must.OK(t, os.Chmod(file, mode))
 		_, err = resolve(Config{Host: "gateway"})
 		saysAll(t, err, file, "others can write it")
-		must(t, os.Chmod(file, 0o600))
+		must.OK(t, os.Chmod(file, 0o600))
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
 
-// Tunnel is one SSH connection, opened again whenever it is lost, and the streams and forwards that go through it. Its
-// methods may be called by many goroutines at once.
+// Tunnel is one SSH connection, opened again whenever it is lost, and the streams and forwards that
+// go through it. Its methods may be called by many goroutines at once.
 type Tunnel struct {
 	targets  []*target // the hosts to go through, and the last
 	logger   *slog.Logger
@@ -38,9 +38,9 @@ type Tunnel struct {
 	locals   map[near]func(error) // this machine's ends of the streams, and who is to know that one is cut off
 }
 
-// Open opens an SSH connection. It returns when the user is logged in, with an error where that fails: *HostKeyError,
-// *AuthError, *FileError and what package net has. Nothing lasts longer than ctx, whatever the server does; the
-// connection itself does not depend on ctx.
+// Open opens an SSH connection. It returns when the user is logged in, with an error where that
+// fails: *HostKeyError, *AuthError, *FileError and what package net has. Nothing lasts longer than
+// ctx, whatever the server does; the connection itself does not depend on ctx.
 func Open(ctx context.Context, cfg Config) (*Tunnel, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -62,12 +62,12 @@ func Open(ctx context.Context, cfg Config) (*Tunnel, error) {
 	return t, nil
 }
 
-// Dial opens a stream to an address as the SSH server sees it: network "tcp" with host:port, or "unix" with the path of
-// a socket. While the connection is down it waits until it is back, or ctx ends. ctx does not matter to the stream
-// afterwards.
+// Dial opens a stream to an address as the SSH server sees it: network "tcp" with host:port, or
+// "unix" with the path of a socket. While the connection is down it waits until it is back, or ctx
+// ends. ctx does not matter to the stream afterwards.
 //
-// The stream's deadlines work, and it has a CloseWrite. Where the connection is lost, it ends with an error and not with
-// io.EOF.
+// The stream's deadlines work, and it has a CloseWrite. Where the connection is lost, it ends with
+// an error and not with io.EOF.
 func (t *Tunnel) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	to, err := parseRemote(network, address)
 	if err != nil {
@@ -145,8 +145,8 @@ func (t *Tunnel) current(ctx context.Context) (*connection, error) {
 	}
 }
 
-// Err is nil while the tunnel is connected, and otherwise why it is not: what the connection was lost by, or what the
-// last attempt to open it again has met; ErrClosed after Close.
+// Err is nil while the tunnel is connected, and otherwise why it is not: what the connection was
+// lost by, or what the last attempt to open it again has met; ErrClosed after Close.
 func (t *Tunnel) Err() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -168,7 +168,8 @@ func (t *Tunnel) set(conn *connection, err error) {
 	t.changed = make(chan struct{})
 }
 
-// keep runs a goroutine that Close waits for, and whose near end it cuts off. After Close it does not, and returns false.
+// keep runs a goroutine that Close waits for, and whose near end it cuts off. After Close it does
+// not, and returns false.
 func (t *Tunnel) keep(local near, cut func(error), run func()) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -185,8 +186,9 @@ func (t *Tunnel) keep(local near, cut func(error), run func()) bool {
 	return true
 }
 
-// Close ends the connection, its streams and forwards, and removes the forwards' sockets. ZeroMQ sockets that are
-// connected through it go on trying, in vain. It waits until everything has ended, and may be called again.
+// Close ends the connection, its streams and forwards, and removes the forwards' sockets. ZeroMQ
+// sockets that are connected through it go on trying, in vain. It waits until everything has ended,
+// and may be called again.
 func (t *Tunnel) Close() error {
 	t.closing.Do(func() {
 		t.mu.Lock()

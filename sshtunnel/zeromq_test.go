@@ -12,43 +12,26 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
 var _ Connector = (*zmq4.Socket)(nil)
-
-// newContext is a libzmq context that ends with the test, and not before its sockets.
-func newContext(t testing.TB) *zmq4.Context {
-	t.Helper()
-	ctx, err := zmq4.NewContext()
-	must(t, err)
-	t.Cleanup(func() { must(t, ctx.Term()) })
-	return ctx
-}
-
-// newSocket is one that does not outlive the test, nor wait for what it could not send.
-func newSocket(t testing.TB, ctx *zmq4.Context, kind zmq4.Type) *zmq4.Socket {
-	t.Helper()
-	s, err := ctx.NewSocket(kind)
-	must(t, err)
-	t.Cleanup(func() { must(t, s.Close()) })
-	must(t, errors.Join(s.SetLinger(0), s.SetRcvtimeo(patience), s.SetSndtimeo(patience)))
-	return s
-}
 
 // answers runs a REP socket that answers with what it is asked, until the test ends, and returns
 // its endpoint.
 func answers(t testing.TB, ctx *zmq4.Context) string {
 	t.Helper()
-	rep := newSocket(t, ctx, zmq4.REP)
-	must(t, rep.Bind("tcp://127.0.0.1:*"))
+	rep := testzmq.NewSocket(t, ctx, zmq4.REP)
+	must.OK(t, rep.Bind("tcp://127.0.0.1:*"))
 	endpoint, err := rep.GetLastEndpoint()
-	must(t, err)
+	must.OK(t, err)
 	ended := make(chan struct{})
 	stop := make(chan struct{})
 	go func() {
 		defer close(ended)
-		must(t, rep.SetRcvtimeo(20*time.Millisecond))
+		must.OK(t, rep.SetRcvtimeo(20*time.Millisecond))
 		for {
 			select {
 			case <-stop:
@@ -70,9 +53,9 @@ func answers(t testing.TB, ctx *zmq4.Context) string {
 // newREQ may ask again where an answer was lost with a connection.
 func newREQ(t testing.TB, ctx *zmq4.Context) *zmq4.Socket {
 	t.Helper()
-	req := newSocket(t, ctx, zmq4.REQ)
-	must(t, errors.Join(req.SetReqRelaxed(1), req.SetReqCorrelate(1)))
-	must(t, req.SetRcvtimeo(200*time.Millisecond))
+	req := testzmq.NewSocket(t, ctx, zmq4.REQ)
+	must.OK(t, errors.Join(req.SetReqRelaxed(1), req.SetReqCorrelate(1)))
+	must.OK(t, req.SetRcvtimeo(200*time.Millisecond))
 	return req
 }
 
@@ -81,7 +64,7 @@ func ask(t testing.TB, req *zmq4.Socket, question string) {
 	t.Helper()
 	testpeer.Eventually(t, "an answer to "+question, func() bool {
 		_, err := req.Send(question, 0)
-		must(t, err)
+		must.OK(t, err)
 		answer, err := req.Recv(0)
 		if err == nil && answer != question {
 			t.Fatalf("%q is answered to %q", answer, question)
@@ -96,25 +79,25 @@ func TestConnect(t *testing.T) {
 	server := newSSHD(t)
 	for name, localTCP := range map[string]bool{"ipc": false, "tcp": true} {
 		t.Run(name, func(t *testing.T) {
-			ctx := newContext(t)
+			ctx := testzmq.NewContext(t)
 			cfg := server.config(t)
 			cfg.LocalTCP = localTCP
 			tunnel := open(t, cfg)
 			endpoint := answers(t, ctx)
 			for i := range 20 {
 				req := newREQ(t, ctx)
-				must(t, tunnel.Connect(req, endpoint))
+				must.OK(t, tunnel.Connect(req, endpoint))
 				ask(t, req, fmt.Sprint("question ", i))
 			}
 			if len(tunnel.forwards) != 1 {
 				t.Errorf("%d forwards for one remote", len(tunnel.forwards))
 			}
-			pull := newSocket(t, ctx, zmq4.PULL)
-			must(t, pull.Bind("tcp://127.0.0.1:*"))
+			pull := testzmq.NewSocket(t, ctx, zmq4.PULL)
+			must.OK(t, pull.Bind("tcp://127.0.0.1:*"))
 			remote, err := pull.GetLastEndpoint()
-			must(t, err)
-			push := newSocket(t, ctx, zmq4.PUSH)
-			must(t, tunnel.Connect(push, remote))
+			must.OK(t, err)
+			push := testzmq.NewSocket(t, ctx, zmq4.PUSH)
+			must.OK(t, tunnel.Connect(push, remote))
 			const messages = 2000
 			go func() {
 				for i := range messages {
@@ -134,26 +117,26 @@ func TestConnect(t *testing.T) {
 func TestManySockets(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	tunnel := open(t, server.config(t))
-	router := newSocket(t, ctx, zmq4.ROUTER)
-	must(t, router.Bind("tcp://127.0.0.1:*"))
+	router := testzmq.NewSocket(t, ctx, zmq4.ROUTER)
+	must.OK(t, router.Bind("tcp://127.0.0.1:*"))
 	endpoint, err := router.GetLastEndpoint()
-	must(t, err)
+	must.OK(t, err)
 	const sockets = 100
 	var clients []*zmq4.Socket
 	for i := range sockets {
-		dealer := newSocket(t, ctx, zmq4.DEALER)
-		must(t, tunnel.Connect(dealer, endpoint))
+		dealer := testzmq.NewSocket(t, ctx, zmq4.DEALER)
+		must.OK(t, tunnel.Connect(dealer, endpoint))
 		_, err := dealer.Send(fmt.Sprint(i), 0)
-		must(t, err)
+		must.OK(t, err)
 		clients = append(clients, dealer)
 	}
 	for range sockets {
 		message, err := router.RecvMessageBytes(0)
-		must(t, err)
+		must.OK(t, err)
 		_, err = router.SendMessage(message)
-		must(t, err)
+		must.OK(t, err)
 	}
 	for i, dealer := range clients {
 		if got, err := dealer.Recv(0); err != nil || got != fmt.Sprint(i) {
@@ -167,24 +150,24 @@ func TestManySockets(t *testing.T) {
 func TestServerComesLater(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	log := &logbuffer.Buffer{}
 	cfg := server.config(t)
 	cfg.Logger = log.Logger()
 	tunnel := open(t, cfg)
 	endpoint := fmt.Sprint("tcp://127.0.0.1:", freePort(t))
 	req := newREQ(t, ctx)
-	must(t, tunnel.Connect(req, endpoint))
+	must.OK(t, tunnel.Connect(req, endpoint))
 	testpeer.Eventually(t, "it has been tried three times", func() bool {
 		return strings.Count(log.String(), "cannot be reached") >= 3
 	})
 	if warnings := strings.Count(log.String(), "level=WARN"); warnings != 1 {
 		t.Errorf("%d warnings:\n%s", warnings, log)
 	}
-	rep := newSocket(t, ctx, zmq4.REP)
-	must(t, rep.Bind(endpoint))
+	rep := testzmq.NewSocket(t, ctx, zmq4.REP)
+	must.OK(t, rep.Bind(endpoint))
 	_, err := req.Send("at last", 0)
-	must(t, err)
+	must.OK(t, err)
 	got, err := rep.Recv(0)
 	if err != nil || got != "at last" {
 		t.Errorf("%q, %v", got, err)
@@ -201,23 +184,23 @@ func TestServerRestarts(t *testing.T) {
 	for name, localTCP := range map[string]bool{"ipc": false, "tcp": true} {
 		t.Run(name, func(t *testing.T) {
 			server := newSSHD(t)
-			ctx := newContext(t)
+			ctx := testzmq.NewContext(t)
 			endpoint := answers(t, ctx)
 			cfg := server.config(t)
 			cfg.LocalTCP = localTCP
 			tunnel := open(t, cfg)
 			req := newREQ(t, ctx)
-			must(t, tunnel.Connect(req, endpoint))
+			must.OK(t, tunnel.Connect(req, endpoint))
 			for i := range 3 {
 				for j := range 20 {
 					ask(t, req, fmt.Sprint("question ", i, j))
 				}
 				server.stop(t)
 				testpeer.Eventually(t, "the loss is noticed", func() bool { return tunnel.Err() != nil })
-				must(t, server.Start())
+				must.OK(t, server.Start())
 			}
 			ask(t, req, "last question")
-			must(t, tunnel.Err())
+			must.OK(t, tunnel.Err())
 		})
 	}
 }
@@ -227,15 +210,15 @@ func TestServerRestarts(t *testing.T) {
 func TestPlainREQ(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	endpoint := answers(t, ctx)
 	tunnel := open(t, server.config(t))
-	req := newSocket(t, ctx, zmq4.REQ)
-	must(t, tunnel.Connect(req, endpoint))
+	req := testzmq.NewSocket(t, ctx, zmq4.REQ)
+	must.OK(t, tunnel.Connect(req, endpoint))
 	for i := range 3 {
 		question := fmt.Sprint("question ", i)
 		_, err := req.Send(question, 0)
-		must(t, err)
+		must.OK(t, err)
 		if got, err := req.Recv(0); err != nil || got != question {
 			t.Fatalf("%q, %v", got, err)
 		}
@@ -245,6 +228,6 @@ func TestPlainREQ(t *testing.T) {
 			defer tunnel.mu.Unlock()
 			return tunnel.conn == nil
 		})
-		must(t, server.Start())
+		must.OK(t, server.Start())
 	}
 }

@@ -72,7 +72,8 @@ func (s *Server) begin(v *serving) error {
 	return nil
 }
 
-// end undoes begin. Where one client only was to be served and none has come, none will be any more.
+// end undoes begin. Where one client only was to be served and none has come, none will be any
+// more.
 func (s *Server) end(v *serving) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,7 +94,8 @@ func (s *Server) isOver(v *serving) bool {
 
 func (s *Server) isOverLocked(v *serving) bool { return s.isStopping() || v.over || v.taken != nil }
 
-// awaitPlace waits until there may be one more client, and is false when there is to be none any more.
+// awaitPlace waits until there may be one more client, and is false when there is to be none any
+// more.
 func (s *Server) awaitPlace(v *serving) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +108,8 @@ func (s *Server) awaitPlace(v *serving) bool {
 	return false
 }
 
-// isFull tells whether there are as many authenticated clients as there may be. The caller holds the mutex.
+// isFull tells whether there are as many authenticated clients as there may be. The caller holds
+// the mutex.
 func (s *Server) isFull() bool { return s.MaxConns > 0 && len(s.entered) >= s.MaxConns }
 
 // pause waits, unless v ends.
@@ -122,14 +125,16 @@ func (s *Server) pause(v *serving, d time.Duration) {
 	}
 }
 
-// isExhaustion tells whether an error of Accept means that the process or the system has run out of something.
+// isExhaustion tells whether an error of Accept means that the process or the system has run out of
+// something.
 func isExhaustion(err error) bool {
 	errno, ok := errors.AsType[syscall.Errno](err)
 	return ok && isExhausted(errno)
 }
 
-// isTemporary tells whether an error of Accept says nothing about the listener, but about one client or about the
-// system's state. A deadline that someone has set on the listener is meant to end it.
+// isTemporary tells whether an error of Accept says nothing about the listener, but about one
+// client or about the system's state. A deadline that someone has set on the listener is meant to
+// end it.
 func isTemporary(err error) bool {
 	if isExhaustion(err) {
 		return true

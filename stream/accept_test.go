@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -71,7 +72,7 @@ func TestAcceptErrors(t *testing.T) {
 			if n := strings.Count(log.String(), "cannot accept for now"); n != 1 { // of two within a second
 				t.Errorf("said %d times:\n%s", n, log)
 			}
-			must(t, s.Close())
+			must.OK(t, s.Close())
 			if err := <-served; err != ErrServerClosed {
 				t.Error(err)
 			}
@@ -84,7 +85,8 @@ type temporaryError struct{}
 func (temporaryError) Error() string   { return "in a moment" }
 func (temporaryError) Temporary() bool { return true }
 
-// TestBackOff: errors in a row do not keep the processor busy, and Close does not wait for the next try.
+// TestBackOff: errors in a row do not keep the processor busy, and Close does not wait for the next
+// try.
 func TestBackOff(t *testing.T) {
 	testpeer.NothingLeft(t)
 	s := &Server{Handler: echo, Logger: quiet()}
@@ -102,7 +104,7 @@ func TestBackOff(t *testing.T) {
 	if took := time.Since(begun); took < 31*minBackOff { // 1+2+4+8+16
 		t.Errorf("6 tries within %v", took)
 	}
-	must(t, s.Close())
+	must.OK(t, s.Close())
 	if err := <-served; err != ErrServerClosed {
 		t.Error(err)
 	}

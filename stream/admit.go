@@ -7,7 +7,8 @@ import (
 )
 
 const (
-	// waitingShare is how many connections may wait for a place, for each place. They cost a descriptor each.
+	// waitingShare is how many connections may wait for a place, for each place. They cost a
+	// descriptor each.
 	waitingShare = 8
 	// lookInterval is how often those that wait are looked at, whether they have sent something.
 	lookInterval = 5 * time.Millisecond
@@ -57,8 +58,8 @@ func (s *Server) usher() {
 	s.notify()
 }
 
-// seatAll gives places to those who wait, and returns when to try again, 0 for when anything has changed. The caller holds the
-// mutex.
+// seatAll gives places to those who wait, and returns when to try again, 0 for when anything has
+// changed. The caller holds the mutex.
 func (s *Server) seatAll() (again time.Duration) {
 	if s.isFull() {
 		return 0
@@ -75,9 +76,9 @@ func (s *Server) seatAll() (again time.Duration) {
 	}
 }
 
-// next is who of those that wait is to have the next place, -1 for nobody: one that has sent something, and of these one of the
-// network with the fewest handshakes, so that a crowd from one address does not keep others waiting; the first of several. The
-// caller holds the mutex.
+// next is who of those that wait is to have the next place, -1 for nobody: one that has sent
+// something, and of these one of the network with the fewest handshakes, so that a crowd from one
+// address does not keep others waiting; the first of several. The caller holds the mutex.
 func (s *Server) next() int {
 	best, fewest := -1, 0
 	for i, c := range s.waiting {
@@ -92,14 +93,15 @@ func (s *Server) next() int {
 	return best
 }
 
-// mayStart tells whether it is c's turn, if there is a place. One that is silent may be about to speak, and would only be in
-// the way of others until then, if more than half of the places are taken. The caller holds the mutex.
+// mayStart tells whether it is c's turn, if there is a place. One that is silent may be about to
+// speak, and would only be in the way of others until then, if more than half of the places are
+// taken. The caller holds the mutex.
 func (s *Server) mayStart(c *session) bool {
 	return c.spoken || 2*s.pending.count < s.maxHandshakes() || time.Since(c.accepted) >= s.handshakeTimeout()/silentShare
 }
 
-// seat begins a handshake if there is a place, or somebody who has to make room; else there may be one after wait. The
-// caller holds the mutex.
+// seat begins a handshake if there is a place, or somebody who has to make room; else there may be
+// one after wait. The caller holds the mutex.
 func (s *Server) seat(c *session) (seated bool, wait time.Duration) {
 	most := s.maxHandshakes()
 	if s.isFull() || s.pending.count+s.abandoned >= 2*most {
@@ -114,7 +116,8 @@ func (s *Server) seat(c *session) (seated bool, wait time.Duration) {
 	return true, 0
 }
 
-// makeRoom gives up a handshake, and returns 0; or returns when to try again. The caller holds the mutex.
+// makeRoom gives up a handshake, and returns 0; or returns when to try again. The caller holds the
+// mutex.
 func (s *Server) makeRoom() (wait time.Duration) {
 	c, wait := s.pending.victim(time.Now(), s.handshakeTimeout())
 	if c == nil {
@@ -124,8 +127,8 @@ func (s *Server) makeRoom() (wait time.Duration) {
 	return 0
 }
 
-// dropSilent closes one of those who wait, the oldest that is silent although it has had the time to speak. The caller holds
-// the mutex.
+// dropSilent closes one of those who wait, the oldest that is silent although it has had the time
+// to speak. The caller holds the mutex.
 func (s *Server) dropSilent() bool {
 	for i, c := range s.waiting {
 		if time.Since(c.accepted) < s.handshakeTimeout()/silentShare {
@@ -150,7 +153,8 @@ func (s *Server) dropWaiting(v *serving, why error) {
 	})
 }
 
-// drop closes a connection that has waited in vain. The logger is not waited for. The caller holds the mutex.
+// drop closes a connection that has waited in vain. The logger is not waited for. The caller holds
+// the mutex.
 func (s *Server) drop(c *session, why error) {
 	c.state = over
 	s.dropping++
@@ -164,7 +168,8 @@ func (s *Server) drop(c *session, why error) {
 	}()
 }
 
-// relieve makes room for another Accept, if it can: silent and slow clients are what may have used up the descriptors.
+// relieve makes room for another Accept, if it can: silent and slow clients are what may have used
+// up the descriptors.
 func (s *Server) relieve() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

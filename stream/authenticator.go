@@ -7,19 +7,20 @@ import (
 	"net"
 )
 
-// An Authenticator proves who is at the other end of a connection. It returns the connection to use from then on (the
-// same, or one that wraps it) and the credentials: any value the application wants to have beside it.
+// An Authenticator proves who is at the other end of a connection. It returns the connection to use
+// from then on (the same, or one that wraps it) and the credentials: any value the application
+// wants to have beside it.
 //
-// A nil error is the only yes, and it takes a connection that is not nil. With an error, whoever called Authenticate
-// closes conn, and what was returned beside the error if that is not nil; so an Authenticator that has begun to wrap conn
-// returns what it has made.
+// A nil error is the only yes, and it takes a connection that is not nil. With an error, whoever
+// called Authenticate closes conn, and what was returned beside the error if that is not nil; so an
+// Authenticator that has begun to wrap conn returns what it has made.
 //
-// ctx ends when the time for the handshake is over or the server is closed; a [Server] closes conn then, so that an
-// Authenticator that only reads and writes conn need not look at ctx. One that waits for anything else must heed ctx.
-// Authenticate may be called by many goroutines at once.
+// ctx ends when the time for the handshake is over or the server is closed; a [Server] closes conn
+// then, so that an Authenticator that only reads and writes conn need not look at ctx. One that
+// waits for anything else must heed ctx. Authenticate may be called by many goroutines at once.
 //
-// An Authenticator that also has a method Check() error is asked by [Server.Serve] before the first client comes: an error
-// tells that it could let nobody in.
+// An Authenticator that also has a method Check() error is asked by [Server.Serve] before the first
+// client comes: an error tells that it could let nobody in.
 type Authenticator interface {
 	Authenticate(ctx context.Context, conn net.Conn) (net.Conn, any, error)
 }
@@ -43,7 +44,8 @@ func (f AuthenticatorFunc) Check() error {
 	return nil
 }
 
-// AuthenticationError tells that a connection was not authenticated. A [Server] logs it, [Dial] and [DialTLS] return it.
+// AuthenticationError tells that a connection was not authenticated. A [Server] logs it, [Dial] and
+// [DialTLS] return it.
 type AuthenticationError struct {
 	Err error // what the Authenticator said; never nil
 }
@@ -76,9 +78,10 @@ func check(a Authenticator) error {
 	return nil
 }
 
-// Chain runs several Authenticators in a row, each on the connection that the one before it returned, as in
-// Chain(tls, magicWord). The first error ends it. The credentials are the last that are not nil; an Authenticator that wants
-// to combine its own with those from before it reads them with [Credentials]. A Chain of none refuses everybody.
+// Chain runs several Authenticators in a row, each on the connection that the one before it
+// returned, as in Chain(tls, magicWord). The first error ends it. The credentials are the last that
+// are not nil; an Authenticator that wants to combine its own with those from before it reads them
+// with [Credentials]. A Chain of none refuses everybody.
 func Chain(authenticators ...Authenticator) Authenticator {
 	return chain(append([]Authenticator(nil), authenticators...))
 }
@@ -121,8 +124,8 @@ func (c chain) Authenticate(ctx context.Context, conn net.Conn) (net.Conn, any, 
 
 type credentialsKey struct{}
 
-// Credentials are what the Authenticators before the present one in a [Chain] have proved: the last that were not nil. ctx
-// is that of Authenticate.
+// Credentials are what the Authenticators before the present one in a [Chain] have proved: the last
+// that were not nil. ctx is that of Authenticate.
 func Credentials(ctx context.Context) any { return ctx.Value(credentialsKey{}) }
 
 // authenticate calls a, and makes a refusal of everything that is not a clear yes.

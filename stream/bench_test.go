@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/daemon"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testca"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// BenchmarkForward pipes data through both ends of mutual TLS on loopback, ForwardTLS and Forward, beside a connection that
-// leads straight to the backend, and beside two stunnels in the place of both ends; each in turn, so that all meet the same
-// machine. x-of-bare and x-of-stunnel are the shares of the others' rate.
+// BenchmarkForward pipes data through both ends of mutual TLS on loopback, ForwardTLS and Forward,
+// beside a connection that leads straight to the backend, and beside two stunnels in the place of
+// both ends; each in turn, so that all meet the same machine. x-of-bare and x-of-stunnel are the
+// shares of the others' rate.
 func BenchmarkForward(b *testing.B) {
 	for _, c := range []struct {
 		name  string
@@ -41,14 +43,14 @@ func BenchmarkForward(b *testing.B) {
 				{name: "stunnel", conn: dialTCP(b, stunnelPath(b, back, ca, server, client))},
 			}
 			for _, p := range paths {
-				must(b, p.conn.SetDeadline(time.Time{}))
-				must(b, c.round(p.conn)) // the handshake
+				must.OK(b, p.conn.SetDeadline(time.Time{}))
+				must.OK(b, c.round(p.conn)) // the handshake
 			}
 			b.SetBytes(c.bytes)
 			for b.Loop() {
 				for i := range paths {
 					begun := time.Now()
-					must(b, c.round(paths[i].conn))
+					must.OK(b, c.round(paths[i].conn))
 					paths[i].took += time.Since(begun)
 				}
 			}
@@ -146,10 +148,10 @@ func forwardPath(b *testing.B, back string, ca *authority, server, client identi
 	cfg := config(client, ca)
 	cfg.Logger = quiet()
 	f, err := ForwardTLS(context.Background(), "tcp://127.0.0.1:0", l.Addr().String(), cfg)
-	must(b, err)
-	b.Cleanup(func() { must(b, f.Close()) })
+	must.OK(b, err)
+	b.Cleanup(func() { must.OK(b, f.Close()) })
 	_, address, err := endpoint("", f.Endpoint())
-	must(b, err)
+	must.OK(b, err)
 	return address
 }
 
@@ -162,8 +164,8 @@ func stunnelPath(b *testing.B, back string, ca *authority, server, client identi
 		if errors.Is(err, daemon.ErrMissing) {
 			testpeer.Missing(b, err.Error(), "stunnel4")
 		}
-		must(b, err)
-		b.Cleanup(func() { must(b, end.Stop()) })
+		must.OK(b, err)
+		b.Cleanup(func() { must.OK(b, end.Stop()) })
 		return end.Address
 	}
 	return start(start(back, server), client, "client = yes")

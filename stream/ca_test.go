@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testca"
 )
 
@@ -21,7 +22,7 @@ func newAuthority(t testing.TB, name string) *authority {
 	t.Helper()
 	dir := t.TempDir()
 	ca, err := testca.New(dir, name)
-	must(t, err)
+	must.OK(t, err)
 	return &authority{ca, t, dir, ca.File}
 }
 
@@ -32,7 +33,7 @@ type identity struct{ cert, key string }
 func (a *authority) issue(name string, change ...func(*x509.Certificate)) identity {
 	a.t.Helper()
 	id, err := a.Issue(name, change...)
-	must(a.t, err)
+	must.OK(a.t, err)
 	return identity{id.CertFile, id.KeyFile}
 }
 
@@ -41,13 +42,6 @@ func expired(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
 // replace replaces a file in one step.
 func replace(t testing.TB, file string, content []byte) {
 	t.Helper()
-	must(t, os.WriteFile(file+".new", content, 0o600))
-	must(t, os.Rename(file+".new", file))
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.WriteFile(file+".new", content, 0o600))
+	must.OK(t, os.Rename(file+".new", file))
 }

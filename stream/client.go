@@ -12,15 +12,17 @@ import (
 	"time"
 )
 
-// TLSClient is what [DialTLS] and [ForwardTLS] need to know. The zero value verifies the server's certificate by the system's
-// CAs, for the host that is dialled, and shows no certificate. Files are read by each call of DialTLS, so that those that
-// have been replaced hold for the next connection.
+// TLSClient is what [DialTLS] and [ForwardTLS] need to know. The zero value verifies the server's
+// certificate by the system's CAs, for the host that is dialled, and shows no certificate. Files
+// are read by each call of DialTLS, so that those that have been replaced hold for the next
+// connection.
 type TLSClient struct {
 	// CertFile and KeyFile hold the client's certificate with its chain, and its private key, in
 	// PEM; "": none. Without KeyFile the key is in CertFile. Who may own, write and read the files
 	// is as with a [TLSAuthenticator].
 	CertFile, KeyFile string
-	// CAFile holds the certificates in PEM of those who may have certified the server; "": the system's CAs.
+	// CAFile holds the certificates in PEM of those who may have certified the server; "": the
+	// system's CAs.
 	CAFile string
 	// ServerName is the name that the server's certificate must be for; "": the host that is dialled.
 	ServerName string
@@ -30,16 +32,17 @@ type TLSClient struct {
 	MinVersion uint16
 	// InsecureSkipVerify accepts any server, and with it anyone who gets in between.
 	InsecureSkipVerify bool
-	// Handshake is the client's half of what follows TLS, as the other half of a [Chain]; nil: nothing. The connection that it
-	// returns is what DialTLS returns; what it returns as credentials is dropped.
+	// Handshake is the client's half of what follows TLS, as the other half of a [Chain]; nil:
+	// nothing. The connection that it returns is what DialTLS returns; what it returns as credentials
+	// is dropped.
 	Handshake Authenticator
 	// Logger is told by ForwardTLS of connections that failed; nil: slog.Default().
 	Logger *slog.Logger
 }
 
-// Dial connects ("tcp" with host:port, or "unix" with a path) and does the client's half of a handshake that is not TLS. When
-// ctx ends before that is done, so does Dial; afterwards ctx means nothing to the connection. The error of a is in an
-// *[AuthenticationError].
+// Dial connects ("tcp" with host:port, or "unix" with a path) and does the client's half of a
+// handshake that is not TLS. When ctx ends before that is done, so does Dial; afterwards ctx means
+// nothing to the connection. The error of a is in an *[AuthenticationError].
 func Dial(ctx context.Context, network, address string, a Authenticator) (net.Conn, error) {
 	if err := check(a); err != nil {
 		return nil, err
@@ -47,13 +50,15 @@ func Dial(ctx context.Context, network, address string, a Authenticator) (net.Co
 	return dial(ctx, network, address, a)
 }
 
-// DialTLS connects to address, host:port, and returns once TLS and cfg.Handshake are done. Unless cfg says otherwise, the
-// server must prove to be the host that is dialled. A server that is not that, or that refuses, is an *[AuthenticationError].
-// When ctx ends before, so does DialTLS; afterwards it means nothing to the connection. Without a cfg.Handshake the connection
-// is a *[tls.Conn].
+// DialTLS connects to address, host:port, and returns once TLS and cfg.Handshake are done. Unless
+// cfg says otherwise, the server must prove to be the host that is dialled. A server that is not
+// that, or that refuses, is an *[AuthenticationError]. When ctx ends before, so does DialTLS;
+// afterwards it means nothing to the connection. Without a cfg.Handshake the connection is a
+// *[tls.Conn].
 //
-// With TLS 1.3 the client's part is over before the server has looked at its certificate: one that is refused learns it from
-// the first Read, whose error begins with "remote error: tls:", unless there is a cfg.Handshake that reads.
+// With TLS 1.3 the client's part is over before the server has looked at its certificate: one that
+// is refused learns it from the first Read, whose error begins with "remote error: tls:", unless
+// there is a cfg.Handshake that reads.
 func DialTLS(ctx context.Context, address string, cfg TLSClient) (net.Conn, error) {
 	network, address, err := endpoint("tcp", address)
 	if err != nil {
@@ -148,8 +153,8 @@ func (c *TLSClient) config(address string) (*tls.Config, error) {
 		DynamicRecordSizingDisabled: true,
 	}
 	if certificate := material.certificate; certificate != nil {
-		// Whoever the server says it trusts: it can refuse a certificate and say why, where without one it could only
-		// say that there was none.
+		// Whoever the server says it trusts: it can refuse a certificate and say why, where without one
+		// it could only say that there was none.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
 	}
 	return config, nil

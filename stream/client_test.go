@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -59,9 +60,9 @@ func TestDialTLSVerifies(t *testing.T) {
 		}
 	}
 	_, port, err := net.SplitHostPort(servers["good"])
-	must(t, err)
+	must.OK(t, err)
 	for _, address := range []string{"localhost:" + port, "tcp://" + servers["good"]} {
-		must(t, sayHello(t, address, TLSClient{CAFile: ca.file}))
+		must.OK(t, sayHello(t, address, TLSClient{CAFile: ca.file}))
 	}
 }
 
@@ -70,7 +71,7 @@ func TestDialTLSErrors(t *testing.T) {
 	ca := newAuthority(t, "CA")
 	ann, bob := ca.issue("ann"), ca.issue("bob")
 	empty := filepath.Join(ca.dir, "empty")
-	must(t, os.WriteFile(empty, nil, 0o600))
+	must.OK(t, os.WriteFile(empty, nil, 0o600))
 	for name, c := range map[string]struct {
 		address string
 		client  TLSClient
@@ -97,7 +98,8 @@ func TestDialTLSErrors(t *testing.T) {
 	}
 }
 
-// TestDialTLSEnds with its context, while connecting and in either handshake; afterwards the context means nothing.
+// TestDialTLSEnds with its context, while connecting and in either handshake; afterwards the
+// context means nothing.
 func TestDialTLSEnds(t *testing.T) {
 	testpeer.NothingLeft(t)
 	ca := newAuthority(t, "CA")
@@ -127,13 +129,14 @@ func TestDialTLSEnds(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	conn, err := DialTLS(ctx, start(t, &Server{Authenticator: authenticator, Handler: echo}), TLSClient{CAFile: ca.file})
-	must(t, err)
+	must.OK(t, err)
 	defer conn.Close()
 	cancel()
-	must(t, exchange(conn, "hello"))
+	must.OK(t, exchange(conn, "hello"))
 }
 
-// TestHandshakeAfterTLS: both halves of a custom handshake behind TLS, whose server combines what both have proved.
+// TestHandshakeAfterTLS: both halves of a custom handshake behind TLS, whose server combines what
+// both have proved.
 func TestHandshakeAfterTLS(t *testing.T) {
 	ca := newAuthority(t, "CA")
 	server, ann := ca.issue("server"), ca.issue("ann")
@@ -173,7 +176,7 @@ func TestHandshakeAfterTLS(t *testing.T) {
 	})
 	client := config(ann, ca)
 	client.Handshake = say("pass:alice")
-	must(t, sayHello(t, address, client))
+	must.OK(t, sayHello(t, address, client))
 	if who := <-got; who != "ann who is alice" {
 		t.Errorf("credentials %v", who)
 	}
@@ -183,7 +186,8 @@ func TestHandshakeAfterTLS(t *testing.T) {
 	}
 }
 
-// TestChainCredentials: the last that are not nil, and never those of a chain that ends in a refusal.
+// TestChainCredentials: the last that are not nil, and never those of a chain that ends in a
+// refusal.
 func TestChainCredentials(t *testing.T) {
 	prove := func(credentials any) Authenticator {
 		return AuthenticatorFunc(func(_ context.Context, c net.Conn) (net.Conn, any, error) { return c, credentials, nil })
@@ -228,7 +232,7 @@ func TestRefusedLater(t *testing.T) {
 	_, address, client := tlsServer(t, nil)
 	client.CertFile, client.KeyFile = "", ""
 	conn, err := DialTLS(patient(t), address, client)
-	must(t, err)
+	must.OK(t, err)
 	defer conn.Close()
 	if version := conn.(*tls.Conn).ConnectionState().Version; version != tls.VersionTLS13 {
 		t.Fatal(tls.VersionName(version))

@@ -1,8 +1,8 @@
-// Package stream authenticates the clients of servers that speak a protocol of their own over net.Conn, and carries ZeroMQ
-// connections over TLS.
+// Package stream authenticates the clients of servers that speak a protocol of their own over
+// net.Conn, and carries ZeroMQ connections over TLS.
 //
-// A [Server] accepts connections, has an [Authenticator] prove who each client is, and calls its Handler with the connection
-// and the credentials:
+// A [Server] accepts connections, has an [Authenticator] prove who each client is, and calls its
+// Handler with the connection and the credentials:
 //
 //	server := &stream.Server{
 //		Authenticator: &stream.TLSAuthenticator{CertFile: "server.crt", KeyFile: "server.key", CAFile: "ca.crt"},
@@ -19,21 +19,23 @@
 //		CAFile: "ca.crt", CertFile: "ann.crt", KeyFile: "ann.key",
 //	})
 //
-// An [AuthenticatorFunc] is any other proof, [Chain] runs several in a row, and TLSClient.Handshake and [Dial] have the
-// client's half of them.
+// An [AuthenticatorFunc] is any other proof, [Chain] runs several in a row, and TLSClient.Handshake
+// and [Dial] have the client's half of them.
 //
 // # ZeroMQ over TLS
 //
-// A Handler that calls [Forward] hands the connection on to a ZeroMQ socket that is bound to a private endpoint, and
-// [ForwardTLS] makes an endpoint for the socket that connects. Neither socket knows of TLS:
+// A Handler that calls [Forward] hands the connection on to a ZeroMQ socket that is bound to a
+// private endpoint, and [ForwardTLS] makes an endpoint for the socket that connects. Neither socket
+// knows of TLS:
 //
 //	REQ ─ ipc:// ─ ForwardTLS ═ TLS ═ Server, Forward ─ ipc:// ─ REP
 //
 // # What it holds against
 //
-// A silent or slow client delays nobody, see [Server]. Panics of Authenticators and Handlers are logged and end one
-// connection. What cannot be meant, such as a TLSAuthenticator without a certificate, is an error before the first client
-// comes. The files of certificates are read again when they change. Secrets and credentials are never logged.
+// A silent or slow client delays nobody, see [Server]. Panics of Authenticators and Handlers are
+// logged and end one connection. What cannot be meant, such as a TLSAuthenticator without a
+// certificate, is an error before the first client comes. The files of certificates are read again
+// when they change. Secrets and credentials are never logged.
 //
 // The package is pure Go, and knows nothing of libzmq.
 package stream

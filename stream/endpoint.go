@@ -12,8 +12,9 @@ import (
 	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
 
-// endpoint takes apart what ZeroMQ calls one, "tcp://host:port" or "ipc://path", where network is "" or the address begins
-// so; else they are what package net takes: "tcp", "tcp4" or "tcp6" with "host:port", or "unix" with a path.
+// endpoint takes apart what ZeroMQ calls one, "tcp://host:port" or "ipc://path", where network is
+// "" or the address begins so; else they are what package net takes: "tcp", "tcp4" or "tcp6" with
+// "host:port", or "unix" with a path.
 func endpoint(network, address string) (string, string, error) {
 	scheme, rest, found := strings.Cut(address, "://")
 	switch {

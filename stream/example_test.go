@@ -166,7 +166,8 @@ func ExampleServer_ServeOne() {
 	// ServeOne: <nil>
 }
 
-// Both ends of TLS between two programs that know nothing of it; a ZeroMQ socket would connect to tunnel.Endpoint().
+// Both ends of TLS between two programs that know nothing of it; a ZeroMQ socket would connect to
+// tunnel.Endpoint().
 func ExampleForwardTLS() {
 	dir, err := makeCertificates("server", "ann")
 	check(err)

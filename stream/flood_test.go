@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -21,7 +22,7 @@ func dialFrom(t testing.TB, source, address string) net.Conn {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
 	conn, err := dialer.DialContext(patient(t), "tcp", address)
-	must(t, err)
+	must.OK(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
@@ -38,8 +39,9 @@ func tlsServer(t testing.TB, change func(*Server)) (s *Server, address string, c
 	return s, start(t, s), config(ca.issue("ann"), ca)
 }
 
-// TestThousandSilent: with the default limits, 1,000 connections that say nothing and one that dribbles do not keep a good
-// client waiting, where without room being made each 128 of them would for 10 s; and Close ends them all.
+// TestThousandSilent: with the default limits, 1,000 connections that say nothing and one that
+// dribbles do not keep a good client waiting, where without room being made each 128 of them would
+// for 10 s; and Close ends them all.
 func TestThousandSilent(t *testing.T) {
 	log := &logbuffer.Buffer{}
 	s, address, client := tlsServer(t, func(s *Server) { s.Logger = log.Logger() })
@@ -64,7 +66,7 @@ func TestThousandSilent(t *testing.T) {
 	var waits []time.Duration
 	for range 20 {
 		begun := time.Now()
-		must(t, sayHello(t, address, client))
+		must.OK(t, sayHello(t, address, client))
 		waits = append(waits, time.Since(begun))
 	}
 	if slices.Sort(waits); waits[10] > DefaultHandshakeTimeout/20 || waits[19] > DefaultHandshakeTimeout/5 {
@@ -80,7 +82,7 @@ func TestThousandSilent(t *testing.T) {
 		t.Errorf("the flood is in the log, %d lines", n)
 	}
 	begun := time.Now()
-	must(t, s.Close())
+	must.OK(t, s.Close())
 	for _, conn := range strangers {
 		if !closed(conn) {
 			t.Fatal("a silent connection is still open")
@@ -92,8 +94,8 @@ func TestThousandSilent(t *testing.T) {
 	}
 }
 
-// TestSilentWait: silent clients get half of the places at once, and wait for others until they speak or have had the time for
-// it; one that speaks goes first.
+// TestSilentWait: silent clients get half of the places at once, and wait for others until they
+// speak or have had the time for it; one that speaks goes first.
 func TestSilentWait(t *testing.T) {
 	const grace = patience / 2
 	s, address, client := tlsServer(t, func(s *Server) { s.MaxHandshakes, s.HandshakeTimeout = 4, silentShare*grace })
@@ -104,13 +106,13 @@ func TestSilentWait(t *testing.T) {
 	testpeer.Eventually(t, "they have found their places", func() bool { return s.counts() == counts{waiting: 4, pending: 2} })
 	begun := time.Now()
 	for range 10 {
-		must(t, sayHello(t, address, client))
+		must.OK(t, sayHello(t, address, client))
 	}
 	if took := time.Since(begun); took > grace/2 {
 		t.Errorf("good clients waited %v", took)
 	}
 	testpeer.Eventually(t, "the silent ones are where they were", func() bool { return s.counts() == counts{waiting: 4, pending: 2} })
-	must(t, s.Close())
+	must.OK(t, s.Close())
 	for _, conn := range silent {
 		if !closed(conn) {
 			t.Error("a silent connection is still open")
@@ -118,7 +120,8 @@ func TestSilentWait(t *testing.T) {
 	}
 }
 
-// TestSpeakersFirst: when there is one place for two, whoever has spoken gets it, although the other came before.
+// TestSpeakersFirst: when there is one place for two, whoever has spoken gets it, although the
+// other came before.
 func TestSpeakersFirst(t *testing.T) {
 	testpeer.NothingLeft(t)
 	l := newListener(t)
@@ -131,7 +134,7 @@ func TestSpeakersFirst(t *testing.T) {
 	accept := func() *session {
 		dialTCP(t, l.Addr().String())
 		conn, err := l.Accept()
-		must(t, err)
+		must.OK(t, err)
 		t.Cleanup(func() { _ = conn.Close() })
 		return &session{serving: &serving{}, raw: conn, accepted: time.Now().Add(-time.Second)}
 	}
@@ -148,11 +151,12 @@ func TestSpeakersFirst(t *testing.T) {
 	if conn := <-first; conn != speaker.raw {
 		t.Error("the silent one goes first")
 	}
-	must(t, s.Close())
-	must(t, s.Shutdown(patient(t)))
+	must.OK(t, s.Close())
+	must.OK(t, s.Shutdown(patient(t)))
 }
 
-// TestSilentGreeted: a client that waits to be greeted first is served, although strangers are silent, too.
+// TestSilentGreeted: a client that waits to be greeted first is served, although strangers are
+// silent, too.
 func TestSilentGreeted(t *testing.T) {
 	greet := AuthenticatorFunc(func(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
 		if _, err := conn.Write([]byte("hello")); err != nil {
@@ -166,13 +170,14 @@ func TestSilentGreeted(t *testing.T) {
 	}
 	conn := dialTCP(t, address)
 	_, err := io.ReadFull(conn, make([]byte, 5))
-	must(t, err)
-	must(t, giveWord(conn))
-	must(t, exchange(conn, "hello"))
+	must.OK(t, err)
+	must.OK(t, giveWord(conn))
+	must.OK(t, exchange(conn, "hello"))
 }
 
-// TestFlood: strangers that come back as soon as they are closed, silent ones and such that send half a greeting, keep
-// nobody out, neither who comes from elsewhere nor, in a few tries at most, who comes from the same address.
+// TestFlood: strangers that come back as soon as they are closed, silent ones and such that send
+// half a greeting, keep nobody out, neither who comes from elsewhere nor, in a few tries at most,
+// who comes from the same address.
 func TestFlood(t *testing.T) {
 	const handshakes, strangers = 8, 12
 	for name, greeting := range map[string]string{"silent": "", "half a greeting": "\x16\x03\x01\x02\x00\x01"} {
@@ -180,7 +185,7 @@ func TestFlood(t *testing.T) {
 			_, address, client := tlsServer(t, func(s *Server) { s.MaxHandshakes, s.HandshakeTimeout = handshakes, time.Minute })
 			flood(t, address, strangers, greeting)
 			config, err := client.config(address)
-			must(t, err)
+			must.OK(t, err)
 			for source, tries := range map[string]int{"127.0.0.1": 5, "127.0.0.2": 1} {
 				begun := time.Now()
 				for {
@@ -201,26 +206,27 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// TestCrowdDelaysNobodyElse: of those who wait, the one from another address goes before a crowd that came earlier, each of which
-// would be safe for a while.
+// TestCrowdDelaysNobodyElse: of those who wait, the one from another address goes before a crowd
+// that came earlier, each of which would be safe for a while.
 func TestCrowdDelaysNobodyElse(t *testing.T) {
 	const handshakes, timeout = 8, 20 * time.Second
 	s, address, client := tlsServer(t, func(s *Server) { s.MaxHandshakes, s.HandshakeTimeout = handshakes, timeout })
 	for range waitingShare * handshakes {
 		_, err := io.WriteString(dialTCP(t, address), "\x16\x03\x01\x02\x00\x01")
-		must(t, err)
+		must.OK(t, err)
 	}
 	testpeer.Eventually(t, "the crowd has all places", func() bool { return s.counts().pending == handshakes })
 	config, err := client.config(address)
-	must(t, err)
+	must.OK(t, err)
 	begun := time.Now()
-	must(t, exchange(tls.Client(dialFrom(t, "127.0.0.2", address), config), "hello"))
+	must.OK(t, exchange(tls.Client(dialFrom(t, "127.0.0.2", address), config), "hello"))
 	if took := time.Since(begun); took > waitingShare*timeout/spokenShare/2 {
 		t.Errorf("it has waited for %v", took)
 	}
 }
 
-// flood has strangers send a greeting and wait, and come back when they are closed, until the test ends.
+// flood has strangers send a greeting and wait, and come back when they are closed, until the test
+// ends.
 func flood(t *testing.T, address string, strangers int, greeting string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -244,12 +250,12 @@ func flood(t *testing.T, address string, strangers int, greeting string) {
 	t.Cleanup(cancel)
 }
 
-// TestHonestCrowd: many that come at once are let in one after another, and drive nobody out. The time is long, as the clients
-// have to share a machine.
+// TestHonestCrowd: many that come at once are let in one after another, and drive nobody out. The
+// time is long, as the clients have to share a machine.
 func TestHonestCrowd(t *testing.T) {
 	_, address, client := tlsServer(t, func(s *Server) { s.MaxHandshakes, s.HandshakeTimeout = 4, 10*time.Minute })
 	config, err := client.config(address)
-	must(t, err)
+	must.OK(t, err)
 	var group sync.WaitGroup
 	for range 200 {
 		conn := dialTCP(t, address)
@@ -269,7 +275,7 @@ func TestVictim(t *testing.T) {
 	accept := func() net.Conn {
 		dialTCP(t, l.Addr().String())
 		conn, err := l.Accept()
-		must(t, err)
+		must.OK(t, err)
 		t.Cleanup(func() { _ = conn.Close() })
 		return conn
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -44,12 +45,13 @@ func backend(t *testing.T, l net.Listener, serve func(conn net.Conn)) {
 	}()
 }
 
-// TestForwardHalfClose: to backends of every kind. Each side ends its half, and gets the rest of the other's.
+// TestForwardHalfClose: to backends of every kind. Each side ends its half, and gets the rest of
+// the other's.
 func TestForwardHalfClose(t *testing.T) {
 	tcp := newListener(t)
 	path := filepath.Join(t.TempDir(), "backend")
 	local, err := net.Listen("unix", path)
-	must(t, err)
+	must.OK(t, err)
 	// All that comes, then its length in letters, after the client has ended its half.
 	serve := func(conn net.Conn) {
 		data, err := io.ReadAll(conn)
@@ -65,12 +67,12 @@ func TestForwardHalfClose(t *testing.T) {
 	} {
 		server, client, results := forwarder(t, c[0], c[1])
 		conn, err := DialTLS(patient(t), server, client)
-		must(t, err)
+		must.OK(t, err)
 		defer conn.Close()
 		const length = 300_000
 		_, err = io.WriteString(conn, strings.Repeat("y", length))
-		must(t, err)
-		must(t, conn.(*tls.Conn).CloseWrite())
+		must.OK(t, err)
+		must.OK(t, conn.(*tls.Conn).CloseWrite())
 		reply, err := io.ReadAll(conn)
 		if err != nil || len(reply) != length {
 			t.Errorf("%v: %d bytes, %v", c, len(reply), err)
@@ -81,7 +83,8 @@ func TestForwardHalfClose(t *testing.T) {
 	}
 }
 
-// TestForwardBackendEndsFirst: its half alone ends, and what the client sends afterwards still arrives.
+// TestForwardBackendEndsFirst: its half alone ends, and what the client sends afterwards still
+// arrives.
 func TestForwardBackendEndsFirst(t *testing.T) {
 	l := newListener(t)
 	got := make(chan string, 1)
@@ -96,19 +99,19 @@ func TestForwardBackendEndsFirst(t *testing.T) {
 	})
 	server, client, results := forwarder(t, "tcp", l.Addr().String())
 	conn, err := DialTLS(patient(t), server, client)
-	must(t, err)
+	must.OK(t, err)
 	defer conn.Close()
 	text, err := io.ReadAll(conn)
 	if err != nil || string(text) != "that is all" {
 		t.Errorf("%q, %v", text, err)
 	}
 	_, err = io.WriteString(conn, "thank you")
-	must(t, err)
-	must(t, conn.Close())
+	must.OK(t, err)
+	must.OK(t, conn.Close())
 	if text := <-got; text != "thank you" {
 		t.Errorf("the backend gets %q", text)
 	}
-	must(t, <-results)
+	must.OK(t, <-results)
 }
 
 // TestForwardErrors name the side, and the other side can tell them from an orderly end.
@@ -125,12 +128,12 @@ func TestForwardErrors(t *testing.T) {
 	t.Run("the client's connection breaks", func(t *testing.T) {
 		server, client, results := forwarder(t, "tcp", l.Addr().String())
 		conn, err := DialTLS(patient(t), server, client)
-		must(t, err)
+		must.OK(t, err)
 		_, err = io.WriteString(conn, "hello")
-		must(t, err)
+		must.OK(t, err)
 		raw := conn.(*tls.Conn).NetConn().(*net.TCPConn)
-		must(t, raw.SetLinger(0))
-		must(t, raw.Close())
+		must.OK(t, raw.SetLinger(0))
+		must.OK(t, raw.Close())
 		if err := <-results; err == nil || !strings.HasPrefix(err.Error(), "stream: read from the client: ") || !errors.Is(err, syscall.ECONNRESET) {
 			t.Error(err)
 		}
@@ -141,13 +144,13 @@ func TestForwardErrors(t *testing.T) {
 	t.Run("within a record", func(t *testing.T) {
 		server, client, results := forwarder(t, "tcp", l.Addr().String())
 		conn, err := DialTLS(patient(t), server, client)
-		must(t, err)
+		must.OK(t, err)
 		_, err = io.WriteString(conn, "hello")
-		must(t, err)
+		must.OK(t, err)
 		raw := conn.(*tls.Conn).NetConn()
 		_, err = raw.Write([]byte{23, 3, 3, 0, 100, 1})
-		must(t, err)
-		must(t, raw.Close())
+		must.OK(t, err)
+		must.OK(t, raw.Close())
 		if err := <-results; !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Error(err)
 		}
@@ -163,10 +166,10 @@ func TestForwardErrors(t *testing.T) {
 		})
 		server, client, results := forwarder(t, "tcp", broken.Addr().String())
 		conn, err := DialTLS(patient(t), server, client)
-		must(t, err)
+		must.OK(t, err)
 		defer conn.Close()
 		_, err = io.WriteString(conn, "hello")
-		must(t, err)
+		must.OK(t, err)
 		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("the client sees %v", err)
 		}
@@ -175,7 +178,7 @@ func TestForwardErrors(t *testing.T) {
 		}
 	})
 	nobody := newListener(t)
-	must(t, nobody.Close())
+	must.OK(t, nobody.Close())
 	for want, c := range map[string][2]string{
 		"stream: the backend: dial tcp " + nobody.Addr().String(): {"tcp", nobody.Addr().String()},
 		"stream: the backend: dial unix /nowhere":                 {"", "ipc:///nowhere"},
@@ -187,7 +190,7 @@ func TestForwardErrors(t *testing.T) {
 	} {
 		server, client, results := forwarder(t, c[0], c[1])
 		conn, err := DialTLS(patient(t), server, client)
-		must(t, err)
+		must.OK(t, err)
 		if _, err := conn.Read(make([]byte, 1)); err == nil || err == io.EOF {
 			t.Errorf("%v: the client sees %v", c, err)
 		}
@@ -210,7 +213,7 @@ func TestForwardEndsWithContext(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- Forward(ctx, here, "tcp", l.Addr().String()) }()
 	_, err := there.Write([]byte("hello"))
-	must(t, err)
+	must.OK(t, err)
 	cancel(because)
 	if err := <-ended; !errors.Is(err, because) {
 		t.Error(err)
@@ -220,8 +223,8 @@ func TestForwardEndsWithContext(t *testing.T) {
 	}
 }
 
-// TestForwardWithoutHalves: a connection that cannot be closed by halves is closed as a whole, and nothing is lost that was
-// sent before.
+// TestForwardWithoutHalves: a connection that cannot be closed by halves is closed as a whole, and
+// nothing is lost that was sent before.
 func TestForwardWithoutHalves(t *testing.T) {
 	testpeer.NothingLeft(t)
 	l := newListener(t)
@@ -239,17 +242,18 @@ func TestForwardWithoutHalves(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- Forward(context.Background(), here, "tcp", l.Addr().String()) }()
 	_, err := there.Write([]byte("hello"))
-	must(t, err)
+	must.OK(t, err)
 	if text, err := io.ReadAll(there); err != nil || string(text) != "x" {
 		t.Errorf("%q, %v", text, err)
 	}
 	if text := <-got; text != "hello" {
 		t.Errorf("the backend gets %q", text)
 	}
-	must(t, <-ended)
+	must.OK(t, <-ended)
 }
 
-// pour is a backend that sends more than anybody takes, and calls read for what comes. It does not mind half-closes.
+// pour is a backend that sends more than anybody takes, and calls read for what comes. It does not
+// mind half-closes.
 func pour(t *testing.T, l net.Listener, read func(conn net.Conn)) {
 	t.Helper()
 	backend(t, l, func(conn net.Conn) {
@@ -271,23 +275,24 @@ func pour(t *testing.T, l net.Listener, read func(conn net.Conn)) {
 func gone(t *testing.T, l net.Listener, drainTime time.Duration) (client net.Conn, p *pipes, ended chan error) {
 	t.Helper()
 	door, err := net.Listen("unix", filepath.Join(t.TempDir(), "door"))
-	must(t, err)
+	must.OK(t, err)
 	defer door.Close()
 	client, err = net.Dial("unix", door.Addr().String())
-	must(t, err)
+	must.OK(t, err)
 	t.Cleanup(func() { _ = client.Close() })
 	server, err := door.Accept()
-	must(t, err)
+	must.OK(t, err)
 	p = newPipes(end{"the client", server}, end{"the backend", dialTCP(t, l.Addr().String())}, drainTime)
 	ended = make(chan error, 1)
 	go func() { ended <- p.copy(context.Background()) }()
 	_, err = io.ReadFull(client, make([]byte, 1<<20))
-	must(t, err)
+	must.OK(t, err)
 	return client, p, ended
 }
 
-// TestForwardDeliversLastWords: what a client has sent before it was gone arrives, although it takes nothing any more, and
-// however late the backend reads it. On a Unix socket that is how a ZeroMQ socket ends which still has messages to get.
+// TestForwardDeliversLastWords: what a client has sent before it was gone arrives, although it
+// takes nothing any more, and however late the backend reads it. On a Unix socket that is how a
+// ZeroMQ socket ends which still has messages to get.
 func TestForwardDeliversLastWords(t *testing.T) {
 	testpeer.NothingLeft(t)
 	l := newListener(t)
@@ -300,8 +305,8 @@ func TestForwardDeliversLastWords(t *testing.T) {
 	})
 	client, p, ended := gone(t, l, patience)
 	n, err := client.Write(make([]byte, 150_000)) // what the kernel holds for a Unix socket, and more than it holds for TCP
-	must(t, err)
-	must(t, client.Close())
+	must.OK(t, err)
+	must.OK(t, client.Close())
 	testpeer.Eventually(t, "the client's half has ended", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -316,14 +321,14 @@ func TestForwardDeliversLastWords(t *testing.T) {
 	}
 }
 
-// TestForwardDoesNotPourForEver: a backend that does not end its half although the client is gone, and it has been told so,
-// is cut off.
+// TestForwardDoesNotPourForEver: a backend that does not end its half although the client is gone,
+// and it has been told so, is cut off.
 func TestForwardDoesNotPourForEver(t *testing.T) {
 	testpeer.NothingLeft(t)
 	l := newListener(t)
 	pour(t, l, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
 	client, _, ended := gone(t, l, 20*time.Millisecond)
-	must(t, client.Close())
+	must.OK(t, client.Close())
 	select {
 	case err := <-ended:
 		if err == nil {
@@ -341,7 +346,7 @@ func TestForwardMemory(t *testing.T) {
 	backend(t, l, func(conn net.Conn) { _, _ = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn}) })
 	server, client, results := forwarder(t, "tcp", l.Addr().String())
 	conn, err := DialTLS(patient(t), server, client)
-	must(t, err)
+	must.OK(t, err)
 	defer conn.Close()
 	go func() {
 		chunk := make([]byte, 1<<16)
@@ -364,13 +369,13 @@ func TestForwardMemory(t *testing.T) {
 		if err == io.EOF {
 			break
 		}
-		must(t, err)
+		must.OK(t, err)
 		if time.Since(looked) > 20*time.Millisecond {
 			runtime.ReadMemStats(&memory)
 			most, looked = max(most, memory.HeapInuse), time.Now()
 		}
 	}
-	must(t, <-results)
+	must.OK(t, <-results)
 	if sum != total {
 		t.Errorf("%d of %d bytes", sum, total)
 	}

@@ -15,12 +15,12 @@ import (
 const (
 	// remoteTimeout is how long a server may take to accept a connection and to finish its handshake.
 	remoteTimeout = 10 * time.Second
-	// While the server fails, the next connection waits before it is tried, minHold, and longer with each further failure, up
-	// to maxHold: a ZeroMQ socket comes back ten times a second.
+	// While the server fails, the next connection waits before it is tried, minHold, and longer with
+	// each further failure, up to maxHold: a ZeroMQ socket comes back ten times a second.
 	minHold = 50 * time.Millisecond
 	maxHold = time.Second
-	// quickEnd is how soon a connection that the server breaks counts as one that it has refused: with TLS 1.3 it refuses a
-	// certificate after the handshake.
+	// quickEnd is how soon a connection that the server breaks counts as one that it has refused: with
+	// TLS 1.3 it refuses a certificate after the handshake.
 	quickEnd = 2 * time.Second
 
 	serverSide = "the server"
@@ -29,7 +29,8 @@ const (
 // socketName is the Unix socket in its private directory.
 const socketName = "s"
 
-// A Forwarding is a local endpoint whose connections come out of a TLS connection each. See [ForwardTLS].
+// A Forwarding is a local endpoint whose connections come out of a TLS connection each. See
+// [ForwardTLS].
 type Forwarding struct {
 	endpoint  string
 	directory *privatedir.Dir // of the endpoint's socket; nil: it has none of its own
@@ -46,8 +47,9 @@ type Forwarding struct {
 	said   string    // of the last failure; "": none
 }
 
-// ForwardTLS is the other end of [Forward]: a local endpoint, each connection to which is piped through a TLS connection of its
-// own to remote, host:port. A ZeroMQ socket that connects to it talks over TLS without knowing.
+// ForwardTLS is the other end of [Forward]: a local endpoint, each connection to which is piped
+// through a TLS connection of its own to remote, host:port. A ZeroMQ socket that connects to it
+// talks over TLS without knowing.
 //
 // local is an endpoint:
 //   - "" for a Unix socket in a new directory that nobody else may enter. It is in $TMPDIR, or, where
@@ -56,9 +58,9 @@ type Forwarding struct {
 //   - "tcp://127.0.0.1:0", where any user of this machine can connect, and for that reason nobody
 //     else: an address that is not loopback is an error.
 //
-// The files and fields of cfg are checked at once, remote is not: each local connection dials anew, and is closed when that
-// fails, which is logged. The next ones wait a while then, up to a second when failures go on. The forwarding lasts until
-// ctx ends or Close is called.
+// The files and fields of cfg are checked at once, remote is not: each local connection dials anew,
+// and is closed when that fails, which is logged. The next ones wait a while then, up to a second
+// when failures go on. The forwarding lasts until ctx ends or Close is called.
 func ForwardTLS(ctx context.Context, local, remote string, cfg TLSClient) (*Forwarding, error) {
 	_, address, err := endpoint("tcp", remote)
 	if err != nil {
@@ -91,7 +93,8 @@ func ForwardTLS(ctx context.Context, local, remote string, cfg TLSClient) (*Forw
 // Endpoint is what a ZeroMQ socket connects to: "ipc://path" or "tcp://host:port".
 func (f *Forwarding) Endpoint() string { return f.endpoint }
 
-// Close ends the endpoint and all connections, and waits until nothing is left of them. Further calls do nothing.
+// Close ends the endpoint and all connections, and waits until nothing is left of them. Further
+// calls do nothing.
 func (f *Forwarding) Close() error {
 	_ = f.server.Close()
 	return f.Wait()

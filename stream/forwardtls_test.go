@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/privatedir"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
@@ -24,8 +25,8 @@ func forwardTLS(t *testing.T, local, remote string, client TLSClient) *Forwardin
 		client.Logger = quiet()
 	}
 	f, err := ForwardTLS(context.Background(), local, remote, client)
-	must(t, err)
-	t.Cleanup(func() { must(t, f.Close()) })
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, f.Close()) })
 	return f
 }
 
@@ -33,11 +34,11 @@ func forwardTLS(t *testing.T, local, remote string, client TLSClient) *Forwardin
 func dialEndpoint(t *testing.T, e string) net.Conn {
 	t.Helper()
 	network, address, err := endpoint("", e)
-	must(t, err)
+	must.OK(t, err)
 	conn, err := net.Dial(network, address)
-	must(t, err)
+	must.OK(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	must(t, conn.SetDeadline(time.Now().Add(patience)))
+	must.OK(t, conn.SetDeadline(time.Now().Add(patience)))
 	return conn
 }
 
@@ -49,7 +50,7 @@ func TestForwardTLSErrors(t *testing.T) {
 	_, remote, client := tlsServer(t, nil)
 	taken := forwardTLS(t, "ipc://"+filepath.Join(dir, "taken"), remote, client)
 	file := filepath.Join(dir, "file")
-	must(t, os.WriteFile(file, []byte("precious"), 0o600))
+	must.OK(t, os.WriteFile(file, []byte("precious"), 0o600))
 	bad := client
 	bad.CAFile = "/nowhere.crt"
 	long := "ipc:///" + strings.Repeat("x", privatedir.MaxPath)
@@ -80,10 +81,11 @@ func TestForwardTLSErrors(t *testing.T) {
 	if text, err := os.ReadFile(file); err != nil || string(text) != "precious" {
 		t.Errorf("the file holds %q, %v", text, err)
 	}
-	must(t, exchange(dialEndpoint(t, taken.Endpoint()), "still here"))
+	must.OK(t, exchange(dialEndpoint(t, taken.Endpoint()), "still here"))
 }
 
-// TestForwardTLSEndsWithContext, which closes connections, dials that are under way, and the directory.
+// TestForwardTLSEndsWithContext, which closes connections, dials that are under way, and the
+// directory.
 func TestForwardTLSEndsWithContext(t *testing.T) {
 	testpeer.NothingLeft(t)
 	_, remote, client := tlsServer(t, nil)
@@ -91,17 +93,17 @@ func TestForwardTLSEndsWithContext(t *testing.T) {
 	for _, remote := range []string{remote, silent.Addr().String()} {
 		ctx, cancel := context.WithCancel(context.Background())
 		f, err := ForwardTLS(ctx, "", remote, client)
-		must(t, err)
+		must.OK(t, err)
 		conn := dialEndpoint(t, f.Endpoint())
 		if remote == silent.Addr().String() {
 			accepted, err := silent.Accept()
-			must(t, err)
+			must.OK(t, err)
 			defer accepted.Close()
 		} else {
-			must(t, exchange(conn, "hello"))
+			must.OK(t, exchange(conn, "hello"))
 		}
 		cancel()
-		must(t, f.Wait())
+		must.OK(t, f.Wait())
 		if !closed(conn) {
 			t.Error("the connection is still open")
 		}
@@ -111,15 +113,16 @@ func TestForwardTLSEndsWithContext(t *testing.T) {
 	}
 }
 
-// TestForwardTLSFailures: an unreachable server and one that refuses the certificate are logged once for each reason, and are
-// tried again, but not all the time; once the server is there, all goes well.
+// TestForwardTLSFailures: an unreachable server and one that refuses the certificate are logged
+// once for each reason, and are tried again, but not all the time; once the server is there, all
+// goes well.
 func TestForwardTLSFailures(t *testing.T) {
 	testpeer.NothingLeft(t)
 	ca, foreign := newAuthority(t, "CA"), newAuthority(t, "another CA")
 	server := ca.issue("server")
 	l := newListener(t)
 	remote := l.Addr().String()
-	must(t, l.Close())
+	must.OK(t, l.Close())
 	log := &logbuffer.Buffer{}
 	var dir = t.TempDir()
 	id := ca.issue("ann")
@@ -127,7 +130,7 @@ func TestForwardTLSFailures(t *testing.T) {
 	put := func(id identity) {
 		for from, to := range map[string]string{id.cert: certificate.cert, id.key: certificate.key} {
 			content, err := os.ReadFile(from)
-			must(t, err)
+			must.OK(t, err)
 			replace(t, to, content)
 		}
 	}
@@ -150,7 +153,7 @@ func TestForwardTLSFailures(t *testing.T) {
 		t.Errorf("%d warnings:\n%s", n, log)
 	}
 	l, err := net.Listen("tcp", remote)
-	must(t, err)
+	must.OK(t, err)
 	var refused atomic.Int32
 	startOn(t, &Server{
 		Authenticator: &TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: ca.file},
@@ -165,8 +168,8 @@ func TestForwardTLSFailures(t *testing.T) {
 		t.Errorf("%d warnings, %d refusals:\n%s", n, refused.Load(), log)
 	}
 	put(id)
-	must(t, try())
-	must(t, try())
+	must.OK(t, try())
+	must.OK(t, try())
 }
 
 // countingListener counts what it accepts.

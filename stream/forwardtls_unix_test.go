@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/privatedir"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
@@ -28,17 +29,17 @@ func TestForwardTLSEndpoints(t *testing.T) {
 	}
 	for _, local := range locals {
 		f, err := ForwardTLS(context.Background(), local, remote, client)
-		must(t, err)
-		must(t, exchange(dialEndpoint(t, f.Endpoint()), "hello"))
+		must.OK(t, err)
+		must.OK(t, exchange(dialEndpoint(t, f.Endpoint()), "hello"))
 		if file, ok := strings.CutPrefix(f.Endpoint(), "ipc://"); ok {
 			info, err := os.Stat(file)
-			must(t, err)
+			must.OK(t, err)
 			if info.Mode() != fs.ModeSocket|0o600 {
 				t.Errorf("%s has the mode %v", f.Endpoint(), info.Mode())
 			}
 			if local == "" {
 				above, err := os.Stat(filepath.Dir(file))
-				must(t, err)
+				must.OK(t, err)
 				if above.Mode() != fs.ModeDir|0o700 {
 					t.Errorf("its directory has the mode %v", above.Mode())
 				}
@@ -52,11 +53,11 @@ func TestForwardTLSEndpoints(t *testing.T) {
 			!strings.HasPrefix(f.Endpoint(), "tcp://[::1]:") {
 			t.Errorf("%s: %s", local, f.Endpoint())
 		}
-		must(t, f.Close())
-		must(t, f.Close())
-		must(t, f.Wait())
+		must.OK(t, f.Close())
+		must.OK(t, f.Close())
+		must.OK(t, f.Wait())
 		network, address, err := endpoint("", f.Endpoint())
-		must(t, err)
+		must.OK(t, err)
 		if _, err := net.Dial(network, address); err == nil {
 			t.Errorf("%s: the endpoint is left", local)
 		}
@@ -75,8 +76,8 @@ func TestForwardTLSElsewhere(t *testing.T) {
 		mode fs.FileMode
 	}{"too long": {long, 0o700}, "others can rename": {shared, 0o777}} {
 		t.Run(name, func(t *testing.T) {
-			must(t, os.Mkdir(c.dir, 0o700))
-			must(t, os.Chmod(c.dir, c.mode)) // without the sticky bit
+			must.OK(t, os.Mkdir(c.dir, 0o700))
+			must.OK(t, os.Chmod(c.dir, c.mode)) // without the sticky bit
 			t.Setenv("TMPDIR", c.dir)
 			t.Setenv("XDG_RUNTIME_DIR", "")
 			f := forwardTLS(t, "", remote, client)
@@ -84,8 +85,8 @@ func TestForwardTLSElsewhere(t *testing.T) {
 			if base := filepath.Dir(filepath.Dir(path)); base != "/tmp" {
 				t.Errorf("its directory is in %s", base)
 			}
-			must(t, exchange(dialEndpoint(t, f.Endpoint()), "hello"))
-			must(t, f.Close())
+			must.OK(t, exchange(dialEndpoint(t, f.Endpoint()), "hello"))
+			must.OK(t, f.Close())
 			if _, err := os.Stat(filepath.Dir(path)); !os.IsNotExist(err) {
 				t.Errorf("the directory is left: %v", err)
 			}
@@ -102,13 +103,13 @@ func TestForwardTLSStaleSocket(t *testing.T) {
 	_, remote, client := tlsServer(t, nil)
 	path := filepath.Join(t.TempDir(), "socket")
 	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
-	must(t, err)
+	must.OK(t, err)
 	stale.SetUnlinkOnClose(false)
-	must(t, stale.Close())
+	must.OK(t, stale.Close())
 	old := syscall.Umask(0) // which is not to make the new socket anybody's
 	f := forwardTLS(t, "ipc://"+path, remote, client)
 	syscall.Umask(old)
-	must(t, exchange(dialEndpoint(t, f.Endpoint()), "hello"))
+	must.OK(t, exchange(dialEndpoint(t, f.Endpoint()), "hello"))
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}

@@ -17,11 +17,11 @@ var (
 
 // A handshake is safe from newcomers for a part of HandshakeTimeout.
 const (
-	// silentShare is the part where the client has sent nothing yet. It is enough for the first packet, which most protocols
-	// send as soon as they are connected.
+	// silentShare is the part where the client has sent nothing yet. It is enough for the first
+	// packet, which most protocols send as soon as they are connected.
 	silentShare = 200
-	// spokenShare is the part where it has. Were that shorter than a handshake takes a busy machine, a crowd of honest clients
-	// would drive each other out for ever.
+	// spokenShare is the part where it has. Were that shorter than a handshake takes a busy machine, a
+	// crowd of honest clients would drive each other out for ever.
 	spokenShare = 20
 )
 
@@ -53,9 +53,9 @@ func (h *handshakes) all() []*session {
 	return slices.Concat(slices.Collect(maps.Values(h.networks))...)
 }
 
-// victim is the handshake that has to make room for a newcomer: of the network with the most, the oldest that is silent, or
-// else the oldest. Where all of these are safe it is one of another network, that is not safe even if it had spoken; or
-// nil, and there may be one after wait.
+// victim is the handshake that has to make room for a newcomer: of the network with the most, the
+// oldest that is silent, or else the oldest. Where all of these are safe it is one of another
+// network, that is not safe even if it had spoken; or nil, and there may be one after wait.
 func (h *handshakes) victim(now time.Time, timeout time.Duration) (c *session, wait time.Duration) {
 	silent, spoken := timeout/silentShare, timeout/spokenShare
 	crowds := slices.SortedFunc(maps.Values(h.networks), func(a, b []*session) int {
@@ -82,8 +82,9 @@ func (h *handshakes) victim(now time.Time, timeout time.Duration) (c *session, w
 	return nil, wait
 }
 
-// network is what a peer can be told by, where it may have many addresses: one IPv4 address, or 64 bits of an IPv6 address.
-// The zero value stands for all whose address is none of IP, as those of a Unix socket.
+// network is what a peer can be told by, where it may have many addresses: one IPv4 address, or 64
+// bits of an IPv6 address. The zero value stands for all whose address is none of IP, as those of a
+// Unix socket.
 func network(address net.Addr) netip.Prefix {
 	if address == nil {
 		return netip.Prefix{}

@@ -9,11 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestMain is the server of TestTooManyFiles where it is told so. Else it opens a socket before all tests: with the first the
-// runtime opens descriptors that it keeps, which are no test's.
+// TestMain is the server of TestTooManyFiles where it is told so. Else it opens a socket before all
+// tests: with the first the runtime opens descriptors that it keeps, which are no test's.
 func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" {
 		serveWithFewFiles()
@@ -45,12 +46,13 @@ func patient(t testing.TB) context.Context {
 func newListener(t testing.TB) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
+	must.OK(t, err)
 	t.Cleanup(func() { _ = l.Close() })
 	return l
 }
 
-// start serves on a port of the kernel's choice until the test ends, and returns host:port. Nothing of it may be left then.
+// start serves on a port of the kernel's choice until the test ends, and returns host:port. Nothing
+// of it may be left then.
 func start(t testing.TB, s *Server) string {
 	t.Helper()
 	testpeer.NothingLeft(t)
@@ -68,16 +70,16 @@ func startOn(t testing.TB, s *Server, l net.Listener) {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	t.Cleanup(func() {
-		must(t, s.Close())
-		must(t, s.Shutdown(patient(t)))
+		must.OK(t, s.Close())
+		must.OK(t, s.Shutdown(patient(t)))
 		if err := <-served; err != ErrServerClosed {
 			t.Errorf("Serve: %v", err)
 		}
 	})
 }
 
-// echo is a Handler that sends back what it gets. It hides from io.Copy what conn can do: to splice, it would keep pipes open
-// until the next garbage collection.
+// echo is a Handler that sends back what it gets. It hides from io.Copy what conn can do: to
+// splice, it would keep pipes open until the next garbage collection.
 func echo(_ context.Context, conn net.Conn, _ any) {
 	_, _ = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn})
 }
@@ -86,9 +88,9 @@ func echo(_ context.Context, conn net.Conn, _ any) {
 func dialTCP(t testing.TB, address string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
-	must(t, err)
+	must.OK(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	must(t, conn.SetDeadline(time.Now().Add(patience)))
+	must.OK(t, conn.SetDeadline(time.Now().Add(patience)))
 	return conn
 }
 

@@ -10,10 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestBeforeServe: Shutdown and Close may come first, in any number, and Serve then closes its listener.
+// TestBeforeServe: Shutdown and Close may come first, in any number, and Serve then closes its
+// listener.
 func TestBeforeServe(t *testing.T) {
 	testpeer.NothingLeft(t)
 	for name, end := range map[string]func(*Server) error{
@@ -29,7 +31,7 @@ func TestBeforeServe(t *testing.T) {
 		},
 	} {
 		s := &Server{Handler: echo}
-		must(t, end(s))
+		must.OK(t, end(s))
 		l := newListener(t)
 		for what, err := range map[string]error{
 			"Serve": s.Serve(l), "ServeOne": s.ServeOne(newListener(t)), "ListenAndServe": s.ListenAndServe("tcp", "127.0.0.1:0"),
@@ -42,11 +44,12 @@ func TestBeforeServe(t *testing.T) {
 			t.Errorf("%s: the listener is still open", name)
 			_ = conn.Close()
 		}
-		must(t, end(s))
+		must.OK(t, end(s))
 	}
 }
 
-// TestShutdownWaits: for the Handlers, and no longer than its context; handshakes and listeners end at once.
+// TestShutdownWaits: for the Handlers, and no longer than its context; handshakes and listeners end
+// at once.
 func TestShutdownWaits(t *testing.T) {
 	s := &Server{Authenticator: password, Handler: echo}
 	address := start(t, s)
@@ -60,37 +63,38 @@ func TestShutdownWaits(t *testing.T) {
 	if _, err := net.Dial("tcp", address); err == nil {
 		t.Error("the listener is still open")
 	}
-	must(t, exchange(busy, "still here"))
+	must.OK(t, exchange(busy, "still here"))
 	cancel()
 	if err := <-ended; err != context.Canceled {
 		t.Errorf("Shutdown returns %v", err)
 	}
-	must(t, exchange(busy, "still here"))
+	must.OK(t, exchange(busy, "still here"))
 	go func() { ended <- s.Shutdown(context.Background()) }()
-	must(t, busy.Close())
+	must.OK(t, busy.Close())
 	if err := <-ended; err != nil {
 		t.Errorf("Shutdown returns %v", err)
 	}
 }
 
-// TestShutdownEndsThoseWithoutPlace: who is authenticated but has no place yet is not handled any more.
+// TestShutdownEndsThoseWithoutPlace: who is authenticated but has no place yet is not handled any
+// more.
 func TestShutdownEndsThoseWithoutPlace(t *testing.T) {
 	s := &Server{Authenticator: password, Handler: echo, MaxConns: 1}
 	address := start(t, s)
 	// Both are in their handshake at once, so that both are authenticated, and one has no place.
 	first, second := dialTCP(t, address), dialTCP(t, address)
 	testpeer.Eventually(t, "both are in their handshake", func() bool { return s.counts().pending == 2 })
-	must(t, giveWord(first))
-	must(t, exchange(first, "hello"))
-	must(t, giveWord(second))
+	must.OK(t, giveWord(first))
+	must.OK(t, exchange(first, "hello"))
+	must.OK(t, giveWord(second))
 	testpeer.Eventually(t, "the second waits", func() bool { return s.counts().entered == 2 })
 	ended := make(chan error)
 	go func() { ended <- s.Shutdown(context.Background()) }()
 	if !closed(second) {
 		t.Error("not closed")
 	}
-	must(t, first.Close())
-	must(t, <-ended)
+	must.OK(t, first.Close())
+	must.OK(t, <-ended)
 }
 
 // TestCloseEndsAllAtOnce: Handlers' connections and contexts too, whatever TLS would like to say.
@@ -112,11 +116,11 @@ func TestCloseEndsAllAtOnce(t *testing.T) {
 	}
 	address := start(t, s)
 	conn, err := DialTLS(patient(t), address, TLSClient{CAFile: ca.file})
-	must(t, err)
+	must.OK(t, err)
 	defer conn.Close()
 	_, err = conn.Read(make([]byte, 1))
-	must(t, err)
-	must(t, s.Close())
+	must.OK(t, err)
+	must.OK(t, s.Close())
 	if err := <-ended; err != context.Canceled {
 		t.Errorf("the Handler's context: %v", err)
 	}
@@ -138,12 +142,12 @@ func TestServeSeveral(t *testing.T) {
 	startOn(t, s, l)
 	conn := enter(t, first)
 	waiting := dialTCP(t, l.Addr().String())
-	must(t, giveWord(waiting))
+	must.OK(t, giveWord(waiting))
 	if !stillOpen(waiting) {
 		t.Error("the limit is not for both")
 	}
-	must(t, conn.Close())
-	must(t, exchange(waiting, "hello"))
+	must.OK(t, conn.Close())
+	must.OK(t, exchange(waiting, "hello"))
 }
 
 func TestServeOne(t *testing.T) {
@@ -156,7 +160,7 @@ func TestServeOne(t *testing.T) {
 		address := l.Addr().String()
 		refused := dialTCP(t, address)
 		_, err := io.WriteString(refused, "a wrong one")
-		must(t, err)
+		must.OK(t, err)
 		if !closed(refused) {
 			t.Error("not closed")
 		}
@@ -169,11 +173,11 @@ func TestServeOne(t *testing.T) {
 		if _, err := net.Dial("tcp", address); err == nil {
 			t.Error("the listener is still open")
 		}
-		must(t, exchange(conn, "still here"))
-		must(t, conn.Close())
-		must(t, <-served)
+		must.OK(t, exchange(conn, "still here"))
+		must.OK(t, conn.Close())
+		must.OK(t, <-served)
 	}
-	must(t, s.Close())
+	must.OK(t, s.Close())
 }
 
 // TestServeOneOfMany: of many that come at once exactly one is handled.
@@ -191,12 +195,12 @@ func TestServeOneOfMany(t *testing.T) {
 		var group sync.WaitGroup
 		for range 8 {
 			conn := dialTCP(t, l.Addr().String())
-			must(t, giveWord(conn))
+			must.OK(t, giveWord(conn))
 			group.Go(func() { closed(conn) })
 		}
-		must(t, s.ServeOne(l))
+		must.OK(t, s.ServeOne(l))
 		group.Wait()
-		must(t, s.Shutdown(patient(t)))
+		must.OK(t, s.Shutdown(patient(t)))
 		if handled != 1 {
 			t.Fatalf("%d were handled", handled)
 		}
@@ -240,10 +244,11 @@ func TestServeOneErrors(t *testing.T) {
 		t.Error("not closed")
 	}
 	close(goOn)
-	must(t, s.Shutdown(patient(t)))
+	must.OK(t, s.Shutdown(patient(t)))
 }
 
-// TestServeOneWithoutPlace: a client that was authenticated, but closed before there was a place for it, has not been served.
+// TestServeOneWithoutPlace: a client that was authenticated, but closed before there was a place
+// for it, has not been served.
 func TestServeOneWithoutPlace(t *testing.T) {
 	testpeer.NothingLeft(t)
 	inside, goOn := make(chan struct{}), make(chan struct{})
@@ -267,7 +272,7 @@ func TestServeOneWithoutPlace(t *testing.T) {
 		defer s.mu.Unlock()
 		return len(s.entered) == 1
 	})
-	must(t, s.Close())
+	must.OK(t, s.Close())
 	if err := <-served; err != ErrServerClosed {
 		t.Errorf("ServeOne: %v", err)
 	}
@@ -279,7 +284,7 @@ func TestLifecycleRaces(t *testing.T) {
 	for i := range 100 {
 		s := &Server{Authenticator: password, Handler: echo, Logger: quiet(), MaxHandshakes: 2, MaxConns: 2}
 		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
+		must.OK(t, err)
 		var group sync.WaitGroup
 		group.Go(func() {
 			if err := s.Serve(l); err != ErrServerClosed {
@@ -300,10 +305,10 @@ func TestLifecycleRaces(t *testing.T) {
 		}
 		time.Sleep(time.Duration(i) * 10 * time.Microsecond) // another moment each time
 		if i%2 == 0 {
-			must(t, s.Close())
+			must.OK(t, s.Close())
 		}
-		must(t, s.Shutdown(patient(t)))
-		must(t, s.Close())
+		must.OK(t, s.Shutdown(patient(t)))
+		must.OK(t, s.Close())
 		group.Wait()
 	}
 }

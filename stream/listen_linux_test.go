@@ -6,6 +6,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -24,7 +25,7 @@ func TestListenAndServeAbstract(t *testing.T) {
 		defer conn.Close()
 		return giveWord(conn) == nil && exchange(conn, "hello") == nil
 	})
-	must(t, s.Close())
+	must.OK(t, s.Close())
 	if err := <-served; err != ErrServerClosed {
 		t.Error(err)
 	}

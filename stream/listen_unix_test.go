@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -17,9 +18,9 @@ func TestListenAndServe(t *testing.T) {
 	testpeer.NothingLeft(t)
 	path := filepath.Join(t.TempDir(), "socket")
 	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
-	must(t, err)
+	must.OK(t, err)
 	stale.SetUnlinkOnClose(false)
-	must(t, stale.Close())
+	must.OK(t, stale.Close())
 	s := &Server{Authenticator: password, Handler: echo, Logger: quiet()}
 	served := make(chan error)
 	go func() { served <- s.ListenAndServe("unix", path) }()
@@ -35,7 +36,7 @@ func TestListenAndServe(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("a second server at the same path: %v", err)
 	}
-	must(t, s.Close())
+	must.OK(t, s.Close())
 	if err := <-served; err != ErrServerClosed {
 		t.Error(err)
 	}

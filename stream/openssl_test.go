@@ -8,10 +8,12 @@ import (
 	"testing"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestOpenSSLClients: openssl s_client gets in with a certificate, by both versions, and is told why without.
+// TestOpenSSLClients: openssl s_client gets in with a certificate, by both versions, and is told
+// why without.
 func TestOpenSSLClients(t *testing.T) {
 	openssl := testpeer.Program(t, "openssl", "openssl")
 	_, address, client := tlsServer(t, nil)
@@ -32,10 +34,10 @@ func TestOpenSSLClients(t *testing.T) {
 			log := &logbuffer.Buffer{}
 			command.Stderr = log
 			stdin, err := command.StdinPipe()
-			must(t, err)
+			must.OK(t, err)
 			stdout, err := command.StdoutPipe()
-			must(t, err)
-			must(t, command.Start())
+			must.OK(t, err)
+			must.OK(t, command.Start())
 			_, _ = io.WriteString(stdin, "hello\n") // an error: it has been refused already
 			line, _ := bufio.NewReader(stdout).ReadString('\n')
 			_ = stdin.Close()

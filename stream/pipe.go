@@ -14,8 +14,8 @@ import (
 const (
 	// pipeBuffer is what is read at once: two records of TLS.
 	pipeBuffer = 32 << 10
-	// drainTime is how long a side has to end its half when the other side is gone and it has been told so. It may first have
-	// to read what the other has sent before.
+	// drainTime is how long a side has to end its half when the other side is gone and it has been
+	// told so. It may first have to read what the other has sent before.
 	drainTime = 30 * time.Second
 )
 
@@ -34,15 +34,16 @@ func (e end) closeWrite() {
 	_ = e.conn.Close()
 }
 
-// isComplete tells whether all that the peer has sent was read, although reading has ended with an error: the peer of a Unix
-// socket that is closed before it has read everything is said to have reset the connection.
+// isComplete tells whether all that the peer has sent was read, although reading has ended with an
+// error: the peer of a Unix socket that is closed before it has read everything is said to have
+// reset the connection.
 func (e end) isComplete(err error) bool {
 	_, ok := e.conn.(*net.UnixConn)
 	return ok && errors.Is(err, syscall.ECONNRESET)
 }
 
-// reset ends the connection so that the peer can tell it from an orderly end: by TCP's reset, and with TLS without its
-// notice, which Close would send.
+// reset ends the connection so that the peer can tell it from an orderly end: by TCP's reset, and
+// with TLS without its notice, which Close would send.
 func (e end) reset() {
 	conn := e.conn
 	for {
@@ -68,7 +69,8 @@ type sideError struct {
 func (e *sideError) Error() string { return fmt.Sprintf("stream: %s %s: %v", e.what, e.side, e.err) }
 func (e *sideError) Unwrap() error { return e.err }
 
-// pipe copies what comes from each side to the other until both have ended, and closes both. The error is the first.
+// pipe copies what comes from each side to the other until both have ended, and closes both. The
+// error is the first.
 func pipe(ctx context.Context, a, b end) error { return newPipes(a, b, drainTime).copy(ctx) }
 
 // pipes is both directions of a pipe.
@@ -112,8 +114,8 @@ func (p *pipes) copy(ctx context.Context) error {
 
 var buffers = sync.Pool{New: func() any { return new([pipeBuffer]byte) }}
 
-// run copies until h.from ends or fails. When h.to fails, what comes is dropped until then: h.to may have sent something
-// before it went, which the other direction still delivers.
+// run copies until h.from ends or fails. When h.to fails, what comes is dropped until then: h.to
+// may have sent something before it went, which the other direction still delivers.
 func (p *pipes) run(h, other *half) {
 	buffer := buffers.Get().(*[pipeBuffer]byte)
 	defer buffers.Put(buffer)
@@ -144,7 +146,8 @@ func (p *pipes) run(h, other *half) {
 	}
 }
 
-// mark notes what has become of h. A direction that is useless has only the drain time left once the other has ended.
+// mark notes what has become of h. A direction that is useless has only the drain time left once
+// the other has ended.
 func (p *pipes) mark(h, other *half, change func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -165,8 +168,8 @@ func (p *pipes) fail(err error) {
 	}
 }
 
-// isClosed tells whether an error means that this end has closed the connection, as the other direction does where there
-// are no halves to close.
+// isClosed tells whether an error means that this end has closed the connection, as the other
+// direction does where there are no halves to close.
 func isClosed(err error) bool {
 	return errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
 }

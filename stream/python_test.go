@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -86,9 +87,9 @@ func TestPythonClients(t *testing.T) {
 			address := start(t, &Server{Authenticator: c.authenticator, Handler: echo, Logger: log.Logger()})
 			host, port, _ := strings.Cut(address, ":")
 			arguments, err := json.Marshal(pythonCase{host, port, c.ca.file, c.client.cert, c.client.key, c.version})
-			must(t, err)
+			must.OK(t, err)
 			out, err := exec.CommandContext(patient(t), python, "-W", "ignore", "-c", pythonClient, string(arguments)).CombinedOutput()
-			must(t, err)
+			must.OK(t, err)
 			if got := strings.TrimSpace(string(out)); got != c.want {
 				t.Errorf("%s, want %s; the server:\n%s", got, c.want, log)
 			}

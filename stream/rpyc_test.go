@@ -13,12 +13,13 @@ import (
 	"testing"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// rpycServer is a ThreadedServer on a port of the kernel's choice, which it prints. With arguments it has rpyc's own
-// SSLAuthenticator: key, certificate, CA. For each client it prints whose certificate it has seen. It ends with its standard
-// input.
+// rpycServer is a ThreadedServer on a port of the kernel's choice, which it prints. With arguments
+// it has rpyc's own SSLAuthenticator: key, certificate, CA. For each client it prints whose
+// certificate it has seen. It ends with its standard input.
 const rpycServer = `
 import sys, threading
 import rpyc
@@ -70,10 +71,10 @@ func startRpyc(t *testing.T, arguments ...string) (address string, lines *bufio.
 	log := &logbuffer.Buffer{}
 	command.Stderr = log
 	stdin, err := command.StdinPipe()
-	must(t, err)
+	must.OK(t, err)
 	stdout, err := command.StdoutPipe()
-	must(t, err)
-	must(t, command.Start())
+	must.OK(t, err)
+	must.OK(t, command.Start())
 	t.Cleanup(func() {
 		_ = stdin.Close()
 		_, _ = io.Copy(io.Discard, stdout)
@@ -93,13 +94,14 @@ func startRpyc(t *testing.T, arguments ...string) (address string, lines *bufio.
 func rpycMajor(t *testing.T) (major int) {
 	t.Helper()
 	out, err := exec.Command(testpeer.Python(t, "rpyc", "python3-rpyc"), "-c", "import rpyc; print(rpyc.version.version[0])").Output()
-	must(t, err)
+	must.OK(t, err)
 	_, err = fmt.Sscan(string(out), &major)
-	must(t, err)
+	must.OK(t, err)
 	return major
 }
 
-// TestRpycClient: rpyc's SSL client gets through a Server with a TLSAuthenticator to a plain rpyc server.
+// TestRpycClient: rpyc's SSL client gets through a Server with a TLSAuthenticator to a plain rpyc
+// server.
 func TestRpycClient(t *testing.T) {
 	python := testpeer.Python(t, "rpyc", "python3-rpyc")
 	plain, _ := startRpyc(t)
@@ -107,7 +109,7 @@ func TestRpycClient(t *testing.T) {
 		s.Handler = func(ctx context.Context, conn net.Conn, _ any) { _ = Forward(ctx, conn, "tcp", plain) }
 	})
 	_, port, err := net.SplitHostPort(address)
-	must(t, err)
+	must.OK(t, err)
 	foreign := newAuthority(t, "another CA").issue("mallory")
 	for _, c := range []struct {
 		id   identity
@@ -124,19 +126,21 @@ func TestRpycClient(t *testing.T) {
 	}
 }
 
-// TestRpycServer: rpyc's own SSLAuthenticator accepts DialTLS, sees whose certificate it is, and answers a ping.
+// TestRpycServer: rpyc's own SSLAuthenticator accepts DialTLS, sees whose certificate it is, and
+// answers a ping.
 func TestRpycServer(t *testing.T) {
 	testpeer.NothingLeft(t)
 	ca := newAuthority(t, "CA")
 	server, ann := ca.issue("server"), ca.issue("ann")
 	address, lines := startRpyc(t, server.key, server.cert, ca.file)
 	conn, err := DialTLS(patient(t), address, config(ann, ca))
-	must(t, err)
+	must.OK(t, err)
 	defer conn.Close()
 
-	// A frame is its length, whether it is compressed, and a newline behind it; in it is brine, in which 0x11 and 0x12 begin a
-	// tuple of two and three, 0x0e bytes, and 0x50 is zero: (request, 0, (ping, (value, ("hello",)))). From version 6 on the
-	// kind of a message is a byte before the brine.
+	// A frame is its length, whether it is compressed, and a newline behind it; in it is brine, in
+	// which 0x11 and 0x12 begin a tuple of two and three, 0x0e bytes, and 0x50 is zero: (request, 0,
+	// (ping, (value, ("hello",)))). From version 6 on the kind of a message is a byte before the
+	// brine.
 	request, answer := "\x12\x51\x50", "\x12\x52\x50"
 	if rpycMajor(t) >= 6 {
 		request, answer = "\x01\x11\x50", "\x02\x11\x50"
@@ -145,10 +149,10 @@ func TestRpycServer(t *testing.T) {
 	pong := []byte(answer + "\x11\x51\x0e\x05hello") // (reply, 0, (value, "hello"))
 	frame := append(binary.BigEndian.AppendUint32(nil, uint32(len(ping))), 0)
 	_, err = conn.Write(append(append(frame, ping...), '\n'))
-	must(t, err)
+	must.OK(t, err)
 	reply := make([]byte, 5+len(pong)+1)
 	_, err = io.ReadFull(conn, reply)
-	must(t, err)
+	must.OK(t, err)
 	if !bytes.Equal(reply[5:5+len(pong)], pong) {
 		t.Errorf("the reply is %x", reply)
 	}

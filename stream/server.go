@@ -22,32 +22,39 @@ const (
 	DefaultMaxHandshakes = 128
 )
 
-// A Server accepts connections, has each authenticated in a goroutine of its own, and hands those that were to the
-// Handler. The fields must not be changed, nor the struct copied, once it serves.
+// A Server accepts connections, has each authenticated in a goroutine of its own, and hands those
+// that were to the Handler. The fields must not be changed, nor the struct copied, once it serves.
 //
-// A client in its handshake takes one of MaxHandshakes places, for HandshakeTimeout at most. Eight times as many connections
-// may wait for a place. Those that have sent something go first, and of these those of the address with the fewest handshakes;
-// one that is silent waits for a 200th of HandshakeTimeout (50 ms) unless more than half of the places are free. Where all are
-// taken, the next one gets the place of another: of the address with the most handshakes (of an IPv6 network of 64 bits), and
-// there of the oldest that is silent, or else the oldest. A handshake is safe from that for a 20th of HandshakeTimeout (0.5 s),
-// or for a 200th if its client has sent nothing yet and no address has more. So a crowd of silent clients keeps nobody waiting,
-// and a crowd of honest ones that comes at once is let in one after another.
+// A client in its handshake takes one of MaxHandshakes places, for HandshakeTimeout at most. Eight
+// times as many connections may wait for a place. Those that have sent something go first, and of
+// these those of the address with the fewest handshakes; one that is silent waits for a 200th of
+// HandshakeTimeout (50 ms) unless more than half of the places are free. Where all are taken, the
+// next one gets the place of another: of the address with the most handshakes (of an IPv6 network
+// of 64 bits), and there of the oldest that is silent, or else the oldest. A handshake is safe from
+// that for a 20th of HandshakeTimeout (0.5 s), or for a 200th if its client has sent nothing yet
+// and no address has more. So a crowd of silent clients keeps nobody waiting, and a crowd of honest
+// ones that comes at once is let in one after another.
 type Server struct {
 	// Authenticator proves who a client is; nil: everybody is let in, with nil credentials.
 	Authenticator Authenticator
-	// Handler serves one client. When it returns the connection is closed. ctx ends with that, and at once with Close. A
-	// panic is logged and ends this connection only. The connection has no deadline.
+	// Handler serves one client. When it returns the connection is closed. ctx ends with that, and at
+	// once with Close. A panic is logged and ends this connection only. The connection has no
+	// deadline.
 	Handler func(ctx context.Context, conn net.Conn, credentials any)
-	// HandshakeTimeout is the time that the Authenticator has for one client; 0: DefaultHandshakeTimeout.
+	// HandshakeTimeout is the time that the Authenticator has for one client; 0:
+	// DefaultHandshakeTimeout.
 	HandshakeTimeout time.Duration
-	// MaxHandshakes is how many may go on at once; 0: DefaultMaxHandshakes. An Authenticator that does not return although its
-	// connection is closed no longer counts, but when as many again are of that kind nobody is accepted until one returns.
+	// MaxHandshakes is how many may go on at once; 0: DefaultMaxHandshakes. An Authenticator that does
+	// not return although its connection is closed no longer counts, but when as many again are of
+	// that kind nobody is accepted until one returns.
 	MaxHandshakes int
-	// MaxConns is how many authenticated clients are handled at once; 0: no limit. Beyond it clients wait to be accepted.
-	// An authenticated one that idles keeps its place: Handler alone knows what is too long.
+	// MaxConns is how many authenticated clients are handled at once; 0: no limit. Beyond it clients
+	// wait to be accepted. An authenticated one that idles keeps its place: Handler alone knows what
+	// is too long.
 	MaxConns int
-	// Logger is told of refusals (Info), of panics (Error), of accept errors and of too many handshakes (Warn, at most once a
-	// second), and of clients that are let in (Debug); nil: slog.Default().
+	// Logger is told of refusals (Info), of panics (Error), of accept errors and of too many
+	// handshakes (Warn, at most once a second), and of clients that are let in (Debug); nil:
+	// slog.Default().
 	Logger *slog.Logger
 
 	mu        sync.Mutex
@@ -81,15 +88,17 @@ type serving struct {
 	fault error
 }
 
-// Serve accepts connections on l until Shutdown or Close, then returns ErrServerClosed. Accept errors that may pass, such
-// as too many open files, are logged and survived. Where the configuration lets nobody in, as an Authenticator whose Check
-// is an error, Serve says so before it accepts. l is closed in any case. Serve may be called for several listeners.
+// Serve accepts connections on l until Shutdown or Close, then returns ErrServerClosed. Accept
+// errors that may pass, such as too many open files, are logged and survived. Where the
+// configuration lets nobody in, as an Authenticator whose Check is an error, Serve says so before
+// it accepts. l is closed in any case. Serve may be called for several listeners.
 func (s *Server) Serve(l net.Listener) error {
 	return s.serve(&serving{listener: l})
 }
 
-// ServeOne accepts connections on l until one client has been authenticated, closes l, and serves this one alone. It returns
-// nil when the Handler has returned; an error that tells of its panic; ErrServerClosed if that came before it; or as Serve does.
+// ServeOne accepts connections on l until one client has been authenticated, closes l, and serves
+// this one alone. It returns nil when the Handler has returned; an error that tells of its panic;
+// ErrServerClosed if that came before it; or as Serve does.
 func (s *Server) ServeOne(l net.Listener) error {
 	v := &serving{listener: l, one: true, ended: make(chan struct{})}
 	err := s.serve(v)
@@ -103,8 +112,8 @@ func (s *Server) ServeOne(l net.Listener) error {
 	return v.fault // which is written before ended is closed
 }
 
-// ListenAndServe listens on address ("tcp" with host:port, or "unix" with a path) and serves as Serve does. A Unix socket
-// that a server has left behind without listening any more is replaced.
+// ListenAndServe listens on address ("tcp" with host:port, or "unix" with a path) and serves as
+// Serve does. A Unix socket that a server has left behind without listening any more is replaced.
 func (s *Server) ListenAndServe(network, address string) error {
 	if err := s.check(); err != nil {
 		return err
@@ -158,8 +167,9 @@ func (s *Server) isStopping() bool {
 	}
 }
 
-// Shutdown closes the listeners and ends the handshakes, then waits until every Handler has returned, and every
-// Authenticator, and returns nil; or until ctx ends, and returns its error, while the Handlers go on.
+// Shutdown closes the listeners and ends the handshakes, then waits until every Handler has
+// returned, and every Authenticator, and returns nil; or until ctx ends, and returns its error,
+// while the Handlers go on.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop(false)
 	select {
@@ -175,8 +185,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Close closes the listeners and all connections at once, and ends the context of every Handler. It does not wait for
-// them to return; Shutdown does, also after Close.
+// Close closes the listeners and all connections at once, and ends the context of every Handler. It
+// does not wait for them to return; Shutdown does, also after Close.
 func (s *Server) Close() error {
 	s.stop(true)
 	return nil
@@ -219,7 +229,8 @@ func (s *Server) stop(all bool) {
 	}
 }
 
-// notify wakes those who wait for a change, and tells when nothing goes on any more. The caller holds the mutex.
+// notify wakes those who wait for a change, and tells when nothing goes on any more. The caller
+// holds the mutex.
 func (s *Server) notify() {
 	if s.changed != nil {
 		close(s.changed)
@@ -234,7 +245,8 @@ func (s *Server) notify() {
 	}
 }
 
-// await gives up the mutex until there is a change, or d has passed if it is not 0, and takes it again.
+// await gives up the mutex until there is a change, or d has passed if it is not 0, and takes it
+// again.
 func (s *Server) await(d time.Duration) {
 	if s.changed == nil {
 		s.changed = make(chan struct{})

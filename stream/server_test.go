@@ -13,11 +13,12 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// password lets in who sends "pass:" and a name within five more bytes; the name is the credentials. Like many, it looks
-// neither at ctx nor at the clock.
+// password lets in who sends "pass:" and a name within five more bytes; the name is the
+// credentials. Like many, it looks neither at ctx nor at the clock.
 var password = AuthenticatorFunc(func(_ context.Context, conn net.Conn) (net.Conn, any, error) {
 	word := make([]byte, 10)
 	if _, err := io.ReadFull(conn, word); err != nil {
@@ -34,8 +35,8 @@ var password = AuthenticatorFunc(func(_ context.Context, conn net.Conn) (net.Con
 func enter(t testing.TB, address string) net.Conn {
 	t.Helper()
 	conn := dialTCP(t, address)
-	must(t, giveWord(conn))
-	must(t, exchange(conn, "hello"))
+	must.OK(t, giveWord(conn))
+	must.OK(t, exchange(conn, "hello"))
 	return conn
 }
 
@@ -71,7 +72,7 @@ func TestServerLetsInAndRefuses(t *testing.T) {
 	}
 	refused := dialTCP(t, address)
 	_, err := io.WriteString(refused, "guess:12345 and more that nobody reads")
-	must(t, err)
+	must.OK(t, err)
 	if text, err := io.ReadAll(refused); err != nil || len(text) != 0 { // an orderly end, although not all was read
 		t.Errorf("a refused client reads %q, %v", text, err)
 	}
@@ -90,7 +91,7 @@ func TestNoAuthenticator(t *testing.T) {
 		got <- credentials
 		echo(ctx, conn, nil)
 	}})
-	must(t, exchange(dialTCP(t, address), "hello"))
+	must.OK(t, exchange(dialTCP(t, address), "hello"))
 	if credentials := <-got; credentials != nil {
 		t.Errorf("credentials %v", credentials)
 	}
@@ -160,8 +161,8 @@ func TestNilAuthenticators(t *testing.T) {
 	}
 }
 
-// TestHandshakeDeadline: a client that is silent, or so slow that it never ends, is cut off when its time is over, and one
-// that was let in has all the time it wants.
+// TestHandshakeDeadline: a client that is silent, or so slow that it never ends, is cut off when
+// its time is over, and one that was let in has all the time it wants.
 func TestHandshakeDeadline(t *testing.T) {
 	const time10 = 50 * time.Millisecond
 	deadlines := make(chan bool, 1)
@@ -197,11 +198,11 @@ func TestHandshakeDeadline(t *testing.T) {
 		t.Error("a client that never ends is not cut off")
 	}
 	<-done
-	must(t, exchange(good, "still here")) // after the time of two others
+	must.OK(t, exchange(good, "still here")) // after the time of two others
 }
 
-// TestStuckAuthenticator: one that heeds neither its context nor its connection gives its place free at its deadline, and its
-// yes comes too late.
+// TestStuckAuthenticator: one that heeds neither its context nor its connection gives its place
+// free at its deadline, and its yes comes too late.
 func TestStuckAuthenticator(t *testing.T) {
 	release := make(chan struct{})
 	var first atomic.Bool
@@ -223,7 +224,7 @@ func TestStuckAuthenticator(t *testing.T) {
 	}
 	address := start(t, s)
 	stuck := dialTCP(t, address)
-	must(t, giveWord(stuck))
+	must.OK(t, giveWord(stuck))
 	if !closed(stuck) {
 		t.Error("the connection is not closed")
 	}
@@ -251,12 +252,12 @@ func TestAuthenticatorsAreBounded(t *testing.T) {
 		}
 	}
 	waiting := dialTCP(t, address)
-	must(t, giveWord(waiting))
+	must.OK(t, giveWord(waiting))
 	if !stillOpen(waiting) || running.Load() != 4 {
 		t.Errorf("%d run", running.Load())
 	}
 	close(release)
-	must(t, exchange(waiting, "hello"))
+	must.OK(t, exchange(waiting, "hello"))
 	if n := most.Load(); n != 4 {
 		t.Errorf("%d at once, want twice MaxHandshakes", n)
 	}
@@ -272,7 +273,7 @@ func TestHandlerPanic(t *testing.T) {
 	first, second := dialTCP(t, address), dialTCP(t, address)
 	for _, conn := range []net.Conn{first, second} {
 		_, err := io.WriteString(conn, "x")
-		must(t, err)
+		must.OK(t, err)
 		if !closed(conn) {
 			t.Error("not closed")
 		}
@@ -297,11 +298,11 @@ func TestMaxConns(t *testing.T) {
 	}
 	first, _ := enter(t, address), enter(t, address)
 	third := dialTCP(t, address)
-	must(t, giveWord(third))
+	must.OK(t, giveWord(third))
 	var more []net.Conn
 	for range 5 {
 		more = append(more, dialTCP(t, address))
-		must(t, giveWord(more[len(more)-1]))
+		must.OK(t, giveWord(more[len(more)-1]))
 	}
 	if !stillOpen(third) {
 		t.Error("the third client is not kept waiting")
@@ -310,12 +311,12 @@ func TestMaxConns(t *testing.T) {
 		t.Errorf("they are accepted: %+v", n)
 	}
 	for _, conn := range more {
-		must(t, conn.Close())
+		must.OK(t, conn.Close())
 	}
-	must(t, first.Close())
-	must(t, exchange(third, "hello"))
+	must.OK(t, first.Close())
+	must.OK(t, exchange(third, "hello"))
 
-	must(t, third.Close())
+	must.OK(t, third.Close())
 	var group sync.WaitGroup
 	for range 20 {
 		group.Go(func() {
@@ -336,7 +337,8 @@ func TestMaxConns(t *testing.T) {
 	}
 }
 
-// TestMaxConnsOfThoseThatWait: who was accepted before all places were taken, but not authenticated, is not until there is one.
+// TestMaxConnsOfThoseThatWait: who was accepted before all places were taken, but not
+// authenticated, is not until there is one.
 func TestMaxConnsOfThoseThatWait(t *testing.T) {
 	s := &Server{Authenticator: password, Handler: echo, MaxConns: 1, MaxHandshakes: 2, HandshakeTimeout: silentShare * patience}
 	address := start(t, s)
@@ -345,12 +347,12 @@ func TestMaxConnsOfThoseThatWait(t *testing.T) {
 	second := dialTCP(t, address)
 	testpeer.Eventually(t, "another waits", func() bool { return s.counts().waiting == 1 })
 	first := enter(t, address)
-	must(t, giveWord(second))
+	must.OK(t, giveWord(second))
 	if !stillOpen(second) || s.counts() != (counts{waiting: 1, pending: 1, entered: 1}) {
 		t.Errorf("%+v", s.counts())
 	}
-	must(t, first.Close())
-	must(t, exchange(second, "hello"))
+	must.OK(t, first.Close())
+	must.OK(t, exchange(second, "hello"))
 }
 
 // closeCounter counts how often it is closed.

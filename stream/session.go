@@ -42,7 +42,8 @@ const (
 	over
 )
 
-// hasSpoken tells whether the client has sent anything, as far as that can be known. The caller holds the server's mutex.
+// hasSpoken tells whether the client has sent anything, as far as that can be known. The caller
+// holds the server's mutex.
 func (c *session) hasSpoken() bool {
 	c.spoken = c.spoken || received(c.raw, c.state == waiting)
 	return c.spoken
@@ -66,8 +67,8 @@ func (s *Server) start(c *session) {
 	go s.run(c)
 }
 
-// abandon gives up a handshake: its place is free, and its context ends, so that its connection is closed. The caller holds
-// the mutex.
+// abandon gives up a handshake: its place is free, and its context ends, so that its connection is
+// closed. The caller holds the mutex.
 func (s *Server) abandon(c *session, why error) {
 	if c.state != pending {
 		return
@@ -79,7 +80,8 @@ func (s *Server) abandon(c *session, why error) {
 	s.notify()
 }
 
-// abandonOthers gives up every handshake of v's, and closes those that wait for theirs. The caller holds the mutex.
+// abandonOthers gives up every handshake of v's, and closes those that wait for theirs. The caller
+// holds the mutex.
 func (s *Server) abandonOthers(v *serving) {
 	s.dropWaiting(v, errTaken)
 	for _, c := range s.pending.all() {
@@ -123,7 +125,8 @@ func (s *Server) run(c *session) {
 	if c.serving.one {
 		_ = c.serving.close() // nobody else is to come
 	}
-	// What the Authenticator may have set is not for the Handler. Errors: a connection that is closed, or never has a deadline.
+	// What the Authenticator may have set is not for the Handler. Errors: a connection that is closed,
+	// or never has a deadline.
 	_ = conn.SetDeadline(time.Time{})
 	_ = c.raw.SetDeadline(time.Time{})
 	if err := s.awaitTurn(c); err != nil {
@@ -267,9 +270,9 @@ func (s *Server) logCrowded() {
 // lastWords is how long a refused client has to close the connection itself.
 const lastWords = 500 * time.Millisecond
 
-// sayLast lets a refused client read why. Were its connection closed while bytes from it are unread, TCP would drop what it
-// has not read yet, such as TLS's alert: so the connection is closed for writing, and read until the client closes it, or for
-// a short while.
+// sayLast lets a refused client read why. Were its connection closed while bytes from it are
+// unread, TCP would drop what it has not read yet, such as TLS's alert: so the connection is closed
+// for writing, and read until the client closes it, or for a short while.
 func sayLast(conn, raw net.Conn) {
 	closer, ok := raw.(interface{ CloseWrite() error })
 	if !ok {

@@ -13,14 +13,17 @@ import (
 	"sync"
 )
 
-// A TLSAuthenticator is the server's end of TLS. The credentials are the verified chain of the client's certificate, a
-// []*x509.Certificate that begins with the client's own, or nil where there is no verified one.
+// A TLSAuthenticator is the server's end of TLS. The credentials are the verified chain of the
+// client's certificate, a []*x509.Certificate that begins with the client's own, or nil where there
+// is no verified one.
 //
-// The files are read at the first use, or by Check, and read again when they have changed: each handshake looks at them, so
-// a change holds for every handshake that begins after it, and connections that are open stay open. It does not matter how
-// files are replaced: written, renamed, or by a symbolic link that leads elsewhere. What cannot be used, as a certificate
-// whose key has not been replaced yet, is logged and leaves in force what was there before. Sessions of before a
-// change cannot be resumed, so that a client whose CA has been removed does not come back with a ticket.
+// The files are read at the first use, or by Check, and read again when they have changed: each
+// handshake looks at them, so a change holds for every handshake that begins after it, and
+// connections that are open stay open. It does not matter how files are replaced: written, renamed,
+// or by a symbolic link that leads elsewhere. What cannot be used, as a certificate whose key has
+// not been replaced yet, is logged and leaves in force what was there before. Sessions of before a
+// change cannot be resumed, so that a client whose CA has been removed does not come back with a
+// ticket.
 //
 // The fields must not be changed after the first use, nor the struct copied.
 type TLSAuthenticator struct {
@@ -33,19 +36,23 @@ type TLSAuthenticator struct {
 	// it. (In a container's secret the mode is 0644 or 0444 unless its definition says otherwise,
 	// as it should. On Windows, modes and owners are not looked at.)
 	CertFile, KeyFile string
-	// CAFile holds the certificates in PEM of those whose clients are let in. With it, a client's certificate is required and
-	// verified unless ClientAuth says otherwise; without it, clients are not asked for one.
+	// CAFile holds the certificates in PEM of those whose clients are let in. With it, a client's
+	// certificate is required and verified unless ClientAuth says otherwise; without it, clients are
+	// not asked for one.
 	CAFile string
-	// ClientAuth is what is asked of clients in place of that. A kind that verifies certificates needs a CAFile. With a kind that
-	// does not, the credentials are nil: a certificate that was not verified says nothing.
+	// ClientAuth is what is asked of clients in place of that. A kind that verifies certificates needs
+	// a CAFile. With a kind that does not, the credentials are nil: a certificate that was not
+	// verified says nothing.
 	ClientAuth *tls.ClientAuthType
-	// CipherSuites are those for TLS 1.0 to 1.2; nil: Go's defaults. Those of TLS 1.3 cannot be chosen.
+	// CipherSuites are those for TLS 1.0 to 1.2; nil: Go's defaults. Those of TLS 1.3 cannot be
+	// chosen.
 	CipherSuites []uint16
 	// MinVersion is the oldest version, as tls.VersionTLS13; 0: TLS 1.2.
 	MinVersion uint16
 	// MaxVersion is the newest version; 0: the newest that Go knows.
 	MaxVersion uint16
-	// Logger is told of files that were read again and of those that could not be; nil: slog.Default().
+	// Logger is told of files that were read again and of those that could not be; nil:
+	// slog.Default().
 	Logger *slog.Logger
 
 	mu       sync.Mutex
@@ -55,14 +62,16 @@ type TLSAuthenticator struct {
 	reported string // the fault of the files as they are now
 }
 
-// Check reads the files, and is an error that names the file where they or the other fields cannot be used.
+// Check reads the files, and is an error that names the file where they or the other fields cannot
+// be used.
 func (a *TLSAuthenticator) Check() error {
 	_, err := a.current()
 	return err
 }
 
-// Authenticate does the server's part of the handshake on conn. A refused client is sent the alert that says why. The
-// connection returned is a *[tls.Conn]. The error is an *[AuthenticationError], or what is wrong with the files.
+// Authenticate does the server's part of the handshake on conn. A refused client is sent the alert
+// that says why. The connection returned is a *[tls.Conn]. The error is an *[AuthenticationError],
+// or what is wrong with the files.
 func (a *TLSAuthenticator) Authenticate(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
 	config, err := a.current()
 	if err != nil {
@@ -79,7 +88,8 @@ func (a *TLSAuthenticator) Authenticate(ctx context.Context, conn net.Conn) (net
 	return secured, chains[0], nil
 }
 
-// handshakeError is why a handshake failed. Where ctx has ended it, that is the reason, not the closed connection.
+// handshakeError is why a handshake failed. Where ctx has ended it, that is the reason, not the
+// closed connection.
 func handshakeError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -87,7 +97,8 @@ func handshakeError(ctx context.Context, err error) error {
 	return fmt.Errorf("TLS handshake: %w", err)
 }
 
-// current is the configuration for the files as they are now, or as they were when they could last be used.
+// current is the configuration for the files as they are now, or as they were when they could last
+// be used.
 func (a *TLSAuthenticator) current() (*tls.Config, error) {
 	if a == nil {
 		return nil, errNilAuthenticator
@@ -108,7 +119,8 @@ func (a *TLSAuthenticator) current() (*tls.Config, error) {
 	return a.config, nil
 }
 
-// isCurrent tells whether the files are those that reload has seen last. The caller holds the mutex, as that of reload.
+// isCurrent tells whether the files are those that reload has seen last. The caller holds the
+// mutex, as that of reload.
 func (a *TLSAuthenticator) isCurrent() bool {
 	for name, stamp := range a.stamps {
 		if !stamp.isCurrent(name) {

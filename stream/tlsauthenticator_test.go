@@ -12,31 +12,33 @@ import (
 	"testing"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestTLSConfigurationErrors: what cannot be meant is an error that names the file, before anybody is let in.
+// TestTLSConfigurationErrors: what cannot be meant is an error that names the file, before anybody
+// is let in.
 func TestTLSConfigurationErrors(t *testing.T) {
 	ca := newAuthority(t, "CA")
 	server, other := ca.issue("server"), ca.issue("other")
 	write := func(name, content string) string {
 		file := filepath.Join(ca.dir, name)
-		must(t, os.WriteFile(file, []byte(content), 0o600))
+		must.OK(t, os.WriteFile(file, []byte(content), 0o600))
 		return file
 	}
 	empty := write("empty.pem", "")
 	broken := write("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
 	whole, err := os.ReadFile(ca.file)
-	must(t, err)
+	must.OK(t, err)
 	damaged := write("damaged.pem", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"+string(whole))
 	marked := write("marked.pem", "\ufeff"+string(whole)+string(whole))
 	chain, err := os.ReadFile(server.cert)
-	must(t, err)
+	must.OK(t, err)
 	halfChain := write("half-chain.pem", string(chain)+string(whole[:100]))
 	encrypted := write("encrypted.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n")
 	oversized := filepath.Join(ca.dir, "oversized.pem")
-	must(t, os.WriteFile(oversized, nil, 0o600))
-	must(t, os.Truncate(oversized, maxFileSize+1))
+	must.OK(t, os.WriteFile(oversized, nil, 0o600))
+	must.OK(t, os.Truncate(oversized, maxFileSize+1))
 	policy := func(p tls.ClientAuthType) *tls.ClientAuthType { return &p }
 	for name, c := range map[string]struct {
 		authenticator *TLSAuthenticator
@@ -176,7 +178,7 @@ func TestTLSVersionsAndSuites(t *testing.T) {
 		CertFile: server.cert, KeyFile: server.key, CipherSuites: []uint16{suite}, MaxVersion: tls.VersionTLS12,
 	}})
 	conn, err := DialTLS(patient(t), address, TLSClient{CAFile: ca.file})
-	must(t, err)
+	must.OK(t, err)
 	defer conn.Close()
 	if state := conn.(*tls.Conn).ConnectionState(); state.CipherSuite != suite || state.Version != tls.VersionTLS12 {
 		t.Errorf("%s, %s", tls.CipherSuiteName(state.CipherSuite), tls.VersionName(state.Version))
@@ -195,14 +197,14 @@ func TestCombinedFile(t *testing.T) {
 	ca := newAuthority(t, "CA")
 	both := func(id identity) string {
 		cert, err := os.ReadFile(id.cert)
-		must(t, err)
+		must.OK(t, err)
 		key, err := os.ReadFile(id.key)
-		must(t, err)
+		must.OK(t, err)
 		replace(t, id.cert, append(key, cert...))
 		return id.cert
 	}
 	address := start(t, &Server{Handler: echo, Authenticator: &TLSAuthenticator{CertFile: both(ca.issue("server")), CAFile: ca.file}})
-	must(t, sayHello(t, address, TLSClient{CAFile: ca.file, CertFile: both(ca.issue("ann"))}))
+	must.OK(t, sayHello(t, address, TLSClient{CAFile: ca.file, CertFile: both(ca.issue("ann"))}))
 }
 
 // TestAuthenticateAlone: without a Server, ctx ends a handshake too.

@@ -40,7 +40,8 @@ func (f materialFiles) names() []string {
 	return names
 }
 
-// parse makes key material of what the files hold. Every error names the file, and none repeats what is in it.
+// parse makes key material of what the files hold. Every error names the file, and none repeats
+// what is in it.
 func (f materialFiles) parse(content map[string][]byte) (keyMaterial, error) {
 	var m keyMaterial
 	if f.cert != "" {
@@ -98,8 +99,8 @@ func hasBlock(text []byte, is func(kind string) bool) bool {
 	}
 }
 
-// checkBlocks is an error where a PEM block is broken, as the last one of a file that is half written: package encoding/pem
-// passes over it, and what is left would be taken for the whole.
+// checkBlocks is an error where a PEM block is broken, as the last one of a file that is half
+// written: package encoding/pem passes over it, and what is left would be taken for the whole.
 func checkBlocks(text []byte) error {
 	begun, whole := 0, 0
 	for line := range bytes.Lines(text) {
@@ -120,7 +121,8 @@ func checkBlocks(text []byte) error {
 	return nil
 }
 
-// parseCA reads every certificate, unlike [x509.CertPool.AppendCertsFromPEM], which passes over those that are broken.
+// parseCA reads every certificate, unlike [x509.CertPool.AppendCertsFromPEM], which passes over
+// those that are broken.
 func parseCA(text []byte) (*x509.CertPool, error) {
 	if err := checkBlocks(text); err != nil {
 		return nil, err

@@ -5,17 +5,19 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// FuzzKeyMaterial: whatever is in the files, they are used whole or refused, by an error that names one of them and repeats
-// nothing of the key.
+// FuzzKeyMaterial: whatever is in the files, they are used whole or refused, by an error that names
+// one of them and repeats nothing of the key.
 func FuzzKeyMaterial(f *testing.F) {
 	ca := newAuthority(f, "CA")
 	id := ca.issue("server")
 	var seeds [][]byte
 	for _, file := range []string{id.cert, id.key, ca.file} {
 		content, err := os.ReadFile(file)
-		must(f, err)
+		must.OK(f, err)
 		seeds = append(seeds, content)
 	}
 	f.Add(seeds[0], seeds[1], seeds[2])

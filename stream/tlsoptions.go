@@ -28,7 +28,8 @@ func checkVersions(oldest, newest uint16) error {
 	return nil
 }
 
-// checkSuites is an error where Go does not know one of the suites, which it would pass over in silence.
+// checkSuites is an error where Go does not know one of the suites, which it would pass over in
+// silence.
 func checkSuites(suites []uint16) error {
 	if suites != nil && len(suites) == 0 {
 		return fmt.Errorf("stream: CipherSuites that are empty but not nil: nil means Go's defaults")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -50,7 +51,7 @@ func (r *reloadable) put(server identity, ca *authority) {
 func (r *reloadable) copy(from, name string) {
 	r.t.Helper()
 	content, err := os.ReadFile(from)
-	must(r.t, err)
+	must.OK(r.t, err)
 	replace(r.t, r.file(name), content)
 }
 
@@ -63,9 +64,9 @@ func config(client identity, ca *authority) TLSClient {
 func (r *reloadable) serverName(client TLSClient) string {
 	r.t.Helper()
 	conn, err := DialTLS(patient(r.t), r.address, client)
-	must(r.t, err)
+	must.OK(r.t, err)
 	defer conn.Close()
-	must(r.t, exchange(conn, "hello"))
+	must.OK(r.t, exchange(conn, "hello"))
 	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.CommonName
 }
 
@@ -74,9 +75,9 @@ func TestReload(t *testing.T) {
 	r := newReloadable(t)
 	ann := r.ca.issue("ann")
 	old, err := DialTLS(patient(t), r.address, config(ann, r.ca))
-	must(t, err)
+	must.OK(t, err)
 	defer old.Close()
-	must(t, exchange(old, "before"))
+	must.OK(t, exchange(old, "before"))
 
 	for i := range 3 { // at once, one after the other: no two are too close for a change to be seen
 		name := fmt.Sprint("server ", i)
@@ -92,14 +93,15 @@ func TestReload(t *testing.T) {
 		t.Error("a stranger is let in")
 	}
 	r.copy(other.file, "ca.crt")
-	must(t, sayHello(t, r.address, config(bob, r.ca)))
+	must.OK(t, sayHello(t, r.address, config(bob, r.ca)))
 	if err := sayHello(t, r.address, config(ann, r.ca)); err == nil || !strings.Contains(err.Error(), "remote error: tls:") {
 		t.Errorf("a client whose CA has been removed: %v", err)
 	}
-	must(t, exchange(old, "after"))
+	must.OK(t, exchange(old, "after"))
 }
 
-// TestReloadInPlace: files that are overwritten with content of the same size are seen to have changed, too.
+// TestReloadInPlace: files that are overwritten with content of the same size are seen to have
+// changed, too.
 func TestReloadInPlace(t *testing.T) {
 	r := newReloadable(t)
 	ann := config(r.ca.issue("ann"), r.ca)
@@ -108,25 +110,26 @@ func TestReloadInPlace(t *testing.T) {
 	for _, name := range names { // a combined file, so that one write changes all
 		id := r.ca.issue(name)
 		cert, err := os.ReadFile(id.cert)
-		must(t, err)
+		must.OK(t, err)
 		key, err := os.ReadFile(id.key)
-		must(t, err)
+		must.OK(t, err)
 		pairs = append(pairs, string(cert)+string(key))
 	}
 	file := r.file("both.pem")
 	a := &TLSAuthenticator{CertFile: file, CAFile: r.ca.file, Logger: quiet()}
-	must(t, os.WriteFile(file, []byte(pairs[0]), 0o600))
-	must(t, a.Check())
+	must.OK(t, os.WriteFile(file, []byte(pairs[0]), 0o600))
+	must.OK(t, a.Check())
 	r.address = start(t, &Server{Handler: echo, Authenticator: a})
 	for i := range 30 {
-		must(t, os.WriteFile(file, []byte(pairs[i%3]), 0o600))
+		must.OK(t, os.WriteFile(file, []byte(pairs[i%3]), 0o600))
 		if got := r.serverName(ann); got != names[i%3] {
 			t.Fatalf("write %d: the server shows %q, want %q", i, got, names[i%3])
 		}
 	}
 }
 
-// TestBadReload: what cannot be used leaves in force what was there, is logged once, and is tried again when it is mended.
+// TestBadReload: what cannot be used leaves in force what was there, is logged once, and is tried
+// again when it is mended.
 func TestBadReload(t *testing.T) {
 	r := newReloadable(t)
 	ann := config(r.ca.issue("ann"), r.ca)
@@ -138,10 +141,10 @@ func TestBadReload(t *testing.T) {
 	}{
 		{"certificate without its key", func() { r.copy(second.cert, "server.crt") }, "private key does not match"},
 		{"empty key", func() { replace(t, r.file("server.key"), nil) }, "server.key: no PEM private key"},
-		{"half a CA", func() { must(t, os.Truncate(r.file("ca.crt"), 100)) }, "ca.crt: of 1 PEM blocks only 0"},
+		{"half a CA", func() { must.OK(t, os.Truncate(r.file("ca.crt"), 100)) }, "ca.crt: of 1 PEM blocks only 0"},
 		{"a CA before ours and half of that", func() { replace(t, r.file("ca.crt"), join(t, newAuthority(t, "another CA").file, r.ca.file, 100)) }, "ca.crt: of 2 PEM blocks only 1"},
-		{"no CA", func() { must(t, os.Remove(r.file("ca.crt"))) }, "ca.crt: no such file"},
-		{"no certificate", func() { must(t, os.Remove(r.file("server.crt"))) }, "server.crt: no such file"},
+		{"no CA", func() { must.OK(t, os.Remove(r.file("ca.crt"))) }, "ca.crt: no such file"},
+		{"no certificate", func() { must.OK(t, os.Remove(r.file("server.crt"))) }, "server.crt: no such file"},
 	} {
 		first := r.ca.issue("first")
 		r.put(first, r.ca)
@@ -171,32 +174,33 @@ func TestBadReload(t *testing.T) {
 func join(t *testing.T, file, other string, length int) []byte {
 	t.Helper()
 	whole, err := os.ReadFile(file)
-	must(t, err)
+	must.OK(t, err)
 	part, err := os.ReadFile(other)
-	must(t, err)
+	must.OK(t, err)
 	return append(whole, part[:length]...)
 }
 
-// TestReloadSymbolicLinks: Kubernetes replaces all files of a secret by changing where one link leads.
+// TestReloadSymbolicLinks: Kubernetes replaces all files of a secret by changing where one link
+// leads.
 func TestReloadSymbolicLinks(t *testing.T) {
 	r := newReloadable(t)
 	ann := config(r.ca.issue("ann"), r.ca)
 	version := func(name string) {
 		id := r.ca.issue(name)
 		dir := r.file(".." + name)
-		must(t, os.Mkdir(dir, 0o700))
+		must.OK(t, os.Mkdir(dir, 0o700))
 		for from, to := range map[string]string{id.cert: "tls.crt", id.key: "tls.key", r.ca.file: "ca.crt"} {
 			content, err := os.ReadFile(from)
-			must(t, err)
-			must(t, os.WriteFile(filepath.Join(dir, to), content, 0o600))
+			must.OK(t, err)
+			must.OK(t, os.WriteFile(filepath.Join(dir, to), content, 0o600))
 		}
-		must(t, os.Symlink(".."+name, r.file("..data_tmp")))
-		must(t, os.Rename(r.file("..data_tmp"), r.file("..data")))
+		must.OK(t, os.Symlink(".."+name, r.file("..data_tmp")))
+		must.OK(t, os.Rename(r.file("..data_tmp"), r.file("..data")))
 	}
 	version("v1")
 	a := &TLSAuthenticator{CertFile: r.file("tls.crt"), KeyFile: r.file("tls.key"), CAFile: r.file("secret-ca.crt"), Logger: quiet()}
 	for name, target := range map[string]string{"tls.crt": "tls.crt", "tls.key": "tls.key", "secret-ca.crt": "ca.crt"} {
-		must(t, os.Symlink(filepath.Join("..data", target), r.file(name)))
+		must.OK(t, os.Symlink(filepath.Join("..data", target), r.file(name)))
 	}
 	r.address = start(t, &Server{Handler: echo, Authenticator: a})
 	if got := r.serverName(ann); got != "v1" {
@@ -208,14 +212,15 @@ func TestReloadSymbolicLinks(t *testing.T) {
 	}
 }
 
-// TestResumption: a client resumes its session, but not once its CA has been removed, and neither after other changes.
+// TestResumption: a client resumes its session, but not once its CA has been removed, and neither
+// after other changes.
 func TestResumption(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
 			r := newReloadable(t)
 			ann := r.ca.issue("ann")
 			pair, err := tls.LoadX509KeyPair(ann.cert, ann.key)
-			must(t, err)
+			must.OK(t, err)
 			roots := x509.NewCertPool()
 			roots.AddCert(r.ca.Certificate)
 			client := &tls.Config{
@@ -246,12 +251,13 @@ func TestResumption(t *testing.T) {
 	}
 }
 
-// TestReloadUnderLoad: while the files change all the time, in two steps, no honest client is refused.
+// TestReloadUnderLoad: while the files change all the time, in two steps, no honest client is
+// refused.
 func TestReloadUnderLoad(t *testing.T) {
 	r := newReloadable(t)
 	ann := config(r.ca.issue("ann"), r.ca)
 	pairs := []identity{r.ca.issue("first"), r.ca.issue("second")}
-	must(t, sayHello(t, r.address, ann)) // so that files have been read before they change
+	must.OK(t, sayHello(t, r.address, ann)) // so that files have been read before they change
 	var group sync.WaitGroup
 	done := make(chan struct{})
 	for range 4 {
@@ -280,13 +286,14 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-// TestFreshFile: one that was written a moment ago is looked at again, as another write may leave the same times.
+// TestFreshFile: one that was written a moment ago is looked at again, as another write may leave
+// the same times.
 func TestFreshFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
-	must(t, os.WriteFile(file, []byte("content"), 0o600))
+	must.OK(t, os.WriteFile(file, []byte("content"), 0o600))
 	look := func() bool {
 		_, stamp, err := files.Read(file, maxFileSize, nil)
-		must(t, err)
+		must.OK(t, err)
 		return newFileStamp(stamp).isCurrent(file)
 	}
 	if look() {

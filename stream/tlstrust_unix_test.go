@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -35,7 +36,7 @@ func newTrustee(t *testing.T, kind string) (f trustee, file string) {
 	t.Helper()
 	ca := newAuthority(t, "CA")
 	id := ca.issue("server")
-	must(t, os.Chmod(ca.dir, 0o700)) // which is no excuse for what is in it
+	must.OK(t, os.Chmod(ca.dir, 0o700)) // which is no excuse for what is in it
 	f = trustee{id.cert, id.key, ca.file}
 	switch kind {
 	case "certificate":
@@ -54,7 +55,7 @@ func newTrustee(t *testing.T, kind string) (f trustee, file string) {
 func content(t *testing.T, file string) []byte {
 	t.Helper()
 	text, err := os.ReadFile(file)
-	must(t, err)
+	must.OK(t, err)
 	return text
 }
 
@@ -62,7 +63,7 @@ func content(t *testing.T, file string) []byte {
 func (f trustee) linked(t *testing.T, file string) (_ trustee, link string) {
 	t.Helper()
 	link = filepath.Join(t.TempDir(), "link")
-	must(t, os.Symlink(file, link))
+	must.OK(t, os.Symlink(file, link))
 	for _, name := range []*string{&f.cert, &f.key, &f.ca} {
 		if *name == file {
 			*name = link
@@ -94,7 +95,7 @@ func TestFilesOfOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, kind := range []string{"certificate", "key", "both", "CA"} {
 				f, file := newTrustee(t, kind)
-				must(t, os.Chmod(file, test.mode))
+				must.OK(t, os.Chmod(file, test.mode))
 				if test.uid != keep || test.gid != keep {
 					testpeer.GiveAway(t, file, test.uid, test.gid)
 				}
@@ -135,7 +136,7 @@ func TestReloadOfOthersFiles(t *testing.T) {
 		}
 		want := r.file(name) + ": others can write it (mode 0666): chmod o-w"
 		r.put(r.ca.issue("second"), r.ca)
-		must(t, os.Chmod(r.file(name), 0o666))
+		must.OK(t, os.Chmod(r.file(name), 0o666))
 		for range 3 {
 			if got := r.serverName(ann); got != "first" {
 				t.Errorf("%s: the server shows %q", name, got)
@@ -144,7 +145,7 @@ func TestReloadOfOthersFiles(t *testing.T) {
 		if n := strings.Count(r.log.String(), want); n != 1 {
 			t.Errorf("%s: logged %d times:\n%s", name, n, r.log)
 		}
-		must(t, os.Chmod(r.file(name), 0o600))
+		must.OK(t, os.Chmod(r.file(name), 0o600))
 		if got := r.serverName(ann); got != "second" {
 			t.Errorf("%s: mended, the server shows %q", name, got)
 		}
@@ -154,7 +155,7 @@ func TestReloadOfOthersFiles(t *testing.T) {
 // TestReadFileDoesNotWait: a FIFO in the place of a file is an error at once.
 func TestReadFileDoesNotWait(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
-	must(t, syscall.Mkfifo(fifo, 0o600))
+	must.OK(t, syscall.Mkfifo(fifo, 0o600))
 	err := (&TLSAuthenticator{CertFile: fifo, KeyFile: fifo}).Check()
 	if err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Error(err)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -23,12 +24,12 @@ func TestTooManyFiles(t *testing.T) {
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), childVariable+"=1")
 	stdin, err := child.StdinPipe() // the child ends with it
-	must(t, err)
+	must.OK(t, err)
 	stdout, err := child.StdoutPipe()
-	must(t, err)
+	must.OK(t, err)
 	log := &logbuffer.Buffer{}
 	child.Stderr = log
-	must(t, child.Start())
+	must.OK(t, child.Start())
 	t.Cleanup(func() {
 		_ = stdin.Close()
 		if err := child.Wait(); err != nil {
@@ -37,7 +38,7 @@ func TestTooManyFiles(t *testing.T) {
 	})
 	var address string
 	_, err = fmt.Fscan(stdout, &address)
-	must(t, err)
+	must.OK(t, err)
 	var silent []net.Conn
 	for range 100 {
 		silent = append(silent, dialTCP(t, address))
@@ -48,15 +49,15 @@ func TestTooManyFiles(t *testing.T) {
 	for range 5 {
 		begun := time.Now()
 		conn := enter(t, address)
-		must(t, conn.Close())
+		must.OK(t, conn.Close())
 		if took := time.Since(begun); took > patience/3 {
 			t.Errorf("it took %v", took)
 		}
 	}
 	for _, conn := range silent {
-		must(t, conn.Close())
+		must.OK(t, conn.Close())
 	}
-	must(t, enter(t, address).Close())
+	must.OK(t, enter(t, address).Close())
 }
 
 // serveWithFewFiles serves until its standard input ends.

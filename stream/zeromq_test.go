@@ -15,6 +15,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -22,14 +23,14 @@ import (
 func zmqSocket(t *testing.T, kind zmq4.Type) *zmq4.Socket {
 	t.Helper()
 	ctx, err := zmq4.NewContext()
-	must(t, err)
-	t.Cleanup(func() { must(t, ctx.Term()) })
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, ctx.Term()) })
 	s, err := ctx.NewSocket(kind)
-	must(t, err)
-	must(t, s.SetLinger(0))
-	must(t, s.SetRcvtimeo(patience))
-	must(t, s.SetSndtimeo(patience))
-	t.Cleanup(func() { must(t, s.Close()) })
+	must.OK(t, err)
+	must.OK(t, s.SetLinger(0))
+	must.OK(t, s.SetRcvtimeo(patience))
+	must.OK(t, s.SetSndtimeo(patience))
+	t.Cleanup(func() { must.OK(t, s.Close()) })
 	return s
 }
 
@@ -38,7 +39,7 @@ func zmqBackend(t *testing.T, kind zmq4.Type) (s *zmq4.Socket, remote string, cl
 	t.Helper()
 	s = zmqSocket(t, kind)
 	back := "ipc://" + filepath.Join(t.TempDir(), "backend")
-	must(t, s.Bind(back))
+	must.OK(t, s.Bind(back))
 	_, remote, client = tlsServer(t, func(server *Server) {
 		server.Handler = func(ctx context.Context, conn net.Conn, _ any) {
 			_ = Forward(ctx, conn, "", back)
@@ -65,10 +66,10 @@ func TestZeroMQRequests(t *testing.T) {
 		f := forwardTLS(t, local, cut.Addr().String(), client)
 		for i := range 3 {
 			req := zmqSocket(t, zmq4.REQ)
-			must(t, req.SetReqRelaxed(1)) // so that a request may be sent again
-			must(t, req.SetReqCorrelate(1))
-			must(t, req.SetRcvtimeo(500*time.Millisecond))
-			must(t, req.Connect(f.Endpoint()))
+			must.OK(t, req.SetReqRelaxed(1)) // so that a request may be sent again
+			must.OK(t, req.SetReqCorrelate(1))
+			must.OK(t, req.SetRcvtimeo(500*time.Millisecond))
+			must.OK(t, req.Connect(f.Endpoint()))
 			for j := range 3 {
 				question := fmt.Sprint("question ", i, j)
 				if answer := ask(t, req, rep, question); answer != "answer to "+question {
@@ -83,14 +84,14 @@ func TestZeroMQRequests(t *testing.T) {
 // ask sends a request until there is a reply to it.
 func ask(t *testing.T, req, rep *zmq4.Socket, question string) string {
 	t.Helper()
-	must(t, rep.SetRcvtimeo(500*time.Millisecond))
+	must.OK(t, rep.SetRcvtimeo(500*time.Millisecond))
 	for begun := time.Now(); time.Since(begun) < patience; {
 		_, err := req.Send(question, 0)
-		must(t, err)
+		must.OK(t, err)
 		// All that wait, as the first may be one of before, and its answer is for nobody any more.
 		for text, err := rep.Recv(0); err == nil; text, err = rep.Recv(zmq4.DONTWAIT) {
 			_, err := rep.Send("answer to "+text, 0)
-			must(t, err)
+			must.OK(t, err)
 		}
 		if answer, err := req.Recv(0); err == nil {
 			return answer
@@ -128,8 +129,8 @@ func TestZeroMQMessages(t *testing.T) {
 	pull, remote, client := zmqBackend(t, zmq4.PULL)
 	f := forwardTLS(t, "", remote, client)
 	push := zmqSocket(t, zmq4.PUSH)
-	must(t, push.SetLinger(patience))
-	must(t, push.Connect(f.Endpoint()))
+	must.OK(t, push.SetLinger(patience))
+	must.OK(t, push.Connect(f.Endpoint()))
 	sent := make(chan error, 1)
 	go func() {
 		for i := range count {
@@ -142,12 +143,12 @@ func TestZeroMQMessages(t *testing.T) {
 	}()
 	for i := range count {
 		text, err := pull.Recv(0)
-		must(t, err)
+		must.OK(t, err)
 		if text != fmt.Sprint(i) {
 			t.Fatalf("message %d is %q", i, text)
 		}
 	}
-	must(t, <-sent)
+	must.OK(t, <-sent)
 }
 
 // TestZeroMQStranger: without a certificate no message gets through.
@@ -156,16 +157,16 @@ func TestZeroMQStranger(t *testing.T) {
 	log := &logbuffer.Buffer{}
 	stranger := TLSClient{CAFile: client.CAFile, Logger: log.Logger()}
 	push := zmqSocket(t, zmq4.PUSH)
-	must(t, push.Connect(forwardTLS(t, "", remote, stranger).Endpoint()))
+	must.OK(t, push.Connect(forwardTLS(t, "", remote, stranger).Endpoint()))
 	_, err := push.Send("let me in", 0)
-	must(t, err)
+	must.OK(t, err)
 	testpeer.Eventually(t, "the refusal is logged", func() bool {
 		return strings.Contains(log.String(), "remote error: tls: ")
 	})
 	friend := zmqSocket(t, zmq4.PUSH)
-	must(t, friend.Connect(forwardTLS(t, "", remote, client).Endpoint()))
+	must.OK(t, friend.Connect(forwardTLS(t, "", remote, client).Endpoint()))
 	_, err = friend.Send("hello", 0)
-	must(t, err)
+	must.OK(t, err)
 	if text, err := pull.Recv(0); err != nil || text != "hello" {
 		t.Errorf("%q, %v", text, err)
 	}

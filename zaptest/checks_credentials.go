@@ -111,7 +111,8 @@ func (h *Handler) unknownKeys() []request {
 	return requests
 }
 
-// gssapiChecks are about a mechanism that came after RFC 27. Its credential is the principal that Kerberos has proved.
+// gssapiChecks are about a mechanism that came after RFC 27. Its credential is the principal that
+// Kerberos has proved.
 func gssapiChecks() []check {
 	return []check{
 		{Requirement{"gssapi-accept", Beyond, "A GSSAPI client with a principal that may get in is accepted."},

@@ -51,7 +51,8 @@ func (s *sender) finish() error {
 	}, len(s.waiting))
 }
 
-// load spreads that many requests over the servers, and has all in flight before it reads any reply.
+// load spreads that many requests over the servers, and has all in flight before it reads any
+// reply.
 func load(requests, servers int) func(*trial) error {
 	return func(t *trial) error {
 		questions, err := t.questions()
@@ -79,7 +80,8 @@ func load(requests, servers int) func(*trial) error {
 	}
 }
 
-// leavingPeers sends some requests at a time, and leaves at the first reply, which shows that the others have come.
+// leavingPeers sends some requests at a time, and leaves at the first reply, which shows that the
+// others have come.
 func leavingPeers(t *trial) error {
 	const servers, requests = 64, 16
 	for range servers {
@@ -100,8 +102,9 @@ func leavingPeers(t *trial) error {
 	return answers(t)
 }
 
-// unreadReplies asks much from one server that reads nothing, and as much from another. The handler takes from both in
-// turn, so that it has filled the queue of the one when it answers the last of the other.
+// unreadReplies asks much from one server that reads nothing, and as much from another. The handler
+// takes from both in turn, so that it has filled the queue of the one when it answers the last of
+// the other.
 func unreadReplies(t *trial) error {
 	const requests = 2000 // more than libzmq's queues hold by default
 	alone, err := t.alone([]request{t.null()})

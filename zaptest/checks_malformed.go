@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// malformedChecks send what is no request by RFC 27. It does not say what a handler has to do then: a refusal and silence
-// are both right.
+// malformedChecks send what is no request by RFC 27. It does not say what a handler has to do then:
+// a refusal and silence are both right.
 func malformedChecks() []check {
 	return []check{
 		{Requirement{"malformed-version", Beyond, "A request of another version than 1.0 is not accepted, and the handler lives on."},

@@ -44,7 +44,8 @@ func replyChecks() []check {
 	}
 }
 
-// eachReply looks at the replies to clients and to strangers, but for GSSAPI, which RFC 27 does not know.
+// eachReply looks at the replies to clients and to strangers, but for GSSAPI, which RFC 27 does not
+// know.
 func eachReply(look func(reply) error) func(*trial) error {
 	return func(t *trial) error {
 		for _, r := range slices.Concat(t.clients(), t.strangers()) {

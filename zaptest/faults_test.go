@@ -9,11 +9,12 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 	"github.com/zmqauth/zmqauth/zaptest"
 )
 
-// faulty is a handler that does one thing wrong, with the checks that must fail then, and no others. The name of a check
-// that the handler does not survive has an asterisk.
+// faulty is a handler that does one thing wrong, with the checks that must fail then, and no
+// others. The name of a check that the handler does not survive has an asterisk.
 type faulty struct {
 	name  string
 	fault fault
@@ -150,7 +151,8 @@ var faultyWithoutSetup = []faulty{
 		"curve-unconfigured"},
 }
 
-// TestFaultsAreFound holds faulty handlers against the suite: the checks that must fail do, and no others.
+// TestFaultsAreFound holds faulty handlers against the suite: the checks that must fail do, and no
+// others.
 func TestFaultsAreFound(t *testing.T) {
 	t.Parallel()
 	known := world()
@@ -185,7 +187,7 @@ func (f faulty) mustBeFound(t *testing.T, h zaptest.Handler) {
 	if strings.Contains(f.fails, "*") {
 		h.Timeout = 3 * time.Second // it passes, at the end of the handler
 	}
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	startModel(t, ctx, h, f.fault)
 	var failed []string
 	results := zaptest.Check(ctx, h)
@@ -199,7 +201,8 @@ func (f faulty) mustBeFound(t *testing.T, h zaptest.Handler) {
 	}
 }
 
-// failures are the names of the checks that must fail. After one that the handler did not survive all do that apply.
+// failures are the names of the checks that must fail. After one that the handler did not survive
+// all do that apply.
 func (f faulty) failures(results []zaptest.Result) (names []string) {
 	dead := false
 	for _, r := range results {

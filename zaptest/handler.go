@@ -7,15 +7,16 @@ import (
 	"time"
 )
 
-// Handler is the ZAP handler under test: where it answers, and whom it has been set up to let in and to keep out. The
-// zero value is a handler that is bound in the context, and of which nothing is known: everything that holds for all
-// handlers is checked, and that nobody with a password or a key gets in.
+// Handler is the ZAP handler under test: where it answers, and whom it has been set up to let in
+// and to keep out. The zero value is a handler that is bound in the context, and of which nothing
+// is known: everything that holds for all handlers is checked, and that nobody with a password or a
+// key gets in.
 type Handler struct {
 	Endpoint string        // where requests go; "": [Endpoint]
 	Timeout  time.Duration // for each check, four times that for those with a load; 0: 10 s
 
-	// Restart is called when the handler no longer answers and there is more to check. It returns when a new one answers
-	// at the same endpoint. With nil, all that is left fails.
+	// Restart is called when the handler no longer answers and there is more to check. It returns when
+	// a new one answers at the same endpoint. With nil, all that is left fails.
 	Restart func() error
 
 	Domain         string // in which all that follows holds; "": "global"
@@ -30,8 +31,8 @@ type Handler struct {
 	Principal        string // of a GSSAPI client who gets in; "": none is known
 	RefusedPrincipal string // of a GSSAPI client who does not; "": none is known
 
-	// Metadata is what each acceptance of the PLAIN client and of the CURVE client carries, perhaps among other properties;
-	// nil: none is known.
+	// Metadata is what each acceptance of the PLAIN client and of the CURVE client carries, perhaps
+	// among other properties; nil: none is known.
 	Metadata map[string]string
 }
 
@@ -95,7 +96,8 @@ func (h *Handler) check() error {
 	return errors.Join(errs...)
 }
 
-// checkString holds a value against what RFC 27 says of all strings. The error does not repeat it: it may be a secret.
+// checkString holds a value against what RFC 27 says of all strings. The error does not repeat it:
+// it may be a secret.
 func checkString(value string) error {
 	if len(value) > maxString {
 		return fmt.Errorf("%d characters, RFC 27 has at most %d", len(value), maxString)

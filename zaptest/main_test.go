@@ -6,9 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/pebbe/zmq4"
-
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/zaptest"
 )
 
@@ -30,36 +29,21 @@ func world() zaptest.Handler {
 	}
 }
 
-// files writes what a handler needs of a world that is kept in files: passwords and clients, a directory with the
-// certificate of a new key, which the world gets.
+// files writes what a handler needs of a world that is kept in files: passwords and clients, a
+// directory with the certificate of a new key, which the world gets.
 func files(t *testing.T, h *zaptest.Handler) (directory string) {
 	t.Helper()
 	directory = t.TempDir()
-	must(t, os.WriteFile(filepath.Join(directory, "passwords"), []byte(h.User+"="+h.Password+"\n"), 0o600))
+	must.OK(t, os.WriteFile(filepath.Join(directory, "passwords"), []byte(h.User+"="+h.Password+"\n"), 0o600))
 	clients := filepath.Join(directory, "clients")
-	must(t, os.Mkdir(clients, 0o700))
+	must.OK(t, os.Mkdir(clients, 0o700))
 	public, _, err := zmqauth.CreateCertificates(directory, "ann", map[string]string{"Role": "operator"})
-	must(t, err)
-	must(t, os.Rename(public, filepath.Join(clients, "ann.key")))
+	must.OK(t, err)
+	must.OK(t, os.Rename(public, filepath.Join(clients, "ann.key")))
 	certificate, err := zmqauth.LoadCertificate(filepath.Join(clients, "ann.key"))
-	must(t, err)
+	must.OK(t, err)
 	h.Key = certificate.Public[:]
 	return directory
-}
-
-func newContext(t *testing.T) *zmq4.Context {
-	t.Helper()
-	ctx, err := zmq4.NewContext()
-	must(t, err)
-	t.Cleanup(func() { must(t, ctx.Term()) })
-	return ctx
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 func check(err error) {

@@ -9,8 +9,8 @@ import (
 // property is one of an acceptance's metadata.
 type property struct{ name, value string }
 
-// parseMetadata reads a metadata frame by RFC 27's grammar: a property is one byte for the name's length, the name, four
-// bytes in network order for the value's length, the value.
+// parseMetadata reads a metadata frame by RFC 27's grammar: a property is one byte for the name's
+// length, the name, four bytes in network order for the value's length, the value.
 func parseMetadata(frame string) ([]property, error) {
 	var properties []property
 	for rest := frame; rest != ""; {
@@ -54,7 +54,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// reserved are the properties that libzmq sets itself: where the handler sets them too, the application reads those.
+// reserved are the properties that libzmq sets itself: where the handler sets them too, the
+// application reads those.
 var reserved = []string{"Identity", "Routing-Id", "Socket-Type", "User-Id", "Peer-Address"}
 
 // checkNames looks for properties that are not the handler's to set.

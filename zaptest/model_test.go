@@ -12,6 +12,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/zaptest"
 )
 
@@ -52,13 +53,13 @@ func (o *outgoing) accepted() bool { return o.frames[2] == "200" }
 func startModel(t *testing.T, ctx *zmq4.Context, h zaptest.Handler, f fault) {
 	t.Helper()
 	socket, err := ctx.NewSocket(zmq4.ROUTER)
-	must(t, err)
+	must.OK(t, err)
 	m := &model{Handler: h, fault: f, socket: socket}
-	must(t, errors.Join(socket.SetLinger(0), socket.SetRcvhwm(0), socket.SetSndhwm(0)))
+	must.OK(t, errors.Join(socket.SetLinger(0), socket.SetRcvhwm(0), socket.SetSndhwm(0)))
 	if f.setup != nil {
-		must(t, f.setup(socket))
+		must.OK(t, f.setup(socket))
 	}
-	must(t, socket.Bind(zaptest.Endpoint))
+	must.OK(t, socket.Bind(zaptest.Endpoint))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -67,7 +68,7 @@ func startModel(t *testing.T, ctx *zmq4.Context, h zaptest.Handler, f fault) {
 			t.Error(err)
 		}
 	}()
-	t.Cleanup(func() { must(t, ctx.Term()); <-done })
+	t.Cleanup(func() { must.OK(t, ctx.Term()); <-done })
 }
 
 func (m *model) serve() error {

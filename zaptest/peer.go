@@ -80,7 +80,8 @@ func (p *peer) receiveUntil(deadline time.Time) (reply, error) {
 	return parseReply(message), err
 }
 
-// receiveFrames takes what is there, but nothing after the deadline: replies without an end are no reply.
+// receiveFrames takes what is there, but nothing after the deadline: replies without an end are no
+// reply.
 func (p *peer) receiveFrames(deadline time.Time) ([]string, error) {
 	if remaining(deadline) == 0 {
 		return nil, errSilence

@@ -17,7 +17,9 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 	"github.com/zmqauth/zmqauth/zaptest"
 )
 
@@ -37,11 +39,11 @@ type peer struct {
 func newPeer(t *testing.T, command ...string) *peer {
 	t.Helper()
 	directory, err := os.MkdirTemp("", "zaptest") // the path of a Unix socket must be short
-	must(t, err)
+	must.OK(t, err)
 	p := &peer{command: command, endpoint: "ipc://" + filepath.Join(directory, "zap")}
 	t.Cleanup(func() {
 		p.stop()
-		must(t, os.RemoveAll(directory))
+		must.OK(t, os.RemoveAll(directory))
 	})
 	return p
 }
@@ -87,7 +89,8 @@ type column struct {
 	err      error // which ended the test
 }
 
-// fill holds the handler against the suite, and what does not apply to it once more with nothing set up.
+// fill holds the handler against the suite, and what does not apply to it once more with nothing
+// set up.
 func (c *column) fill(t *testing.T, ctx *zmq4.Context, directory string, timeout time.Duration) error {
 	h := c.world
 	h.Endpoint, h.Timeout = c.peer.endpoint, timeout // which passes whenever the handler ends
@@ -134,14 +137,14 @@ func (o outcomes) add(t *testing.T, results []zaptest.Result) {
 	}
 }
 
-// TestPeers holds other handlers against the suite. What they fail is on record: a line that goes, or that comes, is
-// news about the peer or a fault of the suite.
+// TestPeers holds other handlers against the suite. What they fail is on record: a line that goes,
+// or that comes, is news about the peer or a fault of the suite.
 func TestPeers(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
-	must(t, err)
+	must.OK(t, err)
 	zmq4Version, err := exec.Command("go", "list", "-m", "-f", "zmq4 {{slice .Version 1}}", "github.com/pebbe/zmq4").Output()
-	must(t, err)
+	must.OK(t, err)
 	h := world()
 	directory := files(t, &h)
 	withMetadata := h
@@ -151,7 +154,7 @@ func TestPeers(t *testing.T) {
 		{peer: newPeer(t, testpeer.CompileCzmq(t, czmqSource)), world: h},
 		{peer: newPeer(t, testpeer.Python(t, "zmq", "python3-zmq"), "testdata/pyzmq.py"), world: h},
 	}
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	fill := func(timeout time.Duration) {
 		var all sync.WaitGroup
 		for i := range columns {
@@ -159,21 +162,21 @@ func TestPeers(t *testing.T) {
 		}
 		all.Wait()
 		for i := range columns {
-			must(t, columns[i].err)
+			must.OK(t, columns[i].err)
 			if columns[i].name == "" {
 				columns[i].name = columns[i].peer.version
 			}
 		}
 	}
 	want, err := os.ReadFile("testdata/peers.md")
-	must(t, err)
+	must.OK(t, err)
 	fill(2 * time.Second)
 	if table(columns) != string(want) {
 		fill(10 * time.Second) // a busy machine may keep a handler that lives from answering in time
 	}
 	got := table(columns)
 	if *update {
-		must(t, os.WriteFile("testdata/peers.md", []byte(got), 0o644))
+		must.OK(t, os.WriteFile("testdata/peers.md", []byte(got), 0o644))
 		return
 	}
 	onRecord := recorded(string(want))
@@ -197,7 +200,8 @@ func TestPeers(t *testing.T) {
 	}
 }
 
-// recorded takes a table apart: by the name of the check, "check" for the header, and by the name of the peer.
+// recorded takes a table apart: by the name of the check, "check" for the header, and by the name
+// of the peer.
 func recorded(table string) map[string]map[string]string {
 	record := make(map[string]map[string]string)
 	var names []string

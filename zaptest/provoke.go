@@ -20,11 +20,12 @@ type told struct {
 	reply
 }
 
-// quiet is how long a check waits for replies that need not come, after one to a later request has come.
+// quiet is how long a check waits for replies that need not come, after one to a later request has
+// come.
 const quiet = 100 * time.Millisecond
 
-// provoke sends one message after the other from one server, each with a good request behind it that must be answered.
-// It returns what came back for the messages.
+// provoke sends one message after the other from one server, each with a good request behind it
+// that must be answered. It returns what came back for the messages.
 func (t *trial) provoke(all []provocation) ([]told, error) {
 	p, err := t.peer(zmq4.DEALER)
 	if err != nil {
@@ -95,7 +96,8 @@ func (p *peer) sendMark(id string) error {
 	return p.send(good)
 }
 
-// survives is a check that wants none of the messages accepted, and the good requests behind them answered.
+// survives is a check that wants none of the messages accepted, and the good requests behind them
+// answered.
 func survives(messages func(*Handler) []provocation) func(*trial) error {
 	return func(t *trial) error {
 		replies, err := t.provoke(messages(t.Handler))

@@ -4,7 +4,8 @@ import "fmt"
 
 const version = "1.0"
 
-// request is an authentication request as a server sends it (RFC 27, "Message Format"). A string holds any bytes.
+// request is an authentication request as a server sends it (RFC 27, "Message Format"). A string
+// holds any bytes.
 type request struct {
 	version, id                          string
 	domain, address, identity, mechanism string

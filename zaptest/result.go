@@ -12,7 +12,8 @@ type Requirement struct {
 	Text    string // one sentence
 }
 
-// Beyond is the Section of what RFC 27 does not ask for, and what a handler that guards a door needs nevertheless.
+// Beyond is the Section of what RFC 27 does not ask for, and what a handler that guards a door
+// needs nevertheless.
 const Beyond = "beyond RFC 27"
 
 // The sections that ask something of a handler.
@@ -34,7 +35,8 @@ type Result struct {
 
 // Errors of a Result, to be tested with errors.Is.
 var (
-	// ErrNotApplicable says that the check needs something that the Handler does not have: its text says what.
+	// ErrNotApplicable says that the check needs something that the Handler does not have: its text
+	// says what.
 	ErrNotApplicable = errors.New("not applicable")
 	// ErrNoAnswer says that the handler answers nobody any more.
 	ErrNoAnswer = errors.New("the handler no longer answers")

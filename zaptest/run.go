@@ -41,8 +41,8 @@ func Requirements() []Requirement {
 	return all
 }
 
-// Run makes each check a subtest of t. What does not apply to the handler is skipped, with the reason. The context is
-// the one in which the handler is bound, nil for zmq4's default context.
+// Run makes each check a subtest of t. What does not apply to the handler is skipped, with the
+// reason. The context is the one in which the handler is bound, nil for zmq4's default context.
 func Run(t *testing.T, ctx *zmq4.Context, h Handler) {
 	t.Helper()
 	s := newSession(ctx, h)
@@ -58,9 +58,10 @@ func Run(t *testing.T, ctx *zmq4.Context, h Handler) {
 	}
 }
 
-// Check makes all checks and returns what they met, in the order of [Requirements]. The context is the one in which the
-// handler is bound, nil for zmq4's default context. Where the Handler contradicts itself every result has that as its
-// error. It ends even where the handler answers nobody.
+// Check makes all checks and returns what they met, in the order of [Requirements]. The context is
+// the one in which the handler is bound, nil for zmq4's default context. Where the Handler
+// contradicts itself every result has that as its error. It ends even where the handler answers
+// nobody.
 func Check(ctx *zmq4.Context, h Handler) []Result {
 	s := newSession(ctx, h)
 	var results []Result

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 	"github.com/zmqauth/zmqauth/zaptest"
 )
 
@@ -40,7 +42,7 @@ func TestRequirements(t *testing.T) {
 func TestNobodyThere(t *testing.T) {
 	testpeer.NothingLeft(t)
 	start := time.Now()
-	results := zaptest.Check(newContext(t), zaptest.Handler{Timeout: 50 * time.Millisecond})
+	results := zaptest.Check(testzmq.NewContext(t), zaptest.Handler{Timeout: 50 * time.Millisecond})
 	for _, r := range results {
 		if !errors.Is(r.Err, zaptest.ErrNoAnswer) && !errors.Is(r.Err, zaptest.ErrNotApplicable) {
 			t.Errorf("%v", r)
@@ -56,8 +58,8 @@ func TestNobodyThere(t *testing.T) {
 
 // TestAfterTheContext: a terminated context is an error of each check.
 func TestAfterTheContext(t *testing.T) {
-	ctx := newContext(t)
-	must(t, ctx.Term())
+	ctx := testzmq.NewContext(t)
+	must.OK(t, ctx.Term())
 	for _, r := range zaptest.Check(ctx, zaptest.Handler{}) {
 		if r.Passed() {
 			t.Errorf("%v", r)
@@ -80,7 +82,7 @@ func TestContradictions(t *testing.T) {
 		"Address":          {Address: "everywhere"},
 		"RefusedAddress":   {RefusedAddress: "10.0.0.0/8"},
 	} {
-		for _, r := range zaptest.Check(newContext(t), h) {
+		for _, r := range zaptest.Check(testzmq.NewContext(t), h) {
 			if !r.Failed() || !strings.HasPrefix(r.Err.Error(), "zaptest: Handler.") || !strings.Contains(r.Err.Error(), name) {
 				t.Fatalf("%s: %v", name, r)
 			}
@@ -90,7 +92,7 @@ func TestContradictions(t *testing.T) {
 
 // TestNoSecretInErrors: what a handler gets wrong is told without the credentials.
 func TestNoSecretInErrors(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	h := world()
 	startModel(t, ctx, h, misjudge(func(_ *model, _ query, yes bool) bool { return !yes }))
 	failed := 0
@@ -109,7 +111,7 @@ func TestNoSecretInErrors(t *testing.T) {
 
 // TestRestart: a handler that comes back fails the checks that it did not survive, and no others.
 func TestRestart(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	h := world()
 	h.Timeout = time.Second
 	ends := dies(func(q query) bool { return q.version == "QUIT" || q.id == "0001" })
@@ -146,7 +148,7 @@ func TestRestartFails(t *testing.T) {
 	} {
 		restarts := 0
 		h := zaptest.Handler{Timeout: 50 * time.Millisecond, Restart: func() error { restarts++; return test.restart() }}
-		results := zaptest.Check(newContext(t), h)
+		results := zaptest.Check(testzmq.NewContext(t), h)
 		if last := results[len(results)-1]; restarts != 1 || !errors.Is(last.Err, test.want) || !errors.Is(last.Err, zaptest.ErrNoAnswer) {
 			t.Errorf("%s: %d restarts, %v", name, restarts, last)
 		}
@@ -155,7 +157,7 @@ func TestRestartFails(t *testing.T) {
 
 // TestFlood: replies without an end to one request do not keep a check from ending.
 func TestFlood(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	startModel(t, ctx, zaptest.Handler{}, fault{send: func(m *model, out outgoing) error {
 		flood := out.frames[1] == "zaptest 0"
 		if flood {
@@ -183,16 +185,17 @@ func TestRunOfFaulty(t *testing.T) {
 	if os.Getenv(runFaulty) == "" {
 		t.Skip("TestRun runs it")
 	}
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	startModel(t, ctx, zaptest.Handler{Null: true}, edit(func(o *outgoing) { o.frames[0] = "1.1" }))
 	zaptest.Run(t, ctx, zaptest.Handler{Null: true})
 }
 
-// TestRun: each check is a subtest, which passes, fails with its requirement, or is skipped with the reason.
+// TestRun: each check is a subtest, which passes, fails with its requirement, or is skipped with
+// the reason.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
-	must(t, err)
+	must.OK(t, err)
 	command := exec.Command(self, "-test.run=^TestRunOfFaulty$", "-test.v")
 	command.Env = append(os.Environ(), runFaulty+"=1")
 	out, err := command.Output()

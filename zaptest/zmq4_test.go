@@ -13,7 +13,8 @@ import (
 	"github.com/zmqauth/zmqauth/zaptest"
 )
 
-// asZmq4 has the test's program be the counterpart of testdata/czmq.c and testdata/pyzmq.py for zmq4.
+// asZmq4 has the test's program be the counterpart of testdata/czmq.c and testdata/pyzmq.py for
+// zmq4.
 const asZmq4 = "as-zmq4"
 
 // serveZmq4 takes requests for zmq4's Auth functions.

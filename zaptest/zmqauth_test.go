@@ -8,12 +8,14 @@ import (
 	"testing"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 	"github.com/zmqauth/zmqauth/zaptest"
 )
 
-// TestZmqauth holds zmqauth against the suite, in several ways in which it can be set up: nothing fails, and there is no
-// check that does not apply to one of them.
+// TestZmqauth holds zmqauth against the suite, in several ways in which it can be set up: nothing
+// fails, and there is no check that does not apply to one of them.
 func TestZmqauth(t *testing.T) {
 	full := world()
 	full.RefusedPrincipal, full.Metadata = "bob@EXAMPLE.ORG", map[string]string{"Role": "operator"}
@@ -64,10 +66,10 @@ func TestZmqauth(t *testing.T) {
 func startZmqauth(t *testing.T, configure func(*zmqauth.Authenticator) error) *zmqauth.Authenticator {
 	t.Helper()
 	testpeer.NothingLeft(t)
-	a, err := zmqauth.New(newContext(t), &zmqauth.Config{Logger: slog.New(slog.DiscardHandler)})
-	must(t, err)
-	t.Cleanup(func() { must(t, a.Close()) })
-	must(t, errors.Join(configure(a), a.Start()))
+	a, err := zmqauth.New(testzmq.NewContext(t), &zmqauth.Config{Logger: slog.New(slog.DiscardHandler)})
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, a.Close()) })
+	must.OK(t, errors.Join(configure(a), a.Start()))
 	return a
 }
 

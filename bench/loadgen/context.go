@@ -16,7 +16,8 @@ func contextPointer(ctx *zmq4.Context) (unsafe.Pointer, error) {
 	if ctx == nil {
 		return nil, zmq4.ErrorContextClosed
 	}
-	// Asking for an option shows whether it lives: after Term the pointer leads to memory that libzmq has freed.
+	// Asking for an option shows whether it lives: after Term the pointer leads to memory that libzmq
+	// has freed.
 	if _, err := ctx.GetIoThreads(); err != nil {
 		return nil, err
 	}

@@ -17,7 +17,8 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// Client is who connects to an endpoint that echoes what comes. Without a user name and keys it is of the NULL mechanism.
+// Client is who connects to an endpoint that echoes what comes. Without a user name and keys it is
+// of the NULL mechanism.
 type Client struct {
 	Endpoint                        string
 	Username, Password              string
@@ -26,9 +27,10 @@ type Client struct {
 
 const handshakeTimeout = 2 * time.Minute
 
-// Handshakes connects that often to an endpoint, inFlight at once, and returns how long it took from the first socket to
-// the last: each client has a socket of its own, which sends one byte, waits for its return and is closed. It keeps one
-// system thread busy. The error is ErrNoReply where a client is not let in within two minutes, or libzmq's.
+// Handshakes connects that often to an endpoint, inFlight at once, and returns how long it took
+// from the first socket to the last: each client has a socket of its own, which sends one byte,
+// waits for its return and is closed. It keeps one system thread busy. The error is ErrNoReply
+// where a client is not let in within two minutes, or libzmq's.
 func Handshakes(ctx *zmq4.Context, client Client, inFlight, handshakes int) (time.Duration, error) {
 	if inFlight < 1 || handshakes < 1 || client.Endpoint == "" {
 		return 0, fmt.Errorf("loadgen: %d handshakes with %q, %d in flight", handshakes, client.Endpoint, inFlight)

@@ -1,6 +1,7 @@
-// Package loadgen measures ZAP handlers: Run asks one from a loop in C, as libzmq asks but as fast as it is answered, and
-// Reference is a handler in C that accepts everybody, the limit of what a handler can reach. Since both are C, a
-// comparison shows the handler's cost and not that of the tool.
+// Package loadgen measures ZAP handlers: Run asks one from a loop in C, as libzmq asks but as fast
+// as it is answered, and Reference is a handler in C that accepts everybody, the limit of what a
+// handler can reach. Since both are C, a comparison shows the handler's cost and not that of the
+// tool.
 package loadgen
 
 /*
@@ -26,7 +27,8 @@ import (
 
 // Errors of Run, to be tested with errors.Is.
 var (
-	// ErrNoReply says that a reply did not come within the time-out, or that nobody is bound to the ZAP endpoint.
+	// ErrNoReply says that a reply did not come within the time-out, or that nobody is bound to the
+	// ZAP endpoint.
 	ErrNoReply = errors.New("loadgen: no reply")
 	// ErrBadReply says that a reply breaks RFC 27.
 	ErrBadReply = errors.New("loadgen: not a ZAP reply")
@@ -62,8 +64,8 @@ func (l *Load) timeout() time.Duration {
 	return l.Timeout
 }
 
-// request is the load's request as libzmq frames it (RFC 27), behind the empty delimiter: the frames one after the
-// other, and their sizes.
+// request is the load's request as libzmq frames it (RFC 27), behind the empty delimiter: the
+// frames one after the other, and their sizes.
 func (l *Load) request() (bytes []byte, sizes []uint32) {
 	frames := [][]byte{nil, []byte("1.0"), []byte("1"), []byte(l.Domain), []byte(l.Address), nil, []byte(l.Mechanism)}
 	for _, frame := range append(frames, l.Credentials...) {
@@ -106,16 +108,17 @@ type Result struct {
 	Beside   Beside
 }
 
-// Beside is what the other client saw, who asked one thing at a time: how often, how often it was accepted, and how long
-// it waited at worst.
+// Beside is what the other client saw, who asked one thing at a time: how often, how often it was
+// accepted, and how long it waited at worst.
 type Beside struct {
 	Requests, Accepted int
 	Worst              time.Duration
 }
 
-// Run sends a load to the ZAP endpoint of ctx and waits for the replies. It keeps one system thread busy, and no
-// goroutine of the handler's waits for it. Requests may be in flight still when it returns an error: ErrNoReply,
-// ErrBadReply, zmq4.ETERM once the context is terminated, or another of libzmq's.
+// Run sends a load to the ZAP endpoint of ctx and waits for the replies. It keeps one system thread
+// busy, and no goroutine of the handler's waits for it. Requests may be in flight still when it
+// returns an error: ErrNoReply, ErrBadReply, zmq4.ETERM once the context is terminated, or another
+// of libzmq's.
 func Run(ctx *zmq4.Context, load Load) (Result, error) {
 	if err := load.check(); err != nil {
 		return Result{}, err

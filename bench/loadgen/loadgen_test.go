@@ -9,16 +9,19 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
 // A new zmq4 that renames the field must be noticed here, not in a benchmark.
 func TestContextPointer(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	pointer, err := contextPointer(ctx)
 	if err != nil || pointer == nil {
 		t.Errorf("a context: %v, %v", pointer, err)
 	}
-	must(t, ctx.Term())
+	must.OK(t, ctx.Term())
 	if _, err := contextPointer(ctx); err == nil {
 		t.Error("a terminated context: no error")
 	}
@@ -28,7 +31,7 @@ func TestContextPointer(t *testing.T) {
 }
 
 func TestReferenceAnswersAll(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	startReference(t, ctx)
 	for _, load := range []Load{
 		{Mechanism: "NULL", InFlight: 1, Requests: 1},
@@ -37,7 +40,7 @@ func TestReferenceAnswersAll(t *testing.T) {
 		{Mechanism: "CURVE", Credentials: [][]byte{make([]byte, 32)}, InFlight: 2000, Requests: 5000},
 	} {
 		result, err := Run(ctx, load)
-		must(t, err)
+		must.OK(t, err)
 		if want := map[int]int{200: load.Requests}; !maps.Equal(result.ByStatus, want) || result.Elapsed <= 0 {
 			t.Errorf("%+v: %+v", load, result)
 		}
@@ -64,7 +67,7 @@ func TestRunSendsWhatLibzmqSends(t *testing.T) {
 		{"a short status", []string{"1.0", "1", "20", "OK", "", ""}, 0, ErrBadReply},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ctx := newContext(t)
+			ctx := testzmq.NewContext(t)
 			requests := answer(t, ctx, 1, c.reply)
 			result, err := Run(ctx, load)
 			if !errors.Is(err, c.err) || err == nil && result.ByStatus[c.status] != 1 {
@@ -77,14 +80,15 @@ func TestRunSendsWhatLibzmqSends(t *testing.T) {
 	}
 }
 
-// Requests that vary are equal but for the first bytes of the last frame, which no two have in common.
+// Requests that vary are equal but for the first bytes of the last frame, which no two have in
+// common.
 func TestRunVaries(t *testing.T) {
 	const count = 300 // more than a byte can tell apart
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	requests := answer(t, ctx, count, []string{"1.0", "1", "200", "OK", "", ""})
 	key := strings.Repeat("k", 32)
 	_, err := Run(ctx, Load{Mechanism: "CURVE", Credentials: [][]byte{[]byte(key)}, Vary: true, InFlight: 8, Requests: count})
-	must(t, err)
+	must.OK(t, err)
 	seen := make(map[string]bool)
 	for range count {
 		request := (<-requests)[2:]
@@ -103,10 +107,10 @@ func TestRunVaries(t *testing.T) {
 func TestRunApart(t *testing.T) {
 	for _, apart := range []bool{false, true} {
 		const inFlight, count = 4, 10
-		ctx := newContext(t)
+		ctx := testzmq.NewContext(t)
 		requests := answer(t, ctx, count, []string{"1.0", "1", "200", "OK", "", ""})
 		_, err := Run(ctx, Load{Mechanism: "NULL", InFlight: inFlight, Apart: apart, Requests: count})
-		must(t, err)
+		must.OK(t, err)
 		clients := make(map[string]bool)
 		for range count {
 			clients[(<-requests)[0]] = true
@@ -119,18 +123,18 @@ func TestRunApart(t *testing.T) {
 
 func TestRunNeverHangs(t *testing.T) {
 	load := Load{Mechanism: "NULL", InFlight: 4, Requests: 10, Timeout: 50 * time.Millisecond}
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	if _, err := Run(ctx, load); !errors.Is(err, ErrNoReply) {
 		t.Errorf("without a handler: %v", err)
 	}
-	must(t, ctx.Term())
+	must.OK(t, ctx.Term())
 	if _, err := Run(ctx, load); !errors.Is(err, zmq4.ErrorContextClosed) {
 		t.Errorf("after the end of the context: %v", err)
 	}
 }
 
 func TestRunRefusesNonsense(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	for _, load := range []Load{
 		{InFlight: 0, Requests: 1},
 		{InFlight: 1, Requests: 0},
@@ -143,20 +147,20 @@ func TestRunRefusesNonsense(t *testing.T) {
 }
 
 func TestReferenceLifecycle(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	for range 20 { // the endpoint is free after each
 		r, err := StartReference(ctx)
-		must(t, err)
+		must.OK(t, err)
 		if _, err := StartReference(ctx); err != zmq4.Errno(zmq4.EADDRINUSE) {
 			t.Errorf("a second handler: %v", err)
 		}
-		must(t, r.Stop())
-		must(t, r.Stop())
+		must.OK(t, r.Stop())
+		must.OK(t, r.Stop())
 	}
 	r, err := StartReference(ctx)
-	must(t, err)
-	must(t, ctx.Term())
-	must(t, r.Stop())
+	must.OK(t, err)
+	must.OK(t, ctx.Term())
+	must.OK(t, r.Stop())
 	if _, err := StartReference(ctx); err == nil {
 		t.Error("in a terminated context: no error")
 	}
@@ -165,17 +169,18 @@ func TestReferenceLifecycle(t *testing.T) {
 func startReference(t *testing.T, ctx *zmq4.Context) {
 	t.Helper()
 	r, err := StartReference(ctx)
-	must(t, err)
-	t.Cleanup(func() { must(t, r.Stop()) })
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, r.Stop()) })
 }
 
-// answer binds a handler that answers so many requests, and hands on what it was asked, behind a routing id and the delimiter.
+// answer binds a handler that answers so many requests, and hands on what it was asked, behind a
+// routing id and the delimiter.
 func answer(t *testing.T, ctx *zmq4.Context, count int, reply []string) <-chan []string {
 	t.Helper()
 	socket, err := ctx.NewSocket(zmq4.ROUTER)
-	must(t, err)
-	must(t, socket.SetRcvtimeo(defaultTimeout))
-	must(t, socket.Bind("inproc://zeromq.zap.01"))
+	must.OK(t, err)
+	must.OK(t, socket.SetRcvtimeo(defaultTimeout))
+	must.OK(t, socket.Bind("inproc://zeromq.zap.01"))
 	requests := make(chan []string, count)
 	done := make(chan struct{})
 	go func() {
@@ -195,19 +200,4 @@ func answer(t *testing.T, ctx *zmq4.Context, count int, reply []string) <-chan [
 	}()
 	t.Cleanup(func() { <-done })
 	return requests
-}
-
-func newContext(t *testing.T) *zmq4.Context {
-	t.Helper()
-	ctx, err := zmq4.NewContext()
-	must(t, err)
-	t.Cleanup(func() { must(t, ctx.Term()) })
-	return ctx
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -7,14 +7,14 @@ import "C"
 
 import "github.com/pebbe/zmq4"
 
-// Reference is a ZAP handler in a C thread of its own that answers every request with status 200, without a user id or
-// metadata, and reads none of it: what plain libzmq calls can do at best.
+// Reference is a ZAP handler in a C thread of its own that answers every request with status 200,
+// without a user id or metadata, and reads none of it: what plain libzmq calls can do at best.
 type Reference struct {
 	c *C.loadgen_reference
 }
 
-// StartReference binds the ZAP endpoint of ctx and serves it. The error is libzmq's: zmq4.Errno(zmq4.EADDRINUSE) where
-// the context has a handler.
+// StartReference binds the ZAP endpoint of ctx and serves it. The error is libzmq's:
+// zmq4.Errno(zmq4.EADDRINUSE) where the context has a handler.
 func StartReference(ctx *zmq4.Context) (*Reference, error) {
 	pointer, err := contextPointer(ctx)
 	if err != nil {
@@ -27,8 +27,9 @@ func StartReference(ctx *zmq4.Context) (*Reference, error) {
 	return r, nil
 }
 
-// Stop frees the endpoint and the thread, within some 20 ms. It must be called after the end of the context too. A second
-// call does nothing. The error is what ended the thread before, if that was not the context's end.
+// Stop frees the endpoint and the thread, within some 20 ms. It must be called after the end of the
+// context too. A second call does nothing. The error is what ended the thread before, if that was
+// not the context's end.
 func (r *Reference) Stop() error {
 	if r.c == nil {
 		return nil

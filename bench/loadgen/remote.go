@@ -22,14 +22,14 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// Sources are those of the load generator for handlers in other languages: the files and zap.h, which says what to call.
-// They need libzmq alone.
+// Sources are those of the load generator for handlers in other languages: the files and zap.h,
+// which says what to call. They need libzmq alone.
 //
 //go:embed zap.h client.c serve.c echo.c
 var Sources embed.FS
 
-// Serve binds sockets of a ZAP domain that echo what comes, for Handshakes, and runs what a Remote at the other end of the
-// files asks for, until in ends. It keeps one system thread busy.
+// Serve binds sockets of a ZAP domain that echo what comes, for Handshakes, and runs what a Remote
+// at the other end of the files asks for, until in ends. It keeps one system thread busy.
 func Serve(ctx *zmq4.Context, domain string, in, out *os.File) error {
 	pointer, err := contextPointer(ctx)
 	if err != nil {
@@ -49,8 +49,8 @@ func Serve(ctx *zmq4.Context, domain string, in, out *os.File) error {
 
 var errBadOrder = errors.New("loadgen: what came is not from a Remote")
 
-// Remote is the load generator in another process, where Serve, or loadgen_serve in C, reads what is written here. It is
-// for one goroutine.
+// Remote is the load generator in another process, where Serve, or loadgen_serve in C, reads what
+// is written here. It is for one goroutine.
 type Remote struct {
 	in        io.Writer
 	out       io.Reader
@@ -88,13 +88,15 @@ func text(terminated []byte) string {
 	return string(before)
 }
 
-// Endpoint is where the other process's socket of a mechanism (NULL, PLAIN, CURVE) echoes what comes.
+// Endpoint is where the other process's socket of a mechanism (NULL, PLAIN, CURVE) echoes what
+// comes.
 func (r *Remote) Endpoint(mechanism string) string { return r.endpoints[mechanism] }
 
 // ServerKey is that of the CURVE endpoint, in Z85.
 func (r *Remote) ServerKey() string { return r.serverKey }
 
-// Run has the load sent in the other process, with the errors of the function Run besides those of the connection.
+// Run has the load sent in the other process, with the errors of the function Run besides those of
+// the connection.
 func (r *Remote) Run(load Load) (Result, error) {
 	if err := load.check(); err != nil {
 		return Result{}, err

@@ -8,29 +8,32 @@ import (
 	"testing"
 
 	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
 // newRemote serves a context at the other end of two pipes.
 func newRemote(t *testing.T, ctx *zmq4.Context) (*Remote, *os.File) {
 	t.Helper()
 	in, orders, err := os.Pipe()
-	must(t, err)
+	must.OK(t, err)
 	reports, out, err := os.Pipe()
-	must(t, err)
+	must.OK(t, err)
 	served := make(chan error, 1)
 	go func() { served <- Serve(ctx, "global", in, out) }()
 	t.Cleanup(func() {
 		_ = orders.Close() // a test may have done it
-		must(t, <-served)
-		must(t, errors.Join(in.Close(), out.Close(), reports.Close()))
+		must.OK(t, <-served)
+		must.OK(t, errors.Join(in.Close(), out.Close(), reports.Close()))
 	})
 	remote, err := NewRemote(orders, reports)
-	must(t, err)
+	must.OK(t, err)
 	return remote, orders
 }
 
 func TestRemoteRunsLoads(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	startReference(t, ctx)
 	remote, _ := newRemote(t, ctx)
 	for _, load := range []Load{
@@ -39,7 +42,7 @@ func TestRemoteRunsLoads(t *testing.T) {
 		{Mechanism: "CURVE", Credentials: [][]byte{make([]byte, 32)}, InFlight: 64, Requests: 1000},
 	} {
 		result, err := remote.Run(load)
-		must(t, err)
+		must.OK(t, err)
 		if want := map[int]int{200: load.Requests}; !maps.Equal(result.ByStatus, want) || result.Elapsed <= 0 {
 			t.Errorf("%+v: %+v", load, result)
 		}
@@ -48,20 +51,20 @@ func TestRemoteRunsLoads(t *testing.T) {
 
 // A client beside the others is asked meanwhile.
 func TestRemoteRunsWhatIsBeside(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	startReference(t, ctx)
 	remote, _ := newRemote(t, ctx)
 	load := Load{Mechanism: "CURVE", Credentials: [][]byte{make([]byte, 32)}, Vary: true, InFlight: 8, Requests: 20_000, Beside: &Load{Mechanism: "NULL"}}
 	result, err := remote.Run(load)
-	must(t, err)
+	must.OK(t, err)
 	b := result.Beside
 	if result.ByStatus[200] != load.Requests || b.Requests < 1 || b.Accepted != b.Requests || b.Worst <= 0 {
 		t.Errorf("%+v", result)
 	}
 	before, err := remote.CPU()
-	must(t, err)
+	must.OK(t, err)
 	_, err = remote.Run(load)
-	must(t, err)
+	must.OK(t, err)
 	if after, err := remote.CPU(); err != nil || after <= before {
 		t.Errorf("processor time %v, then %v, %v", before, after, err)
 	}
@@ -73,10 +76,10 @@ func TestRemoteRunsWhatIsBeside(t *testing.T) {
 
 // Handshakes get through where the handler lets them, and only there.
 func TestHandshakes(t *testing.T) {
-	ctx, clients := newContext(t), newContext(t)
+	ctx, clients := testzmq.NewContext(t), testzmq.NewContext(t)
 	remote, _ := newRemote(t, ctx)
 	public, secret, err := zmq4.NewCurveKeypair()
-	must(t, err)
+	must.OK(t, err)
 	all := map[string]Client{
 		"NULL":  {},
 		"PLAIN": {Username: "alice", Password: "secret"},
@@ -104,7 +107,7 @@ func TestHandshakes(t *testing.T) {
 
 // The errors of a load are those that it has in the same process.
 func TestRemoteErrors(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	remote, orders := newRemote(t, ctx)
 	if _, err := remote.Run(Load{Mechanism: "NULL", InFlight: 1, Requests: 1, Timeout: 1e6}); !errors.Is(err, ErrNoReply) {
 		t.Errorf("without a handler: %v", err)
@@ -112,17 +115,17 @@ func TestRemoteErrors(t *testing.T) {
 	if _, err := remote.Run(Load{}); err == nil {
 		t.Error("an empty load: no error")
 	}
-	must(t, orders.Close())
+	must.OK(t, orders.Close())
 	if _, err := remote.Run(Load{Mechanism: "NULL", InFlight: 1, Requests: 1}); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("a closed pipe: %v", err)
 	}
 }
 
 func TestServeRefusesNonsense(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	must(t, err)
-	defer func() { must(t, null.Close()) }()
+	must.OK(t, err)
+	defer func() { must.OK(t, null.Close()) }()
 	for name, parts := range map[string][]any{
 		"a thousand frames beside": {order{1, 1, 1, 1, 0, 1000, 0}},
 		"half an order":            {[]uint32{1, 1}},
@@ -131,14 +134,14 @@ func TestServeRefusesNonsense(t *testing.T) {
 		"a frame that is short":    {order{1, 1, 1, 1, 0, 0, 0}, []uint32{4}, []byte("abc")},
 	} {
 		in, orders, err := os.Pipe()
-		must(t, err)
+		must.OK(t, err)
 		for _, part := range parts {
-			must(t, binary.Write(orders, binary.NativeEndian, part))
+			must.OK(t, binary.Write(orders, binary.NativeEndian, part))
 		}
-		must(t, orders.Close())
+		must.OK(t, orders.Close())
 		if err := Serve(ctx, "global", in, null); !errors.Is(err, errBadOrder) {
 			t.Errorf("%s: %v", name, err)
 		}
-		must(t, in.Close())
+		must.OK(t, in.Close())
 	}
 }

@@ -51,7 +51,8 @@ func describe(file string, cert *zmqauth.Certificate) certificateInfo {
 	return info
 }
 
-// outOfTime tells why a key would not be accepted at that time. LoadCertificate has checked the bounds.
+// outOfTime tells why a key would not be accepted at that time. LoadCertificate has checked the
+// bounds.
 func outOfTime(metadata map[string]string, now time.Time) string {
 	if t, err := time.Parse(time.RFC3339, metadata[notAfter]); err == nil && !now.Before(t) {
 		return "expired"
@@ -88,14 +89,15 @@ func (c certificateInfo) pairs() [][2]string {
 	}
 }
 
-// fingerprint is the SHA-256 of the key's 32 raw bytes in unpadded base64, in the form that ssh-keygen gives: short enough to be compared by
-// people over the telephone.
+// fingerprint is the SHA-256 of the key's 32 raw bytes in unpadded base64, in the form that
+// ssh-keygen gives: short enough to be compared by people over the telephone.
 func fingerprint(key zmqauth.PublicKey) string {
 	sum := sha256.Sum256(key[:])
 	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
 }
 
-// keyFrom reads a public key that is given as its 40 characters of Z85 or as a certificate that holds it.
+// keyFrom reads a public key that is given as its 40 characters of Z85 or as a certificate that
+// holds it.
 func keyFrom(text string) (zmqauth.PublicKey, error) {
 	if key, err := zmqauth.ParsePublicKey(text); err == nil {
 		return key, nil

@@ -190,8 +190,8 @@ func (r verdictReport) print(out output) error {
 		[2]string{"user id", r.UserID}, [2]string{"rule", r.Rule}, [2]string{"entry", r.Entry})
 }
 
-// ruleFor is the policy's line that a decision goes back to. There is none for requests that were not
-// judged by any.
+// ruleFor is the policy's line that a decision goes back to. There is none for requests that were
+// not judged by any.
 func ruleFor(p *policyfile.Policy, d zmqauth.Decision, who string) (policyfile.Rule, bool) {
 	switch d.Reason {
 	case zmqauth.ReasonMalformed, zmqauth.ReasonStopped, zmqauth.ReasonUnknownMechanism,
@@ -204,7 +204,8 @@ func ruleFor(p *policyfile.Policy, d zmqauth.Decision, who string) (policyfile.R
 	})
 }
 
-// findEntry names the certificate or the line of the password file that knows the client, "" where none does.
+// findEntry names the certificate or the line of the password file that knows the client, "" where
+// none does.
 func findEntry(rule policyfile.Rule, who string) string {
 	switch {
 	case rule.Location == "" || rule.Location == zmqauth.CurveAllowAny:

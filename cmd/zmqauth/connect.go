@@ -79,7 +79,8 @@ func newConnect() *cobra.Command {
 	return cmd
 }
 
-// checkEmpty finds flags with an empty value, as a variable of a script may have: without them the client would be another.
+// checkEmpty finds flags with an empty value, as a variable of a script may have: without them the
+// client would be another.
 func checkEmpty(cmd *cobra.Command) error {
 	for _, flag := range []string{"cert", "server-key", "username", "service", "principal"} {
 		if cmd.Flags().Changed(flag) && cmd.Flags().Lookup(flag).Value.String() == "" {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/testrealm"
 )
@@ -19,7 +20,7 @@ func TestGSSAPIProxy(t *testing.T) {
 	dir := t.TempDir()
 	testrealm.New(t, dir)
 	endpoint := "ipc://" + filepath.Join(dir, "front")
-	must(t, os.WriteFile(filepath.Join(dir, "policy.zpl"), []byte("domain = d\n    gssapi = carol@"+testrealm.Name+"\nfrontend = f\n    type = router\n    bind = "+endpoint+
+	must.OK(t, os.WriteFile(filepath.Join(dir, "policy.zpl"), []byte("domain = d\n    gssapi = carol@"+testrealm.Name+"\nfrontend = f\n    type = router\n    bind = "+endpoint+
 		"\n    backend = ipc://"+dir+"/back\n    mechanism = gssapi\n    domain = d\n"), 0o600))
 	command := func(args ...string) *exec.Cmd {
 		c := exec.CommandContext(t.Context(), binary, args...)
@@ -29,7 +30,7 @@ func TestGSSAPIProxy(t *testing.T) {
 	proxy := command("proxy", "--config", "policy.zpl")
 	var log strings.Builder
 	proxy.Stderr = &log
-	must(t, proxy.Start())
+	must.OK(t, proxy.Start())
 	t.Cleanup(func() {
 		if proxy.ProcessState == nil {
 			_ = proxy.Process.Kill()
@@ -46,7 +47,7 @@ func TestGSSAPIProxy(t *testing.T) {
 	if output, err := command("connect", endpoint, "--service", testrealm.Service, "--principal", testrealm.Ann).CombinedOutput(); err == nil || !strings.Contains(string(output), "it refuses this Kerberos principal") {
 		t.Errorf("ann: %v\n%s", err, output)
 	}
-	must(t, proxy.Process.Signal(syscall.SIGTERM))
+	must.OK(t, proxy.Process.Signal(syscall.SIGTERM))
 	if err := proxy.Wait(); err != nil {
 		t.Errorf("the proxy: %v", err)
 	}

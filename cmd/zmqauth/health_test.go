@@ -28,7 +28,8 @@ func TestDialable(t *testing.T) {
 	}
 }
 
-// TestGreetsIsNoOther: what answers must be a ZeroMQ socket, and one that is silent is not waited for.
+// TestGreetsIsNoOther: what answers must be a ZeroMQ socket, and one that is silent is not waited
+// for.
 func TestGreetsIsNoOther(t *testing.T) {
 	for name, says := range map[string]string{"a web server": "HTTP/1.1 400 Bad Request\r\n", "nobody": "", "half": "\xff\x00"} {
 		t.Run(name, func(t *testing.T) {

@@ -68,8 +68,8 @@ func countProblems(dir string, certificates []certificateInfo) error {
 
 const secretSuffix = "_secret"
 
-// readDirectory describes the certificates of a directory in the order of their names: the files that a server reads, as
-// LoadCertificates does, and the secret ones beside them.
+// readDirectory describes the certificates of a directory in the order of their names: the files
+// that a server reads, as LoadCertificates does, and the secret ones beside them.
 func readDirectory(dir string) ([]certificateInfo, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -8,21 +8,22 @@ import (
 	"testing"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// TestListMeetsWhatServersMeet: the public certificates that list shows are those that LoadCertificates reads, and the broken
-// ones those that it complains of.
+// TestListMeetsWhatServersMeet: the public certificates that list shows are those that
+// LoadCertificates reads, and the broken ones those that it complains of.
 func TestListMeetsWhatServersMeet(t *testing.T) {
 	dir := t.TempDir()
 	identity(t, dir, "ann")
 	identity(t, dir, "bob")
 	for _, name := range []string{"broken", "broken.key", ".hidden", "backup~", "#lock#", "#begun", "end#", "no_secret", "x.key~"} {
-		must(t, os.WriteFile(filepath.Join(dir, name), []byte("broken"), 0o600))
+		must.OK(t, os.WriteFile(filepath.Join(dir, name), []byte("broken"), 0o600))
 	}
-	must(t, os.Mkdir(filepath.Join(dir, "directory"), 0o700))
-	must(t, os.Symlink("directory", filepath.Join(dir, "link")))
-	must(t, os.Symlink("ann.key", filepath.Join(dir, "alias.key")))
-	must(t, os.Symlink("nowhere", filepath.Join(dir, "dangling.key")))
+	must.OK(t, os.Mkdir(filepath.Join(dir, "directory"), 0o700))
+	must.OK(t, os.Symlink("directory", filepath.Join(dir, "link")))
+	must.OK(t, os.Symlink("ann.key", filepath.Join(dir, "alias.key")))
+	must.OK(t, os.Symlink("nowhere", filepath.Join(dir, "dangling.key")))
 	good, err := zmqauth.LoadCertificates(dir)
 	broken := make(map[string]bool)
 	for _, err := range err.(interface{ Unwrap() []error }).Unwrap() {
@@ -32,7 +33,7 @@ func TestListMeetsWhatServersMeet(t *testing.T) {
 		}
 	}
 	listed, err := readDirectory(dir)
-	must(t, err)
+	must.OK(t, err)
 	for _, c := range listed {
 		if c.Kind != kindPublic {
 			continue
@@ -45,7 +46,7 @@ func TestListMeetsWhatServersMeet(t *testing.T) {
 			continue
 		}
 		key, err := zmqauth.ParsePublicKey(c.Key)
-		must(t, err)
+		must.OK(t, err)
 		if good[key] == nil {
 			t.Errorf("%s is good here alone", c.File)
 		}

@@ -1,8 +1,10 @@
-// Command zmqauth makes and looks after the keys, passwords and policies of ZeroMQ servers, tells what a policy decides and
-// what a server lets in, and puts an authenticated front before a service that has none.
+// Command zmqauth makes and looks after the keys, passwords and policies of ZeroMQ servers, tells
+// what a policy decides and what a server lets in, and puts an authenticated front before a service
+// that has none.
 //
-// Errors go to stderr. The exit code is 1 for them, and for an answer that is no: a client that would be refused, a
-// certificate with a problem, a port that lets strangers in. It is 2 for a command line that makes no sense.
+// Errors go to stderr. The exit code is 1 for them, and for an answer that is no: a client that
+// would be refused, a certificate with a problem, a port that lets strangers in. It is 2 for a
+// command line that makes no sense.
 package main
 
 import (
@@ -137,7 +139,8 @@ func does(act func(cmd *cobra.Command, args []string) error) func(*cobra.Command
 
 const prefix = "zmqauth: " // of the library's errors, and of ours
 
-// complain writes an error to stderr, each of its lines with the program's name, as the library's have it.
+// complain writes an error to stderr, each of its lines with the program's name, as the library's
+// have it.
 func complain(err error) {
 	for line := range strings.Lines(err.Error()) {
 		line = strings.TrimPrefix(strings.TrimSuffix(line, "\n"), prefix)

@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // binary is the program as a user has it, but for the race detector where the tests have it.
@@ -32,7 +33,7 @@ func testBinary(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "zmqauth")
 	args := []string{"build", "-o", binary}
-	if raceDetector {
+	if testpeer.Race {
 		args = append(args, "-race")
 	}
 	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
@@ -86,7 +87,8 @@ func mode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// await waits until a file is there, or with ! until it is not: a socket, say, that a program in the background binds.
+// await waits until a file is there, or with ! until it is not: a socket, say, that a program in
+// the background binds.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 		_, err := os.Lstat(ts.MkAbs(args[0]))
@@ -121,11 +123,4 @@ func since(ts *testscript.TestScript, _ bool, args []string) {
 		out.WriteString(line)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), out.Bytes(), 0o600))
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }

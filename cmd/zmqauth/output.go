@@ -42,8 +42,9 @@ func (o output) printJSON(value any) error {
 	return encoder.Encode(value)
 }
 
-// jsonWriter escapes what encoding/json leaves in strings though it would do something to a terminal: C1 control characters,
-// and what turns the direction of a text. Each write is of whole characters.
+// jsonWriter escapes what encoding/json leaves in strings though it would do something to a
+// terminal: C1 control characters, and what turns the direction of a text. Each write is of whole
+// characters.
 type jsonWriter struct{ w io.Writer }
 
 func (j jsonWriter) Write(text []byte) (int, error) {
@@ -65,7 +66,8 @@ func (j jsonWriter) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// table prints a header and rows in columns. In rows that are bad the last column is red, and no other: colours have a width.
+// table prints a header and rows in columns. In rows that are bad the last column is red, and no
+// other: colours have a width.
 func (o output) table(header []string, rows [][]string, bad func(row int) bool) error {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
@@ -109,7 +111,8 @@ func (o output) red(text string) string {
 	return "\x1b[31m" + text + "\x1b[0m"
 }
 
-// printable takes from a text what would do something to a terminal or to a table: file names and metadata are others'.
+// printable takes from a text what would do something to a terminal or to a table: file names and
+// metadata are others'.
 func printable(text string) string {
 	return strings.Map(func(c rune) rune {
 		if c == '\t' {

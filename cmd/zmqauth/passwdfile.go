@@ -22,7 +22,8 @@ func isUser(line []byte, user string) bool {
 	return ok && string(name) == user
 }
 
-// lineOf is the number, from 1, of the line that counts for a user, the last of several; 0: there is none.
+// lineOf is the number, from 1, of the line that counts for a user, the last of several; 0: there
+// is none.
 func lineOf(content []byte, user string) (line int) {
 	number := 0
 	for text := range bytes.Lines(content) {
@@ -33,8 +34,9 @@ func lineOf(content []byte, user string) (line int) {
 	return line
 }
 
-// setUser is the content of a password file with that hash for the user: in the line that has counted, the last of several,
-// or at the end. The others of the user's go, so that none counts once that is deleted.
+// setUser is the content of a password file with that hash for the user: in the line that has
+// counted, the last of several, or at the end. The others of the user's go, so that none counts
+// once that is deleted.
 func setUser(content []byte, user, hash string) []byte {
 	entry := user + ":" + hash
 	lines := slices.Collect(bytes.Lines(content))
@@ -96,8 +98,9 @@ func ending(line []byte) []byte {
 	return nil
 }
 
-// editPasswords replaces a password file at once by what edit makes of it. Where it is a symbolic link, what that leads to is
-// replaced. Others that edit a file of the directory at the same time wait for their turn: none of the changes is lost.
+// editPasswords replaces a password file at once by what edit makes of it. Where it is a symbolic
+// link, what that leads to is replaced. Others that edit a file of the directory at the same time
+// wait for their turn: none of the changes is lost.
 func editPasswords(path string, create bool, edit func(content []byte) ([]byte, error)) error {
 	err := func() error {
 		target, err := filepath.EvalSymlinks(path)
@@ -128,8 +131,8 @@ func editPasswords(path string, create bool, edit func(content []byte) ([]byte, 
 	return nil
 }
 
-// lockDirectory waits until nobody else holds the directory's lock. It is the directory's, because the file is replaced
-// while the lock is held, and a file of locks beside it would stay for ever.
+// lockDirectory waits until nobody else holds the directory's lock. It is the directory's, because
+// the file is replaced while the lock is held, and a file of locks beside it would stay for ever.
 func lockDirectory(path string) (*os.File, error) {
 	dir, err := os.Open(path)
 	if err != nil {
@@ -166,7 +169,8 @@ func readPasswords(path string, create bool) (content []byte, of *owner, err err
 	return content, of, nil
 }
 
-// replaceFile puts a file of mode 0600 with that content in the place of another, whose owner it keeps.
+// replaceFile puts a file of mode 0600 with that content in the place of another, whose owner it
+// keeps.
 func replaceFile(dir *os.File, path string, content []byte, of *owner) error {
 	file, err := os.CreateTemp(filepath.Dir(path), ".zmqauth-*") // of mode 0600
 	if err != nil {

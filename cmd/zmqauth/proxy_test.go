@@ -13,17 +13,20 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/proxy"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// TestProxyPatterns: each type of frontends passes on what it is for, with each mechanism that needs no KDC.
+// TestProxyPatterns: each type of frontends passes on what it is for, with each mechanism that
+// needs no KDC.
 func TestProxyPatterns(t *testing.T) {
 	dir := t.TempDir()
-	zctx := newContext(t)
+	zctx := testzmq.NewContext(t)
 	server, ann := identity(t, dir, "server"), identity(t, mkdir(t, dir, "clients"), "ann")
-	must(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte("ann=secret\n"), 0o600))
-	pull, sub, pub := newSocket(t, zctx, zmq4.PULL), newSocket(t, zctx, zmq4.SUB), newSocket(t, zctx, zmq4.XPUB)
+	must.OK(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte("ann=secret\n"), 0o600))
+	pull, sub, pub := testzmq.NewSocket(t, zctx, zmq4.PULL), testzmq.NewSocket(t, zctx, zmq4.SUB), testzmq.NewSocket(t, zctx, zmq4.XPUB)
 	loopback := "[::1]"
 	if !testpeer.HasIPv6(t) {
 		loopback = "127.0.0.1"
@@ -36,30 +39,30 @@ func TestProxyPatterns(t *testing.T) {
 	p := startProxy(t, dir, config)
 
 	t.Run("router", func(t *testing.T) {
-		client := newSocket(t, zctx, zmq4.REQ)
-		must(t, errors.Join(client.SetIpv6(true), zmqauth.PlainClient(client, "ann", "secret")))
-		must(t, enter(t, client, p.endpoint("orders"), nil, nil))
-		must(t, ask(client, "hello"))
-		must(t, ask(client, strings.Repeat("x", 1<<20)))
-		stranger := newSocket(t, zctx, zmq4.REQ)
-		must(t, errors.Join(stranger.SetIpv6(true), zmqauth.PlainClient(stranger, "ann", "Secret")))
+		client := testzmq.NewSocket(t, zctx, zmq4.REQ)
+		must.OK(t, errors.Join(client.SetIpv6(true), zmqauth.PlainClient(client, "ann", "secret")))
+		must.OK(t, enter(t, client, p.endpoint("orders"), nil, nil))
+		must.OK(t, ask(client, "hello"))
+		must.OK(t, ask(client, strings.Repeat("x", 1<<20)))
+		stranger := testzmq.NewSocket(t, zctx, zmq4.REQ)
+		must.OK(t, errors.Join(stranger.SetIpv6(true), zmqauth.PlainClient(stranger, "ann", "Secret")))
 		if err := enter(t, stranger, p.endpoint("orders"), nil, nil); !errors.Is(err, zmqauth.ErrDenied) {
 			t.Errorf("a wrong password: %v", err)
 		}
 	})
 	t.Run("pull", func(t *testing.T) {
-		client := newSocket(t, zctx, zmq4.PUSH)
-		must(t, enter(t, client, p.endpoint("jobs"), server, ann))
+		client := testzmq.NewSocket(t, zctx, zmq4.PUSH)
+		must.OK(t, enter(t, client, p.endpoint("jobs"), server, ann))
 		_, err := client.SendMessage("a", "", "b")
-		must(t, err)
+		must.OK(t, err)
 		if got, err := pull.RecvMessage(0); err != nil || strings.Join(got, "|") != "a||b" {
 			t.Errorf("%q, %v", got, err)
 		}
 	})
 	t.Run("xsub", func(t *testing.T) { // the client publishes, the service subscribes
-		must(t, sub.SetSubscribe("a"))
-		client := newSocket(t, zctx, zmq4.XPUB)
-		must(t, enter(t, client, p.endpoint("reports"), nil, nil))
+		must.OK(t, sub.SetSubscribe("a"))
+		client := testzmq.NewSocket(t, zctx, zmq4.XPUB)
+		must.OK(t, enter(t, client, p.endpoint("reports"), nil, nil))
 		testpeer.Eventually(t, "the subscription is there", func() bool {
 			_, _ = sub.Recv(zmq4.DONTWAIT) // a SUB socket that nobody uses does not send it
 			got, err := client.Recv(zmq4.DONTWAIT)
@@ -67,22 +70,22 @@ func TestProxyPatterns(t *testing.T) {
 		})
 		for _, text := range []string{"b: not wanted", "a: wanted"} {
 			_, err := client.Send(text, 0)
-			must(t, err)
+			must.OK(t, err)
 		}
 		if got, err := sub.Recv(0); err != nil || got != "a: wanted" {
 			t.Errorf("%q, %v", got, err)
 		}
 	})
 	t.Run("xpub", func(t *testing.T) { // the client subscribes, the service publishes
-		client := newSocket(t, zctx, zmq4.SUB)
-		must(t, client.SetSubscribe("a"))
-		must(t, enter(t, client, p.endpoint("news"), nil, nil))
+		client := testzmq.NewSocket(t, zctx, zmq4.SUB)
+		must.OK(t, client.SetSubscribe("a"))
+		must.OK(t, enter(t, client, p.endpoint("news"), nil, nil))
 		if got, err := pub.Recv(0); err != nil || got != "\x01a" {
 			t.Fatalf("the subscription: %q, %v", got, err)
 		}
 		for _, text := range []string{"b: not wanted", "a: wanted"} {
 			_, err := pub.Send(text, 0)
-			must(t, err)
+			must.OK(t, err)
 		}
 		if got, err := client.Recv(0); err != nil || got != "a: wanted" {
 			t.Errorf("%q, %v", got, err)
@@ -90,17 +93,17 @@ func TestProxyPatterns(t *testing.T) {
 	})
 	p.waitFor("zmqauth: refused", map[string]string{"reason": zmqauth.ReasonWrongPassword, "level": "INFO", "user": "ann"})
 	p.waitFor("zmqauth: accepted", map[string]string{"mechanism": "CURVE", "level": "DEBUG", "user": ann.Public.String()})
-	must(t, p.stop(syscall.SIGINT))
+	must.OK(t, p.stop(syscall.SIGINT))
 	if strings.Contains(strings.ToLower(p.text()), "secret\"") {
 		t.Error("the log holds a password")
 	}
 }
 
-// TestProxyReload: a bad configuration changes nothing; frontends are added, replaced and removed beside one that goes on
-// with the connections that it has.
+// TestProxyReload: a bad configuration changes nothing; frontends are added, replaced and removed
+// beside one that goes on with the connections that it has.
 func TestProxyReload(t *testing.T) {
 	dir := t.TempDir()
-	zctx := newContext(t)
+	zctx := testzmq.NewContext(t)
 	one, two := identity(t, dir, "one"), identity(t, dir, "two")
 	ann := identity(t, mkdir(t, dir, "clients"), "ann")
 	backend, fixed := echo(t, zctx), freeEndpoint(t)
@@ -109,10 +112,10 @@ func TestProxyReload(t *testing.T) {
 	changing := frontendConfig("changing", "router", fixed, backend, "curve", "certificate = one.key_secret")
 	changed := strings.Replace(changing, "one.key", "two.key", 1)
 	p := startProxy(t, dir, domains+steady+changing)
-	client := newSocket(t, zctx, zmq4.REQ)
-	must(t, enter(t, client, p.endpoint("steady"), one, ann))
+	client := testzmq.NewSocket(t, zctx, zmq4.REQ)
+	must.OK(t, enter(t, client, p.endpoint("steady"), one, ann))
 	connects := func(endpoint string, server *zmqauth.Certificate) error {
-		socket := newSocket(t, zctx, zmq4.REQ)
+		socket := testzmq.NewSocket(t, zctx, zmq4.REQ)
 		if err := enter(t, socket, endpoint, server, ann); err != nil {
 			return err
 		}
@@ -128,14 +131,14 @@ func TestProxyReload(t *testing.T) {
 		"no ZPL":              "\tx",
 		"a password in clear": domains + "    plain = passwords\n" + steady + changed, // only Apply finds that
 	} {
-		must(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte("ann=secret\n"), 0o644))
-		must(t, os.Chmod(filepath.Join(dir, "passwords"), 0o644))
+		must.OK(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte("ann=secret\n"), 0o644))
+		must.OK(t, os.Chmod(filepath.Join(dir, "passwords"), 0o644))
 		p.configure(config)
 		line := p.reload(proxy.MessageWrong)
 		if text := fmt.Sprint(line["error"]); !strings.Contains(text, "zmqauth.zpl") {
 			t.Errorf("%s: the error does not name the file: %s", name, text)
 		}
-		must(t, ask(client, "still here"))
+		must.OK(t, ask(client, "still here"))
 		if err := connects(fixed, one); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -144,16 +147,16 @@ func TestProxyReload(t *testing.T) {
 	t.Run("another certificate at the same endpoint", func(t *testing.T) {
 		p.configure(domains + changed + steady)
 		p.reload(proxy.MessageReloaded)
-		must(t, connects(fixed, two))
+		must.OK(t, connects(fixed, two))
 		if err := connects(fixed, one); err == nil {
 			t.Error("the old key is there still")
 		}
-		must(t, ask(client, "still here"))
+		must.OK(t, ask(client, "still here"))
 	})
 	t.Run("endpoints change hands", func(t *testing.T) {
 		p.configure(domains + steady + strings.Replace(changed, "= changing", "= renamed", 1))
 		p.reload(proxy.MessageReloaded)
-		must(t, connects(fixed, two))
+		must.OK(t, connects(fixed, two))
 	})
 	t.Run("removed", func(t *testing.T) {
 		p.configure(domains + steady)
@@ -167,7 +170,7 @@ func TestProxyReload(t *testing.T) {
 	})
 	t.Run("one that fails", func(t *testing.T) {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
+		must.OK(t, err)
 		defer listener.Close()
 		other := frontendConfig("other", "router", freeEndpoint(t), backend, "curve", "certificate = two.key_secret")
 		p.configure(domains + steady + changing + other)
@@ -177,20 +180,21 @@ func TestProxyReload(t *testing.T) {
 		if text := fmt.Sprint(line["error"]); !strings.Contains(text, `zmqauth.zpl:10: frontend "changing": bind tcp://`) || !strings.Contains(text, "address already in use") {
 			t.Errorf("the error: %s", text)
 		}
-		must(t, connects(fixed, one))               // as it was
-		must(t, connects(p.endpoint("other"), one)) // as it shall be
-		must(t, ask(client, "still here"))
+		must.OK(t, connects(fixed, one))               // as it was
+		must.OK(t, connects(p.endpoint("other"), one)) // as it shall be
+		must.OK(t, ask(client, "still here"))
 	})
 	if count := strings.Count(p.text(), `"frontend":"steady"`); count != 1 {
 		t.Errorf("%d lines about the frontend that went on:\n%s", count, p.text())
 	}
-	must(t, p.stop(syscall.SIGTERM))
+	must.OK(t, p.stop(syscall.SIGTERM))
 }
 
-// TestProxyReplacesUnixSocket: the file of the next frontend at an endpoint is not removed with the one before.
+// TestProxyReplacesUnixSocket: the file of the next frontend at an endpoint is not removed with the
+// one before.
 func TestProxyReplacesUnixSocket(t *testing.T) {
 	dir := t.TempDir()
-	zctx := newContext(t)
+	zctx := testzmq.NewContext(t)
 	backend := echo(t, zctx)
 	config := func(n int) string {
 		return frontendConfig("f", "router", "ipc://WORK/f.sock", backend, "null", fmt.Sprintf("domain = d%d", n))
@@ -199,12 +203,12 @@ func TestProxyReplacesUnixSocket(t *testing.T) {
 	for n := range 20 {
 		p.configure(config(n + 1))
 		p.reload(proxy.MessageReloaded)
-		client := newSocket(t, zctx, zmq4.REQ)
-		must(t, enter(t, client, "ipc://"+dir+"/f.sock", nil, nil))
-		must(t, ask(client, "hello"))
+		client := testzmq.NewSocket(t, zctx, zmq4.REQ)
+		must.OK(t, enter(t, client, "ipc://"+dir+"/f.sock", nil, nil))
+		must.OK(t, ask(client, "hello"))
 		p.waitFor("zmqauth: accepted", map[string]string{"domain": fmt.Sprintf("d%d", n+1)})
 	}
-	must(t, p.stop(syscall.SIGTERM))
+	must.OK(t, p.stop(syscall.SIGTERM))
 	if _, err := os.Lstat(filepath.Join(dir, "f.sock")); !os.IsNotExist(err) {
 		t.Errorf("the socket's file is left: %v", err)
 	}

@@ -11,26 +11,29 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/proxy"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// TestProxyEndsWithWhatIsUnderWay: replies that the service still owes reach their clients after SIGTERM.
+// TestProxyEndsWithWhatIsUnderWay: replies that the service still owes reach their clients after
+// SIGTERM.
 func TestProxyEndsWithWhatIsUnderWay(t *testing.T) {
-	zctx := newContext(t)
-	service := newSocket(t, zctx, zmq4.ROUTER)
+	zctx := testzmq.NewContext(t)
+	service := testzmq.NewSocket(t, zctx, zmq4.ROUTER)
 	config := frontendConfig("f", "router", "tcp://127.0.0.1:*", bindLocal(t, service), "null")
 	p := startProxy(t, t.TempDir(), config, "--linger", "1m")
-	client := newSocket(t, zctx, zmq4.DEALER)
-	must(t, enter(t, client, p.endpoint("f"), nil, nil))
+	client := testzmq.NewSocket(t, zctx, zmq4.DEALER)
+	must.OK(t, enter(t, client, p.endpoint("f"), nil, nil))
 	const requests = 100
 	for i := range requests {
 		_, err := client.SendMessage("", fmt.Sprint(i))
-		must(t, err)
+		must.OK(t, err)
 	}
 	first, err := service.RecvMessageBytes(0)
-	must(t, err)
-	must(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	must.OK(t, err)
+	must.OK(t, p.cmd.Process.Signal(syscall.SIGTERM))
 	p.waitFor("zmqauth: the proxy ends", nil)
 	select {
 	case <-p.exited:
@@ -38,12 +41,12 @@ func TestProxyEndsWithWhatIsUnderWay(t *testing.T) {
 	case <-time.After(10 * proxy.DrainQuiet): // far longer than it waits for requests
 	}
 	_, err = service.SendMessage(first)
-	must(t, err)
+	must.OK(t, err)
 	for range requests - 1 {
 		request, err := service.RecvMessageBytes(0)
-		must(t, err)
+		must.OK(t, err)
 		_, err = service.SendMessage(request)
-		must(t, err)
+		must.OK(t, err)
 	}
 	for i := range requests {
 		if got, err := client.RecvMessage(0); err != nil || len(got) != 2 || got[1] != fmt.Sprint(i) {
@@ -59,66 +62,68 @@ func TestProxyEndsWithWhatIsUnderWay(t *testing.T) {
 	}
 }
 
-// TestProxyReplacesWhatIsUnderWay: a frontend that is replaced at its endpoint delivers the replies that its clients are owed.
+// TestProxyReplacesWhatIsUnderWay: a frontend that is replaced at its endpoint delivers the replies
+// that its clients are owed.
 func TestProxyReplacesWhatIsUnderWay(t *testing.T) {
-	zctx := newContext(t)
-	service, endpoint := newSocket(t, zctx, zmq4.ROUTER), freeEndpoint(t)
+	zctx := testzmq.NewContext(t)
+	service, endpoint := testzmq.NewSocket(t, zctx, zmq4.ROUTER), freeEndpoint(t)
 	config := frontendConfig("f", "router", endpoint, bindLocal(t, service), "null", "domain = a")
 	p := startProxy(t, t.TempDir(), config, "--linger", "1m")
-	client := newSocket(t, zctx, zmq4.REQ)
-	must(t, enter(t, client, endpoint, nil, nil))
+	client := testzmq.NewSocket(t, zctx, zmq4.REQ)
+	must.OK(t, enter(t, client, endpoint, nil, nil))
 	_, err := client.Send("before", 0)
-	must(t, err)
+	must.OK(t, err)
 	request, err := service.RecvMessageBytes(0)
-	must(t, err)
+	must.OK(t, err)
 	p.configure(strings.Replace(config, "domain = a", "domain = b", 1))
-	must(t, p.cmd.Process.Signal(syscall.SIGHUP))
+	must.OK(t, p.cmd.Process.Signal(syscall.SIGHUP))
 	_, err = service.SendMessage(request)
-	must(t, err)
+	must.OK(t, err)
 	if got, err := client.Recv(0); err != nil || got != "before" {
 		t.Fatalf("%q, %v", got, err)
 	}
 	p.waitFor(proxy.MessageReloaded, nil)
 	p.waitFor("zmqauth: accepted", map[string]string{"domain": "b"}) // the client comes back by itself
 	_, err = client.Send("after", 0)
-	must(t, err)
+	must.OK(t, err)
 	request, err = service.RecvMessageBytes(0)
-	must(t, err)
+	must.OK(t, err)
 	_, err = service.SendMessage(request)
-	must(t, err)
+	must.OK(t, err)
 	if got, err := client.Recv(0); err != nil || got != "after" {
 		t.Fatalf("%q, %v", got, err)
 	}
-	must(t, p.stop(syscall.SIGTERM))
+	must.OK(t, p.stop(syscall.SIGTERM))
 	if line, lost := p.find(proxy.MessageLost, nil); lost != 0 {
 		t.Errorf("%v", line)
 	}
 }
 
-// TestProxyEndsInTime: though the service owes replies and takes nothing, and at once for a second signal.
+// TestProxyEndsInTime: though the service owes replies and takes nothing, and at once for a second
+// signal.
 func TestProxyEndsInTime(t *testing.T) {
 	for name, test := range map[string]struct {
 		linger string
 		twice  bool
 	}{"at the end of its time": {"300ms", false}, "at a second signal": {"1h", true}} {
 		t.Run(name, func(t *testing.T) {
-			zctx := newContext(t)
+			zctx := testzmq.NewContext(t)
 			config := frontendConfig("f", "router", "tcp://127.0.0.1:*", freeEndpoint(t), "null")
 			p := startProxy(t, t.TempDir(), config, "--linger", test.linger)
-			client := newSocket(t, zctx, zmq4.DEALER)
-			must(t, client.SetSndtimeo(200*time.Millisecond))
-			must(t, enter(t, client, p.endpoint("f"), nil, nil))
+			client := testzmq.NewSocket(t, zctx, zmq4.DEALER)
+			must.OK(t, client.SetSndtimeo(200*time.Millisecond))
+			must.OK(t, enter(t, client, p.endpoint("f"), nil, nil))
 			for { // until every queue is full
 				if _, err := client.SendBytes(make([]byte, 1000), 0); err != nil {
 					break
 				}
 			}
 			if !test.twice {
-				must(t, p.stop(syscall.SIGTERM))
+				must.OK(t, p.stop(syscall.SIGTERM))
 				p.waitFor(proxy.MessageLost, nil)
 				return
 			}
-			must(t, p.cmd.Process.Signal(syscall.SIGTERM))
+			must.OK(t, p.cmd.Process.Signal(syscall.SIGTERM))
 			p.waitFor("zmqauth: the proxy ends", nil)
 			testpeer.Eventually(t, "it has ended", func() bool {
 				_ = p.cmd.Process.Signal(syscall.SIGTERM)
@@ -133,7 +138,8 @@ func TestProxyEndsInTime(t *testing.T) {
 	}
 }
 
-// TestProxyEndsInTimeAmidReload: a reload that waits for a frontend does not keep the others from ending meanwhile.
+// TestProxyEndsInTimeAmidReload: a reload that waits for a frontend does not keep the others from
+// ending meanwhile.
 func TestProxyEndsInTimeAmidReload(t *testing.T) {
 	const rules = "domain = first\n    allow = 127.0.0.1\n"
 	for name, change := range map[string]func(first string) string{
@@ -141,31 +147,31 @@ func TestProxyEndsInTimeAmidReload(t *testing.T) {
 		"for its endpoint": func(first string) string { return rules + strings.Replace(first, "= first", "= second", 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			zctx := newContext(t)
-			service, endpoint := newSocket(t, zctx, zmq4.ROUTER), freeEndpoint(t)
+			zctx := testzmq.NewContext(t)
+			service, endpoint := testzmq.NewSocket(t, zctx, zmq4.ROUTER), freeEndpoint(t)
 			backend := bindLocal(t, service)
 			first := frontendConfig("first", "router", endpoint, backend, "null")
 			other := frontendConfig("other", "router", "ipc://WORK/other.sock", backend, "null")
 			fresh := frontendConfig("fresh", "router", "ipc://WORK/fresh.sock", backend, "null")
 			p := startProxy(t, t.TempDir(), rules+first+other, "--linger", "1h")
-			client := newSocket(t, zctx, zmq4.REQ)
-			must(t, enter(t, client, endpoint, nil, nil))
+			client := testzmq.NewSocket(t, zctx, zmq4.REQ)
+			must.OK(t, enter(t, client, endpoint, nil, nil))
 			_, err := client.Send("hello", 0)
-			must(t, err)
+			must.OK(t, err)
 			request, err := service.RecvMessageBytes(0)
-			must(t, err)
+			must.OK(t, err)
 			p.configure(change(first) + other + fresh)
-			must(t, p.cmd.Process.Signal(syscall.SIGHUP))
+			must.OK(t, p.cmd.Process.Signal(syscall.SIGHUP))
 			if name == "for its rules" {
 				p.waitFor(proxy.MessageWaits, nil)
 			} else {
 				p.waitFor("zmqauth: bound", map[string]string{"frontend": "fresh"})
 			}
-			must(t, p.cmd.Process.Signal(syscall.SIGTERM))
+			must.OK(t, p.cmd.Process.Signal(syscall.SIGTERM))
 			p.waitFor("zmqauth: the proxy ends", nil)
 			p.waitFor(proxy.MessageEnded, map[string]string{"frontend": "other"})
 			_, err = service.SendMessage(request)
-			must(t, err)
+			must.OK(t, err)
 			if got, err := client.Recv(0); err != nil || got != "hello" {
 				t.Errorf("what was owed: %q, %v", got, err)
 			}
@@ -177,15 +183,15 @@ func TestProxyEndsInTimeAmidReload(t *testing.T) {
 	}
 }
 
-// TestProxyHoldsBack: while the service is away whoever sends has to wait, in bounded memory, and nothing is lost, whatever
-// signals come in between.
+// TestProxyHoldsBack: while the service is away whoever sends has to wait, in bounded memory, and
+// nothing is lost, whatever signals come in between.
 func TestProxyHoldsBack(t *testing.T) {
-	zctx := newContext(t)
+	zctx := testzmq.NewContext(t)
 	backend := freeEndpoint(t)
 	p := startProxy(t, t.TempDir(), frontendConfig("f", "pull", "tcp://127.0.0.1:*", backend, "null"))
-	client := newSocket(t, zctx, zmq4.PUSH)
-	must(t, enter(t, client, p.endpoint("f"), nil, nil))
-	must(t, client.SetSndtimeo(500*time.Millisecond))
+	client := testzmq.NewSocket(t, zctx, zmq4.PUSH)
+	must.OK(t, enter(t, client, p.endpoint("f"), nil, nil))
+	must.OK(t, client.SetSndtimeo(500*time.Millisecond))
 	const size, most = 10_000, 20_000
 	sent := 0
 	message := func(n int) []byte { return append(make([]byte, size), fmt.Sprint(n)...) }
@@ -201,9 +207,9 @@ func TestProxyHoldsBack(t *testing.T) {
 	if rss := residentMemory(t, p.cmd.Process.Pid); rss > limit {
 		t.Errorf("%d MiB", rss>>20)
 	}
-	service := newSocket(t, zctx, zmq4.PULL)
-	must(t, service.Bind(backend))
-	must(t, client.SetSndtimeo(patience))
+	service := testzmq.NewSocket(t, zctx, zmq4.PULL)
+	must.OK(t, service.Bind(backend))
+	must.OK(t, client.SetSndtimeo(patience))
 	done := make(chan error, 1)
 	const total = 50_000
 	go func() {
@@ -221,63 +227,65 @@ func TestProxyHoldsBack(t *testing.T) {
 			t.Fatalf("message %d: %.20q, %v", n, bytes.TrimLeft(got, "\x00"), err)
 		}
 		if n%200 == 0 {
-			must(t, p.cmd.Process.Signal(syscall.SIGHUP)) // that interrupts what libzmq waits for
+			must.OK(t, p.cmd.Process.Signal(syscall.SIGHUP)) // that interrupts what libzmq waits for
 		}
 	}
-	must(t, <-done)
-	must(t, p.stop(syscall.SIGTERM))
+	must.OK(t, <-done)
+	must.OK(t, p.stop(syscall.SIGTERM))
 }
 
 // residentMemory is in bytes.
 func residentMemory(t testing.TB, pid int) int {
 	t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	must(t, err)
+	must.OK(t, err)
 	var size, resident int
 	_, err = fmt.Sscan(string(data), &size, &resident)
-	must(t, err)
+	must.OK(t, err)
 	return resident * os.Getpagesize()
 }
 
-// TestProxyWaitsForWhoEnds: a frontend whose endpoint belongs to one that has been removed, but still waits for a reply.
+// TestProxyWaitsForWhoEnds: a frontend whose endpoint belongs to one that has been removed, but
+// still waits for a reply.
 func TestProxyWaitsForWhoEnds(t *testing.T) {
 	dir := t.TempDir()
-	zctx := newContext(t)
-	service := newSocket(t, zctx, zmq4.ROUTER)
+	zctx := testzmq.NewContext(t)
+	service := testzmq.NewSocket(t, zctx, zmq4.ROUTER)
 	backend := bindLocal(t, service)
 	first := frontendConfig("first", "router", "ipc://WORK/f.sock", backend, "null")
 	other := frontendConfig("other", "router", "ipc://WORK/other.sock", backend, "null")
 	p := startProxy(t, dir, first+other, "--linger", "1m")
-	client := newSocket(t, zctx, zmq4.REQ)
-	must(t, enter(t, client, "ipc://"+dir+"/f.sock", nil, nil))
+	client := testzmq.NewSocket(t, zctx, zmq4.REQ)
+	must.OK(t, enter(t, client, "ipc://"+dir+"/f.sock", nil, nil))
 	_, err := client.Send("hello", 0)
-	must(t, err)
+	must.OK(t, err)
 	request, err := service.RecvMessageBytes(0)
-	must(t, err)
+	must.OK(t, err)
 	p.configure(other)
 	p.reload(proxy.MessageReloaded) // which does not wait
 	p.configure(other + strings.Replace(first, "= first", "= second", 1))
-	must(t, p.cmd.Process.Signal(syscall.SIGHUP))
+	must.OK(t, p.cmd.Process.Signal(syscall.SIGHUP))
 	_, err = service.SendMessage(request)
-	must(t, err)
+	must.OK(t, err)
 	if got, err := client.Recv(0); err != nil || got != "hello" {
 		t.Fatalf("%q, %v", got, err)
 	}
 	p.waitFor(proxy.MessageEnded, map[string]string{"frontend": "first"})
 	p.waitFor("zmqauth: bound", map[string]string{"frontend": "second"})
-	must(t, enter(t, newSocket(t, zctx, zmq4.REQ), "ipc://"+dir+"/f.sock", nil, nil))
-	must(t, p.stop(syscall.SIGTERM))
+	must.OK(t, enter(t, testzmq.NewSocket(t, zctx, zmq4.REQ), "ipc://"+dir+"/f.sock", nil, nil))
+	must.OK(t, p.stop(syscall.SIGTERM))
 }
 
-// TestProxyWaitsForSlowSubscriber: a service that subscribes loses nothing where its publishers can wait.
+// TestProxyWaitsForSlowSubscriber: a service that subscribes loses nothing where its publishers can
+// wait.
 func TestProxyWaitsForSlowSubscriber(t *testing.T) {
-	zctx := newContext(t)
-	sub := newSocket(t, zctx, zmq4.SUB)
-	must(t, sub.SetSubscribe(""))
+	zctx := testzmq.NewContext(t)
+	sub := testzmq.NewSocket(t, zctx, zmq4.SUB)
+	must.OK(t, sub.SetSubscribe(""))
 	p := startProxy(t, t.TempDir(), frontendConfig("f", "xsub", "tcp://127.0.0.1:*", bindLocal(t, sub), "null"))
-	client := newSocket(t, zctx, zmq4.XPUB)
-	must(t, client.SetXpubNodrop(true))
-	must(t, enter(t, client, p.endpoint("f"), nil, nil))
+	client := testzmq.NewSocket(t, zctx, zmq4.XPUB)
+	must.OK(t, client.SetXpubNodrop(true))
+	must.OK(t, enter(t, client, p.endpoint("f"), nil, nil))
 	testpeer.Eventually(t, "the subscription is there", func() bool {
 		_, _ = sub.Recv(zmq4.DONTWAIT) // a SUB socket that nobody uses does not send it
 		got, err := client.Recv(zmq4.DONTWAIT)
@@ -300,5 +308,5 @@ func TestProxyWaitsForSlowSubscriber(t *testing.T) {
 			t.Fatalf("message %d: %.20q, %v", n, got, err)
 		}
 	}
-	must(t, p.stop(syscall.SIGTERM))
+	must.OK(t, p.stop(syscall.SIGTERM))
 }

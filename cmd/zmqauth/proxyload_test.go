@@ -13,13 +13,15 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/proxy"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// TestProxyUnderLoad: 100,000 requests of 50 CURVE clients pass without the loss of one, while the configuration is reloaded
-// ten times, keys come and go, and so does another frontend. A removed key's next connection is refused, though the one that it
-// has goes on.
+// TestProxyUnderLoad: 100,000 requests of 50 CURVE clients pass without the loss of one, while the
+// configuration is reloaded ten times, keys come and go, and so does another frontend. A removed
+// key's next connection is refused, though the one that it has goes on.
 func TestProxyUnderLoad(t *testing.T) {
 	const clients, requests, reloads = 50, 2000, 10
 	dir := t.TempDir()
@@ -29,8 +31,8 @@ func TestProxyUnderLoad(t *testing.T) {
 	for i := range certificates {
 		certificates[i] = identity(t, keys, fmt.Sprintf("client%d", i))
 	}
-	zctx := newContext(t)
-	must(t, zctx.SetIoThreads(2))
+	zctx := testzmq.NewContext(t)
+	must.OK(t, zctx.SetIoThreads(2))
 	config := "domain = orders\n    allow = 127.0.0.1\n    curve = clients\n" +
 		frontendConfig("orders", "router", "tcp://127.0.0.1:*", echo(t, zctx), "curve", "certificate = server.key_secret")
 	other := frontendConfig("other", "pull", "ipc://WORK/other.sock", "ipc://WORK/backend.sock", "null")
@@ -39,8 +41,8 @@ func TestProxyUnderLoad(t *testing.T) {
 
 	sockets := make([]*zmq4.Socket, clients)
 	for i := range sockets {
-		sockets[i] = newSocket(t, zctx, zmq4.REQ)
-		must(t, enter(t, sockets[i], endpoint, server, certificates[i]))
+		sockets[i] = testzmq.NewSocket(t, zctx, zmq4.REQ)
+		must.OK(t, enter(t, sockets[i], endpoint, server, certificates[i]))
 	}
 	var answered atomic.Int64
 	var work sync.WaitGroup
@@ -57,7 +59,7 @@ func TestProxyUnderLoad(t *testing.T) {
 	}
 	refused := func(cert *zmqauth.Certificate) func() bool {
 		return func() bool {
-			return errors.Is(enter(t, newSocket(t, zctx, zmq4.REQ), endpoint, server, cert), zmqauth.ErrDenied)
+			return errors.Is(enter(t, testzmq.NewSocket(t, zctx, zmq4.REQ), endpoint, server, cert), zmqauth.ErrDenied)
 		}
 	}
 	for i := range reloads {
@@ -68,13 +70,13 @@ func TestProxyUnderLoad(t *testing.T) {
 		guest := identity(t, keys, fmt.Sprintf("guest%d", i))
 		p.configure(config + map[bool]string{true: other}[i%2 == 0])
 		p.reload(proxy.MessageReloaded)
-		socket := newSocket(t, zctx, zmq4.REQ)
-		must(t, enter(t, socket, endpoint, server, guest))
-		must(t, os.Remove(filepath.Join(keys, fmt.Sprintf("guest%d.key", i))))
+		socket := testzmq.NewSocket(t, zctx, zmq4.REQ)
+		must.OK(t, enter(t, socket, endpoint, server, guest))
+		must.OK(t, os.Remove(filepath.Join(keys, fmt.Sprintf("guest%d.key", i))))
 		testpeer.Eventually(t, "the guest's next connection is refused", refused(guest))
-		must(t, ask(socket, "still here"))
+		must.OK(t, ask(socket, "still here"))
 	}
-	must(t, os.Remove(filepath.Join(keys, "client0.key")))
+	must.OK(t, os.Remove(filepath.Join(keys, "client0.key")))
 	p.reload(proxy.MessageReloaded)
 	if !refused(certificates[0])() {
 		t.Error("after a reload a removed key gets in")

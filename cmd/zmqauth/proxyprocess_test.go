@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +20,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/proxy"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
@@ -40,7 +40,8 @@ type proxyProcess struct {
 	log   []map[string]any // the same, decoded
 }
 
-// startProxy writes a configuration, zmqauth.zpl, to dir and runs the program there until the test ends.
+// startProxy writes a configuration, zmqauth.zpl, to dir and runs the program there until the test
+// ends.
 func startProxy(t testing.TB, dir, config string, args ...string) *proxyProcess {
 	t.Helper()
 	p := &proxyProcess{t: t, dir: dir, exited: make(chan struct{})}
@@ -48,8 +49,8 @@ func startProxy(t testing.TB, dir, config string, args ...string) *proxyProcess 
 	p.cmd = exec.Command(binary, append([]string{"proxy", "--config", "zmqauth.zpl", "--log-format", "json"}, args...)...)
 	p.cmd.Dir = dir
 	stderr, err := p.cmd.StderrPipe()
-	must(t, err)
-	must(t, p.cmd.Start())
+	must.OK(t, err)
+	must.OK(t, p.cmd.Start())
 	go p.follow(stderr)
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
@@ -65,7 +66,7 @@ func startProxy(t testing.TB, dir, config string, args ...string) *proxyProcess 
 // configure writes the configuration. WORK stands for the directory.
 func (p *proxyProcess) configure(config string) {
 	p.t.Helper()
-	must(p.t, os.WriteFile(filepath.Join(p.dir, "zmqauth.zpl"), []byte(strings.ReplaceAll(config, "WORK", p.dir)), 0o600))
+	must.OK(p.t, os.WriteFile(filepath.Join(p.dir, "zmqauth.zpl"), []byte(strings.ReplaceAll(config, "WORK", p.dir)), 0o600))
 }
 
 func (p *proxyProcess) follow(stderr io.Reader) {
@@ -147,7 +148,7 @@ func (p *proxyProcess) reload(want string) map[string]any {
 	}
 	before, _ := p.find(want, nil)
 	total := count()
-	must(p.t, p.cmd.Process.Signal(syscall.SIGHUP))
+	must.OK(p.t, p.cmd.Process.Signal(syscall.SIGHUP))
 	testpeer.Eventually(p.t, "the proxy reloads", func() bool { return count() > total })
 	after, _ := p.find(want, nil)
 	if after == nil || fmt.Sprint(after) == fmt.Sprint(before) {
@@ -159,7 +160,7 @@ func (p *proxyProcess) reload(want string) map[string]any {
 // stop sends a signal and returns how the process has ended.
 func (p *proxyProcess) stop(signal syscall.Signal) error {
 	p.t.Helper()
-	must(p.t, p.cmd.Process.Signal(signal))
+	must.OK(p.t, p.cmd.Process.Signal(signal))
 	select {
 	case <-p.exited:
 		return p.err
@@ -173,42 +174,25 @@ func (p *proxyProcess) stop(signal syscall.Signal) error {
 func identity(t testing.TB, dir, name string) *zmqauth.Certificate {
 	t.Helper()
 	_, secret, err := zmqauth.CreateCertificates(dir, name, nil)
-	must(t, err)
+	must.OK(t, err)
 	cert, err := zmqauth.LoadCertificate(secret)
-	must(t, err)
+	must.OK(t, err)
 	return cert
 }
 
 func mkdir(t testing.TB, dir, name string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
-	must(t, os.Mkdir(path, 0o700))
+	must.OK(t, os.Mkdir(path, 0o700))
 	return path
-}
-
-func newContext(t testing.TB) *zmq4.Context {
-	t.Helper()
-	zctx, err := zmq4.NewContext()
-	must(t, err)
-	t.Cleanup(func() { must(t, zctx.Term()) })
-	return zctx
-}
-
-func newSocket(t testing.TB, zctx *zmq4.Context, kind zmq4.Type) *zmq4.Socket {
-	t.Helper()
-	socket, err := zctx.NewSocket(kind)
-	must(t, err)
-	must(t, errors.Join(socket.SetLinger(0), socket.SetRcvtimeo(patience), socket.SetSndtimeo(patience)))
-	t.Cleanup(func() { _ = socket.Close() })
-	return socket
 }
 
 // bindLocal binds a socket to a free port and returns the endpoint.
 func bindLocal(t testing.TB, socket *zmq4.Socket) string {
 	t.Helper()
-	must(t, socket.Bind("tcp://127.0.0.1:*"))
+	must.OK(t, socket.Bind("tcp://127.0.0.1:*"))
 	endpoint, err := socket.GetLastEndpoint()
-	must(t, err)
+	must.OK(t, err)
 	return endpoint
 }
 
@@ -216,16 +200,17 @@ func bindLocal(t testing.TB, socket *zmq4.Socket) string {
 func freeEndpoint(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	must(t, listener.Close())
+	must.OK(t, err)
+	must.OK(t, listener.Close())
 	return "tcp://" + listener.Addr().String()
 }
 
-// enter connects a socket, CURVE where there is a certificate, and returns the outcome of the handshake.
+// enter connects a socket, CURVE where there is a certificate, and returns the outcome of the
+// handshake.
 func enter(t testing.TB, socket *zmq4.Socket, endpoint string, server *zmqauth.Certificate, own *zmqauth.Certificate) error {
 	t.Helper()
 	if own != nil {
-		must(t, zmqauth.CurveClient(socket, server.Public, own))
+		must.OK(t, zmqauth.CurveClient(socket, server.Public, own))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -236,8 +221,8 @@ func enter(t testing.TB, socket *zmq4.Socket, endpoint string, server *zmqauth.C
 func echo(t testing.TB, zctx *zmq4.Context) (endpoint string) {
 	t.Helper()
 	socket, err := zctx.NewSocket(zmq4.ROUTER) // which serves REQ clients behind a DEALER as REP does
-	must(t, err)
-	must(t, socket.SetLinger(0))
+	must.OK(t, err)
+	must.OK(t, socket.SetLinger(0))
 	endpoint = bindLocal(t, socket)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -12,11 +12,13 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/proxy"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// TestProxyReloadLetsNoStrangerIn: the rules that keep strangers out of a NULL frontend go together with it, but it stays bound
-// until its clients have the replies that they are owed.
+// TestProxyReloadLetsNoStrangerIn: the rules that keep strangers out of a NULL frontend go together
+// with it, but it stays bound until its clients have the replies that they are owed.
 func TestProxyReloadLetsNoStrangerIn(t *testing.T) {
 	const rules = "domain = inside\n    allow = 127.0.0.2\n"
 	for name, steps := range map[string][]string{ // configurations without "inside"; the last is to be the one that takes its rules
@@ -26,17 +28,17 @@ func TestProxyReloadLetsNoStrangerIn(t *testing.T) {
 		"moved, and its rules are gone": {"MOVED"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			zctx := newContext(t)
-			service, endpoint := newSocket(t, zctx, zmq4.ROUTER), freeEndpoint(t)
+			zctx := testzmq.NewContext(t)
+			service, endpoint := testzmq.NewSocket(t, zctx, zmq4.ROUTER), freeEndpoint(t)
 			steady := frontendConfig("steady", "router", "ipc://WORK/steady.sock", bindLocal(t, service), "null")
 			inside := frontendConfig("inside", "router", endpoint, bindLocal(t, service), "null")
 			p := startProxy(t, t.TempDir(), rules+inside+steady, "--linger", "1m")
-			friend := newSocket(t, zctx, zmq4.REQ)
-			must(t, enter(t, friend, strings.Replace(endpoint, "tcp://", "tcp://127.0.0.2:0;", 1), nil, nil))
+			friend := testzmq.NewSocket(t, zctx, zmq4.REQ)
+			must.OK(t, enter(t, friend, strings.Replace(endpoint, "tcp://", "tcp://127.0.0.2:0;", 1), nil, nil))
 			_, err := friend.Send("hello", 0)
-			must(t, err)
+			must.OK(t, err)
 			request, err := service.RecvMessageBytes(0)
-			must(t, err)
+			must.OK(t, err)
 			for i, step := range steps {
 				step = strings.Replace(step, "REPLACED", strings.Replace(inside, "domain = inside", "domain = outside", 1), 1)
 				step = strings.Replace(step, "MOVED", strings.Replace(inside, endpoint, "ipc://WORK/inside.sock", 1), 1)
@@ -45,10 +47,10 @@ func TestProxyReloadLetsNoStrangerIn(t *testing.T) {
 					p.reload(proxy.MessageReloaded)
 				}
 			}
-			must(t, p.cmd.Process.Signal(syscall.SIGHUP))
+			must.OK(t, p.cmd.Process.Signal(syscall.SIGHUP))
 			p.waitFor(proxy.MessageWaits, nil)
 			for range 3 {
-				if err := enter(t, newSocket(t, zctx, zmq4.REQ), endpoint, nil, nil); !errors.Is(err, zmqauth.ErrDenied) {
+				if err := enter(t, testzmq.NewSocket(t, zctx, zmq4.REQ), endpoint, nil, nil); !errors.Is(err, zmqauth.ErrDenied) {
 					t.Errorf("a stranger: %v", err)
 				}
 			}
@@ -58,20 +60,21 @@ func TestProxyReloadLetsNoStrangerIn(t *testing.T) {
 				}
 			}
 			_, err = service.SendMessage(request)
-			must(t, err)
+			must.OK(t, err)
 			if got, err := friend.Recv(0); err != nil || got != "hello" {
 				t.Errorf("what was owed: %q, %v", got, err)
 			}
 			p.waitFor(proxy.MessageReloaded, nil)
-			must(t, p.stop(syscall.SIGTERM))
+			must.OK(t, p.stop(syscall.SIGTERM))
 		})
 	}
 }
 
-// TestProxyEndsWhatHasNoRules: a frontend whose successor cannot begin does not go on where its rules are gone.
+// TestProxyEndsWhatHasNoRules: a frontend whose successor cannot begin does not go on where its
+// rules are gone.
 func TestProxyEndsWhatHasNoRules(t *testing.T) {
-	zctx := newContext(t)
-	taken, backend, endpoint := bindLocal(t, newSocket(t, zctx, zmq4.ROUTER)), bindLocal(t, newSocket(t, zctx, zmq4.ROUTER)), freeEndpoint(t)
+	zctx := testzmq.NewContext(t)
+	taken, backend, endpoint := bindLocal(t, testzmq.NewSocket(t, zctx, zmq4.ROUTER)), bindLocal(t, testzmq.NewSocket(t, zctx, zmq4.ROUTER)), freeEndpoint(t)
 	inside := frontendConfig("inside", "router", endpoint, backend, "null")
 	steady := frontendConfig("steady", "router", "ipc://WORK/steady.sock", backend, "null")
 	p := startProxy(t, t.TempDir(), "domain = inside\n    allow = 127.0.0.2\n"+inside+steady)
@@ -84,59 +87,60 @@ func TestProxyEndsWhatHasNoRules(t *testing.T) {
 	}
 	p.configure("domain = inside\n    allow = 127.0.0.1\n" + inside + steady)
 	p.reload(proxy.MessageReloaded)
-	must(t, enter(t, newSocket(t, zctx, zmq4.REQ), endpoint, nil, nil))
-	must(t, p.stop(syscall.SIGTERM))
+	must.OK(t, enter(t, testzmq.NewSocket(t, zctx, zmq4.REQ), endpoint, nil, nil))
+	must.OK(t, p.stop(syscall.SIGTERM))
 }
 
-// TestProxyReloadHoldsOn: once frontends have ended for rules that were good, these rules come into force whatever becomes of the
-// files that they name.
+// TestProxyReloadHoldsOn: once frontends have ended for rules that were good, these rules come into
+// force whatever becomes of the files that they name.
 func TestProxyReloadHoldsOn(t *testing.T) {
 	dir := t.TempDir()
-	zctx := newContext(t)
-	service := newSocket(t, zctx, zmq4.ROUTER)
+	zctx := testzmq.NewContext(t)
+	service := testzmq.NewSocket(t, zctx, zmq4.ROUTER)
 	steady := frontendConfig("steady", "router", "ipc://WORK/steady.sock", bindLocal(t, service), "plain")
 	inside := frontendConfig("inside", "router", "ipc://WORK/inside.sock", bindLocal(t, service), "null")
 	p := startProxy(t, dir, "domain = inside\n    allow = ipc\n"+inside+steady, "--linger", "1m")
-	client := newSocket(t, zctx, zmq4.REQ)
-	must(t, enter(t, client, p.endpoint("inside"), nil, nil))
+	client := testzmq.NewSocket(t, zctx, zmq4.REQ)
+	must.OK(t, enter(t, client, p.endpoint("inside"), nil, nil))
 	_, err := client.Send("hello", 0)
-	must(t, err)
+	must.OK(t, err)
 	request, err := service.RecvMessageBytes(0)
-	must(t, err)
+	must.OK(t, err)
 
 	passwords := filepath.Join(dir, "passwords")
-	must(t, os.WriteFile(passwords, []byte("ann=secret\n"), 0o600))
+	must.OK(t, os.WriteFile(passwords, []byte("ann=secret\n"), 0o600))
 	p.configure("domain = steady\n    plain = passwords\n" + steady)
-	must(t, p.cmd.Process.Signal(syscall.SIGHUP))
+	must.OK(t, p.cmd.Process.Signal(syscall.SIGHUP))
 	p.waitFor(proxy.MessageWaits, nil)
-	must(t, os.Remove(passwords))
+	must.OK(t, os.Remove(passwords))
 	_, err = service.SendMessage(request)
-	must(t, err)
+	must.OK(t, err)
 	p.waitFor(proxy.MessageReloaded, nil)
 	p.waitFor(proxy.MessageEnded, map[string]string{"frontend": "inside"})
 	if _, count := p.find("zmqauth: bound", nil); count != 2 {
 		t.Errorf("bound %d times", count)
 	}
 	p.waitFor("zmqauth: a password file is gone, and nobody in it gets in until it comes back", nil)
-	must(t, p.stop(syscall.SIGTERM))
+	must.OK(t, p.stop(syscall.SIGTERM))
 }
 
-// TestProxyBadRulesEndNobody: what only Apply finds wrong with the rules of a frontend that goes leaves it as it is.
+// TestProxyBadRulesEndNobody: what only Apply finds wrong with the rules of a frontend that goes
+// leaves it as it is.
 func TestProxyBadRulesEndNobody(t *testing.T) {
 	dir := t.TempDir()
-	zctx := newContext(t)
+	zctx := testzmq.NewContext(t)
 	inside := frontendConfig("inside", "router", "ipc://WORK/inside.sock", echo(t, zctx), "null")
 	steady := frontendConfig("steady", "router", "ipc://WORK/steady.sock", freeEndpoint(t), "null")
 	p := startProxy(t, dir, "domain = inside\n    allow = ipc\n"+inside+steady)
-	client := newSocket(t, zctx, zmq4.REQ)
-	must(t, enter(t, client, p.endpoint("inside"), nil, nil))
-	must(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte("ann=secret\n"), 0o644))
-	must(t, os.Chmod(filepath.Join(dir, "passwords"), 0o644))
+	client := testzmq.NewSocket(t, zctx, zmq4.REQ)
+	must.OK(t, enter(t, client, p.endpoint("inside"), nil, nil))
+	must.OK(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte("ann=secret\n"), 0o644))
+	must.OK(t, os.Chmod(filepath.Join(dir, "passwords"), 0o644))
 	p.configure("domain = inside\n    plain = passwords\n" + steady)
 	p.reload(proxy.MessageWrong)
-	must(t, ask(client, "still here"))
+	must.OK(t, ask(client, "still here"))
 	if _, count := p.find("zmqauth: bound", nil); count != 2 {
 		t.Errorf("bound %d times", count)
 	}
-	must(t, p.stop(syscall.SIGTERM))
+	must.OK(t, p.stop(syscall.SIGTERM))
 }

@@ -14,8 +14,9 @@ import (
 // maxSecret is more than any password or key has, in bytes.
 const maxSecret = 4096
 
-// readSecret reads a secret from stdin: on a terminal without echo, after the prompt, else one line that is all there is. The
-// command line is no place for secrets: every user of the machine can read it.
+// readSecret reads a secret from stdin: on a terminal without echo, after the prompt, else one line
+// that is all there is. The command line is no place for secrets: every user of the machine can
+// read it.
 func readSecret(ctx context.Context, prompt string) (string, error) {
 	if term.IsTerminal(int(os.Stdin.Fd())) {
 		return readHidden(ctx, os.Stdin, prompt)
@@ -39,7 +40,8 @@ func readNewSecret(ctx context.Context, prompt, again string) (string, error) {
 	return first, nil
 }
 
-// readHidden reads a line from a terminal without echo, and leaves the terminal as it was whatever happens.
+// readHidden reads a line from a terminal without echo, and leaves the terminal as it was whatever
+// happens.
 func readHidden(ctx context.Context, terminal *os.File, prompt string) (string, error) {
 	fd := int(terminal.Fd())
 	state, err := term.GetState(fd)

@@ -21,7 +21,9 @@ import (
 	"github.com/pebbe/zmq4"
 	"golang.org/x/sys/unix"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
 // terminal is a program that runs on one, with somebody in front of it.
@@ -40,12 +42,12 @@ type terminal struct {
 func onTerminal(t testing.TB, dir string, args ...string) *terminal {
 	t.Helper()
 	side, tty, err := pty.Open()
-	must(t, err)
+	must.OK(t, err)
 	term := &terminal{t: t, cmd: exec.Command(binary, args...), side: side, tty: tty, closed: make(chan struct{})}
 	term.cmd.Dir = dir
 	term.cmd.Stdin, term.cmd.Stdout, term.cmd.Stderr = tty, tty, tty
 	term.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	must(t, term.cmd.Start())
+	must.OK(t, term.cmd.Start())
 	go func() {
 		defer close(term.closed)
 		_, _ = io.Copy(term, side)
@@ -76,14 +78,14 @@ func (t *terminal) answer(prompt, text string) {
 	t.t.Helper()
 	testpeer.Eventually(t.t, "it asks "+prompt, func() bool { return strings.HasSuffix(t.text(), prompt) && !t.echoes() })
 	_, err := t.side.WriteString(text)
-	must(t.t, err)
+	must.OK(t.t, err)
 }
 
 // echoes tells whether the terminal shows what is typed.
 func (t *terminal) echoes() bool {
 	t.t.Helper()
 	state, err := unix.IoctlGetTermios(int(t.tty.Fd()), unix.TCGETS)
-	must(t.t, err)
+	must.OK(t.t, err)
 	return state.Lflag&unix.ECHO != 0
 }
 
@@ -123,7 +125,7 @@ func TestPasswdOnTerminal(t *testing.T) {
 		command := exec.Command(binary, "check", "--config", "policy.zpl", "--mechanism", "plain", "--domain", "a", "--address", "1.1.1.1", "--username", "ann")
 		command.Dir = dir
 		command.Stdin = strings.NewReader(secret)
-		must(t, os.WriteFile(filepath.Join(dir, "policy.zpl"), []byte("domain = a\n    plain = users\n"), 0o600))
+		must.OK(t, os.WriteFile(filepath.Join(dir, "policy.zpl"), []byte("domain = a\n    plain = users\n"), 0o600))
 		if out, err := command.CombinedOutput(); err != nil {
 			t.Errorf("the password is another: %v\n%s", err, out)
 		}
@@ -158,7 +160,7 @@ func TestPasswdOnTerminal(t *testing.T) {
 // TestColours: problems are red on a terminal, unless somebody does not want that.
 func TestColours(t *testing.T) {
 	dir := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(dir, "broken.key"), nil, 0o600))
+	must.OK(t, os.WriteFile(filepath.Join(dir, "broken.key"), nil, 0o600))
 	for name, test := range map[string]struct {
 		env  []string
 		want bool
@@ -186,7 +188,7 @@ func TestColours(t *testing.T) {
 func TestProbeColours(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	t.Setenv("NO_COLOR", "")
-	term := onTerminal(t, t.TempDir(), "probe", bindLocal(t, newSocket(t, newContext(t), zmq4.ROUTER)))
+	term := onTerminal(t, t.TempDir(), "probe", bindLocal(t, testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.ROUTER)))
 	term.exit(1)
 	testpeer.Eventually(t, "it tells the outcome", func() bool { return strings.Contains(term.text(), "a stranger gets in") })
 	if text := term.text(); !strings.Contains(text, "\x1b[31maccepted\x1b[0m") || strings.Count(text, "\x1b[31m") != 1 {
@@ -197,7 +199,7 @@ func TestProbeColours(t *testing.T) {
 // TestHostileNames: file names, metadata and users do nothing to a terminal.
 func TestHostileNames(t *testing.T) {
 	dir := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(dir, "\x1b]0;title\x07\n.key"), nil, 0o600))
+	must.OK(t, os.WriteFile(filepath.Join(dir, "\x1b]0;title\x07\n.key"), nil, 0o600))
 	for _, args := range [][]string{{"list", "."}, {"show", "\x1b]0;title\x07"}, {"passwd", "users", "\x1b[2J"}, {"keygen", "\x1b[2J", "--dir", "nowhere"}, {"\x1b[2J"}} {
 		command := exec.Command(binary, args...)
 		command.Dir = dir
@@ -208,7 +210,8 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// TestHostileMetadata: what is in a certificate does nothing to a terminal, in JSON neither, where it is not lost.
+// TestHostileMetadata: what is in a certificate does nothing to a terminal, in JSON neither, where
+// it is not lost.
 func TestHostileMetadata(t *testing.T) {
 	dir := t.TempDir()
 	const hostile = "a\u009b2J\u202eb\U000e0001c" // CSI without an escape, right to left, a tag
@@ -216,11 +219,11 @@ func TestHostileMetadata(t *testing.T) {
 		command := exec.Command(binary, args...)
 		command.Dir = dir
 		out, err := command.Output()
-		must(t, err)
+		must.OK(t, err)
 		return out
 	}
 	certificate := "metadata\n    Role = \"" + hostile + "\"\ncurve\n    public-key = \"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7\"\n"
-	must(t, os.WriteFile(filepath.Join(dir, "a.key"), []byte(certificate), 0o600))
+	must.OK(t, os.WriteFile(filepath.Join(dir, "a.key"), []byte(certificate), 0o600))
 	for _, args := range [][]string{{"show", "a.key"}, {"show", "a.key", "--json"}, {"list", "."}, {"list", ".", "--json"}} {
 		out := run(args...)
 		if strings.IndexFunc(string(out), func(c rune) bool { return c != '\n' && !unicode.IsPrint(c) }) >= 0 {
@@ -228,7 +231,7 @@ func TestHostileMetadata(t *testing.T) {
 		}
 	}
 	var shown certificateInfo
-	must(t, json.Unmarshal(run("show", "a.key", "--json"), &shown))
+	must.OK(t, json.Unmarshal(run("show", "a.key", "--json"), &shown))
 	if shown.Metadata["Role"] != hostile {
 		t.Errorf("%q", shown.Metadata["Role"])
 	}
@@ -240,7 +243,8 @@ func TestHostileMetadata(t *testing.T) {
 	}
 }
 
-// TestPasswdAtOnce: of many that change a file at the same time, none loses what another has written.
+// TestPasswdAtOnce: of many that change a file at the same time, none loses what another has
+// written.
 func TestPasswdAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	const users = 20
@@ -257,7 +261,7 @@ func TestPasswdAtOnce(t *testing.T) {
 	}
 	work.Wait()
 	data, err := os.ReadFile(filepath.Join(dir, "users"))
-	must(t, err)
+	must.OK(t, err)
 	for i := range users {
 		if lineOf(data, fmt.Sprintf("user%d", i)) == 0 {
 			t.Errorf("user%d is lost", i)

@@ -92,7 +92,8 @@ func (l *problemLog) Handle(_ context.Context, record slog.Record) error {
 	return nil
 }
 
-// WithAttrs implements slog.Handler. The Authenticator uses neither attributes nor groups of a logger.
+// WithAttrs implements slog.Handler. The Authenticator uses neither attributes nor groups of a
+// logger.
 func (l *problemLog) WithAttrs([]slog.Attr) slog.Handler { return l }
 
 // WithGroup implements slog.Handler.

@@ -1,4 +1,5 @@
-// Command demo is the service behind the proxy of ../compose.yaml, the client that gets in, and the one that does not.
+// Command demo is the service behind the proxy of ../compose.yaml, the client that gets in, and the
+// one that does not.
 package main
 
 import (

@@ -1,5 +1,6 @@
-// Curve-callback: the keys that may come in are kept in a database (SQLite, through database/sql). The callback that asks it
-// runs beside the authenticator's loop: a slow database delays nobody but the client in question.
+// Curve-callback: the keys that may come in are kept in a database (SQLite, through database/sql).
+// The callback that asks it runs beside the authenticator's loop: a slow database delays nobody but
+// the client in question.
 package main
 
 import (
@@ -92,7 +93,8 @@ func openDatabase() (*sql.DB, error) {
 	return db, nil
 }
 
-// lookUp is a callback that lets in whose key is in the database. Many of its calls may run at once.
+// lookUp is a callback that lets in whose key is in the database. Many of its calls may run at
+// once.
 func lookUp(db *sql.DB) zmqauth.CurveCallback {
 	return func(ctx context.Context, _ string, key zmqauth.PublicKey) (*zmqauth.Identity, error) {
 		var name string
@@ -107,8 +109,8 @@ func lookUp(db *sql.DB) zmqauth.CurveCallback {
 	}
 }
 
-// sayHello sends a message once the server has let the client in. The client proves its own key, and talks to no server but
-// the one that has the key it knows.
+// sayHello sends a message once the server has let the client in. The client proves its own key,
+// and talks to no server but the one that has the key it knows.
 func sayHello(endpoint string, serverKey zmqauth.PublicKey, own *zmqauth.Certificate) error {
 	client, err := zmq4.NewSocket(zmq4.PUSH)
 	if err != nil {

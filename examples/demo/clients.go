@@ -13,7 +13,8 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-// from is a client in Go, in a context of its own as if in another process, that comes from the address source.
+// from is a client in Go, in a context of its own as if in another process, that comes from the
+// address source.
 func from(source string, role func(*zmq4.Socket) error) func(endpoint string) error {
 	return func(endpoint string) (err error) {
 		zctx, err := zmq4.NewContext()

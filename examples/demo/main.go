@@ -1,5 +1,5 @@
-// Demo guards a CURVE server and a PLAIN server on loopback TCP with one Authenticator, sends real clients at them, and
-// prints who got in. It exits with 1 if any outcome is not the expected one.
+// Demo guards a CURVE server and a PLAIN server on loopback TCP with one Authenticator, sends real
+// clients at them, and prints who got in. It exits with 1 if any outcome is not the expected one.
 package main
 
 import (
@@ -139,7 +139,8 @@ func show(attempts []attempt, decisions <-chan zmqauth.Decision) (expected bool)
 	return expected
 }
 
-// make compares what the client, the authenticator and the server have seen: only where they agree is it an outcome.
+// make compares what the client, the authenticator and the server have seen: only where they agree
+// is it an outcome.
 func (a attempt) make(decisions <-chan zmqauth.Decision) (outcome, user string) {
 	if a.before != nil {
 		if err := a.before(); err != nil {

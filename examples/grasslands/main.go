@@ -1,6 +1,6 @@
-// Grasslands: no security at all. Whoever reaches the port is in, and whoever is on the way can read along. It is what a
-// ZeroMQ socket does unless it is told otherwise, and what the other examples improve upon, one step at a time:
-// strawhouse, woodhouse, stonehouse, ironhouse.
+// Grasslands: no security at all. Whoever reaches the port is in, and whoever is on the way can
+// read along. It is what a ZeroMQ socket does unless it is told otherwise, and what the other
+// examples improve upon, one step at a time: strawhouse, woodhouse, stonehouse, ironhouse.
 package main
 
 import (

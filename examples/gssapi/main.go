@@ -1,6 +1,6 @@
-// Gssapi shows a server that lets Kerberos principals in, and a client that proves one. README.md tells how to prepare
-// the realm. By itself it runs both over loopback and ends: the client's principal gets in, and is refused once it is not
-// named any more.
+// Gssapi shows a server that lets Kerberos principals in, and a client that proves one. README.md
+// tells how to prepare the realm. By itself it runs both over loopback and ends: the client's
+// principal gets in, and is refused once it is not named any more.
 package main
 
 import (

@@ -1,6 +1,6 @@
-// Ironhouse: encryption, and only clients whose key the server knows (CURVE). Their certificates are files in a directory
-// that is followed: a certificate that is added lets its owner in, one that is removed keeps him out, within a second and
-// without a call.
+// Ironhouse: encryption, and only clients whose key the server knows (CURVE). Their certificates
+// are files in a directory that is followed: a certificate that is added lets its owner in, one
+// that is removed keeps him out, within a second and without a call.
 package main
 
 import (
@@ -82,8 +82,9 @@ func run() error {
 	return nil
 }
 
-// makeCertificates makes a pair of files for each who takes part; real ones are made once, and kept. The public file of a
-// known client goes into the server's directory; a secret one never leaves its owner.
+// makeCertificates makes a pair of files for each who takes part; real ones are made once, and
+// kept. The public file of a known client goes into the server's directory; a secret one never
+// leaves its owner.
 func makeCertificates(home string) (known, stranger, server *zmqauth.Certificate, err error) {
 	clients := filepath.Join(home, "clients")
 	if err := os.Mkdir(clients, 0o700); err != nil {
@@ -109,8 +110,8 @@ func makeCertificates(home string) (known, stranger, server *zmqauth.Certificate
 	return loaded[0], loaded[1], loaded[2], nil
 }
 
-// sayHello sends a message once the server has let the client in. The client proves its own key, and talks to no server but
-// the one that has the key it knows.
+// sayHello sends a message once the server has let the client in. The client proves its own key,
+// and talks to no server but the one that has the key it knows.
 func sayHello(endpoint string, serverKey zmqauth.PublicKey, own *zmqauth.Certificate) error {
 	client, err := zmq4.NewSocket(zmq4.PUSH)
 	if err != nil {

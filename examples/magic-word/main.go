@@ -1,5 +1,5 @@
-// Magic word: a handshake of one's own, behind TLS. The server has a certificate, the clients have a word to say; both halves
-// of the handshake are written with package stream.
+// Magic word: a handshake of one's own, behind TLS. The server has a certificate, the clients have
+// a word to say; both halves of the handshake are written with package stream.
 package main
 
 import (
@@ -28,7 +28,8 @@ import (
 
 const patience = 10 * time.Second // how long anything here may take
 
-// The handshake: the client sends the word, which has wordSize bytes, and the server one byte in return.
+// The handshake: the client sends the word, which has wordSize bytes, and the server one byte in
+// return.
 const (
 	wordSize = 5
 	yes, no  = '+', '-'
@@ -41,7 +42,8 @@ func main() {
 	}
 }
 
-// expect is the server's half. It reads neither more than it needs nor for longer than the server lets it.
+// expect is the server's half. It reads neither more than it needs nor for longer than the server
+// lets it.
 func expect(word string) stream.AuthenticatorFunc {
 	return func(_ context.Context, conn net.Conn) (net.Conn, any, error) {
 		said := make([]byte, wordSize)
@@ -135,8 +137,8 @@ func visit(address string, cfg stream.TLSClient) (string, error) {
 	return string(line), err
 }
 
-// makeCertificates makes a CA and, for each name, a certificate that it has signed, with its key. Real ones are made once, by
-// tools that keep the CA's key to themselves.
+// makeCertificates makes a CA and, for each name, a certificate that it has signed, with its key.
+// Real ones are made once, by tools that keep the CA's key to themselves.
 func makeCertificates(dir string, names ...string) error {
 	ca, caKey, err := certify(dir, "ca", nil, nil)
 	if err != nil {

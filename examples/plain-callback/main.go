@@ -1,5 +1,6 @@
-// Plain-callback: user names and passwords that something else knows: a directory, a database, a web service. The callback
-// that asks it runs beside the authenticator's loop, and says yes, no, or "try again".
+// Plain-callback: user names and passwords that something else knows: a directory, a database, a
+// web service. The callback that asks it runs beside the authenticator's loop, and says yes, no, or
+// "try again".
 package main
 
 import (

@@ -1,6 +1,7 @@
-// Pollloop: a program with a poll loop of its own serves the ZAP socket itself, beside its other sockets, and has each
-// request judged by HandleZAPMessage. Nothing runs in the background. What the loop waits for, clients wait for: with
-// callbacks, Start or Attach are better, because HandleZAPMessage waits for their answer.
+// Pollloop: a program with a poll loop of its own serves the ZAP socket itself, beside its other
+// sockets, and has each request judged by HandleZAPMessage. Nothing runs in the background. What
+// the loop waits for, clients wait for: with callbacks, Start or Attach are better, because
+// HandleZAPMessage waits for their answer.
 package main
 
 import (

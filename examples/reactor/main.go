@@ -1,5 +1,6 @@
-// Reactor: a program whose sockets are served by a zmq4.Reactor has the authenticator served by it too. Decisions and the
-// program's own handlers then run on one goroutine, and need no locks between them.
+// Reactor: a program whose sockets are served by a zmq4.Reactor has the authenticator served by it
+// too. Decisions and the program's own handlers then run on one goroutine, and need no locks
+// between them.
 package main
 
 import (
@@ -24,7 +25,8 @@ func main() {
 }
 
 func run() error {
-	// OnDecision has a goroutine of its own, so that it may be slow; the program takes note of what was decided here.
+	// OnDecision has a goroutine of its own, so that it may be slow; the program takes note of what
+	// was decided here.
 	decisions := make(chan zmqauth.Decision, 2)
 	auth, err := zmqauth.New(nil, &zmqauth.Config{OnDecision: func(d zmqauth.Decision) { decisions <- d }})
 	if err != nil {
@@ -54,7 +56,8 @@ func run() error {
 		return err
 	}
 
-	// The reactor runs until a handler returns an error: here, when a message has arrived, or when the clients fail.
+	// The reactor runs until a handler returns an error: here, when a message has arrived, or when the
+	// clients fail.
 	errDone := errors.New("a message has arrived")
 	reactor.AddSocket(server, zmq4.POLLIN, func(zmq4.State) error {
 		text, metadata, err := server.RecvWithMetadata(0, "User-Id")

@@ -1,5 +1,5 @@
-// Roles: what a user may do. The authenticator says who a client is and which role he has; both come with each of his
-// messages, and the server decides by them.
+// Roles: what a user may do. The authenticator says who a client is and which role he has; both
+// come with each of his messages, and the server decides by them.
 package main
 
 import (
@@ -27,7 +27,8 @@ func run() error {
 	ann, err1 := zmqauth.NewCertificate()
 	bob, err2 := zmqauth.NewCertificate()
 	serverCert, err3 := zmqauth.NewCertificate()
-	// A client can set properties too. Those named here are the authenticator's alone: a user without a role has an empty one.
+	// A client can set properties too. Those named here are the authenticator's alone: a user without
+	// a role has an empty one.
 	auth, err4 := zmqauth.New(nil, &zmqauth.Config{Properties: []string{"Role"}})
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
@@ -104,7 +105,8 @@ func serveOne(server *zmq4.Socket) error {
 	return err
 }
 
-// ask is a client that sends one request; the server, which would have a goroutine of its own, answers it in between.
+// ask is a client that sends one request; the server, which would have a goroutine of its own,
+// answers it in between.
 func ask(server *zmq4.Socket, endpoint string, serverKey zmqauth.PublicKey, user *zmqauth.Certificate, request string) (reply string, err error) {
 	client, err := zmq4.NewSocket(zmq4.REQ)
 	if err != nil {

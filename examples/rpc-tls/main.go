@@ -1,5 +1,5 @@
-// RPC over mutual TLS: a net/rpc server that knows who calls. Both sides show a certificate that the same CA has signed; the
-// name in the client's is what the methods go by.
+// RPC over mutual TLS: a net/rpc server that knows who calls. Both sides show a certificate that
+// the same CA has signed; the name in the client's is what the methods go by.
 package main
 
 import (
@@ -42,7 +42,8 @@ func (o *Orders) Place(what string, reply *string) error {
 	return nil
 }
 
-// serve is the server's handler: credentials are the verified chain of the client's certificate, its own first.
+// serve is the server's handler: credentials are the verified chain of the client's certificate,
+// its own first.
 func serve(_ context.Context, conn net.Conn, credentials any) {
 	caller := credentials.([]*x509.Certificate)[0].Subject.CommonName
 	server := rpc.NewServer()
@@ -120,8 +121,8 @@ func order(address string, cfg stream.TLSClient) (reply string, err error) {
 	return reply, err
 }
 
-// makeCertificates makes a CA and, for each name, a certificate that it has signed, with its key. Real ones are made once, by
-// tools that keep the CA's key to themselves.
+// makeCertificates makes a CA and, for each name, a certificate that it has signed, with its key.
+// Real ones are made once, by tools that keep the CA's key to themselves.
 func makeCertificates(dir string, names ...string) error {
 	ca, caKey, err := certify(dir, "ca", nil, nil)
 	if err != nil {

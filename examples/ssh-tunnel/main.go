@@ -1,5 +1,6 @@
-// Ssh-tunnel lets a ZeroMQ client talk to a server that only an SSH server can reach. The SSH server is one in this program,
-// so that it runs anywhere; with a real one, sshtunnel.Open takes the name that ssh takes.
+// Ssh-tunnel lets a ZeroMQ client talk to a server that only an SSH server can reach. The SSH
+// server is one in this program, so that it runs anywhere; with a real one, sshtunnel.Open takes
+// the name that ssh takes.
 package main
 
 import (
@@ -66,7 +67,8 @@ func run() error {
 	}
 	fmt.Println("first contact:", stranger.Err)
 
-	// Somebody compares stranger.Fingerprint with what the gateway's owner says, and then it is recorded.
+	// Somebody compares stranger.Fingerprint with what the gateway's owner says, and then it is
+	// recorded.
 	if err := os.WriteFile(cfg.KnownHosts, []byte(stranger.Entry+"\n"), 0o600); err != nil {
 		return err
 	}
@@ -143,7 +145,8 @@ func ask(ctx context.Context, socket *zmq4.Socket, question string) (string, err
 	return "", ctx.Err()
 }
 
-// gateway is a small SSH server: it lets in the holder of one key, and connects him to where he wants.
+// gateway is a small SSH server: it lets in the holder of one key, and connects him to where he
+// wants.
 type gateway struct {
 	address  string
 	config   *ssh.ServerConfig

@@ -1,5 +1,5 @@
-// Stonehouse: encryption, and a server that proves who it is (CURVE). Nobody can read along, and no other server can take
-// its place; but clients with any key at all get in.
+// Stonehouse: encryption, and a server that proves who it is (CURVE). Nobody can read along, and no
+// other server can take its place; but clients with any key at all get in.
 package main
 
 import (
@@ -81,8 +81,8 @@ func run() error {
 	return nil
 }
 
-// sayHello sends a message once the server has let the client in. The client proves its own key, and talks to no server but
-// the one that has the key it knows.
+// sayHello sends a message once the server has let the client in. The client proves its own key,
+// and talks to no server but the one that has the key it knows.
 func sayHello(endpoint string, serverKey zmqauth.PublicKey, own *zmqauth.Certificate) error {
 	client, err := zmq4.NewSocket(zmq4.PUSH)
 	if err != nil {

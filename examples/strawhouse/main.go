@@ -1,5 +1,5 @@
-// Strawhouse: rules about addresses. The server lets in whoever comes from an allowed address: no credentials, no
-// encryption, but a start.
+// Strawhouse: rules about addresses. The server lets in whoever comes from an allowed address: no
+// credentials, no encryption, but a start.
 package main
 
 import (
@@ -25,7 +25,8 @@ func main() {
 }
 
 func run() error {
-	// One Authenticator decides for all sockets of a context: nil, nil is zmq4's default context, the default settings.
+	// One Authenticator decides for all sockets of a context: nil, nil is zmq4's default context, the
+	// default settings.
 	auth, err := zmqauth.New(nil, nil)
 	if err != nil {
 		return err
@@ -79,7 +80,8 @@ func sayHello(endpoint, source string) error {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	// tcp://SOURCE:PORT;HOST:PORT is libzmq's way to choose the address that a client comes from; port 0 is any.
+	// tcp://SOURCE:PORT;HOST:PORT is libzmq's way to choose the address that a client comes from; port
+	// 0 is any.
 	address := strings.Replace(endpoint, "tcp://", "tcp://"+source+":0;", 1)
 	if err := zmqauth.Connect(ctx, client, address); err != nil {
 		return err

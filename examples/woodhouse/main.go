@@ -1,5 +1,5 @@
-// Woodhouse: user names and passwords (PLAIN). They cross the network in clear, and so does everything else: for networks
-// that you trust.
+// Woodhouse: user names and passwords (PLAIN). They cross the network in clear, and so does
+// everything else: for networks that you trust.
 package main
 
 import (

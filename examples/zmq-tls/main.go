@@ -1,6 +1,6 @@
-// ZeroMQ over mutual TLS: a REQ and a REP socket that know nothing of it. The server's end of TLS forwards who has the right
-// certificate to the REP socket, which is bound to a private endpoint; the client's end gives the REQ socket a private endpoint
-// to connect to.
+// ZeroMQ over mutual TLS: a REQ and a REP socket that know nothing of it. The server's end of TLS
+// forwards who has the right certificate to the REP socket, which is bound to a private endpoint;
+// the client's end gives the REQ socket a private endpoint to connect to.
 package main
 
 import (
@@ -45,7 +45,8 @@ func run() error {
 		return err
 	}
 
-	// The server: a socket at an endpoint that is this user's alone, and a door to it for those who have a certificate.
+	// The server: a socket at an endpoint that is this user's alone, and a door to it for those who
+	// have a certificate.
 	rep, err := zmq4.NewSocket(zmq4.REP)
 	if err != nil {
 		return err
@@ -77,7 +78,8 @@ func run() error {
 	served := make(chan error, 1)
 	go func() { served <- door.Serve(l) }()
 
-	// The client, normally on another machine: an endpoint for its socket, whose other end is the server's door.
+	// The client, normally on another machine: an endpoint for its socket, whose other end is the
+	// server's door.
 	tunnel, err := stream.ForwardTLS(context.Background(), "", l.Addr().String(), stream.TLSClient{
 		CAFile:   filepath.Join(home, "ca.crt"),
 		CertFile: filepath.Join(home, "ann.crt"),
@@ -130,8 +132,8 @@ func exchange(req, rep *zmq4.Socket, text string) error {
 	return nil
 }
 
-// makeCertificates makes a CA and, for each name, a certificate that it has signed, with its key. Real ones are made once, by
-// tools that keep the CA's key to themselves.
+// makeCertificates makes a CA and, for each name, a certificate that it has signed, with its key.
+// Real ones are made once, by tools that keep the CA's key to themselves.
 func makeCertificates(dir string, names ...string) error {
 	ca, caKey, err := certify(dir, "ca", nil, nil)
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package daemon runs programs of other systems on loopback, for tests and measurements: stunnel, OpenSSH's sshd and ssh -L.
-// They have keys and configurations of their own, and end with the process that has started them.
+// Package daemon runs programs of other systems on loopback, for tests and measurements: stunnel,
+// OpenSSH's sshd and ssh -L. They have keys and configurations of their own, and end with the
+// process that has started them.
 package daemon
 
 import (
@@ -19,7 +20,8 @@ import (
 // ErrMissing says that a program is not installed.
 var ErrMissing = errors.New("not installed")
 
-// Find is the path of the first of the programs that is there, in PATH or at the absolute path given.
+// Find is the path of the first of the programs that is there, in PATH or at the absolute path
+// given.
 func Find(names ...string) (string, error) {
 	for _, name := range names {
 		if path, err := exec.LookPath(name); err == nil {
@@ -40,7 +42,8 @@ type Process struct {
 	silent   chan struct{}     // closed when nothing will be said any more, as the program has ended
 }
 
-// underLifeline runs what "$@" is until its standard input ends, and says first which process that is.
+// underLifeline runs what "$@" is until its standard input ends, and says first which process that
+// is.
 const underLifeline = `"$@" >/dev/null & echo $!; exec >/dev/null 2>&1; read _; kill $! 2>/dev/null; wait`
 
 // patience is how long a program may take until it can be used.
@@ -83,7 +86,8 @@ func (p *Process) Stop() error {
 	return err
 }
 
-// Await returns when the condition holds, or stops the program and is an error: it has ended before, or takes too long.
+// Await returns when the condition holds, or stops the program and is an error: it has ended
+// before, or takes too long.
 func (p *Process) Await(condition func() bool) error {
 	for deadline := time.Now().Add(patience); !condition(); {
 		fault := ""
@@ -110,8 +114,8 @@ func accepts(network, address string) bool {
 	return err == nil
 }
 
-// freePort is one that was free a moment ago, for programs that do not say which port the kernel has chosen. Somebody else
-// may take it first.
+// freePort is one that was free a moment ago, for programs that do not say which port the kernel
+// has chosen. Somebody else may take it first.
 func freePort() (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
 )
 
-// SSHD is OpenSSH's server on a loopback port, with keys, a configuration and a PAM of its own. It lets in the user who runs
-// this process, and none of the machine's files or accounts matter to it.
+// SSHD is OpenSSH's server on a loopback port, with keys, a configuration and a PAM of its own. It
+// lets in the user who runs this process, and none of the machine's files or accounts matter to it.
 type SSHD struct {
 	Dir     string // keys, configuration, authorized_keys, password
 	Port    int
@@ -53,8 +53,9 @@ func CompilePAM(library string) error {
 	return nil
 }
 
-// StartSSHD starts a server that logs in whoever has the key UserKey, with the library pam, made by CompilePAM. Its files are
-// put into directory. Lines are added to its configuration before the others, where the first of a kind counts.
+// StartSSHD starts a server that logs in whoever has the key UserKey, with the library pam, made by
+// CompilePAM. Its files are put into directory. Lines are added to its configuration before the
+// others, where the first of a kind counts.
 func StartSSHD(directory, pam string, lines ...string) (*SSHD, error) {
 	s := &SSHD{Dir: directory, HostKey: filepath.Join(directory, "host"), Log: &logbuffer.Buffer{}, pam: pam}
 	local, err := user.Current()
@@ -156,7 +157,8 @@ func (s *SSHD) Start() error {
 	return err
 }
 
-// Stop kills the server and all its connections, as a crash of the machine would, and returns when they are gone.
+// Stop kills the server and all its connections, as a crash of the machine would, and returns when
+// they are gone.
 func (s *SSHD) Stop() error {
 	if s.process == nil {
 		return nil
@@ -198,8 +200,8 @@ func (s *SSHD) Sessions() []int {
 	return all
 }
 
-// awaitHalt returns when a process that has been told to stop cannot start another one any more. It may be in the middle of
-// that.
+// awaitHalt returns when a process that has been told to stop cannot start another one any more. It
+// may be in the middle of that.
 func awaitHalt(pid int) {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if state, _, err := processState(pid); err != nil || strings.Contains("TtZX", state) {
@@ -231,7 +233,8 @@ func (s *SSHD) KnownHosts(path string) error {
 	return os.WriteFile(path, []byte(s.Name()+" "+string(key)), 0o600)
 }
 
-// Forward starts ssh -L, OpenSSH's own client, which listens on socket, a path, and leads to address through the server.
+// Forward starts ssh -L, OpenSSH's own client, which listens on socket, a path, and leads to
+// address through the server.
 func (s *SSHD) Forward(socket, address string, options ...string) (*Process, error) {
 	program, err := Find("ssh")
 	if err != nil {

@@ -15,8 +15,9 @@ type Stunnel struct {
 	Address string // where it accepts connections
 }
 
-// StartStunnel starts an end that leads to address: the server's, or with "client = yes" among the options the client's. It
-// speaks TLS 1.3 with the cipher suite that Go prefers, and resumes no sessions. Its configuration is put into directory.
+// StartStunnel starts an end that leads to address: the server's, or with "client = yes" among the
+// options the client's. It speaks TLS 1.3 with the cipher suite that Go prefers, and resumes no
+// sessions. Its configuration is put into directory.
 func StartStunnel(directory, address string, ca *testca.Authority, id testca.Identity, options ...string) (*Stunnel, error) {
 	program, err := Find("stunnel4", "stunnel")
 	if err != nil {

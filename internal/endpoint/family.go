@@ -11,10 +11,10 @@ import (
 const dialTime = time.Second
 
 // Family tells which kind of addresses a socket has to use to reach e: libzmq looks up addresses of
-// one kind, IPv6 where its option ZMQ_IPV6 is set. For a literal address, and for IPC, that is known
-// at once. A name that has addresses of one kind wants that. Where it has both, Family tries which of
-// them somebody listens at. known is false where nobody does, or where the name cannot be looked up:
-// err says why.
+// one kind, IPv6 where its option ZMQ_IPV6 is set. For a literal address, and for IPC, that is
+// known at once. A name that has addresses of one kind wants that. Where it has both, Family tries
+// which of them somebody listens at. known is false where nobody does, or where the name cannot be
+// looked up: err says why.
 func (e Endpoint) Family(ctx context.Context) (ipv6, known bool, err error) {
 	if e.Transport != TCP || e.isLiteral() {
 		return e.IsIPv6(), true, nil

@@ -18,8 +18,8 @@ const (
 // reader is who reads the files, and whom they have to be safe from others for.
 type reader struct{ uid, gid uint32 }
 
-// readerOf is this process, as far as it matters to a file's stamp. The system is asked for no more:
-// it would take a thirtieth of the time of a large directory.
+// readerOf is this process, as far as it matters to a file's stamp. The system is asked for no
+// more: it would take a thirtieth of the time of a large directory.
 func readerOf(s Stamp) (by reader) {
 	if s.uid != 0 {
 		by.uid = uint32(os.Geteuid())

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -28,11 +29,11 @@ func TestDirectory(t *testing.T) {
 	m.write("a", "two")
 	m.shows("overwritten in place", content{"a": "two"})
 	m.write(".b", "six")
-	must(t, os.Rename(in(".b"), in("a")))
+	must.OK(t, os.Rename(in(".b"), in("a")))
 	m.shows("another renamed over it", content{"a": "six"})
-	must(t, os.Rename(in("a"), in("c")))
+	must.OK(t, os.Rename(in("a"), in("c")))
 	m.shows("renamed", content{"c": "six"})
-	must(t, os.Link(in("c"), in("d")))
+	must.OK(t, os.Link(in("c"), in("d")))
 	m.shows("a second name", content{"c": "six", "d": "six"})
 	m.remove("c")
 	m.shows("removed", content{"d": "six"})
@@ -46,7 +47,7 @@ func TestDirectoryTellsWhatChanged(t *testing.T) {
 	want := content{}
 	for i := range 100 {
 		want[strconv.Itoa(i)] = "old"
-		must(t, os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), []byte("old"), 0o644))
+		must.OK(t, os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), []byte("old"), 0o644))
 	}
 	m, _, _ := newMirror(t, dir)
 	for _, name := range []string{"7", "42", "new"} {
@@ -70,7 +71,7 @@ func TestDirectoryTellsWhatChanged(t *testing.T) {
 // unreadable.
 func TestDirectoryMode(t *testing.T) {
 	m, _, _ := newMirror(t, t.TempDir())
-	must(t, os.Chmod(m.path, 0o700))
+	must.OK(t, os.Chmod(m.path, 0o700))
 	testpeer.Eventually(t, "all is looked at", func() bool {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -81,13 +82,13 @@ func TestDirectoryMode(t *testing.T) {
 // TestDirectoryIsReplaced, moved away and back, and removed.
 func TestDirectoryIsReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "d")
-	must(t, os.Mkdir(path, 0o755))
+	must.OK(t, os.Mkdir(path, 0o755))
 	m, _, log := newMirror(t, path)
 	m.write("a", "one")
 	m.shows("a new file", content{"a": "one"})
-	must(t, os.Rename(path, path+".away"))
+	must.OK(t, os.Rename(path, path+".away"))
 	m.shows("moved away", content{})
-	must(t, os.Rename(path+".away", path))
+	must.OK(t, os.Rename(path+".away", path))
 	m.shows("and back", content{"a": "one"})
 	m.write("b", "two")
 	m.shows("and followed", content{"a": "one", "b": "two"})
@@ -101,15 +102,15 @@ func TestDirectoryIsReplaced(t *testing.T) {
 		}
 	}
 
-	must(t, os.Mkdir(path+".next", 0o755))
-	must(t, os.WriteFile(filepath.Join(path+".next", "c"), []byte("three"), 0o644))
-	must(t, errors.Join(os.Rename(path, path+".old"), os.Rename(path+".next", path)))
+	must.OK(t, os.Mkdir(path+".next", 0o755))
+	must.OK(t, os.WriteFile(filepath.Join(path+".next", "c"), []byte("three"), 0o644))
+	must.OK(t, errors.Join(os.Rename(path, path+".old"), os.Rename(path+".next", path)))
 	m.shows("replaced", content{"c": "three"})
 	m.write("c", "four")
 	m.shows("and followed", content{"c": "four"})
-	must(t, os.RemoveAll(path))
+	must.OK(t, os.RemoveAll(path))
 	m.shows("removed", content{})
-	must(t, os.Mkdir(path, 0o755))
+	must.OK(t, os.Mkdir(path, 0o755))
 	m.write("d", "five")
 	m.shows("made again", content{"d": "five"})
 }
@@ -119,14 +120,14 @@ func TestDirectoryBehindALink(t *testing.T) {
 	base := t.TempDir()
 	current := filepath.Join(base, "current")
 	for _, name := range []string{"1", "2"} {
-		must(t, os.Mkdir(filepath.Join(base, name), 0o755))
-		must(t, os.WriteFile(filepath.Join(base, name, "a"), []byte(name), 0o644))
-		must(t, os.Symlink(name, filepath.Join(base, "to "+name)))
+		must.OK(t, os.Mkdir(filepath.Join(base, name), 0o755))
+		must.OK(t, os.WriteFile(filepath.Join(base, name, "a"), []byte(name), 0o644))
+		must.OK(t, os.Symlink(name, filepath.Join(base, "to "+name)))
 	}
-	must(t, os.Rename(filepath.Join(base, "to 1"), current))
+	must.OK(t, os.Rename(filepath.Join(base, "to 1"), current))
 	m, _, _ := newMirror(t, current)
 	m.shows("behind the link", content{"a": "1"})
-	must(t, os.Rename(filepath.Join(base, "to 2"), current))
+	must.OK(t, os.Rename(filepath.Join(base, "to 2"), current))
 	m.shows("behind another link", content{"a": "2"})
 	m.write("a", "two")
 	m.shows("and followed there", content{"a": "two"})
@@ -137,20 +138,20 @@ func TestLinkedDirectories(t *testing.T) {
 	m, w, _ := newMirror(t, t.TempDir())
 	linked := filepath.Join(t.TempDir(), "linked")
 	target := filepath.Join(linked, "target")
-	write := func(content string) { must(t, os.WriteFile(target, []byte(content), 0o644)) }
-	must(t, os.Mkdir(linked, 0o755))
+	write := func(content string) { must.OK(t, os.WriteFile(target, []byte(content), 0o644)) }
+	must.OK(t, os.Mkdir(linked, 0o755))
 	write("one")
-	must(t, os.Symlink(target, filepath.Join(m.path, "a")))
+	must.OK(t, os.Symlink(target, filepath.Join(m.path, "a")))
 	m.shows("a link", content{"a": "one"})
 	write("two")
 	m.shows("its target, overwritten", content{"a": "two"})
-	must(t, os.Remove(target))
+	must.OK(t, os.Remove(target))
 	m.shows("its target, removed", content{})
 	write("three")
 	m.shows("its target, made again", content{"a": "three"})
-	must(t, os.RemoveAll(linked))
+	must.OK(t, os.RemoveAll(linked))
 	m.shows("its target's directory, removed", content{})
-	must(t, os.Mkdir(linked, 0o755))
+	must.OK(t, os.Mkdir(linked, 0o755))
 	write("four")
 	m.shows("its target's directory, made again", content{"a": "four"})
 	m.remove("a")
@@ -164,10 +165,10 @@ func TestLinkedDirectories(t *testing.T) {
 func TestDirectoryByTwoPaths(t *testing.T) {
 	m, w, _ := newMirror(t, t.TempDir())
 	alias := filepath.Join(t.TempDir(), "alias")
-	must(t, os.Symlink(m.path, alias))
+	must.OK(t, os.Symlink(m.path, alias))
 	other := &mirror{t: t, path: alias, files: content{}, linked: content{}}
 	d, err := w.FollowDirectory(alias, other)
-	must(t, err)
+	must.OK(t, err)
 	d.Start()
 	m.write("a", "one")
 	m.shows("by one path", content{"a": "one"})
@@ -204,7 +205,7 @@ func TestWithoutAWatch(t *testing.T) {
 	m.write("a", "one")
 	m.shows("a file", content{"a": "one"})
 	w.mu.Lock()
-	must(t, w.notify.Close()) // every later Add fails
+	must.OK(t, w.notify.Close()) // every later Add fails
 	for d := range w.directories {
 		d.setLost(true)
 	}
@@ -228,7 +229,7 @@ func TestEventsAreLost(t *testing.T) {
 		testpeer.Missing(t, "inotify", "Linux")
 	}
 	queue, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	must(t, err)
+	must.OK(t, err)
 	if queue > 1<<20 {
 		err := fmt.Errorf("this system queues %d events", queue)
 		testpeer.Without(t, "overflow", err)
@@ -243,12 +244,12 @@ func TestEventsAreLost(t *testing.T) {
 	deadline := time.Now().Add(30 * time.Second)
 	for i := 0; i < 2*queue && time.Now().Before(deadline); i++ {
 		// Two of the same in a row would be one.
-		must(t, os.Chmod(filepath.Join(m.path, []string{"ann", "bob"}[i%2]), 0o644))
+		must.OK(t, os.Chmod(filepath.Join(m.path, []string{"ann", "bob"}[i%2]), 0o644))
 	}
 	m.remove("ann")
 	m.write("eve", "one")
 	m.write("bob", "two")
-	must(t, os.Mkdir(filepath.Join(m.path, "directory"), 0o755))
+	must.OK(t, os.Mkdir(filepath.Join(m.path, "directory"), 0o755))
 	w.mu.Unlock()
 
 	m.shows("what was removed, overwritten and added", content{"bob": "two", "eve": "one"})
@@ -297,7 +298,7 @@ func TestDirectoryEnds(t *testing.T) {
 				if errors.Is(err, ErrClosed) {
 					break
 				}
-				must(t, err)
+				must.OK(t, err)
 				calls(w, d)
 				testpeer.Eventually(t, "nothing is followed", func() bool {
 					return w.Stats().Directories == 0 && w.Stats().Watches == 0
@@ -312,7 +313,7 @@ func TestDirectoryStopsAtOnce(t *testing.T) {
 	w := New(func(func(*slog.Logger)) {})
 	defer w.Close()
 	d, err := w.FollowDirectory(t.TempDir(), &mirror{t: t})
-	must(t, err)
+	must.OK(t, err)
 	d.Stop()
 	if got := w.Stats(); got != (Stats{}) {
 		t.Errorf("%+v", got)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/files"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -78,7 +79,7 @@ func inBubble(t *testing.T, test func(f *fileTest)) {
 		f := &fileTest{T: t, recorder: new(recorder)}
 		f.File = newFile(path, fileLimit, f.recorder, nil)
 		f.write("one")
-		must(t, f.loadFirst())
+		must.OK(t, f.loadFirst())
 		f.expect("the first load", "load one")
 		f.after(0, "the first look")
 		test(f)
@@ -87,21 +88,21 @@ func inBubble(t *testing.T, test func(f *fileTest)) {
 
 func (f *fileTest) write(content string) {
 	f.Helper()
-	must(f, os.WriteFile(f.path, []byte(content), 0o600))
+	must.OK(f, os.WriteFile(f.path, []byte(content), 0o600))
 }
 
 // replace renames a new file over the old one.
 func (f *fileTest) replace(content string) {
 	f.Helper()
-	must(f, os.WriteFile(f.path+".new", []byte(content), 0o600))
-	must(f, os.Rename(f.path+".new", f.path))
+	must.OK(f, os.WriteFile(f.path+".new", []byte(content), 0o600))
+	must.OK(f, os.Rename(f.path+".new", f.path))
 }
 
 // touch changes the stamp of the file alone.
 func (f *fileTest) touch(minute int) {
 	f.Helper()
 	when := time.Date(2020, 1, 1, 0, minute, 0, 0, time.UTC)
-	must(f, os.Chtimes(f.path, when, when))
+	must.OK(f, os.Chtimes(f.path, when, when))
 }
 
 func (f *fileTest) expect(what string, want ...string) {
@@ -186,11 +187,11 @@ func TestFileAlwaysChanges(t *testing.T) {
 // TestFileIsGone for a moment, or for longer, and comes back.
 func TestFileIsGone(t *testing.T) {
 	inBubble(t, func(f *fileTest) {
-		must(t, os.Remove(f.path))
+		must.OK(t, os.Remove(f.path))
 		f.after(0, "for a moment")
 		f.write("another")
 		f.after(settlePeriod, "replaced in two steps", "load another")
-		must(t, os.Remove(f.path))
+		must.OK(t, os.Remove(f.path))
 		f.after(checkInterval, "for longer", "gone")
 		f.after(time.Second, "for much longer")
 		f.write("1")
@@ -217,13 +218,13 @@ func TestFileThatMustNotBeUsed(t *testing.T) {
 		f.write(strings.Repeat("x", fileLimit+1))
 		f.after(settlePeriod, "too large", fmt.Sprintf("report larger than %d bytes", fileLimit))
 		f.after(time.Second, "nothing more has happened")
-		must(t, os.Remove(f.path))
-		must(t, os.Mkdir(f.path, 0o700))
+		must.OK(t, os.Remove(f.path))
+		must.OK(t, os.Mkdir(f.path, 0o700))
 		f.after(settlePeriod, "a directory", "report is a directory")
-		must(t, os.Remove(f.path))
-		must(t, os.Symlink(f.path, f.path))
+		must.OK(t, os.Remove(f.path))
+		must.OK(t, os.Symlink(f.path, f.path))
 		f.after(0, "a loop", "report too many levels of symbolic links")
-		must(t, os.Remove(f.path))
+		must.OK(t, os.Remove(f.path))
 		f.write("a file again")
 		f.after(ShrinkPeriod, "mended", "load a file again")
 	})
@@ -250,10 +251,10 @@ func TestFileChangedAtOnce(t *testing.T) {
 		f := &fileTest{T: t, recorder: new(recorder)}
 		f.File = newFile(path, fileLimit, f.recorder, nil)
 		f.write("one")
-		must(t, f.loadFirst())
+		must.OK(t, f.loadFirst())
 		f.write("two")
 		stamp, err := files.StampOf(path)
-		must(t, err)
+		must.OK(t, err)
 		f.stamp = stamp
 		f.take()
 		f.after(settlePeriod, "the change is noticed", "load two")
@@ -269,12 +270,12 @@ func TestFileIsBeingWritten(t *testing.T) {
 		f.File = newFile(path, fileLimit, f.recorder, nil)
 		f.write("one")
 		stamp, err := files.StampOf(path)
-		must(t, err)
+		must.OK(t, err)
 		f.write("other")
 		if err := f.load(stamp); err != errUnsettled {
 			t.Errorf("changed before it is read: %v", err)
 		}
-		must(t, f.loadFirst())
+		must.OK(t, f.loadFirst())
 		f.expect("loaded", "load other")
 	})
 }
@@ -307,15 +308,15 @@ func TestFollowFile(t *testing.T) {
 			w, target := New(func(func(*slog.Logger)) {}), new(recorder)
 			defer w.Close()
 			path := filepath.Join(t.TempDir(), "file")
-			must(t, os.WriteFile(path, []byte("one"), 0o600))
+			must.OK(t, os.WriteFile(path, []byte("one"), 0o600))
 			f, err := w.FollowFile(path, fileLimit, target)
-			must(t, err)
+			must.OK(t, err)
 			f.Start()
 			f.Start()
 			if got := target.take(); !slices.Equal(got, []string{"load one"}) {
 				t.Errorf("%q", got)
 			}
-			must(t, os.WriteFile(path, []byte("three"), 0o600))
+			must.OK(t, os.WriteFile(path, []byte("three"), 0o600))
 			testpeer.Eventually(t, "a change is loaded", func() bool {
 				return slices.Equal(target.take(), []string{"load three"})
 			})
@@ -327,8 +328,8 @@ func TestFollowFile(t *testing.T) {
 func TestFollowFileErrors(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
-	must(t, os.WriteFile(path, []byte("one"), 0o600))
-	must(t, os.WriteFile(path+" large", make([]byte, fileLimit+1), 0o600))
+	must.OK(t, os.WriteFile(path, []byte("one"), 0o600))
+	must.OK(t, os.WriteFile(path+" large", make([]byte, fileLimit+1), 0o600))
 	w := New(func(func(*slog.Logger)) {})
 	for name, test := range map[string]struct {
 		path string

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -41,17 +42,10 @@ func follow(t *testing.T, w *Watcher, path string) *mirror {
 	t.Helper()
 	m := &mirror{t: t, path: path, files: make(map[string]string), linked: make(map[string]string)}
 	d, err := w.FollowDirectory(path, m)
-	must(t, err)
+	must.OK(t, err)
 	m.take(m.names())
 	d.Start()
 	return m
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // names are those of the files that the directory has.
@@ -110,12 +104,12 @@ func (m *mirror) Unfinished() Changes {
 // write writes a file in place.
 func (m *mirror) write(name, content string) {
 	m.t.Helper()
-	must(m.t, os.WriteFile(filepath.Join(m.path, name), []byte(content), 0o644))
+	must.OK(m.t, os.WriteFile(filepath.Join(m.path, name), []byte(content), 0o644))
 }
 
 func (m *mirror) remove(name string) {
 	m.t.Helper()
-	must(m.t, os.Remove(filepath.Join(m.path, name)))
+	must.OK(m.t, os.Remove(filepath.Join(m.path, name)))
 }
 
 // shows waits until the mirror has exactly these files.

@@ -10,9 +10,9 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// Connections remembers connections for as long as their sockets are in use. libzmq can end all of a
-// socket's connections to one endpoint, and not one of them. So whoever makes another has to know of
-// a live one. The zero value is ready.
+// Connections remembers connections for as long as their sockets are in use. libzmq can end all of
+// a socket's connections to one endpoint, and not one of them. So whoever makes another has to know
+// of a live one. The zero value is ready.
 type Connections struct {
 	mu       sync.Mutex
 	bySocket map[weak.Pointer[zmq4.Socket]]map[string]Descriptor
@@ -46,8 +46,8 @@ func (t *Connections) forget(key weak.Pointer[zmq4.Socket]) {
 // closeTime is how long libzmq may take to close a connection that the program has disconnected.
 const closeTime = 500 * time.Millisecond
 
-// IsAlive tells whether the connection that was remembered last is still open. One that has just been
-// disconnected gets closeTime to end, within ctx.
+// IsAlive tells whether the connection that was remembered last is still open. One that has just
+// been disconnected gets closeTime to end, within ctx.
 func (t *Connections) IsAlive(ctx context.Context, s *zmq4.Socket, endpoint string) bool {
 	key := weak.Make(s)
 	t.mu.Lock()

@@ -1,4 +1,5 @@
-// Package libzmq holds all the cgo and unsafe of zmqauth: what zmq4 cannot do, or does in too many crossings into C.
+// Package libzmq holds all the cgo and unsafe of zmqauth: what zmq4 cannot do, or does in too many
+// crossings into C.
 package libzmq
 
 /*
@@ -20,14 +21,15 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// Message is one message as it came: the frames alias the Handler's buffer and hold until its next Receive.
+// Message is one message as it came: the frames alias the Handler's buffer and hold until its next
+// Receive.
 type Message struct {
 	Frames    [][]byte
 	Truncated bool // there were more frames or bytes than a ZAP request ever has; Frames holds the first of them
 }
 
-// Handler receives and sends whole messages on a ROUTER socket. One goroutine owns it; only Wake may be called from
-// any.
+// Handler receives and sends whole messages on a ROUTER socket. One goroutine owns it; only Wake
+// may be called from any.
 type Handler struct {
 	socket   *zmq4.Socket
 	endpoint string
@@ -39,7 +41,8 @@ type Handler struct {
 	closed bool // guarded by wake: the descriptor behind the control pipe's end may be another's by now
 }
 
-// Bind makes a ROUTER socket in ctx, binds it to endpoint (inproc://…) and returns the Handler that owns it.
+// Bind makes a ROUTER socket in ctx, binds it to endpoint (inproc://…) and returns the Handler
+// that owns it.
 func Bind(ctx *zmq4.Context, endpoint string) (*Handler, error) {
 	socket, err := ctx.NewSocket(zmq4.ROUTER)
 	if err != nil {
@@ -54,8 +57,8 @@ func Bind(ctx *zmq4.Context, endpoint string) (*Handler, error) {
 }
 
 func (h *Handler) open() error {
-	// Without limits on the queues: a reply dropped at one would leave a handshake to its time-out, and each of
-	// libzmq's sessions has at most one request under way.
+	// Without limits on the queues: a reply dropped at one would leave a handshake to its time-out,
+	// and each of libzmq's sessions has at most one request under way.
 	for _, err := range []error{h.socket.SetLinger(0), h.socket.SetRcvhwm(0), h.socket.SetSndhwm(0)} {
 		if err != nil {
 			return err
@@ -78,8 +81,9 @@ func (h *Handler) open() error {
 	return nil
 }
 
-// Receive waits until messages are there or Wake has been called, and returns the messages: none after a mere
-// Wake. It returns zmq4.ETERM once the context is terminated. It erases the bytes of the messages it returned before.
+// Receive waits until messages are there or Wake has been called, and returns the messages: none
+// after a mere Wake. It returns zmq4.ETERM once the context is terminated. It erases the bytes of
+// the messages it returned before.
 func (h *Handler) Receive() ([]Message, error) {
 	clear(unsafe.Slice((*byte)(&h.c.bytes[0]), int(h.c.used)))
 	err := errno(C.zap_receive(h.c))
@@ -101,14 +105,15 @@ func (h *Handler) message(m *C.zap_message) Message {
 	return Message{Frames: h.frames[first:len(h.frames):len(h.frames)], Truncated: m.truncated != 0}
 }
 
-// Send sends messages, whose frames lie one after the other in bytes: sizes are those of the frames, frames says how many
-// each message has. A message for a peer that is gone is dropped.
+// Send sends messages, whose frames lie one after the other in bytes: sizes are those of the
+// frames, frames says how many each message has. A message for a peer that is gone is dropped.
 func (h *Handler) Send(bytes []byte, sizes, frames []uint32) error {
 	return errno(C.zap_send(h.c, (*C.uint8_t)(unsafe.SliceData(bytes)), (*C.uint32_t)(unsafe.SliceData(sizes)),
 		(*C.uint32_t)(unsafe.SliceData(frames)), C.int(len(frames))))
 }
 
-// Wake ends a Receive that waits, or the next one. It never blocks and may be called by any goroutine at any time.
+// Wake ends a Receive that waits, or the next one. It never blocks and may be called by any
+// goroutine at any time.
 func (h *Handler) Wake() {
 	h.wake.Lock()
 	defer h.wake.Unlock()
@@ -126,7 +131,8 @@ func (h *Handler) Wake() {
 // Unbind frees the endpoint at once for another socket; connections that exist stay.
 func (h *Handler) Unbind() error { return h.socket.Unbind(h.endpoint) }
 
-// Close frees everything. It must be called even where the context has been terminated: Term waits for it.
+// Close frees everything. It must be called even where the context has been terminated: Term waits
+// for it.
 func (h *Handler) Close() error {
 	h.wake.Lock()
 	defer h.wake.Unlock()

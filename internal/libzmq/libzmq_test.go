@@ -6,21 +6,9 @@ import (
 	"testing"
 
 	"github.com/pebbe/zmq4"
-)
 
-func newContext(t *testing.T) *zmq4.Context {
-	t.Helper()
-	ctx, err := zmq4.NewContext()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := ctx.Term(); err != nil {
-			t.Error(err)
-		}
-	})
-	return ctx
-}
+	"github.com/zmqauth/zmqauth/internal/testzmq"
+)
 
 const endpoint = "inproc://handler"
 
@@ -53,7 +41,7 @@ func newDealer(t *testing.T, ctx *zmq4.Context) *zmq4.Socket {
 
 // TestZmq4StillHidesThePointer fails on the day zmq4 renames the field that we read.
 func TestZmq4StillHidesThePointer(t *testing.T) {
-	s, err := newContext(t).NewSocket(zmq4.ROUTER)
+	s, err := testzmq.NewContext(t).NewSocket(zmq4.ROUTER)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +81,7 @@ func receive(t *testing.T, h *Handler, n int) (messages [][][]byte, truncated []
 }
 
 func TestReceiveBatches(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	h, dealer := newHandler(t, ctx), newDealer(t, ctx)
 	const count = 1000 // more than a batch, more bytes than its buffer
 	for i := range count {
@@ -111,7 +99,7 @@ func TestReceiveBatches(t *testing.T) {
 }
 
 func TestReceiveTruncates(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	h, dealer := newHandler(t, ctx), newDealer(t, ctx)
 	many := make([]string, 100)
 	for _, message := range [][]interface{}{
@@ -136,7 +124,7 @@ func TestReceiveTruncates(t *testing.T) {
 }
 
 func TestSend(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	h, dealer := newHandler(t, ctx), newDealer(t, ctx)
 	if _, err := dealer.SendMessage("hello"); err != nil {
 		t.Fatal(err)
@@ -161,7 +149,7 @@ func TestSend(t *testing.T) {
 
 // TestReceiveErases: what a peer sent does not stay in memory after the next Receive.
 func TestReceiveErases(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	h, dealer := newHandler(t, ctx), newDealer(t, ctx)
 	if _, err := dealer.SendMessage("a password"); err != nil {
 		t.Fatal(err)
@@ -186,7 +174,7 @@ func TestReceiveErases(t *testing.T) {
 }
 
 func TestWake(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	h := newHandler(t, ctx)
 	for range 100_000 { // more than the pipe holds: it never blocks
 		h.Wake()
@@ -230,7 +218,7 @@ func TestTermEndsReceive(t *testing.T) {
 }
 
 func TestBindErrors(t *testing.T) {
-	ctx := newContext(t)
+	ctx := testzmq.NewContext(t)
 	h := newHandler(t, ctx)
 	if _, err := Bind(ctx, endpoint); !errors.Is(err, zmq4.Errno(zmq4.EADDRINUSE)) {
 		t.Errorf("%v, want EADDRINUSE", err)

@@ -11,7 +11,8 @@ import (
 // errSocketField says that zmq4 has changed inside; the package's test fails first.
 var errSocketField = errors.New("zmq4.Socket has no pointer field soc any more")
 
-// socketPointer reads the libzmq socket that zmq4 hides. It is nil-safe: a closed socket gives an error.
+// socketPointer reads the libzmq socket that zmq4 hides. It is nil-safe: a closed socket gives an
+// error.
 func socketPointer(socket *zmq4.Socket) (unsafe.Pointer, error) {
 	if socket == nil {
 		return nil, zmq4.ErrorSocketClosed

@@ -8,24 +8,20 @@ import (
 	"testing"
 
 	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
 // TestBindLibzmq: libzmq removes whatever is in its way, and so is not asked where that is alive.
 func TestBindLibzmq(t *testing.T) {
-	ctx, err := zmq4.NewContext()
-	must(t, err)
-	t.Cleanup(func() { must(t, ctx.Term()) })
-	newSocket := func() *zmq4.Socket {
-		s, err := ctx.NewSocket(zmq4.PULL)
-		must(t, err)
-		t.Cleanup(func() { must(t, s.Close()) })
-		return s
-	}
+	ctx := testzmq.NewContext(t)
 	path := filepath.Join(shortDir(t), "s")
 	leaveSocket(t, path)
-	first, second := newSocket(), newSocket()
+	first := testzmq.NewSocket(t, ctx, zmq4.PULL)
+	second := testzmq.NewSocket(t, ctx, zmq4.PULL)
 	socket, err := Bind(t.Context(), path, func() error { return first.Bind("ipc://" + path) })
-	must(t, err)
+	must.OK(t, err)
 	bindSecond := func() error { return second.Bind("ipc://" + path) }
 	if _, err := Bind(t.Context(), path, bindSecond); err != syscall.EADDRINUSE {
 		t.Errorf("over a live one: %v", err)
@@ -33,15 +29,15 @@ func TestBindLibzmq(t *testing.T) {
 	if isStale(t.Context(), path) {
 		t.Error("the live one is gone")
 	}
-	must(t, socket.Remove())
+	must.OK(t, socket.Remove())
 	if exists(path) {
 		t.Error("the file is left")
 	}
 	other, err := Bind(t.Context(), path, bindSecond)
-	must(t, err)
-	must(t, socket.Remove())
+	must.OK(t, err)
+	must.OK(t, socket.Remove())
 	if !exists(path) {
 		t.Error("the first has removed the second's file")
 	}
-	must(t, other.Remove())
+	must.OK(t, other.Remove())
 }

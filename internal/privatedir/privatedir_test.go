@@ -11,24 +11,18 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // shortDir is a directory of the test's in which paths of sockets are not too long.
 func shortDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "dir") // whatever $TMPDIR is in the test
-	must(t, err)
+	must.OK(t, err)
 	dir, err = filepath.EvalSymlinks(dir)
-	must(t, err)
-	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, os.RemoveAll(dir)) })
 	return dir
 }
 
@@ -36,8 +30,8 @@ func shortDir(t testing.TB) string {
 func make1(t *testing.T) *Dir {
 	t.Helper()
 	d, err := Make(1)
-	must(t, err)
-	t.Cleanup(func() { must(t, os.RemoveAll(d.Path())) })
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, os.RemoveAll(d.Path())) })
 	return d
 }
 
@@ -57,13 +51,13 @@ func TestMake(t *testing.T) {
 		t.Errorf("%v, %v", info, err)
 	}
 	l, err := Listen(t.Context(), d.Join("s"), 0)
-	must(t, err)
-	must(t, l.Close())
-	must(t, d.Remove())
+	must.OK(t, err)
+	must.OK(t, l.Close())
+	must.OK(t, d.Remove())
 	if exists(d.Path()) {
 		t.Error("it is left")
 	}
-	must(t, d.Remove())
+	must.OK(t, d.Remove())
 }
 
 // TestMakeElsewhere: where $TMPDIR will not do, another directory is taken, and nothing is left.
@@ -71,16 +65,16 @@ func TestMakeElsewhere(t *testing.T) {
 	dir := shortDir(t)
 	sub := func(name string, mode fs.FileMode) string {
 		path := filepath.Join(dir, name)
-		must(t, os.MkdirAll(path, 0o700))
-		must(t, os.Chmod(path, mode)) // whatever the umask is
+		must.OK(t, os.MkdirAll(path, 0o700))
+		must.OK(t, os.Chmod(path, mode)) // whatever the umask is
 		return path
 	}
 	long := sub(strings.Repeat("long", 25), 0o700)
 	shared := sub("shared", 0o777) // without the sticky bit
 	file := filepath.Join(dir, "file")
-	must(t, os.WriteFile(file, nil, 0o600))
+	must.OK(t, os.WriteFile(file, nil, 0o600))
 	link := filepath.Join(dir, "link")
-	must(t, os.Symlink(shared, link))
+	must.OK(t, os.Symlink(shared, link))
 	tests := map[string]struct{ temporary, want string }{
 		"too long":                 {long, "paths of sockets there would be too long"},
 		"others can rename":        {shared, "(mode 0777): chmod +t " + shared},
@@ -113,7 +107,7 @@ func mustBeElsewhere(t *testing.T, temporary, reason string) {
 		if d := make1(t); filepath.Dir(d.Path()) != want {
 			t.Errorf("it is %s, not in %s", d.Path(), want)
 		} else {
-			must(t, d.Remove())
+			must.OK(t, d.Remove())
 		}
 	}
 	_, err := makeIn(temporary, 1)
@@ -148,14 +142,14 @@ func TestMakeNowhere(t *testing.T) {
 func TestMakeInAnothers(t *testing.T) {
 	above := filepath.Join(shortDir(t), "another's")
 	own := filepath.Join(above, "own")
-	must(t, os.MkdirAll(own, 0o700))
+	must.OK(t, os.MkdirAll(own, 0o700))
 	for _, mode := range []fs.FileMode{0o755, 0o777 | fs.ModeSticky} {
-		must(t, os.Chmod(above, mode))
+		must.OK(t, os.Chmod(above, mode))
 		testpeer.GiveAway(t, above, 12345, -1)
 		mustBeElsewhere(t, above, above+": user 12345 owns it")
 		mustBeElsewhere(t, own, above+": user 12345 owns it")
 		testpeer.GiveAway(t, above, 0, 12345)
-		must(t, os.Chmod(above, 0o775))
+		must.OK(t, os.Chmod(above, 0o775))
 		mustBeElsewhere(t, own, above+": group 12345 can rename what is in it")
 	}
 }
@@ -171,8 +165,8 @@ func TestMakeFits(t *testing.T) {
 		}
 		if err == nil {
 			l, err := Listen(t.Context(), other.Join(strings.Repeat("x", longest)), 0)
-			must(t, err)
-			must(t, errors.Join(l.Close(), other.Remove()))
+			must.OK(t, err)
+			must.OK(t, errors.Join(l.Close(), other.Remove()))
 		}
 	}
 }
@@ -181,21 +175,21 @@ func TestMakeFits(t *testing.T) {
 func TestRemove(t *testing.T) {
 	d := make1(t)
 	l, err := Listen(t.Context(), d.Join("a"), 0)
-	must(t, err)
+	must.OK(t, err)
 	leaveSocket(t, d.Join("b"))
-	must(t, d.Remove())
+	must.OK(t, d.Remove())
 	if exists(d.Path()) {
 		t.Error("it is left")
 	}
-	must(t, l.Close())
+	must.OK(t, l.Close())
 }
 
 // TestRemoveLeavesOthersFiles: what is no socket is not this package's.
 func TestRemoveLeavesOthersFiles(t *testing.T) {
 	d := make1(t)
 	leaveSocket(t, d.Join("s"))
-	must(t, os.WriteFile(d.Join("file"), []byte("precious"), 0o600))
-	must(t, os.Mkdir(d.Join("dir"), 0o700))
+	must.OK(t, os.WriteFile(d.Join("file"), []byte("precious"), 0o600))
+	must.OK(t, os.Mkdir(d.Join("dir"), 0o700))
 	leaveSocket(t, d.Join("dir/s"))
 	if err := d.Remove(); err == nil || !strings.Contains(err.Error(), "directory not empty") {
 		t.Errorf("an error that tells of other files is wanted: %v", err)
@@ -204,23 +198,23 @@ func TestRemoveLeavesOthersFiles(t *testing.T) {
 	if err != nil || string(text) != "precious" || !exists(d.Join("dir/s")) || exists(d.Join("s")) {
 		t.Errorf("%q, %v", text, err)
 	}
-	must(t, os.RemoveAll(d.Join("dir")))
-	must(t, os.Remove(d.Join("file")))
-	must(t, d.Remove())
+	must.OK(t, os.RemoveAll(d.Join("dir")))
+	must.OK(t, os.Remove(d.Join("file")))
+	must.OK(t, d.Remove())
 }
 
 // TestRemoveAfterExchange: what has taken the directory's place is left alone.
 func TestRemoveAfterExchange(t *testing.T) {
 	precious := func(path string) string {
-		must(t, os.Mkdir(path, 0o700))
+		must.OK(t, os.Mkdir(path, 0o700))
 		leaveSocket(t, filepath.Join(path, "s"))
 		return path
 	}
 	tests := map[string]func(path string){
 		"another directory": func(path string) { precious(path) },
-		"an empty one":      func(path string) { must(t, os.Mkdir(path, 0o700)) },
-		"a link":            func(path string) { must(t, os.Symlink(precious(path+"x"), path)) },
-		"a file":            func(path string) { must(t, os.WriteFile(path, nil, 0o600)) },
+		"an empty one":      func(path string) { must.OK(t, os.Mkdir(path, 0o700)) },
+		"a link":            func(path string) { must.OK(t, os.Symlink(precious(path+"x"), path)) },
+		"a file":            func(path string) { must.OK(t, os.WriteFile(path, nil, 0o600)) },
 		"nothing":           func(string) {},
 	}
 	for name, replace := range tests {
@@ -228,9 +222,9 @@ func TestRemoveAfterExchange(t *testing.T) {
 			t.Setenv("TMPDIR", shortDir(t))
 			d := make1(t)
 			moved := d.Path() + "-moved"
-			must(t, os.Rename(d.Path(), moved))
+			must.OK(t, os.Rename(d.Path(), moved))
 			replace(d.Path())
-			must(t, d.Remove())
+			must.OK(t, d.Remove())
 			if exists(d.Path()) != (name != "nothing") || !exists(moved) {
 				t.Error("it is gone")
 			}
@@ -248,7 +242,7 @@ func TestRemoveAfterExchange(t *testing.T) {
 func leaveSocket(t testing.TB, path string) {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
-	must(t, err)
+	must.OK(t, err)
 	l.SetUnlinkOnClose(false)
-	must(t, l.Close())
+	must.OK(t, l.Close())
 }

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -52,12 +53,12 @@ func TestListen(t *testing.T) {
 	testpeer.NothingLeft(t)
 	path := filepath.Join(shortDir(t), "s")
 	l, err := Listen(t.Context(), path, 0o600)
-	must(t, err)
-	must(t, reaches(path, l))
+	must.OK(t, err)
+	must.OK(t, reaches(path, l))
 	if l.Addr().Network() != "unix" || l.Addr().String() != path {
 		t.Errorf("its address is %v", l.Addr())
 	}
-	must(t, l.Close())
+	must.OK(t, l.Close())
 	if exists(path) {
 		t.Error("the file is left")
 	}
@@ -84,7 +85,7 @@ func TestListenModes(t *testing.T) {
 			old := syscall.Umask(int(test.umask))
 			l, err := Listen(t.Context(), path, test.mode)
 			syscall.Umask(old)
-			must(t, err)
+			must.OK(t, err)
 			defer l.Close()
 			if info, err := os.Lstat(path); err != nil || info.Mode() != fs.ModeSocket|test.want {
 				t.Errorf("%v, %v, want %v", info.Mode(), err, test.want)
@@ -100,7 +101,7 @@ func TestListenInTheWay(t *testing.T) {
 	dead := path + "-dead"
 	leaveSocket(t, dead)
 	live, err := net.Listen("unix", path+"-live")
-	must(t, err)
+	must.OK(t, err)
 	defer live.Close()
 	tests := map[string]func() error{
 		"a file":                func() error { return os.WriteFile(path, []byte("precious"), 0o600) },
@@ -113,10 +114,10 @@ func TestListenInTheWay(t *testing.T) {
 	}
 	for name, occupy := range tests {
 		t.Run(name, func(t *testing.T) {
-			must(t, occupy())
+			must.OK(t, occupy())
 			defer os.Remove(path)
 			before, err := os.Lstat(path)
-			must(t, err)
+			must.OK(t, err)
 			_, err = Listen(t.Context(), path, 0o600)
 			want := "listen unix " + path + ": bind: address already in use"
 			if err == nil || err.Error() != want || !errors.Is(err, syscall.EADDRINUSE) {
@@ -139,16 +140,16 @@ func TestListenInTheWay(t *testing.T) {
 // fullSocket listens, and has no room for more connections.
 func fullSocket(t *testing.T, path string) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-	must(t, err)
-	t.Cleanup(func() { must(t, unix.Close(fd)) })
-	must(t, unix.Bind(fd, &unix.SockaddrUnix{Name: path}))
-	must(t, unix.Listen(fd, 0))
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, unix.Close(fd)) })
+	must.OK(t, unix.Bind(fd, &unix.SockaddrUnix{Name: path}))
+	must.OK(t, unix.Listen(fd, 0))
 	for range 10 {
 		conn, err := net.DialTimeout("unix", path, time.Second)
 		if err != nil {
 			return nil
 		}
-		t.Cleanup(func() { must(t, conn.Close()) })
+		t.Cleanup(func() { must.OK(t, conn.Close()) })
 	}
 	return errors.New("it takes any number of connections")
 }
@@ -161,27 +162,27 @@ func TestListenStale(t *testing.T) {
 		"left behind": func() { leaveSocket(t, path) },
 		"of datagrams": func() {
 			conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path})
-			must(t, err)
+			must.OK(t, err)
 			file, err := conn.File() // a second descriptor, so that closing the first removes nothing
-			must(t, err)
-			must(t, os.Rename(path, path+"2"))
-			must(t, errors.Join(conn.Close(), file.Close()))
-			must(t, os.Rename(path+"2", path))
+			must.OK(t, err)
+			must.OK(t, os.Rename(path, path+"2"))
+			must.OK(t, errors.Join(conn.Close(), file.Close()))
+			must.OK(t, os.Rename(path+"2", path))
 		},
 		"never listened": func() {
 			fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-			must(t, err)
-			must(t, unix.Bind(fd, &unix.SockaddrUnix{Name: path}))
-			must(t, unix.Close(fd))
+			must.OK(t, err)
+			must.OK(t, unix.Bind(fd, &unix.SockaddrUnix{Name: path}))
+			must.OK(t, unix.Close(fd))
 		},
 	}
 	for name, leave := range tests {
 		t.Run(name, func(t *testing.T) {
 			leave()
 			l, err := Listen(t.Context(), path, 0o600)
-			must(t, err)
-			must(t, reaches(path, l))
-			must(t, l.Close())
+			must.OK(t, err)
+			must.OK(t, reaches(path, l))
+			must.OK(t, l.Close())
 			if exists(path) {
 				t.Error("the file is left")
 			}
@@ -225,7 +226,7 @@ func TestListenRace(t *testing.T) {
 // TestListenErrors are those of package net.
 func TestListenErrors(t *testing.T) {
 	dir := shortDir(t)
-	must(t, syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600)) // nobody waits for its writer
+	must.OK(t, syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600)) // nobody waits for its writer
 	for _, name := range []string{"none/s", "fifo/s", strings.Repeat("x", MaxPath)} {
 		path := filepath.Join(dir, name)
 		_, err := Listen(t.Context(), path, 0)
@@ -246,20 +247,20 @@ func TestCloseLeavesOthers(t *testing.T) {
 	path := filepath.Join(shortDir(t), "s")
 	for name, replace := range map[string]func(){
 		"another socket": func() { leaveSocket(t, path) },
-		"a file":         func() { must(t, os.WriteFile(path, nil, 0o600)) },
-		"a link to it":   func() { must(t, os.Symlink(path+"-moved", path)) },
+		"a file":         func() { must.OK(t, os.WriteFile(path, nil, 0o600)) },
+		"a link to it":   func() { must.OK(t, os.Symlink(path+"-moved", path)) },
 		"nothing":        func() {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, err := Listen(t.Context(), path, 0)
-			must(t, err)
-			must(t, os.Rename(path, path+"-moved"))
+			must.OK(t, err)
+			must.OK(t, os.Rename(path, path+"-moved"))
 			replace()
-			must(t, l.Close())
+			must.OK(t, l.Close())
 			if exists(path) != (name != "nothing") || !exists(path+"-moved") {
 				t.Error("a file is gone")
 			}
-			must(t, os.Remove(path+"-moved"))
+			must.OK(t, os.Remove(path+"-moved"))
 			_ = os.Remove(path)
 		})
 	}
@@ -271,8 +272,8 @@ func TestLockedByAnother(t *testing.T) {
 	dir := shortDir(t)
 	path := filepath.Join(dir, "s")
 	holder, err := os.Open(dir)
-	must(t, err)
-	must(t, unix.Flock(int(holder.Fd()), unix.LOCK_EX))
+	must.OK(t, err)
+	must.OK(t, unix.Flock(int(holder.Fd()), unix.LOCK_EX))
 	leaveSocket(t, path)
 	short := func() context.Context {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -283,12 +284,12 @@ func TestLockedByAnother(t *testing.T) {
 		t.Errorf("a dead socket: %v", err)
 	}
 	l, err := Listen(short(), path+"2", 0)
-	must(t, err)
-	must(t, l.Close())
-	must(t, holder.Close())
+	must.OK(t, err)
+	must.OK(t, l.Close())
+	must.OK(t, holder.Close())
 	l, err = Listen(t.Context(), path, 0)
-	must(t, err)
-	must(t, l.Close())
+	must.OK(t, err)
+	must.OK(t, l.Close())
 }
 
 // TestBind: what is bound by others is known by its file.
@@ -303,21 +304,21 @@ func TestBind(t *testing.T) {
 		return nil
 	}
 	socket, err := Bind(t.Context(), path, bind)
-	must(t, err)
+	must.OK(t, err)
 	if !exists(path) {
 		t.Fatal("it is gone")
 	}
 	again, err := Bind(t.Context(), path, bind)
-	must(t, err)
-	must(t, socket.Remove())
+	must.OK(t, err)
+	must.OK(t, socket.Remove())
 	if !exists(path) {
 		t.Error("the first has removed what the second has made")
 	}
-	must(t, again.Remove())
+	must.OK(t, again.Remove())
 	if exists(path) {
 		t.Error("it is left")
 	}
-	must(t, again.Remove())
+	must.OK(t, again.Remove())
 	fault := errors.New("fault")
 	if _, err := Bind(t.Context(), path, func() error { return fault }); err != fault {
 		t.Errorf("%v, want that of bind", err)

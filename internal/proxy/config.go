@@ -17,8 +17,8 @@ type Config struct {
 	frontends []frontendSpec
 }
 
-// Load reads a policy. The certificates of its frontends come with LoadCertificates. The error joins
-// one for each thing that is wrong, with its line.
+// Load reads a policy. The certificates of its frontends come with LoadCertificates. The error
+// joins one for each thing that is wrong, with its line.
 func Load(path string) (*Config, error) {
 	text, err := policyfile.Read(path)
 	if err != nil {
@@ -97,9 +97,9 @@ var unruled = map[string]struct{ who, what string }{
 	"curve": {"nobody", "keys"},
 }
 
-// Warnings finds the frontends whose domain has no rule for their mechanism. A domain's name that is
-// not the one that was meant is enough for that. GSSAPI is not among them: Kerberos has proved who
-// its clients are.
+// Warnings finds the frontends whose domain has no rule for their mechanism. A domain's name that
+// is not the one that was meant is enough for that. GSSAPI is not among them: Kerberos has proved
+// who its clients are.
 func (c *Config) Warnings() (found []Warning) {
 	for _, f := range c.File.Frontends {
 		_, ruled := c.File.RuleFor(policyfile.Question{

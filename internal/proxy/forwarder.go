@@ -28,7 +28,8 @@ func newForwarder(kind pattern, front, back, wakeup *zmq4.Socket) *forwarder {
 	return f
 }
 
-// run passes messages on until it is drained and closing, or something fails; woken is called when somebody has woken it.
+// run passes messages on until it is drained and closing, or something fails; woken is called when
+// somebody has woken it.
 func (f *forwarder) run(woken func()) error {
 	poller := zmq4.NewPoller()
 	front, back := poller.Add(f.front, 0), poller.Add(f.back, 0)
@@ -79,8 +80,8 @@ func (f *forwarder) pass(frontTakes, backTakes bool) error {
 	return f.down.pass(frontTakes)
 }
 
-// timeout is how long to wait for sockets: for ever, unless something is to be done all the same. Less than a millisecond
-// would be no time at all.
+// timeout is how long to wait for sockets: for ever, unless something is to be done all the same.
+// Less than a millisecond would be no time at all.
 func (f *forwarder) timeout(now time.Time) time.Duration {
 	timeout := time.Duration(-1)
 	if f.drained != nil && !f.over {
@@ -96,9 +97,9 @@ func (f *forwarder) timeout(now time.Time) time.Duration {
 	return timeout
 }
 
-// drain begins the end: what clients have sent is passed on, for half of the time that there is, and replies are waited for.
-// It returns a channel that is closed when that is over. The endpoint stays bound: to unbind it would cut off the clients
-// that wait for their replies.
+// drain begins the end: what clients have sent is passed on, for half of the time that there is,
+// and replies are waited for. It returns a channel that is closed when that is over. The endpoint
+// stays bound: to unbind it would cut off the clients that wait for their replies.
 func (f *forwarder) drain(linger time.Duration) <-chan struct{} {
 	if f.drained == nil {
 		now := time.Now()
@@ -120,8 +121,8 @@ func (f *forwarder) resume() {
 	}
 }
 
-// DrainQuiet without a message from the clients says that they have all been read: those that are on the way are with libzmq's
-// threads.
+// DrainQuiet without a message from the clients says that they have all been read: those that are
+// on the way are with libzmq's threads.
 const DrainQuiet = 50 * time.Millisecond
 
 func (f *forwarder) readOn(now time.Time) {

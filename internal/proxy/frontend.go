@@ -12,8 +12,8 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// frontend is one bound socket before one service. Once it runs, its goroutine owns its sockets but waker; the
-// frontendSet hands it tasks.
+// frontend is one bound socket before one service. Once it runs, its goroutine owns its sockets but
+// waker; the frontendSet hands it tasks.
 type frontend struct {
 	spec      frontendSpec
 	zctx      *zmq4.Context
@@ -89,7 +89,8 @@ func (f *frontend) bind() error {
 	return nil
 }
 
-// unbind frees the endpoint, and returns when that is done. libzmq cuts the connections, as soon as what it has taken for them is sent.
+// unbind frees the endpoint, and returns when that is done. libzmq cuts the connections, as soon as
+// what it has taken for them is sent.
 func (f *frontend) unbind() error {
 	if f.bound == "" {
 		return nil
@@ -105,8 +106,8 @@ func (f *frontend) unbind() error {
 	return nil
 }
 
-// removeFile removes the file of a Unix socket, which some versions of libzmq leave behind. It comes before the listener is
-// closed: afterwards the name may be another's.
+// removeFile removes the file of a Unix socket, which some versions of libzmq leave behind. It
+// comes before the listener is closed: afterwards the name may be another's.
 func (f *frontend) removeFile() {
 	if path, ok := strings.CutPrefix(f.bound, "ipc:///"); ok {
 		_ = os.Remove("/" + path) // an error: it is not there
@@ -117,8 +118,8 @@ func (f *frontend) removeFile() {
 // releaseTime is far more than libzmq takes to close a listener.
 const releaseTime = 5 * time.Second
 
-// unbindAndWait waits until the listener is closed, which libzmq does by and by: what is bound to the endpoint next must not
-// find it in use, or lose its file to the one before.
+// unbindAndWait waits until the listener is closed, which libzmq does by and by: what is bound to
+// the endpoint next must not find it in use, or lose its file to the one before.
 func unbindAndWait(zctx *zmq4.Context, socket *zmq4.Socket, endpoint string) error {
 	monitor, err := zctx.NewSocket(zmq4.PAIR)
 	if err != nil {
@@ -154,8 +155,8 @@ func (f *frontend) run(ended func(*frontend)) {
 	}()
 }
 
-// close lets libzmq hand over what it has taken until the end of the time that draining has. The endpoint is free when it
-// returns.
+// close lets libzmq hand over what it has taken until the end of the time that draining has. The
+// endpoint is free when it returns.
 func (f *frontend) close() {
 	if err := f.unbind(); err != nil {
 		f.log.Warn("zmqauth: a frontend that ends", "error", err)
@@ -181,7 +182,8 @@ func (f *frontend) work() {
 	}
 }
 
-// do has the goroutine do something between two messages, and waits for it. The frontendSet alone calls it.
+// do has the goroutine do something between two messages, and waits for it. The frontendSet alone
+// calls it.
 func (f *frontend) do(task func() error) error {
 	result := make(chan error, 1)
 	select {

@@ -27,9 +27,9 @@ func newFrontendSet(zctx *zmq4.Context, log *slog.Logger, linger time.Duration, 
 	return &frontendSet{zctx: zctx, log: log, linger: linger, abort: abort, running: make(map[string]*frontend), failed: make(chan error, 1)}
 }
 
-// update makes the set what specs says. Frontends that are what they shall be go on. Others end, and in their place or beside
-// them new ones begin; where one cannot, the one before it goes on, and all the others are as they shall be. The error
-// joins what has failed.
+// update makes the set what specs says. Frontends that are what they shall be go on. Others end,
+// and in their place or beside them new ones begin; where one cannot, the one before it goes on,
+// and all the others are as they shall be. The error joins what has failed.
 func (s *frontendSet) update(specs []frontendSpec) error {
 	begin, errs := s.prepare(specs)
 	var leaving []*frontend // those that are to end, unless their successors cannot begin
@@ -134,7 +134,8 @@ func (s *frontendSet) prepare(specs []frontendSpec) (begin []*frontend, errs []e
 	return begin, errs
 }
 
-// start binds and runs a frontend. One of the same name is not the set's any more, but still to be ended.
+// start binds and runs a frontend. One of the same name is not the set's any more, but still to be
+// ended.
 func (s *frontendSet) start(f *frontend) error {
 	if err := f.bind(); err != nil {
 		f.discard()
@@ -145,7 +146,8 @@ func (s *frontendSet) start(f *frontend) error {
 	return nil
 }
 
-// makeRoom frees the endpoints that waiting frontends want: those who have them finish what is under way first.
+// makeRoom frees the endpoints that waiting frontends want: those who have them finish what is
+// under way first.
 func (s *frontendSet) makeRoom(waiting, leaving []*frontend) error {
 	blocks := func(f *frontend) bool { return slices.ContainsFunc(waiting, f.clashes) }
 	if err := s.waitFor(blocks); err != nil {

@@ -8,10 +8,10 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// passage passes messages on from one socket to another, one at a time: what the other does not take waits here, and
-// nothing more is read, so that whoever sends has to wait in turn and no queue grows without bound. libzmq's own proxy is
-// faster, but it blocks for good where the other end takes nothing, and it loses a message when a signal comes at the
-// wrong moment.
+// passage passes messages on from one socket to another, one at a time: what the other does not
+// take waits here, and nothing more is read, so that whoever sends has to wait in turn and no queue
+// grows without bound. libzmq's own proxy is faster, but it blocks for good where the other end
+// takes nothing, and it loses a message when a signal comes at the wrong moment.
 type passage struct {
 	from, to *zmq4.Socket
 	pending  [][]byte // what to has not taken; nil: nothing
@@ -26,7 +26,8 @@ const passBurst = 100
 // stuckPause is how long a socket that does not tell when it is ready is left alone.
 const stuckPause = 2 * time.Millisecond
 
-// pass passes on what is there and what is taken, up to a burst. willing is that to has said that it takes something.
+// pass passes on what is there and what is taken, up to a burst. willing is that to has said that
+// it takes something.
 func (p *passage) pass(willing bool) error {
 	if p.pending != nil && !willing && !p.stuck {
 		return nil

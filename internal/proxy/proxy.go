@@ -1,5 +1,5 @@
-// Package proxy is the engine of "zmqauth proxy": frontends that let in whom a policy lets in, before
-// services that have no authentication of their own.
+// Package proxy is the engine of "zmqauth proxy": frontends that let in whom a policy lets in,
+// before services that have no authentication of their own.
 package proxy
 
 import (
@@ -33,8 +33,8 @@ type proxy struct {
 	frontends *frontendSet
 }
 
-// Run serves until ctx ends. The Authenticator is there before the first frontend is bound and after
-// the last is gone.
+// Run serves until ctx ends. The Authenticator is there before the first frontend is bound and
+// after the last is gone.
 func Run(ctx context.Context, o Options) (err error) {
 	config, err := loadFrontends(o.Config)
 	if err != nil {
@@ -125,9 +125,10 @@ func (p *proxy) reload() {
 	}
 }
 
-// apply puts a policy in force. Frontends that do not go on are never judged by rules that were not made for them: where
-// those of their domain change they end first, once it is clear that the policy is good. To NULL clients no rules would mean
-// that everybody may come in, and a frontend that ends stays bound for a while.
+// apply puts a policy in force. Frontends that do not go on are never judged by rules that were not
+// made for them: where those of their domain change they end first, once it is clear that the
+// policy is good. To NULL clients no rules would mean that everybody may come in, and a frontend
+// that ends stays bound for a while.
 func (p *proxy) apply(config *Config) error {
 	changes := func(f *frontend) bool { return !p.config.File.SameRules(config.File, f.spec.Domain) }
 	err := p.auth.ApplyAfter(config.Policy, func() error {

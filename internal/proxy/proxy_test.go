@@ -9,28 +9,22 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/must"
 )
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // TestFailsClosed: the process ends, and says so, where its Authenticator does.
 func TestFailsClosed(t *testing.T) {
 	zctx, err := zmq4.NewContext()
-	must(t, err)
-	t.Cleanup(func() { must(t, zctx.Term()) })
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, zctx.Term()) })
 	auth, err := zmqauth.New(zctx, &zmqauth.Config{Logger: slog.New(slog.DiscardHandler)})
-	must(t, err)
-	must(t, auth.Start())
+	must.OK(t, err)
+	must.OK(t, auth.Start())
 	quiet := slog.New(slog.DiscardHandler)
 	p := &proxy{log: quiet, auth: auth, frontends: newFrontendSet(zctx, quiet, 0, nil)}
 	served := make(chan error)
 	go func() { served <- p.serve(context.Background(), nil) }()
-	must(t, auth.Close())
+	must.OK(t, auth.Close())
 	if err := <-served; err == nil || !strings.Contains(err.Error(), "the authenticator has ended") {
 		t.Errorf("%v", err)
 	}

@@ -45,7 +45,8 @@ func New(directory, name string) (*Authority, error) {
 // Identity is the files of a certificate and its key.
 type Identity struct{ CertFile, KeyFile string }
 
-// Issue makes a certificate for client and server alike, good for loopback, from an hour ago to an hour from now.
+// Issue makes a certificate for client and server alike, good for loopback, from an hour ago to an
+// hour from now.
 func (a *Authority) Issue(name string, change ...func(*x509.Certificate)) (Identity, error) {
 	template := &x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),

@@ -10,9 +10,10 @@ import (
 // childVariable tells a test binary which test it was started for.
 const childVariable = "ZMQAUTH_TEST_CHILD"
 
-// Child runs the calling test once more in a process of its own, for what no test can do to its own process: another
-// environment, no descriptors left. There it returns true at once; here it waits for that process, fails the test where
-// the other failed, and returns false. Before the process is started, adjust may change the command; nil: it need not.
+// Child runs the calling test once more in a process of its own, for what no test can do to its own
+// process: another environment, no descriptors left. There it returns true at once; here it waits
+// for that process, fails the test where the other failed, and returns false. Before the process is
+// started, adjust may change the command; nil: it need not.
 func Child(t *testing.T, adjust func(*exec.Cmd)) bool {
 	t.Helper()
 	if os.Getenv(childVariable) == t.Name() {

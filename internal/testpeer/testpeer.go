@@ -1,4 +1,5 @@
-// Package testpeer finds the other systems that tests run against, and what tests have left behind. Tests alone use it.
+// Package testpeer finds the other systems that tests run against, and what tests have left behind.
+// Tests alone use it.
 package testpeer
 
 import (
@@ -24,8 +25,8 @@ func Missing(t testing.TB, what, install string) {
 	t.Skipf("%s is missing: apt-get install %s", what, install)
 }
 
-// Program is the path of one of the programs named, in PATH or at the absolute path given; what the packages to
-// install are called is install.
+// Program is the path of one of the programs named, in PATH or at the absolute path given; what the
+// packages to install are called is install.
 func Program(t testing.TB, install string, names ...string) string {
 	t.Helper()
 	path, err := daemon.Find(names...)
@@ -59,8 +60,8 @@ func Eventually(t testing.TB, what string, condition func() bool) {
 	}
 }
 
-// NothingLeft fails the test where goroutines or descriptors are left after it that were not there when NothingLeft was
-// called. Call it first, so that it looks after every other cleanup.
+// NothingLeft fails the test where goroutines or descriptors are left after it that were not there
+// when NothingLeft was called. Call it first, so that it looks after every other cleanup.
 func NothingLeft(t testing.TB) {
 	t.Helper()
 	goroutines, descriptors := runtime.NumGoroutine(), Descriptors()
@@ -99,8 +100,9 @@ func CompileCzmq(t testing.TB, source string) string {
 	return program
 }
 
-// Without tells a test that this system cannot do something, by a word for it (ipv6, namespaces) and the reason. CI must be able
-// to do everything but what TEST_WITHOUT lists: the inside of a container is not.
+// Without tells a test that this system cannot do something, by a word for it (ipv6, namespaces)
+// and the reason. CI must be able to do everything but what TEST_WITHOUT lists: the inside of a
+// container is not.
 func Without(t testing.TB, word string, reason error) {
 	t.Helper()
 	if os.Getenv("CI") != "" && !slices.Contains(strings.Fields(os.Getenv("TEST_WITHOUT")), word) {
@@ -108,7 +110,8 @@ func Without(t testing.TB, word string, reason error) {
 	}
 }
 
-// HasIPv6 tells whether the system has a loopback address of IPv6: the inside of a container has none as a rule.
+// HasIPv6 tells whether the system has a loopback address of IPv6: the inside of a container has
+// none as a rule.
 func HasIPv6(t testing.TB) bool {
 	t.Helper()
 	listener, err := net.Listen("tcp", "[::1]:0")

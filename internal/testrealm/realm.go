@@ -15,17 +15,18 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// Realm is a throwaway Kerberos realm: MIT's KDC on a loopback port, its database, and a keytab and tickets for all its
-// principals, as files in one directory. It needs no root.
+// Realm is a throwaway Kerberos realm: MIT's KDC on a loopback port, its database, and a keytab and
+// tickets for all its principals, as files in one directory. It needs no root.
 type Realm struct {
 	Dir string
 	kdc *exec.Cmd // nil: not running
-	// The KDC lives as long as this is open: it ends with the process that started it, however that ends.
+	// The KDC lives as long as this is open: it ends with the process that started it, however that
+	// ends.
 	lifeline *os.File
 }
 
-// The principals of every realm. The host-based form is what libzmq's options take by way of zmq4, the full principal
-// what Kerberos makes of it.
+// The principals of every realm. The host-based form is what libzmq's options take by way of zmq4,
+// the full principal what Kerberos makes of it.
 const (
 	Name      = "ZMQAUTH.TEST"
 	Service   = "zmq@localhost"
@@ -39,9 +40,9 @@ const (
 // dirVariable tells a test binary that it runs in the environment of the realm in that directory.
 const dirVariable = "ZMQAUTH_TEST_REALM"
 
-// Run runs test in the calling test's name, in a process of its own: libkrb5 takes its configuration from the
-// environment, whenever it likes. In this process it waits for that one, and reports what it said if it fails. args are
-// added to the other process's command line.
+// Run runs test in the calling test's name, in a process of its own: libkrb5 takes its
+// configuration from the environment, whenever it likes. In this process it waits for that one, and
+// reports what it said if it fails. args are added to the other process's command line.
 func Run(t *testing.T, test func(*Realm), args ...string) {
 	t.Helper()
 	if dir := os.Getenv(dirVariable); dir != "" {
@@ -63,7 +64,8 @@ func Environment(dir string) []string {
 	return append(os.Environ(),
 		"KRB5_CONFIG="+filepath.Join(dir, "krb5.conf"),
 		"KRB5_KDC_PROFILE="+filepath.Join(dir, "kdc.conf"),
-		// One keytab for servers and clients: libzmq asks for credentials to accept and to initiate with, for both.
+		// One keytab for servers and clients: libzmq asks for credentials to accept and to initiate with,
+		// for both.
 		"KRB5_KTNAME=FILE:"+filepath.Join(dir, "keytab"),
 		"KRB5_CLIENT_KTNAME=FILE:"+filepath.Join(dir, "keytab"),
 		"KRB5CCNAME=DIR:"+filepath.Join(dir, "tickets"), // several identities in one process
