@@ -21,9 +21,13 @@ import (
 func TestMechanismsOverTCP(t *testing.T) {
 	serverKey, known, stranger := newCertificate(t), newCertificate(t), newCertificate(t)
 	allowKnown := func(a *Authenticator) error { return a.ConfigureCurveKeys("shop", known.Public) }
-	passwords := func(a *Authenticator) error { return a.ConfigurePlain("shop", map[string]string{"ann": "secret"}) }
+	passwords := func(a *Authenticator) error {
+		return a.ConfigurePlain("shop", map[string]string{"ann": "secret"})
+	}
 	nothing := func(*Authenticator) error { return nil }
-	toCurve := func(client *Certificate) func(*zmq4.Socket) error { return curveClient(serverKey.Public, client) }
+	toCurve := func(client *Certificate) func(*zmq4.Socket) error {
+		return curveClient(serverKey.Public, client)
+	}
 
 	for _, test := range []struct {
 		name       string
@@ -34,44 +38,93 @@ func TestMechanismsOverTCP(t *testing.T) {
 		wantUser   string
 	}{
 		{"NULL, nothing configured", nothing, nullServer("shop"), nullClient, 200, ""},
-		{"NULL, allowed address", func(a *Authenticator) error { return a.Allow("127.0.0.0/8") }, nullServer("shop"), nullClient, 200, ""},
-		{"NULL, other address allowed", func(a *Authenticator) error { return a.Allow("192.0.2.1") }, nullServer("shop"), nullClient, 400, ""},
-		{"NULL, denied address", func(a *Authenticator) error { return a.Deny("127.0.0.1") }, nullServer("shop"), nullClient, 400, ""},
-		{"NULL, denied in the domain", func(a *Authenticator) error { return a.DenyDomain("shop", "127.0.0.1") }, nullServer("shop"), nullClient, 400, ""},
-		{"NULL, denied in another domain", func(a *Authenticator) error { return a.DenyDomain("bank", "127.0.0.1") }, nullServer("shop"), nullClient, 200, ""},
+		{
+			"NULL, allowed address", func(a *Authenticator) error { return a.Allow("127.0.0.0/8") },
+			nullServer("shop"), nullClient, 200, "",
+		},
+		{
+			"NULL, other address allowed", func(a *Authenticator) error { return a.Allow("192.0.2.1") },
+			nullServer("shop"), nullClient, 400, "",
+		},
+		{
+			"NULL, denied address", func(a *Authenticator) error { return a.Deny("127.0.0.1") },
+			nullServer("shop"), nullClient, 400, "",
+		},
+		{
+			"NULL, denied in the domain",
+			func(a *Authenticator) error { return a.DenyDomain("shop", "127.0.0.1") }, nullServer("shop"),
+			nullClient, 400, "",
+		},
+		{
+			"NULL, denied in another domain",
+			func(a *Authenticator) error { return a.DenyDomain("bank", "127.0.0.1") }, nullServer("shop"),
+			nullClient, 200, "",
+		},
 
-		{"PLAIN, nothing configured", nothing, plainServer("shop"), plainClient("ann", "secret"), 400, ""},
-		{"PLAIN, right password", passwords, plainServer("shop"), plainClient("ann", "secret"), 200, "ann"},
+		{
+			"PLAIN, nothing configured", nothing, plainServer("shop"), plainClient("ann", "secret"), 400, "",
+		},
+		{
+			"PLAIN, right password", passwords, plainServer("shop"), plainClient("ann", "secret"), 200,
+			"ann",
+		},
 		{"PLAIN, wrong password", passwords, plainServer("shop"), plainClient("ann", "Secret"), 400, ""},
 		{"PLAIN, unknown user", passwords, plainServer("shop"), plainClient("bob", "secret"), 400, ""},
-		{"PLAIN, other domain's user", passwords, plainServer("bank"), plainClient("ann", "secret"), 400, ""},
+		{
+			"PLAIN, other domain's user", passwords, plainServer("bank"), plainClient("ann", "secret"), 400,
+			"",
+		},
 		{"PLAIN, callback", func(a *Authenticator) error {
-			return a.ConfigurePlainCallback("*", func(_ context.Context, domain, name, password string) (*Identity, error) {
-				return &Identity{UserID: domain + "/" + name + "/" + password}, nil
-			})
+			return a.ConfigurePlainCallback("*",
+				func(_ context.Context, domain, name, password string) (*Identity, error) {
+					return &Identity{UserID: domain + "/" + name + "/" + password}, nil
+				})
 		}, plainServer("shop"), plainClient("ann", "x"), 200, "shop/ann/x"},
-		{"PLAIN, allowed address is no password", func(a *Authenticator) error { return errors.Join(a.Allow("127.0.0.1"), passwords(a)) }, plainServer("shop"), plainClient("ann", "guess"), 400, ""},
+		{
+			"PLAIN, allowed address is no password",
+			func(a *Authenticator) error { return errors.Join(a.Allow("127.0.0.1"), passwords(a)) },
+			plainServer("shop"), plainClient("ann", "guess"), 400, "",
+		},
 
 		{"CURVE, nothing configured", nothing, curveServer("shop", serverKey), toCurve(known), 400, ""},
-		{"CURVE, known key", allowKnown, curveServer("shop", serverKey), toCurve(known), 200, known.Public.String()},
+		{
+			"CURVE, known key", allowKnown, curveServer("shop", serverKey), toCurve(known), 200,
+			known.Public.String(),
+		},
 		{"CURVE, stranger", allowKnown, curveServer("shop", serverKey), toCurve(stranger), 400, ""},
-		{"CURVE, any key", func(a *Authenticator) error { return a.ConfigureCurve("shop", CurveAllowAny) }, curveServer("shop", serverKey), toCurve(stranger), 200, stranger.Public.String()},
-		{"CURVE, any key in another domain", func(a *Authenticator) error { return a.ConfigureCurve("bank", CurveAllowAny) }, curveServer("shop", serverKey), toCurve(stranger), 400, ""},
+		{
+			"CURVE, any key",
+			func(a *Authenticator) error { return a.ConfigureCurve("shop", CurveAllowAny) },
+			curveServer("shop", serverKey), toCurve(stranger), 200, stranger.Public.String(),
+		},
+		{
+			"CURVE, any key in another domain",
+			func(a *Authenticator) error { return a.ConfigureCurve("bank", CurveAllowAny) },
+			curveServer("shop", serverKey), toCurve(stranger), 400, "",
+		},
 		{"CURVE, callback", func(a *Authenticator) error {
-			return a.ConfigureCurveCallback("shop", func(_ context.Context, _ string, key PublicKey) (*Identity, error) {
-				return &Identity{UserID: "key " + key.String()[:4]}, nil
-			})
+			return a.ConfigureCurveCallback("shop",
+				func(_ context.Context, _ string, key PublicKey) (*Identity, error) {
+					return &Identity{UserID: "key " + key.String()[:4]}, nil
+				})
 		}, curveServer("shop", serverKey), toCurve(known), 200, "key " + known.Public.String()[:4]},
 		{"CURVE, callback denies", func(a *Authenticator) error {
-			return a.ConfigureCurveCallback("shop", func(context.Context, string, PublicKey) (*Identity, error) { return nil, nil })
+			return a.ConfigureCurveCallback("shop",
+				func(context.Context, string, PublicKey) (*Identity, error) {
+					return nil, nil
+				})
 		}, curveServer("shop", serverKey), toCurve(known), 400, ""},
 		{"CURVE, callback fails", func(a *Authenticator) error {
-			return a.ConfigureCurveCallback("shop", func(context.Context, string, PublicKey) (*Identity, error) {
-				return nil, errors.New("no database")
-			})
+			return a.ConfigureCurveCallback("shop",
+				func(context.Context, string, PublicKey) (*Identity, error) {
+					return nil, errors.New("no database")
+				})
 		}, curveServer("shop", serverKey), toCurve(known), 500, ""},
 		{"CURVE, callback panics", func(a *Authenticator) error {
-			return a.ConfigureCurveCallback("shop", func(context.Context, string, PublicKey) (*Identity, error) { panic("boom") })
+			return a.ConfigureCurveCallback("shop",
+				func(context.Context, string, PublicKey) (*Identity, error) {
+					panic("boom")
+				})
 		}, curveServer("shop", serverKey), toCurve(known), 500, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -128,11 +181,13 @@ func TestPythonClients(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := startAuthenticator(t, Config{Properties: []string{"X-Role"}})
-			must.OK(t, errors.Join(a.DenyDomain("closed", "127.0.0.1"), a.ConfigureCurveKeys("*", known.Public),
-				a.ConfigurePlain("*", map[string]string{"ann": "secret"})))
+			must.OK(t,
+				errors.Join(a.DenyDomain("closed", "127.0.0.1"), a.ConfigureCurveKeys("*", known.Public),
+					a.ConfigurePlain("*", map[string]string{"ann": "secret"})))
 			server := newServer(t, a.Context(), "tcp://127.0.0.1:*", test.server)
 			// The client would like the server to believe the first property.
-			client := exec.Command(python, "examples/demo/client.py", server.endpoint, test.client[0], "X-Role:admin", "X-Own:mine")
+			client := exec.Command(python, "examples/demo/client.py", server.endpoint, test.client[0],
+				"X-Role:admin", "X-Own:mine")
 			client.Stdin = strings.NewReader(strings.Join(test.client[1:], "\n"))
 			out, err := client.CombinedOutput()
 			if err != nil {
@@ -145,7 +200,9 @@ func TestPythonClients(t *testing.T) {
 				return
 			}
 			text, got := server.receive(t, "User-Id", "X-Role", "X-Own", "Peer-Address")
-			want := map[string]string{"User-Id": test.user, "X-Role": "", "X-Own": "mine", "Peer-Address": "127.0.0.1"}
+			want := map[string]string{
+				"User-Id": test.user, "X-Role": "", "X-Own": "mine", "Peer-Address": "127.0.0.1",
+			}
 			if text != "hello from Python" {
 				t.Errorf("received %q", text)
 			}
@@ -162,9 +219,10 @@ func TestPythonClients(t *testing.T) {
 func TestMetadataReachesMessages(t *testing.T) {
 	a := startAuthenticator(t, Config{Properties: []string{"Role", "Team"}})
 	serverKey, client := newCertificate(t), newCertificate(t)
-	must.OK(t, a.ConfigureCurveCallback("*", func(context.Context, string, PublicKey) (*Identity, error) {
-		return &Identity{UserID: "ann", Metadata: map[string]string{"Role": "operator"}}, nil
-	}))
+	must.OK(t,
+		a.ConfigureCurveCallback("*", func(context.Context, string, PublicKey) (*Identity, error) {
+			return &Identity{UserID: "ann", Metadata: map[string]string{"Role": "operator"}}, nil
+		}))
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", curveServer("shop", serverKey))
 	socket, err := connect(t, server.endpoint, curveClient(serverKey.Public, client))
 	must.OK(t, err)
@@ -195,7 +253,8 @@ func TestCurveUserID(t *testing.T) {
 		return "user of " + key.String()[:3]
 	}})
 	must.OK(t, a.ConfigureCurveKeys("*", key))
-	if status, user := ask(t, a, zapRequest("d", "", "CURVE", string(key[:]))); status != "200" || user != "user of "+key.String()[:3] {
+	if status, user := ask(t, a, zapRequest("d", "", "CURVE", string(key[:]))); status != "200" ||
+		user != "user of "+key.String()[:3] {
 		t.Errorf("status %s, user %q", status, user)
 	}
 	if status, _ := ask(t, a, zapRequest("d", "", "CURVE", string(other[:]))); status != "400" {
@@ -216,7 +275,8 @@ func TestTwoContextsSideBySide(t *testing.T) {
 	var sides []side
 	for range 2 {
 		a, key := startAuthenticator(t, Config{}), newCertificate(t)
-		sides = append(sides, side{a, key, newServer(t, a.Context(), "tcp://127.0.0.1:*", curveServer("d", key))})
+		sides = append(sides,
+			side{a, key, newServer(t, a.Context(), "tcp://127.0.0.1:*", curveServer("d", key))})
 	}
 	must.OK(t, sides[0].a.ConfigureCurveKeys("d", client.Public))
 	for i, want := range []int{200, 400} {
@@ -263,14 +323,15 @@ func TestAddressesOverTransports(t *testing.T) {
 func TestSlowCallbacksDelayNobody(t *testing.T) {
 	const clients, lookup = 200, 100 * time.Millisecond
 	a := startAuthenticator(t, Config{})
-	must.OK(t, a.ConfigurePlainCallback("slow", func(ctx context.Context, _, name, _ string) (*Identity, error) {
-		select {
-		case <-time.After(lookup):
-			return &Identity{}, nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}))
+	must.OK(t,
+		a.ConfigurePlainCallback("slow", func(ctx context.Context, _, name, _ string) (*Identity, error) {
+			select {
+			case <-time.After(lookup):
+				return &Identity{}, nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}))
 	must.OK(t, a.ConfigurePlain("fast", map[string]string{"ann": "secret"}))
 	zap := newZAPClient(t, a.Context())
 	begun := time.Now()
@@ -279,7 +340,8 @@ func TestSlowCallbacksDelayNobody(t *testing.T) {
 	}
 	fast := time.Now()
 	quick := newZAPClient(t, a.Context())
-	if reply := quick.ask(zapRequest("fast", "127.0.0.1", "PLAIN", "ann", "secret")); reply[2] != "200" {
+	if reply := quick.ask(zapRequest("fast", "127.0.0.1", "PLAIN", "ann",
+		"secret")); reply[2] != "200" {
 		t.Errorf("status %s", reply[2])
 	}
 	if took := time.Since(fast); took > lookup/2 {

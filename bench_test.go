@@ -70,7 +70,8 @@ func BenchmarkZAPRoundTrips(b *testing.B) {
 			must.OK(b, a.ConfigurePlain("global", map[string]string{"alice": "secret"}))
 			must.OK(b, a.ConfigureCurveKeys("global", append(randomKeys(999), PublicKey{31: 'k'})...))
 			load := loadgen.Load{
-				Mechanism: c.mechanism, Domain: "global", Address: "192.0.2.1", Credentials: frames(c.credentials...), InFlight: 64,
+				Mechanism: c.mechanism, Domain: "global", Address: "192.0.2.1",
+				Credentials: frames(c.credentials...), InFlight: 64,
 			}
 			limit := testzmq.NewContext(b)
 			startReference(b, limit)

@@ -30,22 +30,63 @@ func TestCallbackAnswers(t *testing.T) {
 		reason       string
 		user         string // "": the mechanism's default
 	}{
-		{name: "accepted", identity: &Identity{}, status: "200", gssapiStatus: "200", reason: ReasonAccepted},
-		{name: "named", identity: &Identity{UserID: "ann", Metadata: map[string]string{"Role": "x"}}, status: "200", gssapiStatus: "200", reason: ReasonAccepted, user: "ann"},
+		{
+			name: "accepted", identity: &Identity{}, status: "200", gssapiStatus: "200",
+			reason: ReasonAccepted,
+		},
+		{
+			name: "named", identity: &Identity{UserID: "ann", Metadata: map[string]string{"Role": "x"}},
+			status: "200", gssapiStatus: "200", reason: ReasonAccepted, user: "ann",
+		},
 		{name: "nothing", status: "400", gssapiStatus: "999", reason: ReasonCallbackDenied},
-		{name: "denied", err: ErrDenied, status: "400", gssapiStatus: "999", reason: ReasonCallbackDenied},
-		{name: "denied, wrapped", err: fmt.Errorf("not today: %w", ErrDenied), status: "400", gssapiStatus: "999", reason: ReasonCallbackDenied},
-		{name: "denied with an identity", identity: &Identity{UserID: "ann"}, err: ErrDenied, status: "400", gssapiStatus: "999", reason: ReasonCallbackDenied},
-		{name: "denied and temporary", err: errors.Join(ErrTemporary, ErrDenied), status: "400", gssapiStatus: "999", reason: ReasonCallbackDenied},
-		{name: "temporary", err: fmt.Errorf("later: %w", ErrTemporary), status: "300", gssapiStatus: "999", reason: ReasonTryAgain},
-		{name: "error", err: errors.New("no database"), status: "500", gssapiStatus: "999", reason: ReasonCallbackError},
-		{name: "error with an identity", identity: &Identity{UserID: "ann"}, err: errors.New("no database"), status: "500", gssapiStatus: "999", reason: ReasonCallbackError},
+		{
+			name: "denied", err: ErrDenied, status: "400", gssapiStatus: "999", reason: ReasonCallbackDenied,
+		},
+		{
+			name: "denied, wrapped", err: fmt.Errorf("not today: %w", ErrDenied), status: "400",
+			gssapiStatus: "999", reason: ReasonCallbackDenied,
+		},
+		{
+			name: "denied with an identity", identity: &Identity{UserID: "ann"}, err: ErrDenied,
+			status: "400", gssapiStatus: "999", reason: ReasonCallbackDenied,
+		},
+		{
+			name: "denied and temporary", err: errors.Join(ErrTemporary, ErrDenied), status: "400",
+			gssapiStatus: "999", reason: ReasonCallbackDenied,
+		},
+		{
+			name: "temporary", err: fmt.Errorf("later: %w", ErrTemporary), status: "300",
+			gssapiStatus: "999", reason: ReasonTryAgain,
+		},
+		{
+			name: "error", err: errors.New("no database"), status: "500", gssapiStatus: "999",
+			reason: ReasonCallbackError,
+		},
+		{
+			name: "error with an identity", identity: &Identity{UserID: "ann"},
+			err: errors.New("no database"), status: "500", gssapiStatus: "999", reason: ReasonCallbackError,
+		},
 		{name: "panic", panics: "boom", status: "500", gssapiStatus: "999", reason: ReasonCallbackPanic},
-		{name: "panic with an error", panics: ErrDenied, status: "500", gssapiStatus: "999", reason: ReasonCallbackPanic},
-		{name: "NUL in the user id", identity: &Identity{UserID: "ann\x00root"}, status: "500", gssapiStatus: "999", reason: ReasonCallbackError},
-		{name: "NUL in a value", identity: &Identity{Metadata: map[string]string{"Role": "a\x00"}}, status: "500", gssapiStatus: "999", reason: ReasonCallbackError},
-		{name: "bad name", identity: &Identity{Metadata: map[string]string{"Ro le": "a"}}, status: "500", gssapiStatus: "999", reason: ReasonCallbackError},
-		{name: "libzmq's name", identity: &Identity{Metadata: map[string]string{"User-Id": "root"}}, status: "500", gssapiStatus: "999", reason: ReasonCallbackError},
+		{
+			name: "panic with an error", panics: ErrDenied, status: "500", gssapiStatus: "999",
+			reason: ReasonCallbackPanic,
+		},
+		{
+			name: "NUL in the user id", identity: &Identity{UserID: "ann\x00root"}, status: "500",
+			gssapiStatus: "999", reason: ReasonCallbackError,
+		},
+		{
+			name: "NUL in a value", identity: &Identity{Metadata: map[string]string{"Role": "a\x00"}},
+			status: "500", gssapiStatus: "999", reason: ReasonCallbackError,
+		},
+		{
+			name: "bad name", identity: &Identity{Metadata: map[string]string{"Ro le": "a"}}, status: "500",
+			gssapiStatus: "999", reason: ReasonCallbackError,
+		},
+		{
+			name: "libzmq's name", identity: &Identity{Metadata: map[string]string{"User-Id": "root"}},
+			status: "500", gssapiStatus: "999", reason: ReasonCallbackError,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			decisions := make(chan Decision, 10)
@@ -57,18 +98,27 @@ func TestCallbackAnswers(t *testing.T) {
 				return test.identity, test.err
 			}
 			must.OK(t, errors.Join(
-				a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) { return answer() }),
-				a.ConfigureCurveCallback("*", func(context.Context, string, PublicKey) (*Identity, error) { return answer() }),
-				a.ConfigureGSSAPICallback("*", func(context.Context, string, string) (*Identity, error) { return answer() })))
+				a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+					return answer()
+				}),
+				a.ConfigureCurveCallback("*", func(context.Context, string, PublicKey) (*Identity, error) {
+					return answer()
+				}),
+				a.ConfigureGSSAPICallback("*", func(context.Context, string, string) (*Identity, error) {
+					return answer()
+				})))
 			client := newZAPClient(t, a.Context())
-			for _, request := range [][][]byte{plainRequest("d", "bob", "x"), zapRequest("d", "127.0.0.1", "CURVE", key32),
+			for _, request := range [][][]byte{plainRequest("d", "bob", "x"),
+				zapRequest("d", "127.0.0.1", "CURVE", key32),
 				zapRequest("d", "127.0.0.1", "GSSAPI", "bob@EXAMPLE.ORG")} {
 				mechanism, want, user := string(request[5]), test.status, test.user
 				if mechanism == zap.MechanismGSSAPI {
 					want = test.gssapiStatus
 				}
 				if user == "" && want == "200" {
-					user = map[string]string{"PLAIN": "bob", "CURVE": PublicKey([]byte(key32)).String(), "GSSAPI": "bob@EXAMPLE.ORG"}[mechanism]
+					user = map[string]string{
+						"PLAIN": "bob", "CURVE": PublicKey([]byte(key32)).String(), "GSSAPI": "bob@EXAMPLE.ORG",
+					}[mechanism]
 				}
 				reply := client.ask(request)
 				if reply[2] != want || reply[4] != user {
@@ -78,7 +128,8 @@ func TestCallbackAnswers(t *testing.T) {
 					t.Errorf("%s: a refusal with metadata %q", mechanism, reply[5])
 				}
 				decision := <-decisions
-				if decision.Reason != test.reason || decision.Mechanism != mechanism || fmt.Sprint(decision.Status) != test.status || decision.UserID != user {
+				if decision.Reason != test.reason || decision.Mechanism != mechanism ||
+					fmt.Sprint(decision.Status) != test.status || decision.UserID != user {
 					t.Errorf("%s: decision %+v", mechanism, decision)
 				}
 			}
@@ -91,19 +142,22 @@ func TestCallbackAnswers(t *testing.T) {
 func TestCallbackTimeout(t *testing.T) {
 	a := startAuthenticator(t, Config{CallbackTimeout: 50 * time.Millisecond, MaxConcurrent: 1})
 	free, ignored := make(chan bool), make(chan error, 1)
-	must.OK(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, name, _ string) (*Identity, error) {
-		if name == "stubborn" {
-			<-free
-			ignored <- ctx.Err()
-		}
-		return &Identity{}, nil
-	}))
+	must.OK(t,
+		a.ConfigurePlainCallback("*", func(ctx context.Context, _, name, _ string) (*Identity, error) {
+			if name == "stubborn" {
+				<-free
+				ignored <- ctx.Err()
+			}
+			return &Identity{}, nil
+		}))
 	zap, other := newZAPClient(t, a.Context()), newZAPClient(t, a.Context())
 	if reply := zap.ask(plainRequest("d", "stubborn", "x")); reply[2] != "300" {
 		t.Fatalf("status %s, want 300", reply[2])
 	}
 	other.send(plainRequest("d", "ann", "x"))
-	testpeer.Eventually(t, "the next one waits for the place", func() bool { return a.Stats().Pending == 1 })
+	testpeer.Eventually(t, "the next one waits for the place", func() bool {
+		return a.Stats().Pending == 1
+	})
 	if reply := zap.ask(nullRequest()); reply[2] != "200" { // and no second answer came in between
 		t.Fatalf("status %s", reply[2])
 	}
@@ -123,10 +177,11 @@ func TestCallbackTimeout(t *testing.T) {
 // failed.
 func TestTimeoutAsAnError(t *testing.T) {
 	a := newAuthenticator(t, Config{CallbackTimeout: time.Millisecond})
-	must.OK(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
-		<-ctx.Done()
-		return nil, fmt.Errorf("querying: %w", ctx.Err())
-	}))
+	must.OK(t,
+		a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+			<-ctx.Done()
+			return nil, fmt.Errorf("querying: %w", ctx.Err())
+		}))
 	if status, _ := ask(t, a, plainRequest("d", "ann", "x")); status != "300" {
 		t.Errorf("status %s, want 300", status)
 	}
@@ -144,7 +199,10 @@ func (lateContext) Deadline() (time.Time, bool) { return time.Now().Add(-time.Se
 func TestLateAnswer(t *testing.T) {
 	decisions := make(chan Decision, 1)
 	a := newAuthenticator(t, Config{OnDecision: func(d Decision) { decisions <- d }})
-	must.OK(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) { return &Identity{}, nil }))
+	must.OK(t,
+		a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+			return &Identity{}, nil
+		}))
 	reply := a.HandleZAPMessage(lateContext{t.Context()}, plainRequest("d", "ann", "x"))
 	if d := <-decisions; string(reply[2]) != "300" || d.Reason != ReasonCallbackTimeout {
 		t.Errorf("%q, %+v", reply, d)
@@ -154,11 +212,12 @@ func TestLateAnswer(t *testing.T) {
 func TestMaxPending(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1, MaxPending: 2})
 	begun, free := make(chan string, 10), make(chan bool)
-	must.OK(t, a.ConfigurePlainCallback("*", func(_ context.Context, _, name, _ string) (*Identity, error) {
-		begun <- name
-		<-free
-		return &Identity{}, nil
-	}))
+	must.OK(t,
+		a.ConfigurePlainCallback("*", func(_ context.Context, _, name, _ string) (*Identity, error) {
+			begun <- name
+			<-free
+			return &Identity{}, nil
+		}))
 	zap := newZAPClient(t, a.Context())
 	zap.send(plainRequest("d", "first", "x"))
 	if name := <-begun; name != "first" {
@@ -191,12 +250,13 @@ func TestMaxPending(t *testing.T) {
 // TestGoexitInCallback: t.FailNow, for one, ends the goroutine; the place must not be lost with it.
 func TestGoexitInCallback(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1})
-	must.OK(t, a.ConfigurePlainCallback("*", func(_ context.Context, _, name, _ string) (*Identity, error) {
-		if name == "leaver" {
-			runtime.Goexit()
-		}
-		return &Identity{}, nil
-	}))
+	must.OK(t,
+		a.ConfigurePlainCallback("*", func(_ context.Context, _, name, _ string) (*Identity, error) {
+			if name == "leaver" {
+				runtime.Goexit()
+			}
+			return &Identity{}, nil
+		}))
 	zap := newZAPClient(t, a.Context())
 	for range 3 {
 		if reply := zap.ask(plainRequest("d", "leaver", "x")); reply[2] != "500" {
@@ -212,12 +272,13 @@ func TestGoexitInCallback(t *testing.T) {
 func TestRepliesOvertake(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	free := make(chan bool)
-	must.OK(t, a.ConfigurePlainCallback("*", func(_ context.Context, _, name, _ string) (*Identity, error) {
-		if name == "slow" {
-			<-free
-		}
-		return &Identity{}, nil
-	}))
+	must.OK(t,
+		a.ConfigurePlainCallback("*", func(_ context.Context, _, name, _ string) (*Identity, error) {
+			if name == "slow" {
+				<-free
+			}
+			return &Identity{}, nil
+		}))
 	zap := newZAPClient(t, a.Context())
 	zap.send(plainRequest("d", "slow", "x"))
 	zap.send(plainRequest("d", "quick", "x"))
@@ -241,10 +302,11 @@ func TestCallbacksMayCallBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			called := make(chan error, 1)
 			a := startAuthenticator(t, Config{})
-			must.OK(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
-				called <- call(a)
-				return &Identity{}, nil
-			}))
+			must.OK(t,
+				a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+					called <- call(a)
+					return &Identity{}, nil
+				}))
 			newZAPClient(t, a.Context()).send(plainRequest("d", "ann", "x"))
 			must.OK(t, <-called)
 		})
@@ -253,10 +315,11 @@ func TestCallbacksMayCallBack(t *testing.T) {
 
 func TestBadUserNameNeverReachesTheCallback(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	must.OK(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
-		t.Error("called")
-		return &Identity{}, nil
-	}))
+	must.OK(t,
+		a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+			t.Error("called")
+			return &Identity{}, nil
+		}))
 	for _, name := range []string{"root\x00x", "\x00", strings.Repeat("x", 256)} {
 		if status, _ := ask(t, a, plainRequest("d", name, "x")); status != "400" {
 			t.Errorf("%.10q: status %s", name, status)
@@ -271,23 +334,24 @@ func TestConfigureIsChecked(t *testing.T) {
 	must.OK(t, a.ConfigureGSSAPI("d", "ann@EXAMPLE.ORG"))
 	long := strings.Repeat("x", 256)
 	for name, err := range map[string]error{
-		"PLAIN, empty domain":       a.ConfigurePlain("", map[string]string{"bob": "x"}),
-		"PLAIN, empty name":         a.ConfigurePlain("d", map[string]string{"": "x", "bob": "x"}),
-		"PLAIN, empty password":     a.ConfigurePlain("d", map[string]string{"bob": "x", "eve": ""}),
-		"PLAIN, NUL in a name":      a.ConfigurePlain("d", map[string]string{"bob\x00": "x"}),
-		"PLAIN, long name":          a.ConfigurePlain("d", map[string]string{long: "x"}),
-		"PLAIN, long password":      a.ConfigurePlain("d", map[string]string{"bob": long}),
-		"PLAIN, nil callback":       a.ConfigurePlainCallback("d", nil),
-		"PLAIN callback, no domain": a.ConfigurePlainCallback("", func(context.Context, string, string, string) (*Identity, error) { return nil, nil }),
-		"CURVE, empty domain":       a.ConfigureCurveKeys("", PublicKey([]byte(key32))),
-		"CURVE, zero key":           a.ConfigureCurveKeys("d", PublicKey{1}, PublicKey{}),
-		"CURVE, nil callback":       a.ConfigureCurveCallback("d", nil),
-		"CURVE, no directory":       a.ConfigureCurve("d", t.TempDir()+"/none"),
-		"CURVE, no location":        a.ConfigureCurve("d", ""),
-		"GSSAPI, empty domain":      a.ConfigureGSSAPI("", "ann@EXAMPLE.ORG"),
-		"GSSAPI, bad principal":     a.ConfigureGSSAPI("d", "bob@EXAMPLE.ORG", "bob"),
-		"GSSAPI, nil callback":      a.ConfigureGSSAPICallback("d", nil),
-		"addresses, empty domain":   a.AllowDomain("", "127.0.0.1"),
+		"PLAIN, empty domain":   a.ConfigurePlain("", map[string]string{"bob": "x"}),
+		"PLAIN, empty name":     a.ConfigurePlain("d", map[string]string{"": "x", "bob": "x"}),
+		"PLAIN, empty password": a.ConfigurePlain("d", map[string]string{"bob": "x", "eve": ""}),
+		"PLAIN, NUL in a name":  a.ConfigurePlain("d", map[string]string{"bob\x00": "x"}),
+		"PLAIN, long name":      a.ConfigurePlain("d", map[string]string{long: "x"}),
+		"PLAIN, long password":  a.ConfigurePlain("d", map[string]string{"bob": long}),
+		"PLAIN, nil callback":   a.ConfigurePlainCallback("d", nil),
+		"PLAIN callback, no domain": a.ConfigurePlainCallback("",
+			func(context.Context, string, string, string) (*Identity, error) { return nil, nil }),
+		"CURVE, empty domain":     a.ConfigureCurveKeys("", PublicKey([]byte(key32))),
+		"CURVE, zero key":         a.ConfigureCurveKeys("d", PublicKey{1}, PublicKey{}),
+		"CURVE, nil callback":     a.ConfigureCurveCallback("d", nil),
+		"CURVE, no directory":     a.ConfigureCurve("d", t.TempDir()+"/none"),
+		"CURVE, no location":      a.ConfigureCurve("d", ""),
+		"GSSAPI, empty domain":    a.ConfigureGSSAPI("", "ann@EXAMPLE.ORG"),
+		"GSSAPI, bad principal":   a.ConfigureGSSAPI("d", "bob@EXAMPLE.ORG", "bob"),
+		"GSSAPI, nil callback":    a.ConfigureGSSAPICallback("d", nil),
+		"addresses, empty domain": a.AllowDomain("", "127.0.0.1"),
 	} {
 		if err == nil || !strings.HasPrefix(err.Error(), "zmqauth: ") {
 			t.Errorf("%s: error %v", name, err)
@@ -297,12 +361,17 @@ func TestConfigureIsChecked(t *testing.T) {
 		}
 	}
 	// Nothing of it has changed what was in force.
-	for _, request := range [][][]byte{plainRequest("d", "ann", "secret"), zapRequest("d", "", "CURVE", key32), zapRequest("d", "", "GSSAPI", "ann@EXAMPLE.ORG")} {
+	for _, request := range [][][]byte{
+		plainRequest("d", "ann", "secret"), zapRequest("d", "", "CURVE", key32),
+		zapRequest("d", "", "GSSAPI", "ann@EXAMPLE.ORG"),
+	} {
 		if status, _ := ask(t, a, request); status != "200" {
 			t.Errorf("%s: status %s", request[5], status)
 		}
 	}
-	for _, request := range [][][]byte{plainRequest("d", "bob", "x"), zapRequest("d", "", "GSSAPI", "bob@EXAMPLE.ORG")} {
+	for _, request := range [][][]byte{
+		plainRequest("d", "bob", "x"), zapRequest("d", "", "GSSAPI", "bob@EXAMPLE.ORG"),
+	} {
 		if status, _ := ask(t, a, request); status == "200" {
 			t.Errorf("%s: bob is in", request[5])
 		}
@@ -314,11 +383,12 @@ func TestWaitLimit(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1, CallbackTimeout: 2 * patience})
 	a.callbacks.waitLimit = 10 * time.Millisecond
 	begun, free := make(chan bool), make(chan bool)
-	must.OK(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
-		begun <- true
-		<-free
-		return &Identity{}, nil
-	}))
+	must.OK(t,
+		a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+			begun <- true
+			<-free
+			return &Identity{}, nil
+		}))
 	running, waiting := newZAPClient(t, a.Context()), newZAPClient(t, a.Context())
 	running.send(plainRequest("d", "ann", "x"))
 	<-begun
@@ -333,16 +403,19 @@ func TestWaitLimit(t *testing.T) {
 
 // TestStopCancelsCallbacks: their contexts end with the service, long before their time is up.
 func TestStopCancelsCallbacks(t *testing.T) {
-	for name, stop := range map[string]func(*Authenticator) error{"Stop": (*Authenticator).Stop, "Close": (*Authenticator).Close} {
+	for name, stop := range map[string]func(*Authenticator) error{
+		"Stop": (*Authenticator).Stop, "Close": (*Authenticator).Close,
+	} {
 		t.Run(name, func(t *testing.T) {
 			a := startAuthenticator(t, Config{CallbackTimeout: 10 * patience})
 			begun, ended := make(chan bool), make(chan error)
-			must.OK(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
-				begun <- true
-				<-ctx.Done()
-				ended <- ctx.Err()
-				return &Identity{}, nil
-			}))
+			must.OK(t,
+				a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+					begun <- true
+					<-ctx.Done()
+					ended <- ctx.Err()
+					return &Identity{}, nil
+				}))
 			newZAPClient(t, a.Context()).send(plainRequest("d", "ann", "x"))
 			<-begun
 			must.OK(t, stop(a))

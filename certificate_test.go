@@ -43,7 +43,8 @@ func TestNewCertificate(t *testing.T) {
 // PUBLIC, SECRET and OTHER in the texts of tests stand for keys.
 func withKeys(text string) []byte {
 	return []byte(strings.NewReplacer(
-		"PUBLIC", keyVectors["client public"].z85, "SECRET", keyVectors["client secret"].z85, "OTHER", keyVectors["server public"].z85,
+		"PUBLIC", keyVectors["client public"].z85, "SECRET", keyVectors["client secret"].z85, "OTHER",
+		keyVectors["server public"].z85,
 	).Replace(text))
 }
 
@@ -53,20 +54,51 @@ func TestParseCertificate(t *testing.T) {
 		secret   bool
 		metadata map[string]string
 	}{
-		"public alone":           {"curve\n    public-key = \"PUBLIC\"\n", false, nil},
-		"single quotes":          {"curve\n    public-key = 'PUBLIC'\n", false, nil},
-		"both keys":              {"curve\n    public-key = \"PUBLIC\"\n    secret-key = \"SECRET\"\n", true, nil},
-		"secret first":           {"curve\n    secret-key = \"SECRET\"\n    public-key = \"PUBLIC\"\n", true, nil},
-		"metadata last":          {"curve\n    public-key = \"PUBLIC\"\nmetadata\n    a = 1\n", false, map[string]string{"a": "1"}},
-		"metadata empty":         {"metadata\ncurve\n    public-key = \"PUBLIC\"\n", false, nil},
-		"metadata value empty":   {"metadata\n    a =\n    b\ncurve\n    public-key = \"PUBLIC\"\n", false, map[string]string{"a": "", "b": ""}},
-		"metadata nested":        {"metadata\n    a = 1\n        b = 2\n    c\n        d = 3\ncurve\n    public-key = \"PUBLIC\"\n", false, map[string]string{"a": "1", "c": ""}},
-		"other sections":         {"version = 1\nnotes\n    public-key = \"x\"\n    metadata\n        a = 1\ncurve\n    kind = x\n    public-key = \"PUBLIC\"\n", false, nil},
-		"other sections twice":   {"x\nx\ncurve\n    public-key = \"PUBLIC\"\n    y\n    y\n", false, nil},
-		"CRLF":                   {"metadata\r\n    a = 1\r\ncurve\r\n    public-key = \"PUBLIC\"\r\n", false, map[string]string{"a": "1"}},
-		"CR":                     {"metadata\r    a = 1\rcurve\r    public-key = \"PUBLIC\"", false, map[string]string{"a": "1"}},
-		"validity":               {"metadata\n    not-before = 2026-01-01T00:00:00Z\n    not-after = 2026-01-01T00:00:00-01:00\ncurve\n    public-key = \"PUBLIC\"\n", false, map[string]string{"not-before": "2026-01-01T00:00:00Z", "not-after": "2026-01-01T00:00:00-01:00"}},
-		"every character of ZAP": {"metadata\n    aZ09-_.+ = é\ncurve\n    public-key = \"PUBLIC\"\n", false, map[string]string{"aZ09-_.+": "é"}},
+		"public alone":  {"curve\n    public-key = \"PUBLIC\"\n", false, nil},
+		"single quotes": {"curve\n    public-key = 'PUBLIC'\n", false, nil},
+		"both keys": {
+			"curve\n    public-key = \"PUBLIC\"\n    secret-key = \"SECRET\"\n", true, nil,
+		},
+		"secret first": {
+			"curve\n    secret-key = \"SECRET\"\n    public-key = \"PUBLIC\"\n", true, nil,
+		},
+		"metadata last": {
+			"curve\n    public-key = \"PUBLIC\"\nmetadata\n    a = 1\n", false, map[string]string{"a": "1"},
+		},
+		"metadata empty": {"metadata\ncurve\n    public-key = \"PUBLIC\"\n", false, nil},
+		"metadata value empty": {
+			"metadata\n    a =\n    b\ncurve\n    public-key = \"PUBLIC\"\n", false,
+			map[string]string{"a": "", "b": ""},
+		},
+		"metadata nested": {
+			"metadata\n    a = 1\n        b = 2\n    c\n        d = 3\ncurve\n    public-key = \"PUBLIC\"\n",
+			false, map[string]string{"a": "1", "c": ""},
+		},
+		"other sections": {
+			"version = 1\nnotes\n    public-key = \"x\"\n    metadata\n        a = 1\ncurve\n    kind = x\n    public-key = \"PUBLIC\"\n",
+			false, nil,
+		},
+		"other sections twice": {
+			"x\nx\ncurve\n    public-key = \"PUBLIC\"\n    y\n    y\n", false, nil,
+		},
+		"CRLF": {
+			"metadata\r\n    a = 1\r\ncurve\r\n    public-key = \"PUBLIC\"\r\n", false,
+			map[string]string{"a": "1"},
+		},
+		"CR": {
+			"metadata\r    a = 1\rcurve\r    public-key = \"PUBLIC\"", false, map[string]string{"a": "1"},
+		},
+		"validity": {
+			"metadata\n    not-before = 2026-01-01T00:00:00Z\n    not-after = 2026-01-01T00:00:00-01:00\ncurve\n    public-key = \"PUBLIC\"\n",
+			false,
+			map[string]string{
+				"not-before": "2026-01-01T00:00:00Z", "not-after": "2026-01-01T00:00:00-01:00",
+			},
+		},
+		"every character of ZAP": {
+			"metadata\n    aZ09-_.+ = é\ncurve\n    public-key = \"PUBLIC\"\n", false,
+			map[string]string{"aZ09-_.+": "é"},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -92,33 +124,94 @@ func TestParseCertificateRefusals(t *testing.T) {
 		text string
 		want string // behind "zmqauth: f"
 	}{
-		"empty":                     {"", ": no certificate: it has no curve section"},
-		"half written":              {"metadata\n    name = \"Jo", ":2: the closing quote is missing"},
-		"half a key":                {"curve\n    public-key = \"Yne@$w-vo\"\n", ":2: public-key: not 40 characters of Z85; a key is written in quotes, as it may hold a #"},
-		"no public key":             {"curve\n    secret-key = \"SECRET\"\n", ":1: no public-key below curve"},
-		"key at the top":            {"public-key = \"PUBLIC\"\n", ": no certificate: it has no curve section"},
-		"key in metadata":           {"metadata\n    public-key = \"PUBLIC\"\n", `:2: metadata name "public-key": it begins like an entry of the keys`},
-		"like the secret key":       {curve + "metadata\n    secret-keys = none\n", `:4: metadata name "secret-keys": it begins like an entry of the keys`},
-		"curve twice":               {curve + curve, ":3: a second curve"},
-		"metadata twice":            {"metadata\n" + curve + "metadata\n    a = 1\n", ":4: a second metadata"},
-		"public key twice":          {curve + "    public-key = \"OTHER\"\n", ":3: a second public-key"},
-		"secret key twice":          {curve + "    secret-key = \"SECRET\"\n    secret-key = \"SECRET\"\n", ":4: a second secret-key"},
-		"metadata name twice":       {curve + "metadata\n    a = 1\n    a = 2\n", `:5: a second metadata "a"`},
-		"not Z85":                   {"curve\n    public-key = \"~" + zero[1:] + "\"\n", ":2: public-key: character 1 is none of Z85's"},
-		"public key all zero":       {"curve\n    public-key = \"" + zero + "\"\n", ":2: the public key is all zero: no key at all"},
-		"both keys all zero":        {"curve\n    public-key = \"" + zero + "\"\n    secret-key = \"" + zero + "\"\n", ":3: the public key is all zero: no key at all"},
-		"secret key all zero":       {curve + "    secret-key = \"" + zero + "\"\n", ":3: the secret key is all zero: no key at all"},
-		"secret key empty":          {curve + "    secret-key =\n", ":3: secret-key: not 40 characters of Z85; a key is written in quotes, as it may hold a #"},
-		"keys of two pairs":         {"curve\n    public-key = \"OTHER\"\n    secret-key = \"SECRET\"\n", ":3: the public key does not belong to the secret key"},
-		"the secret key twice":      {"curve\n    public-key = \"SECRET\"\n    secret-key = \"SECRET\"\n", ":3: the public key does not belong to the secret key"},
-		"name that ZAP cannot send": {curve + "metadata\n    e/mail = x\n", `:4: metadata name "e/mail": only letters, digits and -_.+ can be sent`},
-		"libzmq's own name":         {curve + "metadata\n    User-Id = root\n", `:4: metadata name "User-Id": libzmq sets it itself`},
-		"libzmq's own prefix":       {curve + "metadata\n    __x = 1\n", `:4: metadata name "__x": names that begin with __ are libzmq's`},
-		"name too long":             {curve + "metadata\n    " + strings.Repeat("n", 256) + " = 1\n", `:4: metadata name "` + strings.Repeat("n", 40) + `": 1 to 255 characters`},
-		"not-before no time":        {"metadata\n    a = 1\n    not-before = 2026-01-01\n" + curve, `:3: metadata "not-before": not a time in RFC 3339, such as 2026-01-31T15:04:05Z`},
-		"not-after empty":           {"metadata\n    not-after =\n" + curve, `:2: metadata "not-after": not a time in RFC 3339, such as 2026-01-31T15:04:05Z`},
-		"not-after in capitals":     {"metadata\n    Not-After = 2026-01-01T00:00:00Z\n" + curve, `:2: metadata name "Not-After": write it "not-after"`},
-		"never valid":               {"metadata\n    not-before = 2026-01-01T00:00:00Z\n    not-after = 2026-01-01T00:00:00Z\n    a\n" + curve, `:3: metadata "not-after": not later than not-before`},
+		"empty":        {"", ": no certificate: it has no curve section"},
+		"half written": {"metadata\n    name = \"Jo", ":2: the closing quote is missing"},
+		"half a key": {
+			"curve\n    public-key = \"Yne@$w-vo\"\n",
+			":2: public-key: not 40 characters of Z85; a key is written in quotes, as it may hold a #",
+		},
+		"no public key": {
+			"curve\n    secret-key = \"SECRET\"\n", ":1: no public-key below curve",
+		},
+		"key at the top": {
+			"public-key = \"PUBLIC\"\n", ": no certificate: it has no curve section",
+		},
+		"key in metadata": {
+			"metadata\n    public-key = \"PUBLIC\"\n",
+			`:2: metadata name "public-key": it begins like an entry of the keys`,
+		},
+		"like the secret key": {
+			curve + "metadata\n    secret-keys = none\n",
+			`:4: metadata name "secret-keys": it begins like an entry of the keys`,
+		},
+		"curve twice": {curve + curve, ":3: a second curve"},
+		"metadata twice": {
+			"metadata\n" + curve + "metadata\n    a = 1\n", ":4: a second metadata",
+		},
+		"public key twice": {curve + "    public-key = \"OTHER\"\n", ":3: a second public-key"},
+		"secret key twice": {
+			curve + "    secret-key = \"SECRET\"\n    secret-key = \"SECRET\"\n", ":4: a second secret-key",
+		},
+		"metadata name twice": {
+			curve + "metadata\n    a = 1\n    a = 2\n", `:5: a second metadata "a"`,
+		},
+		"not Z85": {
+			"curve\n    public-key = \"~" + zero[1:] + "\"\n",
+			":2: public-key: character 1 is none of Z85's",
+		},
+		"public key all zero": {
+			"curve\n    public-key = \"" + zero + "\"\n", ":2: the public key is all zero: no key at all",
+		},
+		"both keys all zero": {
+			"curve\n    public-key = \"" + zero + "\"\n    secret-key = \"" + zero + "\"\n",
+			":3: the public key is all zero: no key at all",
+		},
+		"secret key all zero": {
+			curve + "    secret-key = \"" + zero + "\"\n", ":3: the secret key is all zero: no key at all",
+		},
+		"secret key empty": {
+			curve + "    secret-key =\n",
+			":3: secret-key: not 40 characters of Z85; a key is written in quotes, as it may hold a #",
+		},
+		"keys of two pairs": {
+			"curve\n    public-key = \"OTHER\"\n    secret-key = \"SECRET\"\n",
+			":3: the public key does not belong to the secret key",
+		},
+		"the secret key twice": {
+			"curve\n    public-key = \"SECRET\"\n    secret-key = \"SECRET\"\n",
+			":3: the public key does not belong to the secret key",
+		},
+		"name that ZAP cannot send": {
+			curve + "metadata\n    e/mail = x\n",
+			`:4: metadata name "e/mail": only letters, digits and -_.+ can be sent`,
+		},
+		"libzmq's own name": {
+			curve + "metadata\n    User-Id = root\n", `:4: metadata name "User-Id": libzmq sets it itself`,
+		},
+		"libzmq's own prefix": {
+			curve + "metadata\n    __x = 1\n",
+			`:4: metadata name "__x": names that begin with __ are libzmq's`,
+		},
+		"name too long": {
+			curve + "metadata\n    " + strings.Repeat("n", 256) + " = 1\n",
+			`:4: metadata name "` + strings.Repeat("n", 40) + `": 1 to 255 characters`,
+		},
+		"not-before no time": {
+			"metadata\n    a = 1\n    not-before = 2026-01-01\n" + curve,
+			`:3: metadata "not-before": not a time in RFC 3339, such as 2026-01-31T15:04:05Z`,
+		},
+		"not-after empty": {
+			"metadata\n    not-after =\n" + curve,
+			`:2: metadata "not-after": not a time in RFC 3339, such as 2026-01-31T15:04:05Z`,
+		},
+		"not-after in capitals": {
+			"metadata\n    Not-After = 2026-01-01T00:00:00Z\n" + curve,
+			`:2: metadata name "Not-After": write it "not-after"`,
+		},
+		"never valid": {
+			"metadata\n    not-before = 2026-01-01T00:00:00Z\n    not-after = 2026-01-01T00:00:00Z\n    a\n" + curve,
+			`:3: metadata "not-after": not later than not-before`,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -139,14 +232,17 @@ func TestParseCertificateRefusals(t *testing.T) {
 func TestParseCertificateClamped(t *testing.T) {
 	secret := SecretKey(keyVectors["client secret"].raw)
 	secret[0], secret[31] = secret[0]^0x07, secret[31]^0x80
-	text := fmt.Sprintf("curve\n    public-key = \"%s\"\n    secret-key = \"%s\"\n", keyVectors["client public"].z85, secret.Z85())
+	text := fmt.Sprintf("curve\n    public-key = \"%s\"\n    secret-key = \"%s\"\n",
+		keyVectors["client public"].z85, secret.Z85())
 	if _, err := parseCertificate(new(zpl.Parser), "f", []byte(text)); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestEncodeCertificate(t *testing.T) {
-	cert := testCertificate(map[string]string{"b": `say "x"`, "a": "it's # 100%", "not-after": "2026-01-01T00:00:00Z", "e": ""})
+	cert := testCertificate(map[string]string{
+		"b": `say "x"`, "a": "it's # 100%", "not-after": "2026-01-01T00:00:00Z", "e": "",
+	})
 	for name, secret := range map[string]bool{"public": false, "secret": true} {
 		t.Run(name, func(t *testing.T) {
 			text, err := cert.encode(secret)
@@ -175,26 +271,37 @@ func TestMetadataRefusals(t *testing.T) {
 		name, value string
 		want        string
 	}{
-		"empty name":            {"", "x", `metadata name "": 1 to 255 characters`},
-		"blank in the name":     {"a b", "x", `metadata name "a b": only letters`},
-		"UTF-8 in the name":     {"é", "x", `metadata name "é": only letters`},
-		"equals in the name":    {"a=b", "x", `metadata name "a=b": only letters`},
-		"libzmq's name":         {"socket-type", "x", `metadata name "socket-type": libzmq sets it itself`},
-		"a key's name":          {"public-key", "x", `metadata name "public-key": it begins like`},
-		"line ending":           {"a", "x\n    admin = 1", `metadata "a": ZPL cannot carry a line ending`},
-		"carriage return":       {"a", "x\ry", `metadata "a": ZPL cannot carry a line ending`},
-		"NUL":                   {"a", "x\x00y", `metadata "a": a NUL byte in the value`},
-		"escape":                {"a", "\x1b[2J", `metadata "a": ZPL cannot carry a line ending`},
-		"both quotes and a #":   {"a", `it's "x" # y`, `metadata "a": ZPL cannot carry both kinds`},
-		"value too long":        {"a", strings.Repeat("x", zpl.MaxLine), `metadata "a": a line of more than 4096 bytes`},
-		"not-before no time":    {"not-before", "tomorrow", `metadata "not-before": not a time in RFC 3339`},
-		"not-after a zero time": {"not-after", "0001-01-01T00:00:00Z", `metadata "not-after": not a time in RFC 3339`},
+		"empty name":         {"", "x", `metadata name "": 1 to 255 characters`},
+		"blank in the name":  {"a b", "x", `metadata name "a b": only letters`},
+		"UTF-8 in the name":  {"é", "x", `metadata name "é": only letters`},
+		"equals in the name": {"a=b", "x", `metadata name "a=b": only letters`},
+		"libzmq's name": {
+			"socket-type", "x", `metadata name "socket-type": libzmq sets it itself`,
+		},
+		"a key's name": {"public-key", "x", `metadata name "public-key": it begins like`},
+		"line ending": {
+			"a", "x\n    admin = 1", `metadata "a": ZPL cannot carry a line ending`,
+		},
+		"carriage return":     {"a", "x\ry", `metadata "a": ZPL cannot carry a line ending`},
+		"NUL":                 {"a", "x\x00y", `metadata "a": a NUL byte in the value`},
+		"escape":              {"a", "\x1b[2J", `metadata "a": ZPL cannot carry a line ending`},
+		"both quotes and a #": {"a", `it's "x" # y`, `metadata "a": ZPL cannot carry both kinds`},
+		"value too long": {
+			"a", strings.Repeat("x", zpl.MaxLine), `metadata "a": a line of more than 4096 bytes`,
+		},
+		"not-before no time": {
+			"not-before", "tomorrow", `metadata "not-before": not a time in RFC 3339`,
+		},
+		"not-after a zero time": {
+			"not-after", "0001-01-01T00:00:00Z", `metadata "not-after": not a time in RFC 3339`,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			_, _, err := CreateCertificates(dir, "n", map[string]string{"ok": "1", test.name: test.value})
-			if err == nil || !strings.HasPrefix(err.Error(), "zmqauth: ") || !strings.Contains(err.Error(), test.want) {
+			if err == nil || !strings.HasPrefix(err.Error(), "zmqauth: ") ||
+				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
 			if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
@@ -215,7 +322,8 @@ func TestMetadataTooLarge(t *testing.T) {
 }
 
 func TestCheckRefusesKeys(t *testing.T) {
-	secret, other := SecretKey(keyVectors["client secret"].raw), SecretKey(keyVectors["server secret"].raw)
+	secret, other := SecretKey(keyVectors["client secret"].raw),
+		SecretKey(keyVectors["server secret"].raw)
 	for name, cert := range map[string]Certificate{
 		"zero":        {},
 		"zero secret": {Public: secret.Public(), Secret: &SecretKey{}},
@@ -226,7 +334,8 @@ func TestCheckRefusesKeys(t *testing.T) {
 		}
 	}
 	public := Certificate{Public: secret.Public()}
-	if _, err := public.encode(true); err == nil || err.Error() != "the certificate has no secret key to save" {
+	if _, err := public.encode(true); err == nil ||
+		err.Error() != "the certificate has no secret key to save" {
 		t.Errorf("a public certificate as a secret one: %v", err)
 	}
 }
@@ -245,21 +354,31 @@ func TestValidity(t *testing.T) {
 		notBefore, notAfter time.Time
 		wantErr             bool
 	}{
-		"nil":         {},
-		"none":        {metadata: map[string]string{"a": early}},
-		"both":        {metadata: map[string]string{"not-before": early, "not-after": late}, notBefore: at(early), notAfter: at(late)},
-		"not-before":  {metadata: map[string]string{"not-before": early}, notBefore: at(early)},
-		"not-after":   {metadata: map[string]string{"not-after": late}, notAfter: at(late)},
-		"reversed":    {metadata: map[string]string{"not-before": late, "not-after": early}, wantErr: true},
-		"bad before":  {metadata: map[string]string{"not-before": "2026", "not-after": late}, wantErr: true},
-		"bad after":   {metadata: map[string]string{"not-before": early, "not-after": "never"}, wantErr: true},
+		"nil":  {},
+		"none": {metadata: map[string]string{"a": early}},
+		"both": {
+			metadata: map[string]string{"not-before": early, "not-after": late}, notBefore: at(early),
+			notAfter: at(late),
+		},
+		"not-before": {metadata: map[string]string{"not-before": early}, notBefore: at(early)},
+		"not-after":  {metadata: map[string]string{"not-after": late}, notAfter: at(late)},
+		"reversed": {
+			metadata: map[string]string{"not-before": late, "not-after": early}, wantErr: true,
+		},
+		"bad before": {
+			metadata: map[string]string{"not-before": "2026", "not-after": late}, wantErr: true,
+		},
+		"bad after": {
+			metadata: map[string]string{"not-before": early, "not-after": "never"}, wantErr: true,
+		},
 		"blank":       {metadata: map[string]string{"not-after": " " + late}, wantErr: true},
 		"empty after": {metadata: map[string]string{"not-after": ""}, wantErr: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			notBefore, notAfter, err := validity(test.metadata)
-			if !notBefore.Equal(test.notBefore) || !notAfter.Equal(test.notAfter) || (err != nil) != test.wantErr {
+			if !notBefore.Equal(test.notBefore) || !notAfter.Equal(test.notAfter) ||
+				(err != nil) != test.wantErr {
 				t.Errorf("%v, %v, %v", notBefore, notAfter, err)
 			}
 		})
@@ -282,7 +401,8 @@ func TestCertificateHidesItsSecret(t *testing.T) {
 	for name, value := range values {
 		t.Run(name, func(t *testing.T) { hides(t, *cert.Secret, formatted(t, value)) })
 	}
-	if text := formatted(t, cert)["JSON"]; !strings.Contains(text, redacted) || !strings.Contains(text, cert.Public.String()[:9]) {
+	if text := formatted(t, cert)["JSON"]; !strings.Contains(text, redacted) ||
+		!strings.Contains(text, cert.Public.String()[:9]) {
 		t.Errorf("JSON: %s", text)
 	}
 }
@@ -315,7 +435,8 @@ func FuzzCertificate(f *testing.F) {
 			return
 		}
 		text, err := cert.encode(cert.Secret != nil)
-		if errors.Is(err, zpl.ErrLineTooLong) || errors.Is(err, errCertificateTooLarge) { // quotes and blanks are added
+		if errors.Is(err, zpl.ErrLineTooLong) ||
+			errors.Is(err, errCertificateTooLarge) { // quotes and blanks are added
 			return
 		}
 		if err != nil {

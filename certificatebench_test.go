@@ -45,14 +45,16 @@ func BenchmarkLoadCertificates(b *testing.B) {
 func writeManyCertificates(b testing.TB, dir string, count int) {
 	b.Helper()
 	for i := range count {
-		cert := Certificate{Public: PublicKey{byte(i), byte(i >> 8), byte(i >> 16), 1}, Metadata: map[string]string{
-			"name": fmt.Sprintf("client %d", i), "role": "sensor",
-		}}
+		cert := Certificate{Public: PublicKey{byte(i), byte(i >> 8), byte(i >> 16), 1},
+			Metadata: map[string]string{
+				"name": fmt.Sprintf("client %d", i), "role": "sensor",
+			}}
 		text, err := cert.encode(false)
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("client%06d.key", i)), text, publicMode); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("client%06d.key", i)), text,
+			publicMode); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -25,7 +25,8 @@ type certificateStore struct {
 	log *logbuffer.Buffer
 }
 
-func newCertificateStore(t *testing.T, names ...string) (*certificateStore, map[string]*Certificate) {
+func newCertificateStore(t *testing.T,
+	names ...string) (*certificateStore, map[string]*Certificate) {
 	t.Helper()
 	s := &certificateStore{t: t, dir: filepath.Join(t.TempDir(), "keys"), log: new(logbuffer.Buffer)}
 	must.OK(t, os.Mkdir(s.dir, 0o755))
@@ -158,7 +159,10 @@ func TestDirectoryWithBrokenFiles(t *testing.T) {
 	must.OK(t, err)
 
 	// Broken in many ways, a good file keeps its last good content, and others come and go.
-	for i, broken := range [][]byte{nil, good[:len(good)/2], []byte("nonsense"), []byte("curve\n    public-key = \"short\"\n"), {0, 1, 2}} {
+	for i, broken := range [][]byte{
+		nil, good[:len(good)/2], []byte("nonsense"), []byte("curve\n    public-key = \"short\"\n"),
+		{0, 1, 2},
+	} {
 		must.OK(t, os.WriteFile(s.path("ann.key"), broken, 0o644))
 		marker := s.write(fmt.Sprintf("marker%d.key", i))
 		s.within("a file beside a broken one", marker, true)
@@ -199,11 +203,13 @@ func TestDirectoryWithBrokenFiles(t *testing.T) {
 func TestDirectoryBrokenFromTheStart(t *testing.T) {
 	dir, good := t.TempDir(), newCertificate(t)
 	must.OK(t, good.SavePublic(filepath.Join(dir, "good.key")))
-	must.OK(t, os.WriteFile(filepath.Join(dir, "bad.key"), []byte("metadata\n    x = \"unclosed\n"), 0o644))
+	must.OK(t,
+		os.WriteFile(filepath.Join(dir, "bad.key"), []byte("metadata\n    x = \"unclosed\n"), 0o644))
 	s := &certificateStore{t: t, dir: dir, log: new(logbuffer.Buffer)}
 	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
 	must.OK(t, s.a.ConfigureCurve("d", dir))
-	if !s.accepts(good) || s.a.Stats().BrokenEntries != 1 || !strings.Contains(s.said(), "bad.key:2:") {
+	if !s.accepts(good) || s.a.Stats().BrokenEntries != 1 ||
+		!strings.Contains(s.said(), "bad.key:2:") {
 		t.Errorf("accepted %v, %+v, log %s", s.accepts(good), s.a.Stats(), s.said())
 	}
 	mended := newCertificate(t)
@@ -223,7 +229,9 @@ func TestDirectorySharedKey(t *testing.T) {
 	first := *c
 	first.Metadata = map[string]string{"Role": "first by name"}
 	must.OK(t, first.SavePublic(s.path("a.key")))
-	testpeer.Eventually(t, "the first file by name counts", func() bool { return role() == "first by name" })
+	testpeer.Eventually(t, "the first file by name counts", func() bool {
+		return role() == "first by name"
+	})
 	must.OK(t, os.Remove(s.path("a.key")))
 	testpeer.Eventually(t, "then the other", func() bool { return role() == "" })
 	if !s.accepts(c) {
@@ -511,15 +519,21 @@ func TestNoSecretKeysInLogs(t *testing.T) {
 	add("eve.key", 0o644, same) // and one that others can read
 	add("dan.key", 0o600, func(text string) string { return text[:len(text)-9] })
 	add("fay.key", 0o600, func(text string) string { return strings.ReplaceAll(text, "=", "") })
-	add("gus.key", 0o600, func(text string) string { return strings.ReplaceAll(text, "secret-key", "secret key") })
+	add("gus.key", 0o600, func(text string) string {
+		return strings.ReplaceAll(text, "secret-key", "secret key")
+	})
 	add("hal.key", 0o600, func(text string) string { return strings.ReplaceAll(text, "\n", "") })
-	add("ida.key", 0o600, func(text string) string { return strings.ReplaceAll(text, "public-key", "unknown-key") })
+	add("ida.key", 0o600, func(text string) string {
+		return strings.ReplaceAll(text, "public-key", "unknown-key")
+	})
 	must.OK(t, s.a.ConfigureCurve("e", s.dir))
 	s.within("everything has been read", s.write("last.key"), true)
 	said = append(said, s.said())
 	for i, secret := range secrets {
 		for _, text := range said {
-			for _, form := range []string{secret.Z85(), secret.Z85()[:20], fmt.Sprintf("%x", secret[:]), fmt.Sprint(secret[:])} {
+			for _, form := range []string{
+				secret.Z85(), secret.Z85()[:20], fmt.Sprintf("%x", secret[:]), fmt.Sprint(secret[:]),
+			} {
 				if strings.Contains(text, form) {
 					t.Errorf("secret %d shows in %s", i, text)
 				}
@@ -545,7 +559,9 @@ func TestDirectoryByTwoPaths(t *testing.T) {
 	bob := s.write("bob.key")
 	must.OK(t, os.Remove(s.path("ann.key")))
 	for _, domain := range []string{"d", "e"} {
-		testpeer.Eventually(t, "domain "+domain+" follows", func() bool { return accepts(domain, bob) && !accepts(domain, have["ann.key"]) })
+		testpeer.Eventually(t, "domain "+domain+" follows", func() bool {
+			return accepts(domain, bob) && !accepts(domain, have["ann.key"])
+		})
 	}
 	must.OK(t, s.a.ConfigureCurveKeys("d")) // the first lets go
 	eve := s.write("eve.key")
@@ -587,6 +603,10 @@ func TestDirectoryLetGoAtOnce(t *testing.T) {
 		must.OK(t, a.ConfigureCurve("d", dir))
 		must.OK(t, a.Close())
 	}
-	testpeer.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
-	testpeer.Eventually(t, "no descriptor is left", func() bool { return testpeer.Descriptors() <= descriptors })
+	testpeer.Eventually(t, "no goroutine is left", func() bool {
+		return runtime.NumGoroutine() <= goroutines
+	})
+	testpeer.Eventually(t, "no descriptor is left", func() bool {
+		return testpeer.Descriptors() <= descriptors
+	})
 }

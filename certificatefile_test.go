@@ -78,7 +78,8 @@ func TestCreateCertificates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if publicFile != filepath.Join(dir, "jane.key") || secretFile != filepath.Join(dir, "jane.key_secret") {
+			if publicFile != filepath.Join(dir, "jane.key") ||
+				secretFile != filepath.Join(dir, "jane.key_secret") {
 				t.Errorf("paths %s, %s", publicFile, secretFile)
 			}
 			if mode := fileMode(t, publicFile); mode != 0o644 {
@@ -87,7 +88,8 @@ func TestCreateCertificates(t *testing.T) {
 			if mode := fileMode(t, secretFile); mode != 0o600 {
 				t.Errorf("secret file: %v", mode)
 			}
-			if names := directoryNames(t, dir); !slices.Equal(names, []string{"jane.key", "jane.key_secret"}) {
+			if names := directoryNames(t, dir); !slices.Equal(names,
+				[]string{"jane.key", "jane.key_secret"}) {
 				t.Errorf("files %q", names)
 			}
 			public, err := LoadCertificate(publicFile)
@@ -113,13 +115,21 @@ func TestCreateCertificates(t *testing.T) {
 
 func TestCreateCertificatesOverwritesNothing(t *testing.T) {
 	tests := map[string]func(t *testing.T, dir string) (existing string){
-		"public file": func(t *testing.T, dir string) string { return writeFile(t, filepath.Join(dir, "n.key"), "old", 0o640) },
+		"public file": func(t *testing.T, dir string) string {
+			return writeFile(t, filepath.Join(dir, "n.key"), "old", 0o640)
+		},
 		"secret file": func(t *testing.T, dir string) string {
 			return writeFile(t, filepath.Join(dir, "n.key_secret"), "old", 0o640)
 		},
-		"dangling link":    func(t *testing.T, dir string) string { return link(t, "nowhere", filepath.Join(dir, "n.key")) },
-		"directory":        func(t *testing.T, dir string) string { return makeDir(t, filepath.Join(dir, "n.key_secret")) },
-		"public directory": func(t *testing.T, dir string) string { return makeDir(t, filepath.Join(dir, "n.key")) },
+		"dangling link": func(t *testing.T, dir string) string {
+			return link(t, "nowhere", filepath.Join(dir, "n.key"))
+		},
+		"directory": func(t *testing.T, dir string) string {
+			return makeDir(t, filepath.Join(dir, "n.key_secret"))
+		},
+		"public directory": func(t *testing.T, dir string) string {
+			return makeDir(t, filepath.Join(dir, "n.key"))
+		},
 	}
 	for name, prepare := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +178,8 @@ func TestCreateCertificatesNames(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"", ".", "..", ".hidden", "a/b", "../a", "/a", `a\b`, "a\x00b"} {
 		publicFile, secretFile, err := CreateCertificates(dir, name, nil)
-		if err == nil || publicFile != "" || secretFile != "" || !strings.HasPrefix(err.Error(), "zmqauth: certificate name ") {
+		if err == nil || publicFile != "" || secretFile != "" ||
+			!strings.HasPrefix(err.Error(), "zmqauth: certificate name ") {
 			t.Errorf("%q: %q, %q, %v", name, publicFile, secretFile, err)
 		}
 	}
@@ -184,7 +195,8 @@ func TestCreateCertificatesNames(t *testing.T) {
 		t.Errorf("%d certificates, %v", len(certs), err)
 	}
 	_, _, err := CreateCertificates(filepath.Join(dir, "missing"), "a", nil)
-	if want := "zmqauth: " + filepath.Join(dir, "missing", "a.key_secret") + ": no such file or directory"; !errors.Is(err, fs.ErrNotExist) || err.Error() != want {
+	if want := "zmqauth: " + filepath.Join(dir, "missing", "a.key_secret") +
+		": no such file or directory"; !errors.Is(err, fs.ErrNotExist) || err.Error() != want {
 		t.Errorf("a directory that is missing: %v, want %s", err, want)
 	}
 }
@@ -233,12 +245,14 @@ func TestSavePublicLeavesOutTheSecret(t *testing.T) {
 	if err := cert.SavePublic(path); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := os.ReadFile(path); err != nil || strings.Contains(string(text), cert.Secret.Z85()) {
+	if text, err := os.ReadFile(path); err != nil ||
+		strings.Contains(string(text), cert.Secret.Z85()) {
 		t.Errorf("%v\n%s", err, text)
 	}
 	public := Certificate{Public: cert.Public}
 	err := public.SaveSecret(path + "_secret")
-	if want := "zmqauth: " + path + "_secret: the certificate has no secret key to save"; err == nil || err.Error() != want {
+	if want := "zmqauth: " + path + "_secret: the certificate has no secret key to save"; err == nil ||
+		err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }

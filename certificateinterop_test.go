@@ -97,8 +97,10 @@ func runCzmq(t *testing.T, program string, args ...string) []*Certificate {
 
 // awkwardMetadata is what is hard to carry in ZPL, and can be.
 var awkwardMetadata = map[string]string{
-	"plain": "x", "empty": "", "apostrophe": "Jane O'Hara", "quotes": `say "x"`, "both": `it's "x"`, "comment": "x # y", "comment-first": "# y",
-	"blanks": "  x  ", "tab": "\tx\ty", "equals": "= a = b", "format": "%s 100% %n %d", "utf-8": "日本 é", "backslash": `a\nb\"`,
+	"plain": "x", "empty": "", "apostrophe": "Jane O'Hara", "quotes": `say "x"`, "both": `it's "x"`,
+	"comment": "x # y", "comment-first": "# y",
+	"blanks": "  x  ", "tab": "\tx\ty", "equals": "= a = b", "format": "%s 100% %n %d",
+	"utf-8": "日本 é", "backslash": `a\nb\"`,
 	"long": strings.Repeat("x", 3000), "a.b_c+d-E9": "name", "not-after": "2036-01-01T00:00:00Z",
 }
 
@@ -128,7 +130,10 @@ func TestCzmqReadsOurs(t *testing.T) {
 
 func TestWeReadCzmqs(t *testing.T) {
 	program := testpeer.CompileCzmq(t, czmqCertificatesSource)
-	metadata := map[string]string{"email": "ph@imatix.com", "name": "Pieter O'Hintjens", "hash": "x # y", "empty": "", "format": "100%", "utf-8": "é", "blanks": " x "}
+	metadata := map[string]string{
+		"email": "ph@imatix.com", "name": "Pieter O'Hintjens", "hash": "x # y", "empty": "",
+		"format": "100%", "utf-8": "é", "blanks": " x ",
+	}
 	path := filepath.Join(t.TempDir(), "mycert.txt")
 	args := []string{"save", path}
 	for name, value := range metadata {
@@ -154,7 +159,8 @@ func TestCzmqStoreOfOurs(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"store", dir}
 	for i := range 5 {
-		if _, _, err := CreateCertificates(dir, fmt.Sprint("client", i), map[string]string{"name": fmt.Sprint(i)}); err != nil {
+		if _, _, err := CreateCertificates(dir, fmt.Sprint("client", i),
+			map[string]string{"name": fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
 		}
 		args = append(args, writePublic(t, filepath.Join(dir, fmt.Sprint("alone", i)), nil).String())
@@ -186,7 +192,8 @@ func TestWeReadCzmqsDirectory(t *testing.T) {
 	dir := t.TempDir()
 	want := map[PublicKey]*Certificate{}
 	for i := range 5 {
-		saved := runCzmq(t, program, "save", filepath.Join(dir, fmt.Sprint("client", i)), "name", fmt.Sprint("client ", i))[0]
+		saved := runCzmq(t, program, "save", filepath.Join(dir, fmt.Sprint("client", i)), "name",
+			fmt.Sprint("client ", i))[0]
 		want[saved.Public] = saved
 	}
 	certs, err := LoadCertificates(dir)
@@ -194,7 +201,8 @@ func TestWeReadCzmqsDirectory(t *testing.T) {
 		t.Fatalf("%d certificates, %v", len(certs), err)
 	}
 	for key, saved := range want {
-		if cert := certs[key]; cert == nil || cert.Secret != nil || !maps.Equal(cert.Metadata, saved.Metadata) {
+		if cert := certs[key]; cert == nil || cert.Secret != nil ||
+			!maps.Equal(cert.Metadata, saved.Metadata) {
 			t.Errorf("%+v, want %+v", cert, saved)
 		}
 	}
@@ -203,7 +211,8 @@ func TestWeReadCzmqsDirectory(t *testing.T) {
 // runPython runs a program with zmq.auth at hand and decodes the JSON that it prints.
 func runPython(t *testing.T, result any, program string, args ...string) {
 	t.Helper()
-	out, err := exec.Command(testpeer.Python(t, "zmq", "python3-zmq"), append([]string{"-c", "import json, sys, zmq.auth\n" + program}, args...)...).Output()
+	out, err := exec.Command(testpeer.Python(t, "zmq", "python3-zmq"),
+		append([]string{"-c", "import json, sys, zmq.auth\n" + program}, args...)...).Output()
 	if err != nil {
 		t.Fatalf("python: %v\n%s", err, out)
 	}
@@ -222,28 +231,36 @@ func TestPythonReadsOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got [][]string
-	runPython(t, &got, `print(json.dumps([[key.decode() for key in zmq.auth.load_certificate(file) if key] for file in sys.argv[1:]]))`,
+	runPython(t, &got,
+		`print(json.dumps([[key.decode() for key in zmq.auth.load_certificate(file) if key] for file in sys.argv[1:]]))`,
 		publicFile, secretFile)
 	public, secret := want.Public.String(), want.Secret.Z85()
-	if len(got) != 2 || !slices.Equal(got[0], []string{public}) || !slices.Equal(got[1], []string{public, secret}) {
+	if len(got) != 2 || !slices.Equal(got[0], []string{public}) ||
+		!slices.Equal(got[1], []string{public, secret}) {
 		t.Errorf("Python has other keys, or others than %s", public)
 	}
 }
 
 func TestWeReadPythons(t *testing.T) {
 	dir := t.TempDir()
-	metadata := map[string]string{"name": "Jane O'Hara", "note": `two  blanks, "quotes" it's`, "equals": "a = b", "utf-8": "é", "empty": ""}
+	metadata := map[string]string{
+		"name": "Jane O'Hara", "note": `two  blanks, "quotes" it's`, "equals": "a = b", "utf-8": "é",
+		"empty": "",
+	}
 	text, err := json.Marshal(metadata)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var files []string
-	runPython(t, &files, `print(json.dumps(zmq.auth.create_certificates(sys.argv[1], "jane", metadata=json.loads(sys.argv[2]))))`, dir, string(text))
+	runPython(t, &files,
+		`print(json.dumps(zmq.auth.create_certificates(sys.argv[1], "jane", metadata=json.loads(sys.argv[2]))))`, dir, string(text))
 	var keys []string
-	runPython(t, &keys, `print(json.dumps([key.decode() for key in zmq.auth.load_certificate(sys.argv[1])]))`, files[1])
+	runPython(t, &keys,
+		`print(json.dumps([key.decode() for key in zmq.auth.load_certificate(sys.argv[1])]))`, files[1])
 
 	public, err := LoadCertificate(files[0])
-	if err != nil || public.Public.String() != keys[0] || public.Secret != nil || len(public.Metadata) != 0 { // pyzmq writes none there
+	if err != nil || public.Public.String() != keys[0] || public.Secret != nil ||
+		len(public.Metadata) != 0 { // pyzmq writes none there
 		t.Errorf("%+v, %v", public, err)
 	}
 	_, err = LoadCertificate(files[1]) // pyzmq lets all read it
@@ -254,7 +271,8 @@ func TestWeReadPythons(t *testing.T) {
 		t.Fatal(err)
 	}
 	secret, err := LoadCertificate(files[1])
-	if err != nil || secret.Public.String() != keys[0] || secret.Secret.Z85() != keys[1] || !maps.Equal(secret.Metadata, metadata) {
+	if err != nil || secret.Public.String() != keys[0] || secret.Secret.Z85() != keys[1] ||
+		!maps.Equal(secret.Metadata, metadata) {
 		t.Errorf("%+v, %v", secret, err)
 	}
 }
@@ -264,7 +282,8 @@ func TestPythonDirectories(t *testing.T) {
 	dirs := map[string]func(dir string){
 		"ours": func(dir string) {
 			for i := range 5 {
-				if _, _, err := CreateCertificates(dir, fmt.Sprint("client", i), map[string]string{"name": fmt.Sprint(i)}); err != nil {
+				if _, _, err := CreateCertificates(dir, fmt.Sprint("client", i),
+					map[string]string{"name": fmt.Sprint(i)}); err != nil {
 					t.Fatal(err)
 				}
 			}

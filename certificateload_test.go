@@ -59,23 +59,28 @@ func TestLoadCertificateRefusals(t *testing.T) {
 		path, want string
 		is         error
 	}{
-		"missing":       {in("missing"), "no such file or directory", fs.ErrNotExist},
-		"empty path":    {"", "no such file or directory", fs.ErrNotExist},
-		"directory":     {makeDir(t, in("dir")), "is a directory", syscall.EISDIR},
-		"FIFO":          {in("fifo"), "not a regular file", files.ErrNotRegular},
-		"device":        {"/dev/zero", "not a regular file", files.ErrNotRegular},
-		"too large":     {in("large"), "larger than 65536 bytes", nil},
-		"huge":          {huge, "larger than 65536 bytes", nil},
-		"dangling link": {link(t, "nowhere", in("dangling")), "no such file or directory", fs.ErrNotExist},
-		"link to FIFO":  {link(t, "fifo", in("tofifo")), "not a regular file", files.ErrNotRegular},
-		"link loop":     {link(t, "loop", in("loop")), "too many levels of symbolic links", syscall.ELOOP},
-		"empty":         {writeFile(t, in("empty"), "", 0o644), "no certificate: it has no curve section", nil},
+		"missing":    {in("missing"), "no such file or directory", fs.ErrNotExist},
+		"empty path": {"", "no such file or directory", fs.ErrNotExist},
+		"directory":  {makeDir(t, in("dir")), "is a directory", syscall.EISDIR},
+		"FIFO":       {in("fifo"), "not a regular file", files.ErrNotRegular},
+		"device":     {"/dev/zero", "not a regular file", files.ErrNotRegular},
+		"too large":  {in("large"), "larger than 65536 bytes", nil},
+		"huge":       {huge, "larger than 65536 bytes", nil},
+		"dangling link": {
+			link(t, "nowhere", in("dangling")), "no such file or directory", fs.ErrNotExist,
+		},
+		"link to FIFO": {link(t, "fifo", in("tofifo")), "not a regular file", files.ErrNotRegular},
+		"link loop":    {link(t, "loop", in("loop")), "too many levels of symbolic links", syscall.ELOOP},
+		"empty": {
+			writeFile(t, in("empty"), "", 0o644), "no certificate: it has no curve section", nil,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			cert, err := LoadCertificate(test.path)
 			var fileErr *FileError
-			if cert != nil || !errors.As(err, &fileErr) || fileErr.File != test.path || err.Error() != "zmqauth: "+test.path+": "+test.want {
+			if cert != nil || !errors.As(err, &fileErr) || fileErr.File != test.path ||
+				err.Error() != "zmqauth: "+test.path+": "+test.want {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
 			if test.is != nil && !errors.Is(err, test.is) {
@@ -93,7 +98,8 @@ func TestLoadCertificateLargest(t *testing.T) {
 	}
 	const buffer = files.MinBuffer
 	for _, size := range []int{len(text), buffer - 1, buffer, buffer + 1, maxCertificateSize} {
-		path := writeFile(t, filepath.Join(t.TempDir(), "n"), strings.Repeat("\n", size-len(text))+string(text), 0o644)
+		path := writeFile(t, filepath.Join(t.TempDir(), "n"),
+			strings.Repeat("\n", size-len(text))+string(text), 0o644)
 		if loaded, err := LoadCertificate(path); err != nil || loaded.Public != cert.Public {
 			t.Errorf("%d bytes: %v", size, err)
 		}
@@ -113,7 +119,9 @@ func TestLoadCertificates(t *testing.T) {
 	link(t, filepath.Join(elsewhere, "x"), in("link.key"))
 	link(t, elsewhere, in("link-to-directory"))
 	writePublic(t, filepath.Join(makeDir(t, in("sub")), "sub.key"), nil)
-	for _, name := range []string{".hidden.key", "backup.key~", "#backup.key#", "n.key_secret", "czmq-name_secret", ".#lock.key"} {
+	for _, name := range []string{
+		".hidden.key", "backup.key~", "#backup.key#", "n.key_secret", "czmq-name_secret", ".#lock.key",
+	} {
 		writeFile(t, in(name), "broken, so that reading it is noticed", 0o644)
 	}
 	link(t, "nowhere", in("other_secret"))
@@ -140,8 +148,10 @@ func TestLoadCertificatesNamesBadFiles(t *testing.T) {
 	good := writePublic(t, in("m.key"), nil)
 	writeFile(t, in("a.key"), "curve\n    public-key = \"", 0o644)
 	writeFile(t, in("README"), "This is a read-me file.\n", 0o644)
-	writeFile(t, in("z.key"), string(withKeys("curve\n    public-key = \"PUBLIC\"\nmetadata\n    Identity = x\n")), 0o644)
-	writeFile(t, in("s.key"), string(withKeys("curve\n    public-key = \"PUBLIC\"\n    secret-key = \"SECRET\"\n")), 0o644)
+	writeFile(t, in("z.key"),
+		string(withKeys("curve\n    public-key = \"PUBLIC\"\nmetadata\n    Identity = x\n")), 0o644)
+	writeFile(t, in("s.key"),
+		string(withKeys("curve\n    public-key = \"PUBLIC\"\n    secret-key = \"SECRET\"\n")), 0o644)
 	link(t, "nowhere", in("dangling.key"))
 	if err := syscall.Mkfifo(in("fifo.key"), 0o600); err != nil {
 		t.Fatal(err)
@@ -205,7 +215,8 @@ func TestLoadCertificatesDirectories(t *testing.T) {
 	}
 	missing := filepath.Join(dir, "missing")
 	certs, err := LoadCertificates(missing)
-	if certs != nil || !errors.Is(err, fs.ErrNotExist) || err.Error() != "zmqauth: "+missing+": no such file or directory" {
+	if certs != nil || !errors.Is(err, fs.ErrNotExist) ||
+		err.Error() != "zmqauth: "+missing+": no such file or directory" {
 		t.Errorf("missing directory: %v, %v", certs, err)
 	}
 	file := writeFile(t, filepath.Join(dir, "file"), "", 0o644)

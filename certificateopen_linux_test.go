@@ -41,7 +41,8 @@ func TestLoadCertificatesOpensNoSecret(t *testing.T) {
 	var opened []string
 	for at := 0; at < n; {
 		length := int(binary.NativeEndian.Uint32(buffer[at+12:]))
-		name := strings.TrimRight(string(buffer[at+syscall.SizeofInotifyEvent:at+syscall.SizeofInotifyEvent+length]), "\x00")
+		name := strings.TrimRight(string(buffer[at+syscall.SizeofInotifyEvent:at+
+			syscall.SizeofInotifyEvent+length]), "\x00")
 		if name != "" { // the directory's own has none
 			opened = append(opened, name)
 		}

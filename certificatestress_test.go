@@ -41,8 +41,12 @@ func TestDirectoryStress(t *testing.T) {
 			t.Logf("once more, a disturbance took %v: %v", slowest, wrong)
 		}
 	})
-	testpeer.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
-	testpeer.Eventually(t, "no descriptor is left", func() bool { return testpeer.Descriptors() <= descriptors })
+	testpeer.Eventually(t, "no goroutine is left", func() bool {
+		return runtime.NumGoroutine() <= goroutines
+	})
+	testpeer.Eventually(t, "no descriptor is left", func() bool {
+		return testpeer.Descriptors() <= descriptors
+	})
 }
 
 // graceful is how long a removed key may still be accepted.
@@ -208,7 +212,8 @@ func anyKey(keys map[PublicKey]time.Time) (PublicKey, time.Time) {
 // disturb does one of the things that happen to files, but never takes the key away for good.
 func disturb(t *testing.T, dir string, i int, c *Certificate, round int) {
 	path := filepath.Join(dir, fmt.Sprintf("steady%d.key", i))
-	content := []byte("metadata\n    round = \"" + fmt.Sprint(round) + "\"\ncurve\n    public-key = \"" + c.Public.String() + "\"\n")
+	content := []byte("metadata\n    round = \"" + fmt.Sprint(round) +
+		"\"\ncurve\n    public-key = \"" + c.Public.String() + "\"\n")
 	var err error
 	switch round % 5 {
 	case 0:
@@ -234,7 +239,8 @@ func disturb(t *testing.T, dir string, i int, c *Certificate, round int) {
 }
 
 func zapStatus(c *zapClient, key PublicKey) (string, error) {
-	if _, err := c.socket.SendMessage(append([][]byte{nil}, zapRequest("d", "127.0.0.1", "CURVE", string(key[:]))...)); err != nil {
+	if _, err := c.socket.SendMessage(append([][]byte{nil},
+		zapRequest("d", "127.0.0.1", "CURVE", string(key[:]))...)); err != nil {
 		return "", err
 	}
 	reply, err := c.socket.RecvMessage(0)

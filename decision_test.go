@@ -18,7 +18,9 @@ import (
 func TestDecisionsAndLogLines(t *testing.T) {
 	var log logbuffer.Buffer
 	decisions := make(chan Decision, 10)
-	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(d Decision) { decisions <- d }})
+	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(d Decision) {
+		decisions <- d
+	}})
 	must.OK(t, a.DenyDomain("closed", "192.0.2.1"))
 	must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
 	zap := newZAPClient(t, a.Context())
@@ -27,16 +29,61 @@ func TestDecisionsAndLogLines(t *testing.T) {
 		want    Decision
 		line    string
 	}{
-		{nullRequest(), Decision{Domain: "d", Mechanism: "NULL", Address: "127.0.0.1", Status: 200, Reason: ReasonAccepted},
+		{nullRequest(),
+			Decision{
+				Domain: "d", Mechanism: "NULL", Address: "127.0.0.1", Status: 200, Reason: ReasonAccepted,
+			},
 			`level=DEBUG msg="zmqauth: accepted" reason=accepted status=200 domain=d address=127.0.0.1 mechanism=NULL`},
-		{zapRequest("closed", "192.0.2.1", "NULL"), Decision{Domain: "closed", Mechanism: "NULL", Address: "192.0.2.1", Status: 400, Reason: ReasonAddressDenied},
+		{zapRequest("closed", "192.0.2.1", "NULL"),
+			Decision{
+				Domain: "closed", Mechanism: "NULL", Address: "192.0.2.1", Status: 400,
+				Reason: ReasonAddressDenied,
+			},
 			`level=INFO msg="zmqauth: refused" reason=address-denied status=400 domain=closed address=192.0.2.1 mechanism=NULL`},
-		{plainRequest("d", "ann", "secret"), Decision{Domain: "d", Mechanism: "PLAIN", Address: "127.0.0.1", UserID: "ann", Status: 200, Reason: ReasonAccepted}, "user=ann"},
-		{plainRequest("d", "ann", "guess"), Decision{Domain: "d", Mechanism: "PLAIN", Address: "127.0.0.1", Status: 400, Reason: ReasonWrongPassword}, "reason=wrong-password"},
-		{plainRequest("d", "bob", "guess"), Decision{Domain: "d", Mechanism: "PLAIN", Address: "127.0.0.1", Status: 400, Reason: ReasonUnknownUser}, "reason=unknown-user"},
-		{plainRequest("e", "bob", "guess"), Decision{Domain: "e", Mechanism: "PLAIN", Address: "127.0.0.1", Status: 400, Reason: ReasonNotConfigured}, "reason=not-configured"},
-		{zapRequest("d", "::1", "OTHER"), Decision{Domain: "d", Mechanism: "OTHER", Address: "::1", Status: 400, Reason: ReasonUnknownMechanism}, "mechanism=OTHER"},
-		{zapRequest("d\nlevel=INFO", "::1", "OTHER"), Decision{Domain: "d\nlevel=INFO", Mechanism: "OTHER", Address: "::1", Status: 400, Reason: ReasonUnknownMechanism}, `domain="d\nlevel=INFO"`},
+		{
+			plainRequest("d", "ann", "secret"),
+			Decision{
+				Domain: "d", Mechanism: "PLAIN", Address: "127.0.0.1", UserID: "ann", Status: 200,
+				Reason: ReasonAccepted,
+			},
+			"user=ann",
+		},
+		{
+			plainRequest("d", "ann", "guess"),
+			Decision{
+				Domain: "d", Mechanism: "PLAIN", Address: "127.0.0.1", Status: 400, Reason: ReasonWrongPassword,
+			},
+			"reason=wrong-password",
+		},
+		{
+			plainRequest("d", "bob", "guess"),
+			Decision{
+				Domain: "d", Mechanism: "PLAIN", Address: "127.0.0.1", Status: 400, Reason: ReasonUnknownUser,
+			},
+			"reason=unknown-user",
+		},
+		{
+			plainRequest("e", "bob", "guess"),
+			Decision{
+				Domain: "e", Mechanism: "PLAIN", Address: "127.0.0.1", Status: 400, Reason: ReasonNotConfigured,
+			},
+			"reason=not-configured",
+		},
+		{
+			zapRequest("d", "::1", "OTHER"),
+			Decision{
+				Domain: "d", Mechanism: "OTHER", Address: "::1", Status: 400, Reason: ReasonUnknownMechanism,
+			},
+			"mechanism=OTHER",
+		},
+		{
+			zapRequest("d\nlevel=INFO", "::1", "OTHER"),
+			Decision{
+				Domain: "d\nlevel=INFO", Mechanism: "OTHER", Address: "::1", Status: 400,
+				Reason: ReasonUnknownMechanism,
+			},
+			`domain="d\nlevel=INFO"`,
+		},
 	} {
 		zap.ask(test.request)
 		got := <-decisions
@@ -86,7 +133,10 @@ func TestHookMayCallEverything(t *testing.T) {
 func TestPanickingHookAndLogger(t *testing.T) {
 	var log logbuffer.Buffer
 	called := make(chan bool, 10)
-	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(Decision) { called <- true; panic("boom") }})
+	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(Decision) {
+		called <- true
+		panic("boom")
+	}})
 	zap := newZAPClient(t, a.Context())
 	for range 2 {
 		if reply := zap.ask(nullRequest()); reply[2] != "200" {
@@ -94,7 +144,9 @@ func TestPanickingHookAndLogger(t *testing.T) {
 		}
 		<-called
 	}
-	testpeer.Eventually(t, "the panic is in the log", func() bool { return strings.Count(log.String(), "boom") == 2 })
+	testpeer.Eventually(t, "the panic is in the log", func() bool {
+		return strings.Count(log.String(), "boom") == 2
+	})
 }
 
 // TestReporterLimit: what there is no room for is counted, and nobody waits.
@@ -103,7 +155,11 @@ func TestReporterLimit(t *testing.T) {
 	var lost atomic.Uint64
 	r := newReporter(quiet(), func(Decision) { <-free; called <- true }, &lost)
 	r.add(report{})
-	testpeer.Eventually(t, "the hook is called", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return len(r.queue) == 0 })
+	testpeer.Eventually(t, "the hook is called", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.queue) == 0
+	})
 	for range maxReports + 10 {
 		r.add(report{})
 	}
@@ -157,11 +213,14 @@ func TestHostileLogHandler(t *testing.T) {
 					misbehave(a)
 				}
 			}
-			a := startAuthenticator(t, Config{Logger: slog.New(hostileHandler{slog.DiscardHandler, enabled})})
+			a := startAuthenticator(t,
+				Config{Logger: slog.New(hostileHandler{slog.DiscardHandler, enabled})})
 			started.Store(a)
 			a.reports.checked.Store(-2 * int64(levelPeriod)) // ask the handler again
 			zap := newZAPClient(t, a.Context())
-			for _, request := range [][][]byte{nullRequest(), zapRequest("d", "127.0.0.1", "OTHER"), nullRequest()} {
+			for _, request := range [][][]byte{
+				nullRequest(), zapRequest("d", "127.0.0.1", "OTHER"), nullRequest(),
+			} {
 				zap.ask(request)
 			}
 			must.OK(t, a.Stop())
@@ -175,12 +234,16 @@ func TestHostileLogHandler(t *testing.T) {
 
 func TestWants(t *testing.T) {
 	var level slog.LevelVar
-	r := newReporter(slog.New(slog.NewTextHandler(new(logbuffer.Buffer), &slog.HandlerOptions{Level: &level})), nil, new(atomic.Uint64))
+	r := newReporter(slog.New(slog.NewTextHandler(new(logbuffer.Buffer),
+		&slog.HandlerOptions{Level: &level})), nil, new(atomic.Uint64))
 	for status, want := range map[int]bool{200: false, 300: true, 400: true, 500: true} {
 		if got := r.wants(status); got != want {
 			t.Errorf("status %d: %v", status, got)
 		}
 	}
 	level.Set(slog.LevelDebug)
-	testpeer.Eventually(t, "the new level is noticed", func() bool { r.keepUp(time.Now()); return r.wants(200) })
+	testpeer.Eventually(t, "the new level is noticed", func() bool {
+		r.keepUp(time.Now())
+		return r.wants(200)
+	})
 }

@@ -25,14 +25,16 @@ func Example() {
 		return
 	}
 	defer auth.Close()
-	if err := errors.Join(auth.ConfigureCurveKeys("global", clientCert.Public), auth.Start()); err != nil {
+	if err := errors.Join(auth.ConfigureCurveKeys("global", clientCert.Public),
+		auth.Start()); err != nil {
 		fmt.Println(err)
 		return
 	}
 
 	server, _ := zmq4.NewSocket(zmq4.REP)
 	defer server.Close()
-	if err := zmqauth.CurveServer(server, "global", serverCert); err != nil { // never bind a socket without its role
+	if err := zmqauth.CurveServer(server, "global",
+		serverCert); err != nil { // never bind a socket without its role
 		fmt.Println(err)
 		return
 	}
@@ -68,13 +70,15 @@ func ExampleProbe() {
 		return
 	}
 	defer auth.Close()
-	if err := errors.Join(auth.ConfigurePlain("global", map[string]string{"ann": "correct horse"}), auth.Start()); err != nil {
+	if err := errors.Join(auth.ConfigurePlain("global", map[string]string{"ann": "correct horse"}),
+		auth.Start()); err != nil {
 		fmt.Println(err)
 		return
 	}
 	server, _ := zmq4.NewSocket(zmq4.ROUTER)
 	defer server.Close()
-	if err := errors.Join(zmqauth.PlainServer(server, "global"), server.Bind("tcp://127.0.0.1:*")); err != nil {
+	if err := errors.Join(zmqauth.PlainServer(server, "global"),
+		server.Bind("tcp://127.0.0.1:*")); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -124,16 +128,17 @@ func ExampleAuthenticator_ConfigurePlainCallback() {
 		return
 	}
 	defer auth.Close()
-	err = auth.ConfigurePlainCallback("global", func(ctx context.Context, domain, username, password string) (*zmqauth.Identity, error) {
-		ok, err := checkInDatabase(ctx, username, password)
-		switch {
-		case err != nil:
-			return nil, zmqauth.ErrTemporary // libzmq's client tries again
-		case !ok:
-			return nil, zmqauth.ErrDenied
-		}
-		return &zmqauth.Identity{UserID: username, Metadata: map[string]string{"Role": "operator"}}, nil
-	})
+	err = auth.ConfigurePlainCallback("global",
+		func(ctx context.Context, domain, username, password string) (*zmqauth.Identity, error) {
+			ok, err := checkInDatabase(ctx, username, password)
+			switch {
+			case err != nil:
+				return nil, zmqauth.ErrTemporary // libzmq's client tries again
+			case !ok:
+				return nil, zmqauth.ErrDenied
+			}
+			return &zmqauth.Identity{UserID: username, Metadata: map[string]string{"Role": "operator"}}, nil
+		})
 	fmt.Println(err)
 	// Output: <nil>
 }
@@ -164,7 +169,8 @@ func ExampleCreateCertificates() {
 		return
 	}
 	defer os.RemoveAll(dir)
-	public, secret, err := zmqauth.CreateCertificates(dir, "ann", map[string]string{"Role": "operator"})
+	public, secret, err := zmqauth.CreateCertificates(dir, "ann",
+		map[string]string{"Role": "operator"})
 	if err != nil {
 		fmt.Println(err)
 		return

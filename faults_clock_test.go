@@ -22,18 +22,24 @@ func jumped(t testing.TB, at time.Time, by time.Duration) time.Time {
 	const seconds = 30 // where they lie in a time.Time's first word: see its source
 	after := at
 	*(*uint64)(unsafe.Pointer(&after)) += uint64(by/time.Second) << seconds
-	if after.Sub(at) != 0 || after.Round(0).Sub(at.Round(0)) != by { // Round takes the monotonic clock away
+	if after.Sub(at) != 0 ||
+		after.Round(0).Sub(at.Round(0)) != by { // Round takes the monotonic clock away
 		t.Fatalf("package time has changed inside: %v has become %v", at, after)
 	}
 	return after
 }
 
-var clockJumps = map[string]time.Duration{"ten years on": 3652 * 24 * time.Hour, "ten years back": -3652 * 24 * time.Hour, "a second back": -time.Second}
+var clockJumps = map[string]time.Duration{
+	"ten years on": 3652 * 24 * time.Hour, "ten years back": -3652 * 24 * time.Hour,
+	"a second back": -time.Second,
+}
 
 // TestClockAndValidity: the dates of a certificate are the clock's.
 func TestClockAndValidity(t *testing.T) {
 	now := time.Now()
-	entry := &curveEntry{notBefore: now.Round(0).Add(-time.Hour), notAfter: now.Round(0).Add(time.Hour)}
+	entry := &curveEntry{
+		notBefore: now.Round(0).Add(-time.Hour), notAfter: now.Round(0).Add(time.Hour),
+	}
 	for by, want := range map[time.Duration]string{
 		0: "", time.Minute: "", -time.Minute: "",
 		time.Hour + time.Second: ReasonKeyExpired, -time.Hour - time.Second: ReasonKeyNotYetValid,
@@ -68,7 +74,8 @@ func TestClockAndLevel(t *testing.T) {
 	for name, by := range clockJumps {
 		t.Run(name, func(t *testing.T) {
 			var level slog.LevelVar
-			r := newReporter(slog.New(slog.NewTextHandler(new(logbuffer.Buffer), &slog.HandlerOptions{Level: &level})), nil, new(atomic.Uint64))
+			r := newReporter(slog.New(slog.NewTextHandler(new(logbuffer.Buffer),
+				&slog.HandlerOptions{Level: &level})), nil, new(atomic.Uint64))
 			level.Set(slog.LevelDebug)
 			now := jumped(t, time.Now(), by)
 			r.keepUp(now)

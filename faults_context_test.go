@@ -38,7 +38,10 @@ func TestContextEndsBetweenCalls(t *testing.T) {
 		{"started", (*Authenticator).Start, true},
 		{"stopped", func(a *Authenticator) error { return errors.Join(a.Start(), a.Stop()) }, true},
 		{"stopped before it was started", (*Authenticator).Stop, false},
-		{"started again", func(a *Authenticator) error { return errors.Join(a.Start(), a.Stop(), a.Start()) }, true},
+		{
+			"started again",
+			func(a *Authenticator) error { return errors.Join(a.Start(), a.Stop(), a.Start()) }, true,
+		},
 		{"following", func(a *Authenticator) error {
 			return errors.Join(a.ConfigureCurve("d", dir), a.ConfigurePlainFile("d", file), a.Start())
 		}, true},
@@ -58,7 +61,10 @@ func TestContextEndsBetweenCalls(t *testing.T) {
 				t.Error("alive after the context's end")
 			}
 			if test.served {
-				for name, err := range map[string]error{"ConfigureCurve": a.ConfigureCurve("e", dir), "ConfigurePlainFile": a.ConfigurePlainFile("e", file)} {
+				for name, err := range map[string]error{
+					"ConfigureCurve":     a.ConfigureCurve("e", dir),
+					"ConfigurePlainFile": a.ConfigurePlainFile("e", file),
+				} {
 					if !errors.Is(err, ErrClosed) {
 						t.Errorf("%s: %v, want ErrClosed", name, err)
 					}
@@ -68,12 +74,16 @@ func TestContextEndsBetweenCalls(t *testing.T) {
 				}
 			}
 			must.OK(t, errors.Join(a.Stop(), a.Stop(), a.Close(), a.Close(), a.Wait()))
-			for name, err := range map[string]error{"Start": a.Start(), "Attach": a.Attach(zmq4.NewReactor())} {
+			for name, err := range map[string]error{
+				"Start": a.Start(), "Attach": a.Attach(zmq4.NewReactor()),
+			} {
 				if !errors.Is(err, ErrClosed) {
 					t.Errorf("%s: %v, want ErrClosed", name, err)
 				}
 			}
-			must.OK(t, errors.Join(a.Allow("127.0.0.1"), a.ConfigurePlain("d", nil), a.ConfigureCurveKeys("d"), a.ConfigureGSSAPI("d")))
+			must.OK(t,
+				errors.Join(a.Allow("127.0.0.1"), a.ConfigurePlain("d", nil), a.ConfigureCurveKeys("d"),
+					a.ConfigureGSSAPI("d")))
 			if status, _ := ask(t, a, nullRequest()); status != "400" {
 				t.Errorf("status %s in the end", status)
 			}
@@ -97,7 +107,8 @@ func TestContextEndsBeforeNew(t *testing.T) {
 		return
 	}
 	must.OK(t, zmq4.Term())
-	if _, err := New(nil, nil); err == nil || !strings.HasPrefix(err.Error(), "zmqauth: zmq4's default context: ") {
+	if _, err := New(nil, nil); err == nil ||
+		!strings.HasPrefix(err.Error(), "zmqauth: zmq4's default context: ") {
 		t.Errorf("New: %v", err)
 	}
 }
@@ -109,7 +120,9 @@ func attach(t *testing.T) func(*Authenticator) error {
 		reactor := zmq4.NewReactor()
 		err := a.Attach(reactor)
 		if err == nil {
-			t.Cleanup(func() { _ = reactor.Run(time.Millisecond) }) // until it has no socket left, which is an error
+			t.Cleanup(func() {
+				_ = reactor.Run(time.Millisecond)
+			}) // until it has no socket left, which is an error
 		}
 		return err
 	}
@@ -171,20 +184,33 @@ func TestContextEndsDuringCalls(t *testing.T) {
 		{"Start again", func(a *Authenticator) error { return errors.Join(a.Start(), a.Stop()) }, start},
 		{"Attach", nil, attach(t)},
 		{"Stop", start, (*Authenticator).Stop},
-		{"Stop and Start", start, func(a *Authenticator) error { return errors.Join(a.Stop(), a.Start()) }},
+		{
+			"Stop and Start", start,
+			func(a *Authenticator) error { return errors.Join(a.Stop(), a.Start()) },
+		},
 		{"Close", start, (*Authenticator).Close},
 		{"Close before Start", nil, (*Authenticator).Close},
 		{"ConfigureCurve", start, func(a *Authenticator) error { return a.ConfigureCurve("d", dir) }},
-		{"ConfigurePlainFile", start, func(a *Authenticator) error { return a.ConfigurePlainFile("d", file) }},
-		{"ConfigurePlain", start, func(a *Authenticator) error { return a.ConfigurePlain("d", map[string]string{"ann": "secret"}) }},
+		{
+			"ConfigurePlainFile", start,
+			func(a *Authenticator) error { return a.ConfigurePlainFile("d", file) },
+		},
+		{
+			"ConfigurePlain", start,
+			func(a *Authenticator) error {
+				return a.ConfigurePlain("d", map[string]string{"ann": "secret"})
+			},
+		},
 		{"ConfigureCurveKeys", start, func(a *Authenticator) error { return a.ConfigureCurveKeys("d") }},
 		{"Deny", start, func(a *Authenticator) error { return a.Deny("192.0.2.1") }},
 		{"HandleZAPMessage", start, func(a *Authenticator) error {
-			must.OK(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
-				<-ctx.Done()
-				return &Identity{}, nil
-			}))
-			if reply := a.HandleZAPMessage(t.Context(), plainRequest("d", "ann", "x")); string(reply[2]) != "400" {
+			must.OK(t,
+				a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+					<-ctx.Done()
+					return &Identity{}, nil
+				}))
+			if reply := a.HandleZAPMessage(t.Context(),
+				plainRequest("d", "ann", "x")); string(reply[2]) != "400" {
 				return fmt.Errorf("reply %q", reply)
 			}
 			return nil
@@ -242,7 +268,8 @@ func TestContextEndsDuringConnect(t *testing.T) {
 			}()
 		}
 		err = Connect(t.Context(), socket, endpoint)
-		if err == nil || !strings.HasPrefix(err.Error(), "zmqauth: "+endpoint+": ") || !errors.Is(err, zmq4.ETERM) {
+		if err == nil || !strings.HasPrefix(err.Error(), "zmqauth: "+endpoint+": ") ||
+			!errors.Is(err, zmq4.ETERM) {
 			t.Errorf("%v", err)
 		}
 		must.OK(t, socket.Close())
@@ -257,12 +284,13 @@ func TestContextEndsWhileCallbacksRun(t *testing.T) {
 	a, err := New(ctx, &Config{Logger: quiet(), CallbackTimeout: 10 * patience})
 	must.OK(t, err)
 	begun, ended := make(chan bool), make(chan bool)
-	must.OK(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
-		begun <- true
-		<-ctx.Done()
-		ended <- true
-		return &Identity{}, nil
-	}))
+	must.OK(t,
+		a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+			begun <- true
+			<-ctx.Done()
+			ended <- true
+			return &Identity{}, nil
+		}))
 	must.OK(t, a.Start())
 	client, err := ctx.NewSocket(zmq4.DEALER)
 	must.OK(t, err)
@@ -288,14 +316,17 @@ func TestContextEndsUnderLoad(t *testing.T) {
 		var reported atomic.Uint64
 		a, err := New(e.ctx, &Config{Logger: quiet(), OnDecision: func(Decision) { reported.Add(1) }})
 		must.OK(t, err)
-		must.OK(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
-			<-ctx.Done()
-			return &Identity{}, nil
-		}))
+		must.OK(t,
+			a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+				<-ctx.Done()
+				return &Identity{}, nil
+			}))
 		must.OK(t, a.Start())
 		client, err := e.ctx.NewSocket(zmq4.DEALER)
 		must.OK(t, err)
-		must.OK(t, errors.Join(client.SetLinger(0), client.SetSndhwm(0), client.SetRcvhwm(0), client.Connect(ZAPEndpoint)))
+		must.OK(t,
+			errors.Join(client.SetLinger(0), client.SetSndhwm(0), client.SetRcvhwm(0),
+				client.Connect(ZAPEndpoint)))
 		for i := range 3000 {
 			request := nullRequest()
 			if i%10 == 0 {
@@ -304,14 +335,18 @@ func TestContextEndsUnderLoad(t *testing.T) {
 			_, err := client.SendMessage(append([][]byte{nil}, request...))
 			must.OK(t, err)
 		}
-		testpeer.Eventually(t, "it is busy", func() bool { return a.Stats().Requests > uint64(round*100) })
+		testpeer.Eventually(t, "it is busy", func() bool {
+			return a.Stats().Requests > uint64(round*100)
+		})
 		e.begin()
 		must.OK(t, a.Wait())
 		stats := a.Stats()
 		if stats.Requests != stats.Allowed+stats.Denied || stats.Pending != 0 || stats.Denied == 0 {
 			t.Errorf("%+v", stats)
 		}
-		testpeer.Eventually(t, "all are reported once", func() bool { return reported.Load() >= stats.Requests })
+		testpeer.Eventually(t, "all are reported once", func() bool {
+			return reported.Load() >= stats.Requests
+		})
 		waitForReports(t, a)
 		if reported := reported.Load(); reported != stats.Requests {
 			t.Errorf("%d reports of %d requests", reported, stats.Requests)
@@ -348,13 +383,17 @@ func (s *endingSocket) Close() error {
 func TestBatchThatEnds(t *testing.T) {
 	var log logbuffer.Buffer
 	reasons := make(chan string, 10)
-	a := newAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(d Decision) { reasons <- d.Reason }})
-	must.OK(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
-		<-ctx.Done()
-		return &Identity{}, nil
-	}))
+	a := newAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(d Decision) {
+		reasons <- d.Reason
+	}})
+	must.OK(t,
+		a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+			<-ctx.Done()
+			return &Identity{}, nil
+		}))
 	socket := &endingSocket{fakeSocket: newFakeSocket(), last: []libzmq.Message{
-		message(nullRequest()), message(plainRequest("d", "ann", "x")), message(zapRequest("d", "", "OTHER"))}}
+		message(nullRequest()), message(plainRequest("d", "ann", "x")),
+		message(zapRequest("d", "", "OTHER"))}}
 	a.loop = newLoop(a, socket, nil)
 	a.state = stateServing
 	go a.loop.run()
@@ -364,10 +403,12 @@ func TestBatchThatEnds(t *testing.T) {
 		got[<-reasons]++
 	}
 	waitForReports(t, a)
-	if len(got) != 3 || got[ReasonAccepted] != 1 || got[ReasonStopped] != 1 || got[ReasonUnknownMechanism] != 1 || len(reasons) != 0 {
+	if len(got) != 3 || got[ReasonAccepted] != 1 || got[ReasonStopped] != 1 ||
+		got[ReasonUnknownMechanism] != 1 || len(reasons) != 0 {
 		t.Errorf("%v, %d more", got, len(reasons))
 	}
-	if stats := a.Stats(); stats.Requests != 3 || stats.Allowed != 1 || stats.Denied != 2 || stats.Pending != 0 {
+	if stats := a.Stats(); stats.Requests != 3 || stats.Allowed != 1 || stats.Denied != 2 ||
+		stats.Pending != 0 {
 		t.Errorf("%+v", stats)
 	}
 	if said := strings.Join(socket.log, " "); said != "receive send close" {

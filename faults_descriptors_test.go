@@ -35,7 +35,8 @@ func exhaust(t *testing.T, spare int) (release func()) {
 	t.Helper()
 	var before syscall.Rlimit
 	must.OK(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before))
-	must.OK(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: fewDescriptors, Max: before.Max}))
+	must.OK(t,
+		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: fewDescriptors, Max: before.Max}))
 	var taken []int
 	for {
 		fd, err := syscall.Dup(0)
@@ -60,7 +61,8 @@ func exhaust(t *testing.T, spare int) (release func()) {
 // saysTooManyFiles tells whether the error says what is wrong, be it libzmq's number or the
 // system's.
 func saysTooManyFiles(err error) bool {
-	return err != nil && strings.HasPrefix(err.Error(), "zmqauth: ") && strings.Contains(err.Error(), "too many open files") &&
+	return err != nil && strings.HasPrefix(err.Error(), "zmqauth: ") &&
+		strings.Contains(err.Error(), "too many open files") &&
 		(errors.Is(err, syscall.EMFILE) || errors.Is(err, zmq4.Errno(syscall.EMFILE)))
 }
 
@@ -88,7 +90,9 @@ func TestNoDescriptorsToStart(t *testing.T) {
 			t.Fatalf("with %d descriptors: %v", spare, err)
 		}
 		if err != nil {
-			testpeer.Eventually(t, "no descriptor is left", func() bool { return testpeer.Descriptors() <= before })
+			testpeer.Eventually(t, "no descriptor is left", func() bool {
+				return testpeer.Descriptors() <= before
+			})
 		}
 	}
 	if spare < 2 || spare > 10 {
@@ -113,7 +117,8 @@ func TestNoDescriptorsToServe(t *testing.T) {
 	client := func(password string) *zmq4.Socket {
 		socket := testzmq.NewSocket(t, clients, zmq4.PUSH)
 		must.OK(t, PlainClient(socket, "ann", password))
-		_, err := connectFrom(t, clients, server.endpoint, plainClient("ann", "secret")) // starts the context's threads
+		_, err := connectFrom(t, clients, server.endpoint,
+			plainClient("ann", "secret")) // starts the context's threads
 		must.OK(t, err)
 		return socket
 	}
@@ -144,7 +149,9 @@ func TestNoDescriptorsToServe(t *testing.T) {
 	if text, metadata := server.receive(t, "User-Id"); text != "good" || metadata["User-Id"] != "ann" {
 		t.Errorf("%q from %q", text, metadata["User-Id"])
 	}
-	testpeer.Eventually(t, "the other client is judged too", func() bool { return a.Stats().Denied > denied })
+	testpeer.Eventually(t, "the other client is judged too", func() bool {
+		return a.Stats().Denied > denied
+	})
 	must.OK(t, server.socket.SetRcvtimeo(0))
 	if text, err := server.socket.Recv(0); err == nil {
 		t.Errorf("received %q", text)
@@ -170,7 +177,9 @@ func TestNoDescriptorsToConnect(t *testing.T) {
 	if !saysTooManyFiles(err) || !strings.Contains(err.Error(), endpoint) {
 		t.Error(err)
 	}
-	testpeer.Eventually(t, "no descriptor is left", func() bool { return testpeer.Descriptors() <= before })
+	testpeer.Eventually(t, "no descriptor is left", func() bool {
+		return testpeer.Descriptors() <= before
+	})
 
 	a := startAuthenticator(t, Config{})
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", nullServer("d"))
@@ -214,9 +223,13 @@ func TestNoDescriptorsForFiles(t *testing.T) {
 	}{
 		"ConfigureCurve":     {certificates.a.ConfigureCurve("d", elsewhere), elsewhere},
 		"ConfigurePlainFile": {passwords.a.ConfigurePlainFile("d", passwords.path), passwords.path},
-		"LoadCertificate":    {second(LoadCertificate(certificates.path("ann.key"))), certificates.path("ann.key")},
-		"LoadCertificates":   {second(LoadCertificates(elsewhere)), elsewhere},
-		"CreateCertificates": {third(CreateCertificates(elsewhere, "eve", nil)), filepath.Join(elsewhere, "eve.key_secret")},
+		"LoadCertificate": {
+			second(LoadCertificate(certificates.path("ann.key"))), certificates.path("ann.key"),
+		},
+		"LoadCertificates": {second(LoadCertificates(elsewhere)), elsewhere},
+		"CreateCertificates": {
+			third(CreateCertificates(elsewhere, "eve", nil)), filepath.Join(elsewhere, "eve.key_secret"),
+		},
 	} {
 		var at *FileError
 		if !saysTooManyFiles(call.err) || !errors.As(call.err, &at) || at.File != call.file {
@@ -224,10 +237,13 @@ func TestNoDescriptorsForFiles(t *testing.T) {
 		}
 	}
 	for _, log := range []func() string{certificates.said, passwords.said} {
-		testpeer.Eventually(t, "the log says so", func() bool { return strings.Contains(log(), "too many open files") })
+		testpeer.Eventually(t, "the log says so", func() bool {
+			return strings.Contains(log(), "too many open files")
+		})
 	}
 	for range 10 { // while both are looked at again
-		if !certificates.accepts(ann) || certificates.accepts(bob) || !passwords.accepts("ann", "one") || passwords.accepts("ann", "two") {
+		if !certificates.accepts(ann) || certificates.accepts(bob) || !passwords.accepts("ann", "one") ||
+			passwords.accepts("ann", "two") {
 			t.Fatal("the last good content is not in force")
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -240,7 +256,9 @@ func TestNoDescriptorsForFiles(t *testing.T) {
 	if passwords.accepts("ann", "one") {
 		t.Error("the old password is in force")
 	}
-	for what, log := range map[string]string{"directory": certificates.said(), "password file": passwords.said()} {
+	for what, log := range map[string]string{
+		"directory": certificates.said(), "password file": passwords.said(),
+	} {
 		if count := strings.Count(log, "too many open files"); count != 1 {
 			t.Errorf("%s: reported %d times:\n%s", what, count, log)
 		}

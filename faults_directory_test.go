@@ -13,7 +13,8 @@ import (
 
 // newLimitedStore is newCertificateStore for a directory with a limit of its own. err is that of
 // following it.
-func newLimitedStore(t *testing.T, limit directoryLimit, names ...string) (s *certificateStore, have map[string]*Certificate, err error) {
+func newLimitedStore(t *testing.T, limit directoryLimit,
+	names ...string) (s *certificateStore, have map[string]*Certificate, err error) {
 	t.Helper()
 	s, have = newCertificateStore(t, names...)
 	must.OK(t, s.a.ConfigureCurveKeys("d"))
@@ -38,10 +39,12 @@ func TestHugeDirectory(t *testing.T) {
 		"too large": {directoryLimit{files: 5, bytes: 1000}, "certificates of more than 1000 bytes"},
 	} {
 		s, have, err := newLimitedStore(t, test.limit, fiveNames...)
-		if err == nil || !strings.HasPrefix(err.Error(), "zmqauth: "+s.dir+": "+test.want+" in one directory; ") {
+		if err == nil ||
+			!strings.HasPrefix(err.Error(), "zmqauth: "+s.dir+": "+test.want+" in one directory; ") {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := readCertificates(s.dir, test.limit); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := readCertificates(s.dir, test.limit); err == nil ||
+			!strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: reading it once: %v", name, err)
 		}
 		if s.accepts(have["a.key"]) || s.a.Stats().BrokenEntries != 0 {
@@ -60,7 +63,8 @@ func TestHugeDirectory(t *testing.T) {
 		must.OK(t, os.WriteFile(s.path(fmt.Sprintf(".hidden%d", i)), nil, 0o644))
 		must.OK(t, os.WriteFile(s.path(fmt.Sprintf("a%d.key_secret", i)), nil, 0o600))
 	}
-	if certificates, err := readCertificates(s.dir, fiveFiles); err != nil || len(certificates) != 5 || !s.accepts(have["e.key"]) {
+	if certificates, err := readCertificates(s.dir, fiveFiles); err != nil || len(certificates) != 5 ||
+		!s.accepts(have["e.key"]) {
 		t.Errorf("%d certificates, %v", len(certificates), err)
 	}
 }
@@ -81,8 +85,11 @@ func TestDirectoryGrowsHuge(t *testing.T) {
 	said := func(count int) {
 		t.Helper()
 		const want = "a directory is full"
-		testpeer.Eventually(t, "the log says so", func() bool { return strings.Count(s.said(), want) == count })
-		if line := s.said()[strings.LastIndex(s.said(), want):]; !strings.Contains(line, s.dir+": more than 5 certificates") {
+		testpeer.Eventually(t, "the log says so", func() bool {
+			return strings.Count(s.said(), want) == count
+		})
+		if line := s.said()[strings.LastIndex(s.said(), want):]; !strings.Contains(line,
+			s.dir+": more than 5 certificates") {
 			t.Errorf("the log does not say how: %s", line)
 		}
 	}
@@ -98,7 +105,9 @@ func TestDirectoryGrowsHuge(t *testing.T) {
 	s.within("a file that changes", mended, true)
 	// Room for one: then there is one too many.
 	must.OK(t, os.Remove(s.path("a.key")))
-	testpeer.Eventually(t, "one of the two gets in", func() bool { return s.accepts(sixth) != s.accepts(seventh) })
+	testpeer.Eventually(t, "one of the two gets in", func() bool {
+		return s.accepts(sixth) != s.accepts(seventh)
+	})
 	said(2)
 	stays()
 	must.OK(t, os.Remove(s.path("b.key")))
@@ -117,11 +126,14 @@ func TestDirectoryGrowsLarge(t *testing.T) {
 		return text(t, &more)
 	}
 	size := int64(len(text(t, newCertificate(t))))
-	s, have, err := newLimitedStore(t, directoryLimit{files: maxCertificates, bytes: 5*size + 4100}, fiveNames[:3]...)
+	s, have, err := newLimitedStore(t, directoryLimit{files: maxCertificates, bytes: 5*size + 4100},
+		fiveNames[:3]...)
 	must.OK(t, err)
 	full := func(count int) {
 		t.Helper()
-		testpeer.Eventually(t, "the log says so", func() bool { return strings.Count(s.said(), "a directory is full") == count })
+		testpeer.Eventually(t, "the log says so", func() bool {
+			return strings.Count(s.said(), "a directory is full") == count
+		})
 	}
 	must.OK(t, os.WriteFile(s.path("a.key"), large(have["a.key"]), 0o644)) // fits
 	dan := newCertificate(t)

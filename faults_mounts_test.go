@@ -49,7 +49,8 @@ func apart(t *testing.T, own *syscall.SysProcAttr) bool {
 	t.Helper()
 	try := exec.Command("true")
 	try.SysProcAttr = own
-	if err := try.Run(); errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) { // ENOSPC: no user namespaces
+	if err := try.Run(); errors.Is(err, syscall.EPERM) ||
+		errors.Is(err, syscall.ENOSPC) { // ENOSPC: no user namespaces
 		testpeer.Without(t, "namespaces", err)
 		t.Skipf("namespaces of one's own are not allowed here: %v", err)
 	}
@@ -69,7 +70,9 @@ func TestDiskFull(t *testing.T) {
 	if !mounting(t) {
 		return
 	}
-	for what, options := range map[string]string{"no space": "mode=0700,size=%dk", "no inodes": "mode=0700,nr_inodes=%d"} {
+	for what, options := range map[string]string{
+		"no space": "mode=0700,size=%dk", "no inodes": "mode=0700,nr_inodes=%d",
+	} {
 		t.Run(what, func(t *testing.T) {
 			dir := t.TempDir()
 			missed := make(map[string]bool) // the files that did not fit
@@ -90,7 +93,8 @@ func TestDiskFull(t *testing.T) {
 					break
 				}
 				var at *FileError
-				if public != "" || secret != "" || !errors.Is(err, syscall.ENOSPC) || !errors.As(err, &at) || !strings.HasPrefix(err.Error(), "zmqauth: "+at.File) {
+				if public != "" || secret != "" || !errors.Is(err, syscall.ENOSPC) || !errors.As(err, &at) ||
+					!strings.HasPrefix(err.Error(), "zmqauth: "+at.File) {
 					t.Fatalf("%d: %q, %q, %v", room, public, secret, err)
 				}
 				missed[filepath.Base(at.File)] = true
@@ -114,7 +118,9 @@ func TestRemount(t *testing.T) {
 	certificates, have := newCertificateStore(t, "ann.key")
 	ann := have["ann.key"]
 	dir := t.TempDir()
-	passwords := &passwordStore{t: t, path: filepath.Join(dir, "passwords"), a: certificates.a, log: certificates.log}
+	passwords := &passwordStore{
+		t: t, path: filepath.Join(dir, "passwords"), a: certificates.a, log: certificates.log,
+	}
 	passwords.overwrite("ann=below\n")
 	must.OK(t, passwords.a.ConfigurePlainFile("d", passwords.path))
 
@@ -161,7 +167,8 @@ func TestFileSizeLimit(t *testing.T) {
 	must.OK(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 100, Max: 100}))
 	_, _, err := CreateCertificates(dir, "ann", nil)
 	var at *FileError
-	if !errors.Is(err, syscall.EFBIG) || !errors.As(err, &at) || at.File != filepath.Join(dir, "ann.key_secret") {
+	if !errors.Is(err, syscall.EFBIG) || !errors.As(err, &at) ||
+		at.File != filepath.Join(dir, "ann.key_secret") {
 		t.Error(err)
 	}
 	entries, err := os.ReadDir(dir)

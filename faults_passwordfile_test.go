@@ -27,7 +27,8 @@ func TestPasswordFileOfGarbage(t *testing.T) {
 	if count := strings.Count(said, "level=WARN"); count != maxBrokenLines+1 {
 		t.Errorf("%d warnings in the log", count)
 	}
-	if rest := fmt.Sprintf("%s:%d: this line and %d more after it are broken, too", s.path, maxBrokenLines+1, 2*lines-maxBrokenLines-1); !strings.Contains(said, rest) {
+	if rest := fmt.Sprintf("%s:%d: this line and %d more after it are broken, too", s.path,
+		maxBrokenLines+1, 2*lines-maxBrokenLines-1); !strings.Contains(said, rest) {
 		t.Errorf("the log does not say %q", rest)
 	}
 	// As it changes, nothing is said twice.
@@ -53,7 +54,9 @@ func TestHugePasswordFile(t *testing.T) {
 	if status, _ := ask(t, a, plainRequest("d", "eve", "x")); status != "200" {
 		t.Error("a call that failed has changed something")
 	}
-	testpeer.Eventually(t, "the log says so", func() bool { return strings.Contains(s.said(), s.path+want) })
+	testpeer.Eventually(t, "the log says so", func() bool {
+		return strings.Contains(s.said(), s.path+want)
+	})
 	if !s.accepts("ann", "secret") || s.accepts("bob", "x") {
 		t.Error("the last good content is not in force")
 	}

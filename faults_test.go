@@ -32,7 +32,8 @@ func TestFaultUnknownUserWithEmptyPassword(t *testing.T) {
 // zmq4: a mistyped address in the allow list is dropped, and everyone stays allowed.
 func TestFaultMistypedAddress(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	if err := a.Allow("127.0.0.1", "10.0.0.O"); err == nil || !strings.Contains(err.Error(), "10.0.0.O") {
+	if err := a.Allow("127.0.0.1", "10.0.0.O"); err == nil ||
+		!strings.Contains(err.Error(), "10.0.0.O") {
 		t.Errorf("error %v does not name the entry", err)
 	}
 }
@@ -53,7 +54,10 @@ func TestFaultMappedAddress(t *testing.T) {
 func TestFaultAllowedAddressIsNoCredential(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	must.OK(t, a.Allow("127.0.0.1"))
-	for _, request := range [][][]byte{plainRequest("d", "ann", "x"), zapRequest("d", "127.0.0.1", "CURVE", key32), zapRequest("d", "127.0.0.1", "OTHER")} {
+	for _, request := range [][][]byte{
+		plainRequest("d", "ann", "x"), zapRequest("d", "127.0.0.1", "CURVE", key32),
+		zapRequest("d", "127.0.0.1", "OTHER"),
+	} {
 		if status, _ := ask(t, a, request); status != "400" {
 			t.Errorf("%s: status %s", request[5], status)
 		}
@@ -65,7 +69,10 @@ func TestFaultAllowedAddressIsNoCredential(t *testing.T) {
 func TestFaultQuit(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	zap := newZAPClient(t, a.Context())
-	for _, message := range [][][]byte{frames("QUIT"), frames("", "QUIT"), frames("TERMINATE"), frames("", "1.0"), frames("", "9.9", "1")} {
+	for _, message := range [][][]byte{
+		frames("QUIT"), frames("", "QUIT"), frames("TERMINATE"), frames("", "1.0"),
+		frames("", "9.9", "1"),
+	} {
 		zap.sendRaw(message)
 	}
 	if reply := zap.receive(); reply[1] != "1" || reply[2] != "400" { // the last one's
@@ -84,9 +91,11 @@ func TestFaultAnyDomain(t *testing.T) {
 	must.OK(t, a.ConfigurePlain("own", map[string]string{"bob": "own"}))
 	for _, test := range []struct{ domain, name, password, want string }{
 		{"", "ann", "all", "200"}, {"d", "ann", "all", "200"}, {"*", "ann", "all", "200"},
-		{"own", "bob", "own", "200"}, {"own", "ann", "all", "400"}, {"d", "bob", "own", "400"}, {"", "bob", "own", "400"},
+		{"own", "bob", "own", "200"}, {"own", "ann", "all", "400"}, {"d", "bob", "own", "400"},
+		{"", "bob", "own", "400"},
 	} {
-		if status, _ := ask(t, a, plainRequest(test.domain, test.name, test.password)); status != test.want {
+		if status, _ := ask(t, a,
+			plainRequest(test.domain, test.name, test.password)); status != test.want {
 			t.Errorf("domain %q, %s: status %s, want %s", test.domain, test.name, status, test.want)
 		}
 	}
@@ -96,7 +105,9 @@ func TestFaultAnyDomain(t *testing.T) {
 func TestFaultAllowAnyInOneDomain(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	must.OK(t, a.ConfigureCurve("open", CurveAllowAny))
-	for domain, want := range map[string]string{"open": "200", "d": "400", "": "400", "*": "400", "Open": "400"} {
+	for domain, want := range map[string]string{
+		"open": "200", "d": "400", "": "400", "*": "400", "Open": "400",
+	} {
 		if status, _ := ask(t, a, zapRequest(domain, "", "CURVE", key32)); status != want {
 			t.Errorf("domain %q: status %s, want %s", domain, status, want)
 		}
@@ -111,7 +122,10 @@ func TestFaultAllowAnyInOneDomain(t *testing.T) {
 func TestFaultCallbackHidesKeys(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	must.OK(t, a.ConfigureCurveKeys("keys", PublicKey([]byte(key32))))
-	must.OK(t, a.ConfigureCurveCallback("asked", func(context.Context, string, PublicKey) (*Identity, error) { return nil, ErrDenied }))
+	must.OK(t,
+		a.ConfigureCurveCallback("asked", func(context.Context, string, PublicKey) (*Identity, error) {
+			return nil, ErrDenied
+		}))
 	for domain, want := range map[string]string{"keys": "200", "asked": "400"} {
 		if status, _ := ask(t, a, zapRequest(domain, "", "CURVE", key32)); status != want {
 			t.Errorf("domain %q: status %s, want %s", domain, status, want)
@@ -126,11 +140,16 @@ func TestFaultCallbackHidesKeys(t *testing.T) {
 // pyzmq: an exception in a callback ends the handler's thread.
 func TestFaultCallbackPanicEndsTheHandler(t *testing.T) {
 	a := startAuthenticator(t, Config{CurveUserID: func(PublicKey) string { panic("boom") }})
-	must.OK(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) { panic(errors.New("boom")) }))
+	must.OK(t,
+		a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+			panic(errors.New("boom"))
+		}))
 	must.OK(t, a.ConfigureCurveKeys("*", PublicKey([]byte(key32))))
 	zap := newZAPClient(t, a.Context())
 	for range 3 {
-		for _, request := range [][][]byte{plainRequest("d", "ann", "x"), zapRequest("d", "", "CURVE", key32)} {
+		for _, request := range [][][]byte{
+			plainRequest("d", "ann", "x"), zapRequest("d", "", "CURVE", key32),
+		} {
 			if reply := zap.ask(request); reply[2] != "500" {
 				t.Errorf("%s: status %s", request[5], reply[2])
 			}
@@ -148,16 +167,18 @@ func TestFaultCallbackPanicEndsTheHandler(t *testing.T) {
 func TestFaultLongMetadata(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	long := strings.Repeat("0123456789abcdef", 1<<14) // 256 KiB: more than a batch of replies holds
-	must.OK(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
-		return &Identity{Metadata: map[string]string{"Long": long, "Short": "x"}}, nil
-	}))
+	must.OK(t,
+		a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+			return &Identity{Metadata: map[string]string{"Long": long, "Short": "x"}}, nil
+		}))
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", plainServer("d"))
 	for range 3 {
 		client, err := connect(t, server.endpoint, plainClient("ann", "x"))
 		must.OK(t, err)
 		_, err = client.Send("hello", 0)
 		must.OK(t, err)
-		if _, got := server.receive(t, "Long", "Short", "User-Id"); got["Long"] != long || got["Short"] != "x" || got["User-Id"] != "ann" {
+		if _, got := server.receive(t, "Long", "Short", "User-Id"); got["Long"] != long ||
+			got["Short"] != "x" || got["User-Id"] != "ann" {
 			t.Errorf("%d bytes, %q, %q", len(got["Long"]), got["Short"], got["User-Id"])
 		}
 	}
@@ -180,24 +201,34 @@ func TestNoSecretsInLogs(t *testing.T) {
 	var log logbuffer.Buffer
 	const password, guess = `correct "horse"`, `battery \ staple`
 	reported := make(chan bool, 100)
-	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(Decision) { reported <- true }})
+	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(Decision) {
+		reported <- true
+	}})
 	must.OK(t, a.ConfigurePlain("*", map[string]string{"ann": password}))
-	must.OK(t, a.ConfigurePlainCallback("error", func(_ context.Context, _, name, password string) (*Identity, error) {
-		return nil, fmt.Errorf("SELECT … WHERE password = '%s' OR password = %q", password, password)
-	}))
-	must.OK(t, a.ConfigurePlainCallback("panic", func(_ context.Context, _, name, password string) (*Identity, error) {
-		panic("no " + password)
-	}))
+	must.OK(t,
+		a.ConfigurePlainCallback("error",
+			func(_ context.Context, _, name, password string) (*Identity, error) {
+				return nil, fmt.Errorf("SELECT … WHERE password = '%s' OR password = %q", password, password)
+			}))
+	must.OK(t,
+		a.ConfigurePlainCallback("panic",
+			func(_ context.Context, _, name, password string) (*Identity, error) {
+				panic("no " + password)
+			}))
 	zap := newZAPClient(t, a.Context())
 	for _, request := range [][][]byte{
-		plainRequest("d", "ann", password), plainRequest("d", "ann", guess), plainRequest("d", guess, password),
-		plainRequest("error", "ann", guess), plainRequest("panic", "ann", guess), zapRequest("d", "", "PLAIN", password),
+		plainRequest("d", "ann", password), plainRequest("d", "ann", guess), plainRequest("d", guess,
+			password),
+		plainRequest("error", "ann", guess), plainRequest("panic", "ann", guess), zapRequest("d", "",
+			"PLAIN", password),
 	} {
 		zap.ask(request)
 		<-reported
 	}
 	text := log.String()
-	for _, want := range []string{ReasonWrongPassword, ReasonUnknownUser, ReasonCallbackError, ReasonCallbackPanic, "SELECT"} {
+	for _, want := range []string{
+		ReasonWrongPassword, ReasonUnknownUser, ReasonCallbackError, ReasonCallbackPanic, "SELECT",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the log does not say %q", want)
 		}

@@ -27,10 +27,14 @@ func TestRefusalDelays(t *testing.T) {
 		delays = append(delays, refuse("127.0.0.1", "ann@A"))
 	}
 	const ms = time.Millisecond
-	if want := []time.Duration{0, 100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 1600 * ms}; !slices.Equal(delays, want) {
+	if want := []time.Duration{
+		0, 100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 1600 * ms,
+	}; !slices.Equal(delays, want) {
 		t.Errorf("%v, want %v", delays, want)
 	}
-	for _, other := range [][2]string{{"127.0.0.2", "ann@A"}, {"127.0.0.1", "bob@A"}, {"127.0.0.1ann@A", ""}, {"", "127.0.0.1ann@A"}} {
+	for _, other := range [][2]string{
+		{"127.0.0.2", "ann@A"}, {"127.0.0.1", "bob@A"}, {"127.0.0.1ann@A", ""}, {"", "127.0.0.1ann@A"},
+	} {
 		if delay := refuse(other[0], other[1]); delay != 0 {
 			t.Errorf("%q: the first refusal is delayed by %v", other, delay)
 		}
@@ -63,7 +67,9 @@ func TestRefusalDelaysAreBounded(t *testing.T) {
 		}
 	}
 	p.refuse(localhost, someone, now)
-	for round, want := range []time.Duration{firstRefusalDelay, 2 * firstRefusalDelay, 4 * firstRefusalDelay} {
+	for round, want := range []time.Duration{
+		firstRefusalDelay, 2 * firstRefusalDelay, 4 * firstRefusalDelay,
+	} {
 		refuseOthers(round, maxRefusedPeers-1)
 		if delay := p.refuse(localhost, someone, now); delay != want {
 			t.Errorf("round %d: %v, want %v", round, delay, want)
@@ -105,7 +111,8 @@ func TestHeldRefusals(t *testing.T) {
 			t.Errorf("reply %q, want %s", reply, want)
 		}
 	}
-	if stats := l.a.Stats(); len(socket.replies) != 0 || stats.Requests != 3 || stats.Pending != 1 || stats.Denied != 1 {
+	if stats := l.a.Stats(); len(socket.replies) != 0 || stats.Requests != 3 || stats.Pending != 1 ||
+		stats.Denied != 1 {
 		t.Fatalf("%d more replies, %+v", len(socket.replies), stats)
 	}
 	select {
@@ -124,7 +131,8 @@ func TestHeldRefusals(t *testing.T) {
 		}
 	}
 	l.serve(nil)
-	if stats := l.a.Stats(); len(socket.replies)+len(decisions) != 0 || stats.Pending != 0 || stats.Denied != 2 {
+	if stats := l.a.Stats(); len(socket.replies)+len(decisions) != 0 || stats.Pending != 0 ||
+		stats.Denied != 2 {
 		t.Errorf("%d more replies, %d more decisions, %+v", len(socket.replies), len(decisions), stats)
 	}
 	close(l.done) // it has never run
@@ -144,7 +152,8 @@ func TestHeldRefusalsAreBounded(t *testing.T) {
 		t.Errorf("%d replies", len(socket.replies))
 	}
 	l.leave()
-	if count, stats := len(socket.replies), l.a.Stats(); count != maxHeldRefusals+2 || stats.Pending != 0 {
+	if count, stats := len(socket.replies), l.a.Stats(); count != maxHeldRefusals+2 ||
+		stats.Pending != 0 {
 		t.Errorf("%d replies, %+v", count, stats)
 	}
 	l.serve([]libzmq.Message{gssapiMessage("ann@EXAMPLE.ORG")}) // nothing is held any more
@@ -178,7 +187,8 @@ func TestHeldRefusalsEnd(t *testing.T) {
 			if took := time.Since(begun); took > maxRefusalDelay/2 {
 				t.Errorf("it took %v", took)
 			}
-			if stats := a.Stats(); stats.Pending != 0 || stats.Denied != count || len(a.loop.held.timers) != 0 {
+			if stats := a.Stats(); stats.Pending != 0 || stats.Denied != count ||
+				len(a.loop.held.timers) != 0 {
 				t.Errorf("%+v, %d timers", stats, len(a.loop.held.timers))
 			}
 		})

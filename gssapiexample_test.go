@@ -16,7 +16,8 @@ func TestGSSAPIExample(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	program := filepath.Join(dir, "gssapi")
-	if output, err := exec.Command("go", "build", "-o", program, "./examples/gssapi").CombinedOutput(); err != nil {
+	if output, err := exec.Command("go", "build", "-o", program,
+		"./examples/gssapi").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	testrealm.New(t, dir)
@@ -36,13 +37,21 @@ func TestGSSAPIExample(t *testing.T) {
 		args   []string
 		output string // a regular expression
 	}{
-		{"the cache's principal", nil, `^accepted: "hello" from carol@ZMQAUTH\.TEST\nrefused: zmqauth: tcp://.*Kerberos.*\n$`},
-		{"a named one", []string{"-principal", testrealm.Ann, "-service", testrealm.Service, "ann/*@ZMQAUTH.TEST"}, `^accepted: "hello" from ann/client@ZMQAUTH\.TEST\nrefused: .*\n$`},
+		{
+			"the cache's principal", nil,
+			`^accepted: "hello" from carol@ZMQAUTH\.TEST\nrefused: zmqauth: tcp://.*Kerberos.*\n$`,
+		},
+		{
+			"a named one",
+			[]string{"-principal", testrealm.Ann, "-service", testrealm.Service, "ann/*@ZMQAUTH.TEST"},
+			`^accepted: "hello" from ann/client@ZMQAUTH\.TEST\nrefused: .*\n$`,
+		},
 		{"nobody", []string{"bob@ZMQAUTH.TEST"}, `^$`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			output, log, err := start(test.args...)()
-			if (err == nil) != (test.output != `^$`) || !regexp.MustCompile(test.output).MatchString(output) {
+			if (err == nil) != (test.output != `^$`) ||
+				!regexp.MustCompile(test.output).MatchString(output) {
 				t.Errorf("%v: %s\n%s", err, output, log)
 			}
 		})
@@ -53,7 +62,8 @@ func TestGSSAPIExample(t *testing.T) {
 		if output, log, err := client(); err != nil || output != "" {
 			t.Fatalf("client: %v: %s\n%s", err, output, log)
 		}
-		if output, log, err := server(); err != nil || output != "accepted: \"hello\" from "+testrealm.CarolFull+"\n" {
+		if output, log, err := server(); err != nil || output != "accepted: \"hello\" from "+
+			testrealm.CarolFull+"\n" {
 			t.Errorf("server: %v: %s\n%s", err, output, log)
 		}
 	})

@@ -75,14 +75,19 @@ func nothingArrives(t *testing.T, server *server) {
 func TestGSSAPIRealmAccepts(t *testing.T) {
 	testrealm.Run(t, func(*testrealm.Realm) {
 		for name, role := range map[string]func(*zmq4.Socket) error{
-			"keytab alone":     gssapiServer("d"),
-			"with a principal": func(s *zmq4.Socket) error { return GSSAPIServer(s, "d", testrealm.Service) },
+			"keytab alone": gssapiServer("d"),
+			"with a principal": func(s *zmq4.Socket) error {
+				return GSSAPIServer(s, "d", testrealm.Service)
+			},
 		} {
 			t.Run(name, func(t *testing.T) {
 				a := startAuthenticator(t, Config{})
 				server := newServer(t, a.Context(), "tcp://127.0.0.1:*", role)
 				clients := testzmq.NewContext(t)
-				for _, client := range []struct{ principal, want string }{{testrealm.Ann, testrealm.AnnFull}, {testrealm.Bob, testrealm.BobFull}, {"", testrealm.CarolFull}, {testrealm.Ann, testrealm.AnnFull}} {
+				for _, client := range []struct{ principal, want string }{
+					{testrealm.Ann, testrealm.AnnFull}, {testrealm.Bob, testrealm.BobFull},
+					{"", testrealm.CarolFull}, {testrealm.Ann, testrealm.AnnFull},
+				} {
 					socket, err := connectFrom(t, clients, server.endpoint, gssapiClient(client.principal))
 					must.OK(t, err)
 					arrives(t, socket, server, client.want)
@@ -96,14 +101,19 @@ func TestGSSAPIRealmAccepts(t *testing.T) {
 func TestGSSAPIRealmIdentity(t *testing.T) {
 	testrealm.Run(t, func(*testrealm.Realm) {
 		a := startAuthenticator(t, Config{})
-		must.OK(t, a.ConfigureGSSAPICallback("d", func(_ context.Context, domain, principal string) (*Identity, error) {
-			return &Identity{UserID: "user of " + domain, Metadata: map[string]string{"Principal": principal}}, nil
-		}))
+		must.OK(t,
+			a.ConfigureGSSAPICallback("d",
+				func(_ context.Context, domain, principal string) (*Identity, error) {
+					return &Identity{
+						UserID: "user of " + domain, Metadata: map[string]string{"Principal": principal},
+					}, nil
+				}))
 		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
 		socket := connectAs(t, server.endpoint, testrealm.Ann)
 		_, err := socket.Send("hello", 0)
 		must.OK(t, err)
-		if _, metadata := server.receive(t, "User-Id", "Principal"); metadata["User-Id"] != "user of d" || metadata["Principal"] != testrealm.AnnFull {
+		if _, metadata := server.receive(t, "User-Id", "Principal"); metadata["User-Id"] != "user of d" ||
+			metadata["Principal"] != testrealm.AnnFull {
 			t.Errorf("%q", metadata)
 		}
 	})
@@ -115,7 +125,9 @@ func TestGSSAPIRealmIdentity(t *testing.T) {
 func TestGSSAPIRealmRefusals(t *testing.T) {
 	answer := func(identity *Identity, err error) func(*Authenticator) error {
 		return func(a *Authenticator) error {
-			return a.ConfigureGSSAPICallback("d", func(context.Context, string, string) (*Identity, error) { return identity, err })
+			return a.ConfigureGSSAPICallback("d", func(context.Context, string, string) (*Identity, error) {
+				return identity, err
+			})
 		}
 	}
 	name := func(principals ...string) func(*Authenticator) error {
@@ -130,25 +142,34 @@ func TestGSSAPIRealmRefusals(t *testing.T) {
 				refuse: func(a *Authenticator) error { return a.DenyDomain("d", "127.0.0.1") },
 				mend:   func(a *Authenticator) error { a.ResetAddresses(); return nil },
 			},
-			ReasonUnknownPrincipal: {refuse: name("ann@"+testrealm.Name, testrealm.BobFull, "*@"+testrealm.Name, "ann/*@OTHER.TEST"), mend: name("ann/*@" + testrealm.Name)},
-			ReasonCallbackDenied:   {refuse: answer(nil, ErrDenied)},
-			ReasonTryAgain:         {refuse: answer(nil, ErrTemporary)},
-			ReasonCallbackError:    {refuse: answer(&Identity{}, errors.New("no database"))},
+			ReasonUnknownPrincipal: {
+				refuse: name("ann@"+testrealm.Name, testrealm.BobFull, "*@"+testrealm.Name, "ann/*@OTHER.TEST"),
+				mend:   name("ann/*@" + testrealm.Name),
+			},
+			ReasonCallbackDenied: {refuse: answer(nil, ErrDenied)},
+			ReasonTryAgain:       {refuse: answer(nil, ErrTemporary)},
+			ReasonCallbackError:  {refuse: answer(&Identity{}, errors.New("no database"))},
 			ReasonCallbackTimeout: {refuse: func(a *Authenticator) error {
-				return a.ConfigureGSSAPICallback("d", func(ctx context.Context, _, _ string) (*Identity, error) {
-					<-ctx.Done()
-					return &Identity{}, nil
-				})
+				return a.ConfigureGSSAPICallback("d",
+					func(ctx context.Context, _, _ string) (*Identity, error) {
+						<-ctx.Done()
+						return &Identity{}, nil
+					})
 			}},
 			ReasonCallbackPanic: {refuse: func(a *Authenticator) error {
-				return a.ConfigureGSSAPICallback("d", func(context.Context, string, string) (*Identity, error) { panic("oh") })
+				return a.ConfigureGSSAPICallback("d", func(context.Context, string, string) (*Identity, error) {
+					panic("oh")
+				})
 			}},
 			ReasonStopped: {refuse: (*Authenticator).Stop, mend: (*Authenticator).Start},
 		} {
 			t.Run(reason, func(t *testing.T) {
 				t.Parallel()
 				decisions := make(chan Decision, 100)
-				a := startAuthenticator(t, Config{CallbackTimeout: 100 * time.Millisecond, OnDecision: func(d Decision) { decisions <- d }})
+				a := startAuthenticator(t,
+					Config{CallbackTimeout: 100 * time.Millisecond, OnDecision: func(d Decision) {
+						decisions <- d
+					}})
 				must.OK(t, test.refuse(a))
 				server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
 				sendAs(t, server.endpoint, testrealm.Ann)
@@ -226,7 +247,8 @@ func TestGSSAPIRealmConnect(t *testing.T) {
 			begun := time.Now()
 			_, err := connect(t, server.endpoint, gssapiClient(testrealm.Ann))
 			var refused *HandshakeError
-			if !errors.As(err, &refused) || refused.Status != 0 || !strings.Contains(err.Error(), "refuses this Kerberos principal") {
+			if !errors.As(err, &refused) || refused.Status != 0 ||
+				!strings.Contains(err.Error(), "refuses this Kerberos principal") {
 				t.Fatalf("%v", err)
 			}
 			if took := time.Since(begun); took > 4*time.Second { // 2 s, on a machine with nothing else to do
@@ -248,8 +270,10 @@ func TestGSSAPIRealmNoTicket(t *testing.T) {
 		a := startAuthenticator(t, Config{})
 		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", brieflyGSSAPIServer)
 		for name, role := range map[string]func(*zmq4.Socket) error{
-			"no ticket":          gssapiClient("stranger@client"),
-			"an unknown service": func(s *zmq4.Socket) error { return GSSAPIClient(s, testrealm.Ann, "nobody@localhost") },
+			"no ticket": gssapiClient("stranger@client"),
+			"an unknown service": func(s *zmq4.Socket) error {
+				return GSSAPIClient(s, testrealm.Ann, "nobody@localhost")
+			},
 		} {
 			t.Run(name, func(t *testing.T) {
 				_, err := connect(t, server.endpoint, role)

@@ -63,7 +63,8 @@ func TestHandleZAPMessageBesideOtherSockets(t *testing.T) {
 			t.Fatal("nothing has come")
 		}
 		if ready[0].Socket == server.socket {
-			if text, metadata := server.receive(t, "User-Id"); text != "hello" || metadata["User-Id"] != "ann" || judged != 1 {
+			if text, metadata := server.receive(t, "User-Id"); text != "hello" ||
+				metadata["User-Id"] != "ann" || judged != 1 {
 				t.Errorf("%q from %q after %d requests", text, metadata["User-Id"], judged)
 			}
 			return
@@ -81,11 +82,12 @@ func TestHandleZAPMessageBesideOtherSockets(t *testing.T) {
 func TestHandleZAPMessageContext(t *testing.T) {
 	a := newAuthenticator(t, Config{MaxConcurrent: 1})
 	begun := make(chan bool, 2)
-	must.OK(t, a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
-		begun <- true
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}))
+	must.OK(t,
+		a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
+			begun <- true
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}))
 	running, cancelRunning := context.WithCancel(context.Background())
 	waiting, cancelWaiting := context.WithCancel(context.Background())
 	replies := make(chan string)
@@ -114,7 +116,8 @@ func TestHandleZAPMessageOwnsItsReply(t *testing.T) {
 	a := newAuthenticator(t, Config{Properties: []string{"Role"}})
 	first := a.HandleZAPMessage(context.Background(), nullRequest())
 	clear(first[5])
-	if second := a.HandleZAPMessage(context.Background(), nullRequest()); string(second[5]) != string(zap.EncodeMetadata(nil, []string{"Role"})) {
+	if second := a.HandleZAPMessage(context.Background(),
+		nullRequest()); string(second[5]) != string(zap.EncodeMetadata(nil, []string{"Role"})) {
 		t.Errorf("metadata %q", second[5])
 	}
 }

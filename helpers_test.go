@@ -55,7 +55,8 @@ type server struct {
 }
 
 // newServer binds a PULL socket that role has prepared.
-func newServer(t testing.TB, ctx *zmq4.Context, bind string, role func(*zmq4.Socket) error) *server {
+func newServer(t testing.TB, ctx *zmq4.Context, bind string,
+	role func(*zmq4.Socket) error) *server {
 	t.Helper()
 	return newServerOf(t, ctx, zmq4.PULL, bind, role)
 }
@@ -94,7 +95,8 @@ func connect(t testing.TB, endpoint string, role func(*zmq4.Socket) error) (*zmq
 	return connectFrom(t, testzmq.NewContext(t), endpoint, role)
 }
 
-func connectFrom(t testing.TB, zctx *zmq4.Context, endpoint string, role func(*zmq4.Socket) error) (*zmq4.Socket, error) {
+func connectFrom(t testing.TB, zctx *zmq4.Context, endpoint string,
+	role func(*zmq4.Socket) error) (*zmq4.Socket, error) {
 	t.Helper()
 	socket := testzmq.NewSocket(t, zctx, zmq4.PUSH)
 	if strings.Contains(endpoint, "[") {

@@ -42,7 +42,8 @@ func newPatterns(t *testing.T) (patterns []pattern, directory string) {
 		must.OK(t, err)
 		return c
 	}
-	server, ann, mallory := certificate(directory, "server"), certificate(clients, "ann"), certificate(directory, "mallory")
+	server, ann, mallory := certificate(directory, "server"), certificate(clients, "ann"),
+		certificate(directory, "mallory")
 	curve := []string{"CURVE", server.Public.String(), ann.Public.String(), ann.Secret.Z85()}
 	return []pattern{
 		{name: "grasslands", server: nullClient, client: nullClient, python: []string{"NULL"},
@@ -50,12 +51,17 @@ func newPatterns(t *testing.T) (patterns []pattern, directory string) {
 		{name: "strawhouse", server: nullServer("global"), client: nullClient, python: []string{"NULL"},
 			stranger: nullClient, strangerFromThere: "127.0.0.2",
 			configure: func(a *Authenticator) error { return a.Allow("127.0.0.1") }},
-		{name: "woodhouse", server: plainServer("global"), client: plainClient("ann", "secret"), python: []string{"PLAIN", "ann", "secret"},
-			stranger:  plainClient("ann", "guess"),
-			configure: func(a *Authenticator) error { return a.ConfigurePlain("global", map[string]string{"ann": "secret"}) }},
-		{name: "stonehouse", server: curveServer("global", server), client: curveClient(server.Public, ann), python: curve,
+		{name: "woodhouse", server: plainServer("global"), client: plainClient("ann", "secret"),
+			python:   []string{"PLAIN", "ann", "secret"},
+			stranger: plainClient("ann", "guess"),
+			configure: func(a *Authenticator) error {
+				return a.ConfigurePlain("global", map[string]string{"ann": "secret"})
+			}},
+		{name: "stonehouse", server: curveServer("global", server),
+			client: curveClient(server.Public, ann), python: curve,
 			configure: func(a *Authenticator) error { return a.ConfigureCurve("global", CurveAllowAny) }},
-		{name: "ironhouse", server: curveServer("global", server), client: curveClient(server.Public, ann), python: curve,
+		{name: "ironhouse", server: curveServer("global", server),
+			client: curveClient(server.Public, ann), python: curve,
 			stranger:  curveClient(server.Public, mallory),
 			configure: func(a *Authenticator) error { return a.ConfigureCurve("global", clients) }},
 	}, directory

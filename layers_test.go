@@ -28,8 +28,10 @@ var layers = map[string][]string{
 	"internal/zpl":        {},
 
 	// 1: files that are followed, files that configure.
-	"internal/follow":     {"internal/files"},
-	"internal/policyfile": {"internal/acl", "internal/endpoint", "internal/files", "internal/principal", "internal/zpl"},
+	"internal/follow": {"internal/files"},
+	"internal/policyfile": {
+		"internal/acl", "internal/endpoint", "internal/files", "internal/principal", "internal/zpl",
+	},
 
 	// 2: libzmq.
 	"internal/libzmq": {},
@@ -72,7 +74,9 @@ type listed struct {
 // list runs go list with the flag -deps and returns the module's own packages, or all of them.
 func list(t *testing.T, all bool, patterns ...string) (packages []listed) {
 	t.Helper()
-	command := exec.Command("go", append([]string{"list", "-deps", "-json=ImportPath,Module,Imports,Deps,CgoFiles"}, patterns...)...)
+	command := exec.Command("go",
+		append([]string{"list", "-deps", "-json=ImportPath,Module,Imports,Deps,CgoFiles"},
+			patterns...)...)
 	out, err := command.Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)

@@ -80,12 +80,13 @@ func TestCloseFreesTheEndpoint(t *testing.T) {
 func TestStopAnswersWhatIsPending(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1})
 	begun, free, returned := make(chan bool, 1), make(chan bool), make(chan bool)
-	must.OK(t, a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
-		begun <- true
-		<-free
-		defer func() { returned <- true }()
-		return &Identity{}, nil
-	}))
+	must.OK(t,
+		a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
+			begun <- true
+			<-free
+			defer func() { returned <- true }()
+			return &Identity{}, nil
+		}))
 	zap := newZAPClient(t, a.Context())
 	request := zapRequest("d", "127.0.0.1", "PLAIN", "ann", "x")
 	zap.send(request) // runs
@@ -136,15 +137,22 @@ func TestNothingLeaks(t *testing.T) {
 		must.OK(t, errors.Join(a.Start(), a.Stop()))
 	}
 	must.OK(t, a.Close())
-	testpeer.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
+	testpeer.Eventually(t, "no goroutine is left", func() bool {
+		return runtime.NumGoroutine() <= goroutines
+	})
 	// libzmq's reaper closes sockets in its own time.
-	testpeer.Eventually(t, "no descriptor is left", func() bool { return socketsClosed() <= descriptors })
+	testpeer.Eventually(t, "no descriptor is left", func() bool {
+		return socketsClosed() <= descriptors
+	})
 }
 
 // TestEveryMethodAtOnce calls all methods from many goroutines under load; the race detector
 // judges.
 func TestEveryMethodAtOnce(t *testing.T) {
-	a := startAuthenticator(t, Config{OnDecision: func(Decision) {}, CurveUserID: func(PublicKey) string { return "u" }})
+	a := startAuthenticator(t,
+		Config{OnDecision: func(Decision) {}, CurveUserID: func(PublicKey) string {
+			return "u"
+		}})
 	keys := newCertificate(t)
 	dir := t.TempDir()
 	calls := []func() error{
@@ -155,16 +163,25 @@ func TestEveryMethodAtOnce(t *testing.T) {
 		func() error { a.ResetAddresses(); return nil },
 		func() error { return a.ConfigurePlain("*", map[string]string{"ann": "secret"}) },
 		func() error {
-			return a.ConfigurePlainCallback("slow", func(context.Context, string, string, string) (*Identity, error) { return nil, ErrTemporary })
+			return a.ConfigurePlainCallback("slow",
+				func(context.Context, string, string, string) (*Identity, error) {
+					return nil, ErrTemporary
+				})
 		},
 		func() error { return a.ConfigureCurve("*", dir) },
 		func() error { return a.ConfigureCurveKeys("*", keys.Public) },
 		func() error {
-			return a.ConfigureCurveCallback("slow", func(context.Context, string, PublicKey) (*Identity, error) { return &Identity{}, nil })
+			return a.ConfigureCurveCallback("slow",
+				func(context.Context, string, PublicKey) (*Identity, error) {
+					return &Identity{}, nil
+				})
 		},
 		func() error { return a.ConfigureGSSAPI("*", "*@EXAMPLE.ORG") },
 		func() error {
-			return a.ConfigureGSSAPICallback("slow", func(context.Context, string, string) (*Identity, error) { panic("x") })
+			return a.ConfigureGSSAPICallback("slow",
+				func(context.Context, string, string) (*Identity, error) {
+					panic("x")
+				})
 		},
 		func() error { a.HandleZAPMessage(context.Background(), nullRequest()); return nil },
 	}
@@ -193,7 +210,8 @@ func TestEveryMethodAtOnce(t *testing.T) {
 		go func() {
 			defer askers.Done()
 			requests := [][][]byte{
-				nullRequest(), zapRequest("slow", "127.0.0.1", "PLAIN", "ann", "x"), zapRequest("d", "127.0.0.1", "CURVE", string(keys.Public[:])),
+				nullRequest(), zapRequest("slow", "127.0.0.1", "PLAIN", "ann", "x"), zapRequest("d",
+					"127.0.0.1", "CURVE", string(keys.Public[:])),
 				zapRequest("slow", "::1", "CURVE", string(keys.Public[:])), nil,
 			}
 			for n := range 500 {
@@ -219,7 +237,8 @@ func TestEveryMethodAtOnce(t *testing.T) {
 	must.OK(t, a.Start())
 	must.OK(t, a.ConfigureCurveKeys("*", keys.Public))
 	a.ResetAddresses()
-	if status, user := ask(t, a, zapRequest("d", "127.0.0.1", "CURVE", string(keys.Public[:]))); status != "200" || user != "u" {
+	if status, user := ask(t, a,
+		zapRequest("d", "127.0.0.1", "CURVE", string(keys.Public[:]))); status != "200" || user != "u" {
 		t.Errorf("afterwards a good client gets status %s, user %q", status, user)
 	}
 }

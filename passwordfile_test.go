@@ -31,7 +31,9 @@ type passwordStore struct {
 
 func newPasswordStore(t *testing.T, content string) *passwordStore {
 	t.Helper()
-	s := &passwordStore{t: t, path: filepath.Join(t.TempDir(), "passwords"), log: new(logbuffer.Buffer)}
+	s := &passwordStore{
+		t: t, path: filepath.Join(t.TempDir(), "passwords"), log: new(logbuffer.Buffer),
+	}
 	s.overwrite(content)
 	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
 	must.OK(t, s.a.ConfigurePlainFile("d", s.path))
@@ -192,7 +194,8 @@ func TestPasswordFileModes(t *testing.T) {
 		a := newAuthenticator(t, Config{})
 		err := a.ConfigurePlainFile("d", path)
 		var fileErr *FileError
-		if (err == nil) != (test.advice == "") || err != nil && (!errors.As(err, &fileErr) || !strings.Contains(err.Error(), test.advice+" "+path)) {
+		if (err == nil) != (test.advice == "") || err != nil &&
+			(!errors.As(err, &fileErr) || !strings.Contains(err.Error(), test.advice+" "+path)) {
 			t.Errorf("%.8q with mode %o: %v", test.content, test.mode, err)
 		}
 		if err != nil && strings.Contains(err.Error(), password) {
@@ -204,8 +207,11 @@ func TestPasswordFileModes(t *testing.T) {
 func TestPasswordFileErrors(t *testing.T) {
 	s := newPasswordStore(t, "ann=secret\n")
 	dir := t.TempDir()
-	for name, path := range map[string]string{"none": dir + "/none", "a directory": dir, "no name": ""} {
-		if err := s.a.ConfigurePlainFile("d", path); err == nil || !strings.HasPrefix(err.Error(), "zmqauth: ") {
+	for name, path := range map[string]string{
+		"none": dir + "/none", "a directory": dir, "no name": "",
+	} {
+		if err := s.a.ConfigurePlainFile("d", path); err == nil ||
+			!strings.HasPrefix(err.Error(), "zmqauth: ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -230,13 +236,17 @@ func TestPasswordFileIsFollowed(t *testing.T) {
 	s.within("replaced by a rename", "ann", "six", true)
 	must.OK(t, os.Remove(s.path))
 	s.within("removed", "ann", "six", false)
-	testpeer.Eventually(t, "the log says so", func() bool { return strings.Contains(s.said(), "is gone") })
+	testpeer.Eventually(t, "the log says so", func() bool {
+		return strings.Contains(s.said(), "is gone")
+	})
 	s.overwrite("ann=back\n")
 	s.within("made again", "ann", "back", true)
 
 	// What must not be used leaves what was in force, and is reported.
 	must.OK(t, os.Chmod(s.path, 0o666))
-	testpeer.Eventually(t, "the mode is reported", func() bool { return strings.Contains(s.said(), "chmod o-w") })
+	testpeer.Eventually(t, "the mode is reported", func() bool {
+		return strings.Contains(s.said(), "chmod o-w")
+	})
 	if !s.accepts("ann", "back") {
 		t.Error("a file that must not be used has changed what was in force")
 	}
@@ -321,11 +331,15 @@ func TestPasswordFileRewrites(t *testing.T) {
 
 // rewritePasswords returns the users who were told what is not true of any version, and how long
 // the slowest rewrite took.
-func rewritePasswords(t *testing.T, rewrite func(*passwordStore, string)) (wrong []string, slowest time.Duration) {
+func rewritePasswords(t *testing.T,
+	rewrite func(*passwordStore, string)) (wrong []string, slowest time.Duration) {
 	version := func(i int) string {
-		return fmt.Sprintf("always=secret\n%spassing%d=secret\nalways too=secret\n", strings.Repeat("# filling\n", 50), i%7)
+		return fmt.Sprintf("always=secret\n%spassing%d=secret\nalways too=secret\n",
+			strings.Repeat("# filling\n", 50), i%7)
 	}
-	s := &passwordStore{t: t, path: filepath.Join(t.TempDir(), "passwords"), a: newAuthenticator(t, Config{})}
+	s := &passwordStore{
+		t: t, path: filepath.Join(t.TempDir(), "passwords"), a: newAuthenticator(t, Config{}),
+	}
 	s.overwrite(version(0))
 	must.OK(t, s.a.ConfigurePlainFile("d", s.path))
 	stop := make(chan bool)
@@ -339,7 +353,9 @@ func rewritePasswords(t *testing.T, rewrite func(*passwordStore, string)) (wrong
 					return
 				default:
 				}
-				for user, want := range map[string]string{"always": "200", "always too": "200", "never": "400", "alway": "400"} {
+				for user, want := range map[string]string{
+					"always": "200", "always too": "200", "never": "400", "alway": "400",
+				} {
 					reply := s.a.HandleZAPMessage(t.Context(), plainRequest("d", user, "secret"))
 					if got := string(reply[2]); got != want {
 						mu.Lock()
@@ -380,10 +396,14 @@ func rewritePasswords(t *testing.T, rewrite func(*passwordStore, string)) (wrong
 func TestPasswordFileLikeCzmq(t *testing.T) {
 	program := testpeer.CompileCzmq(t, czmqPlain)
 	lines := []string{
-		"# comment=no user", "ann=secret", "bob=two words", " lead=blank before", "trail =blank after the name", "val= blank before the value",
-		"end=blank after ", "eq=a=b", "eqs===", "hash=#no comment", "quote=\"quoted\"", "single='x'", "tab=\ta\tb", "\ttab=x", "utf8=grüße", "ütf8=x",
-		"dup=first", "dup=second", "noseparator", "", "   ", "  # indented=comment", "CASE=x", "case=y", "digits=0123456789", "sym=!@#$%^&*()",
-		"colon in value=a:b", "backslash=a\\nb", "percent=%s%n", "semi=a;b", "x=" + strings.Repeat("p", 200), strings.Repeat("n", 200) + "=x", "$=dollar", "=no name", "last=line",
+		"# comment=no user", "ann=secret", "bob=two words", " lead=blank before",
+		"trail =blank after the name", "val= blank before the value",
+		"end=blank after ", "eq=a=b", "eqs===", "hash=#no comment", "quote=\"quoted\"", "single='x'",
+		"tab=\ta\tb", "\ttab=x", "utf8=grüße", "ütf8=x",
+		"dup=first", "dup=second", "noseparator", "", "   ", "  # indented=comment", "CASE=x", "case=y",
+		"digits=0123456789", "sym=!@#$%^&*()",
+		"colon in value=a:b", "backslash=a\\nb", "percent=%s%n", "semi=a;b", "x=" +
+			strings.Repeat("p", 200), strings.Repeat("n", 200) + "=x", "$=dollar", "=no name", "last=line",
 	}
 	if len(lines) < 30 {
 		t.Fatal("too few lines")
@@ -393,7 +413,10 @@ func TestPasswordFileLikeCzmq(t *testing.T) {
 	var tries [][2]string
 	for _, line := range lines {
 		name, password, _ := strings.Cut(line, "=")
-		for _, try := range [][2]string{{name, password}, {strings.TrimSpace(name), strings.TrimSpace(password)}, {name, password + "x"}, {name, "secret"}, {name, ""}, {"", password}} {
+		for _, try := range [][2]string{
+			{name, password}, {strings.TrimSpace(name), strings.TrimSpace(password)}, {name, password + "x"},
+			{name, "secret"}, {name, ""}, {"", password},
+		} {
 			if try[0] != "" && try[1] != "" { // czmq takes an empty frame's text for none
 				tries = append(tries, try)
 			}
@@ -470,7 +493,10 @@ func stampWithMode(t testing.TB, mode os.FileMode) files.Stamp {
 }
 
 func FuzzPasswordFile(f *testing.F) {
-	for _, seed := range []string{"", "ann=secret", "ann:$2y$05$abc\r\n#x\n=\n:", "a=b\nc:d\n\x00=x\n", "n=$argon2id$v=19$m=8,t=1,p=1$YWJjZGVmZ2g$YWJjZGVmZ2g", "x\r\r\n"} {
+	for _, seed := range []string{
+		"", "ann=secret", "ann:$2y$05$abc\r\n#x\n=\n:", "a=b\nc:d\n\x00=x\n",
+		"n=$argon2id$v=19$m=8,t=1,p=1$YWJjZGVmZ2g$YWJjZGVmZ2g", "x\r\r\n",
+	} {
 		f.Add([]byte(seed))
 	}
 	a := newAuthenticator(f, Config{})

@@ -23,7 +23,8 @@ func probe(t *testing.T, ctx context.Context, endpoint string) (string, error) {
 	results, err := Probe(ctx, endpoint)
 	var texts []string
 	for _, r := range results {
-		if r.Accepted != (r.Err == nil) || r.Accepted != (r.Status == 200) || errors.Is(r.Err, ErrDenied) != (r.Status == 400) {
+		if r.Accepted != (r.Err == nil) || r.Accepted != (r.Status == 200) ||
+			errors.Is(r.Err, ErrDenied) != (r.Status == 400) {
 			t.Errorf("a result that contradicts itself: %+v", r)
 		}
 		texts = append(texts, r.String())
@@ -44,11 +45,19 @@ func within(t *testing.T, d time.Duration) context.Context {
 func TestProbe(t *testing.T) {
 	key := newCertificate(t)
 	a := startAuthenticator(t, Config{})
-	letIn := func(context.Context, string, string, string) (*Identity, error) { return &Identity{}, nil }
-	later := func(context.Context, string, string, string) (*Identity, error) { return nil, ErrTemporary }
-	fail := func(context.Context, string, string, string) (*Identity, error) { return nil, errors.New("broken") }
-	must.OK(t, errors.Join(a.DenyDomain("closed", "127.0.0.1"), a.ConfigureCurve("open", CurveAllowAny),
-		a.ConfigurePlainCallback("open", letIn), a.ConfigurePlainCallback("later", later), a.ConfigurePlainCallback("broken", fail)))
+	letIn := func(context.Context, string, string, string) (*Identity, error) {
+		return &Identity{}, nil
+	}
+	later := func(context.Context, string, string, string) (*Identity, error) {
+		return nil, ErrTemporary
+	}
+	fail := func(context.Context, string, string, string) (*Identity, error) {
+		return nil, errors.New("broken")
+	}
+	must.OK(t,
+		errors.Join(a.DenyDomain("closed", "127.0.0.1"), a.ConfigureCurve("open", CurveAllowAny),
+			a.ConfigurePlainCallback("open", letIn), a.ConfigurePlainCallback("later", later),
+			a.ConfigurePlainCallback("broken", fail)))
 	withoutHandler := testzmq.NewContext(t)
 	var all sync.WaitGroup // at once, because most of it is waiting
 	for _, test := range []struct {
@@ -59,17 +68,50 @@ func TestProbe(t *testing.T) {
 		ends time.Duration // of the context; 0: the answer comes by itself
 	}{
 		{"no role", a.Context(), nullClient, "NULL: accepted, PLAIN: cut off, CURVE: cut off", 0},
-		{"NULL, open", a.Context(), nullServer("open"), "NULL: accepted, PLAIN: cut off, CURVE: cut off", 0},
-		{"NULL, closed", a.Context(), nullServer("closed"), "NULL: refused (status 400), PLAIN: cut off, CURVE: cut off", 0},
-		{"PLAIN, open", a.Context(), plainServer("open"), "NULL: cut off, PLAIN: accepted, CURVE: cut off", 0},
-		{"PLAIN, closed", a.Context(), plainServer("closed"), "NULL: cut off, PLAIN: refused (status 400), CURVE: cut off", 0},
-		{"PLAIN, broken", a.Context(), plainServer("broken"), "NULL: cut off, PLAIN: refused (status 500), CURVE: cut off", 0},
-		{"CURVE, open", a.Context(), curveServer("open", key), "NULL: cut off, PLAIN: cut off, CURVE: cut off", 0},
-		{"CURVE, closed", a.Context(), curveServer("closed", key), "NULL: cut off, PLAIN: cut off, CURVE: cut off", 0},
-		{"PLAIN, try again", a.Context(), plainServer("later"), "NULL: cut off, PLAIN: no answer in time, CURVE: cut off", 3 * time.Second},
-		{"NULL, no handler", withoutHandler, nullServer("open"), "NULL: no answer in time, PLAIN: cut off, CURVE: cut off", 3 * time.Second},
-		{"PLAIN, no handler", withoutHandler, plainServer("open"), "NULL: cut off, PLAIN: cut off, CURVE: cut off", 0},
-		{"CURVE, no handler", withoutHandler, curveServer("open", key), "NULL: cut off, PLAIN: cut off, CURVE: cut off", 0},
+		{
+			"NULL, open", a.Context(), nullServer("open"), "NULL: accepted, PLAIN: cut off, CURVE: cut off",
+			0,
+		},
+		{
+			"NULL, closed", a.Context(), nullServer("closed"),
+			"NULL: refused (status 400), PLAIN: cut off, CURVE: cut off", 0,
+		},
+		{
+			"PLAIN, open", a.Context(), plainServer("open"),
+			"NULL: cut off, PLAIN: accepted, CURVE: cut off", 0,
+		},
+		{
+			"PLAIN, closed", a.Context(), plainServer("closed"),
+			"NULL: cut off, PLAIN: refused (status 400), CURVE: cut off", 0,
+		},
+		{
+			"PLAIN, broken", a.Context(), plainServer("broken"),
+			"NULL: cut off, PLAIN: refused (status 500), CURVE: cut off", 0,
+		},
+		{
+			"CURVE, open", a.Context(), curveServer("open", key),
+			"NULL: cut off, PLAIN: cut off, CURVE: cut off", 0,
+		},
+		{
+			"CURVE, closed", a.Context(), curveServer("closed", key),
+			"NULL: cut off, PLAIN: cut off, CURVE: cut off", 0,
+		},
+		{
+			"PLAIN, try again", a.Context(), plainServer("later"),
+			"NULL: cut off, PLAIN: no answer in time, CURVE: cut off", 3 * time.Second,
+		},
+		{
+			"NULL, no handler", withoutHandler, nullServer("open"),
+			"NULL: no answer in time, PLAIN: cut off, CURVE: cut off", 3 * time.Second,
+		},
+		{
+			"PLAIN, no handler", withoutHandler, plainServer("open"),
+			"NULL: cut off, PLAIN: cut off, CURVE: cut off", 0,
+		},
+		{
+			"CURVE, no handler", withoutHandler, curveServer("open", key),
+			"NULL: cut off, PLAIN: cut off, CURVE: cut off", 0,
+		},
 	} {
 		server := newServer(t, test.zctx, "tcp://127.0.0.1:*", test.role)
 		ctx := within(t, cmp.Or(test.ends, patience))
@@ -91,7 +133,8 @@ func TestProbe(t *testing.T) {
 // TestProbeSocketTypes: an open server is found whatever type its socket has.
 func TestProbeSocketTypes(t *testing.T) {
 	zctx := testzmq.NewContext(t)
-	for _, kind := range []zmq4.Type{zmq4.REQ, zmq4.REP, zmq4.DEALER, zmq4.ROUTER, zmq4.PUB, zmq4.SUB, zmq4.XPUB, zmq4.XSUB,
+	for _, kind := range []zmq4.Type{zmq4.REQ, zmq4.REP, zmq4.DEALER, zmq4.ROUTER, zmq4.PUB, zmq4.SUB,
+		zmq4.XPUB, zmq4.XSUB,
 		zmq4.PUSH, zmq4.PULL, zmq4.PAIR} {
 		t.Run(kind.String(), func(t *testing.T) {
 			server := testzmq.NewSocket(t, zctx, kind)
@@ -121,7 +164,10 @@ func TestProbeTellsNothing(t *testing.T) {
 		kind     error
 		says     string
 	}{
-		{"nobody listens", within(t, 300*time.Millisecond), nobodysEndpoint(t), context.DeadlineExceeded, "nobody has accepted a connection"},
+		{
+			"nobody listens", within(t, 300*time.Millisecond), nobodysEndpoint(t), context.DeadlineExceeded,
+			"nobody has accepted a connection",
+		},
 		{"cancelled", cancelled, open, context.Canceled, open},
 		{"over before", within(t, 0), open, context.DeadlineExceeded, open},
 		{"inproc", context.Background(), "inproc://here", nil, "inproc"},
@@ -129,7 +175,8 @@ func TestProbeTellsNothing(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := probe(t, test.ctx, test.endpoint)
-			if err == nil || !strings.HasPrefix(err.Error(), "zmqauth: ") || !strings.Contains(err.Error(), test.says) {
+			if err == nil || !strings.HasPrefix(err.Error(), "zmqauth: ") ||
+				!strings.Contains(err.Error(), test.says) {
 				t.Fatalf("%s, %v", got, err)
 			}
 			if strings.Count(err.Error(), "zmqauth: ") != 1 {
@@ -160,7 +207,8 @@ func TestProbeIsCancelled(t *testing.T) {
 		cancel()
 		<-ctx.Done()
 	}()
-	if got, err := probe(t, ctx, fmt.Sprintf("tcp://%s", listener.Addr())); !errors.Is(err, context.Canceled) {
+	if got, err := probe(t, ctx, fmt.Sprintf("tcp://%s", listener.Addr())); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("%s, %v", got, err)
 	}
 }
@@ -172,7 +220,8 @@ func TestProbeTransports(t *testing.T) {
 			server := newServer(t, zctx, bind, nullClient)
 			strangers, err := newStrangers()
 			must.OK(t, err)
-			if result, err := strangers[0].probe(within(t, patience), testzmq.NewContext(t), server.endpoint); err != nil || !result.Accepted {
+			if result, err := strangers[0].probe(within(t, patience), testzmq.NewContext(t),
+				server.endpoint); err != nil || !result.Accepted {
 				t.Errorf("%s: %v, %v", server.endpoint, result, err)
 			}
 		})

@@ -38,10 +38,12 @@ func TestAttach(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
 	free := make(chan bool)
-	must.OK(t, a.ConfigurePlainCallback("slow", func(context.Context, string, string, string) (*Identity, error) {
-		<-free
-		return &Identity{UserID: "slow one"}, nil
-	}))
+	must.OK(t,
+		a.ConfigurePlainCallback("slow",
+			func(context.Context, string, string, string) (*Identity, error) {
+				<-free
+				return &Identity{UserID: "slow one"}, nil
+			}))
 	reactor := zmq4.NewReactor()
 	must.OK(t, a.Attach(reactor))
 	if err := a.Attach(reactor); err == nil {
@@ -104,7 +106,8 @@ func TestAttachedOverTCP(t *testing.T) {
 	if text := <-received; text != "hello" {
 		t.Errorf("received %q", text)
 	}
-	if _, err := connect(t, server.endpoint, curveClient(key.Public, newCertificate(t))); status(err) != 400 {
+	if _, err := connect(t, server.endpoint,
+		curveClient(key.Public, newCertificate(t))); status(err) != 400 {
 		t.Errorf("a stranger: %v", err)
 	}
 	stop()

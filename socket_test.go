@@ -28,7 +28,9 @@ func TestRolesFailClosed(t *testing.T) {
 			"never started": func(*Authenticator) error { return nil },
 			"stopped":       func(a *Authenticator) error { return errors.Join(a.Start(), a.Stop()) },
 			"closed":        func(a *Authenticator) error { return errors.Join(a.Start(), a.Close()) },
-			"panicking":     func(a *Authenticator) error { return errors.Join(a.Start(), panicForEverybody(a)) },
+			"panicking": func(a *Authenticator) error {
+				return errors.Join(a.Start(), panicForEverybody(a))
+			},
 		} {
 			if name == "NULL" && state == "panicking" {
 				continue // NULL asks no callback
@@ -36,7 +38,9 @@ func TestRolesFailClosed(t *testing.T) {
 			t.Run(name+", "+state, func(t *testing.T) {
 				t.Parallel()
 				a := newAuthenticator(t, Config{})
-				must.OK(t, errors.Join(a.ConfigurePlain("d", map[string]string{"ann": "secret"}), a.ConfigureCurve("d", CurveAllowAny)))
+				must.OK(t,
+					errors.Join(a.ConfigurePlain("d", map[string]string{"ann": "secret"}),
+						a.ConfigureCurve("d", CurveAllowAny)))
 				must.OK(t, prepare(a))
 				server := newServer(t, a.Context(), "tcp://127.0.0.1:*", test.server)
 				socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
@@ -54,14 +58,19 @@ func TestRolesFailClosed(t *testing.T) {
 
 func panicForEverybody(a *Authenticator) error {
 	return errors.Join(
-		a.ConfigurePlainCallback("d", func(context.Context, string, string, string) (*Identity, error) { panic("plain") }),
-		a.ConfigureCurveCallback("d", func(context.Context, string, PublicKey) (*Identity, error) { panic("curve") }))
+		a.ConfigurePlainCallback("d", func(context.Context, string, string, string) (*Identity, error) {
+			panic("plain")
+		}),
+		a.ConfigureCurveCallback("d", func(context.Context, string, PublicKey) (*Identity, error) {
+			panic("curve")
+		}))
 }
 
 func TestServerRolesSetTheHandshakeInterval(t *testing.T) {
 	ctx := testzmq.NewContext(t)
 	for _, test := range []struct{ before, after time.Duration }{
-		{libzmqHandshakeInterval, handshakeInterval}, {time.Second, time.Second}, {time.Minute, time.Minute}, {0, 0},
+		{libzmqHandshakeInterval, handshakeInterval}, {time.Second, time.Second},
+		{time.Minute, time.Minute}, {0, 0},
 	} {
 		socket := testzmq.NewSocket(t, ctx, zmq4.PULL)
 		must.OK(t, socket.SetHandshakeIvl(test.before))
@@ -115,9 +124,14 @@ func TestRolesAreChecked(t *testing.T) {
 func TestConnect(t *testing.T) {
 	key, known := newCertificate(t), newCertificate(t)
 	a := startAuthenticator(t, Config{})
-	must.OK(t, errors.Join(a.ConfigureCurveKeys("d", known.Public), a.ConfigurePlain("d", map[string]string{"ann": "secret"}),
-		a.DenyDomain("closed", "127.0.0.1"),
-		a.ConfigurePlainCallback("broken", func(context.Context, string, string, string) (*Identity, error) { return nil, errors.New("no") })))
+	must.OK(t,
+		errors.Join(a.ConfigureCurveKeys("d", known.Public),
+			a.ConfigurePlain("d", map[string]string{"ann": "secret"}),
+			a.DenyDomain("closed", "127.0.0.1"),
+			a.ConfigurePlainCallback("broken",
+				func(context.Context, string, string, string) (*Identity, error) {
+					return nil, errors.New("no")
+				})))
 	serve := func(role func(*zmq4.Socket) error) string {
 		return newServer(t, a.Context(), "tcp://127.0.0.1:*", role).endpoint
 	}
@@ -144,7 +158,8 @@ func TestConnect(t *testing.T) {
 			_, err := connect(t, test.endpoint, test.client)
 			took := time.Since(begun)
 			var refused *HandshakeError
-			if status(err) != test.status || err != nil && !errors.As(err, &refused) || errors.Is(err, ErrDenied) != (test.status == 400) {
+			if status(err) != test.status || err != nil && !errors.As(err, &refused) ||
+				errors.Is(err, ErrDenied) != (test.status == 400) {
 				t.Fatalf("%v, want status %d", err, test.status)
 			}
 			if took > 2*test.within { // twice, for a loaded machine
@@ -179,7 +194,8 @@ func TestConnectWithoutAHandler(t *testing.T) {
 			defer cancel()
 			err := Connect(ctx, socket, server.endpoint)
 			var refused *HandshakeError
-			if errors.As(err, &refused) == test.silent || errors.Is(err, context.DeadlineExceeded) != test.silent || errors.Is(err, ErrDenied) {
+			if errors.As(err, &refused) == test.silent ||
+				errors.Is(err, context.DeadlineExceeded) != test.silent || errors.Is(err, ErrDenied) {
 				t.Errorf("%v", err)
 			}
 			if test.silent && !strings.Contains(err.Error(), "the server has not answered the handshake") {
@@ -213,7 +229,8 @@ func TestConnectWithAnUnreadMonitor(t *testing.T) {
 	const own = "inproc://own-monitor"
 	must.OK(t, socket.Monitor(own, zmq4.EVENT_ALL))
 	err := Connect(within(t, 50*time.Millisecond), socket, endpoint)
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "a monitor that nobody reads") {
+	if !errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), "a monitor that nobody reads") {
 		t.Errorf("%v", err)
 	}
 	must.OK(t, reader.Connect(own)) // so that libzmq can go on, and the context end
@@ -295,8 +312,11 @@ func TestConnectAtTheLimitOfSockets(t *testing.T) {
 // TestConnectRefusesWhatIsNoEndpoint at once.
 func TestConnectRefusesWhatIsNoEndpoint(t *testing.T) {
 	socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
-	for _, bad := range []string{"tcp://::1:5555", "tcp://127.0.0.1", "tcp://*:5555", "tcp://127.0.0.1:0"} {
-		if err := Connect(within(t, patience), socket, bad); err == nil || !strings.Contains(err.Error(), bad) ||
+	for _, bad := range []string{
+		"tcp://::1:5555", "tcp://127.0.0.1", "tcp://*:5555", "tcp://127.0.0.1:0",
+	} {
+		if err := Connect(within(t, patience), socket, bad); err == nil ||
+			!strings.Contains(err.Error(), bad) ||
 			errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v", bad, err)
 		}
@@ -308,14 +328,15 @@ func TestConnectTemporary(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	asked := make(chan bool, 10)
 	first := true
-	must.OK(t, a.ConfigurePlainCallback("d", func(context.Context, string, string, string) (*Identity, error) {
-		asked <- true
-		if first {
-			first = false
-			return nil, ErrTemporary
-		}
-		return &Identity{}, nil
-	}))
+	must.OK(t,
+		a.ConfigurePlainCallback("d", func(context.Context, string, string, string) (*Identity, error) {
+			asked <- true
+			if first {
+				first = false
+				return nil, ErrTemporary
+			}
+			return &Identity{}, nil
+		}))
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", func(s *zmq4.Socket) error {
 		return errors.Join(s.SetHandshakeIvl(300*time.Millisecond), PlainServer(s, "d"))
 	})
@@ -363,7 +384,8 @@ func TestConnectSilenceAfterACut(t *testing.T) {
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), cutPeriod+time.Second)
 	defer cancel()
-	err = Connect(ctx, testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH), "tcp://"+listener.Addr().String())
+	err = Connect(ctx, testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH),
+		"tcp://"+listener.Addr().String())
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "300") {
 		t.Errorf("%v", err)
 	}
@@ -374,14 +396,16 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 	endpoint := nobodysEndpoint(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if err := Connect(ctx, socket, endpoint); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), endpoint) ||
+	if err := Connect(ctx, socket, endpoint); !errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), endpoint) ||
 		!strings.Contains(err.Error(), "nobody has accepted a connection") {
 		t.Errorf("%v", err)
 	}
 	cause := errors.New("the program ends")
 	canceled, cancelCause := context.WithCancelCause(context.Background())
 	cancelCause(cause)
-	if err := Connect(canceled, socket, endpoint); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), cause.Error()) {
+	if err := Connect(canceled, socket, endpoint); !errors.Is(err, context.Canceled) ||
+		!strings.Contains(err.Error(), cause.Error()) {
 		t.Errorf("%v", err)
 	}
 	for _, bad := range []string{"", "tcp://", "nonsense"} {
@@ -397,12 +421,13 @@ func TestConnectIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var cancelled time.Time
-	must.OK(t, a.ConfigurePlainCallback("d", func(callback context.Context, _, _, _ string) (*Identity, error) {
-		cancelled = time.Now()
-		cancel()
-		<-callback.Done()
-		return nil, callback.Err()
-	}))
+	must.OK(t,
+		a.ConfigurePlainCallback("d", func(callback context.Context, _, _, _ string) (*Identity, error) {
+			cancelled = time.Now()
+			cancel()
+			<-callback.Done()
+			return nil, callback.Err()
+		}))
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", plainServer("d"))
 	socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
 	must.OK(t, PlainClient(socket, "ann", "x"))

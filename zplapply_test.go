@@ -22,15 +22,20 @@ func TestApplyReplacesEverything(t *testing.T) {
 	testpeer.NothingLeft(t)
 	dir, key := policyHome(t)
 	a := newAuthenticator(t, Config{})
-	everybody := func(context.Context, string, PublicKey) (*Identity, error) { return &Identity{}, nil }
+	everybody := func(context.Context, string, PublicKey) (*Identity, error) {
+		return &Identity{}, nil
+	}
 	must.OK(t, errors.Join(
 		a.Deny("1.1.1.1"), a.AllowDomain("b", "7.7.7.7"),
-		a.ConfigurePlain("a", map[string]string{"eve": "x"}), a.ConfigurePlainFile("b", filepath.Join(dir, "passwords")),
-		a.ConfigureCurveCallback("a", everybody), a.ConfigureCurve("b", filepath.Join(dir, "certificates")),
+		a.ConfigurePlain("a", map[string]string{"eve": "x"}), a.ConfigurePlainFile("b",
+			filepath.Join(dir, "passwords")),
+		a.ConfigureCurveCallback("a", everybody), a.ConfigureCurve("b",
+			filepath.Join(dir, "certificates")),
 		a.ConfigureGSSAPI("a", "eve@R")))
 	must.OK(t, a.Apply(mustLoadPolicy(t, dir, "domain = c\n    curve = certificates\n")))
 	for _, request := range [][][]byte{
-		zapRequest("a", "1.1.1.1", "NULL"), zapRequest("b", "1.1.1.1", "NULL"), zapRequest("a", "1.1.1.1", "GSSAPI", "ann@R"),
+		zapRequest("a", "1.1.1.1", "NULL"), zapRequest("b", "1.1.1.1", "NULL"), zapRequest("a", "1.1.1.1",
+			"GSSAPI", "ann@R"),
 		zapRequest("c", "1.1.1.1", "CURVE", string(key[:])),
 	} {
 		if got, _ := ask(t, a, request); got != "200" {
@@ -38,8 +43,10 @@ func TestApplyReplacesEverything(t *testing.T) {
 		}
 	}
 	for _, request := range [][][]byte{
-		zapRequest("a", "1.1.1.1", "PLAIN", "eve", "x"), zapRequest("b", "7.7.7.7", "PLAIN", "ann", "secret"),
-		zapRequest("a", "1.1.1.1", "CURVE", string(key[:])), zapRequest("b", "7.7.7.7", "CURVE", string(key[:])),
+		zapRequest("a", "1.1.1.1", "PLAIN", "eve", "x"), zapRequest("b", "7.7.7.7", "PLAIN", "ann",
+			"secret"),
+		zapRequest("a", "1.1.1.1", "CURVE", string(key[:])), zapRequest("b", "7.7.7.7", "CURVE",
+			string(key[:])),
 	} {
 		if got, _ := ask(t, a, request); got != "400" {
 			t.Errorf("%q: status %s", request, got)
@@ -61,7 +68,8 @@ func TestApplyFollows(t *testing.T) {
 	bob := addClient(t, filepath.Join(dir, "certificates"), "bob")
 	eventuallyAsk(t, "a new key counts", a, zapRequest("a", "1.1.1.1", "CURVE", string(bob[:])), "200")
 	writePrivate(t, filepath.Join(dir, "passwords"), "ann=changed\n")
-	eventuallyAsk(t, "a new password counts", a, zapRequest("a", "1.1.1.1", "PLAIN", "ann", "changed"), "200")
+	eventuallyAsk(t, "a new password counts", a, zapRequest("a", "1.1.1.1", "PLAIN", "ann", "changed"),
+		"200")
 	eventuallyFollows(t, a, 1)
 	must.OK(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    curve = *\n")))
 	eventuallyFollows(t, a, 0)
@@ -85,7 +93,9 @@ func TestApplyAllOrNothing(t *testing.T) {
 	dir, key := policyHome(t)
 	var log logbuffer.Buffer
 	a := newAuthenticator(t, Config{Logger: log.Logger()})
-	must.OK(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    allow = 1.1.1.1\n    plain = passwords\n    curve = certificates\n")))
+	must.OK(t,
+		a.Apply(mustLoadPolicy(t, dir,
+			"domain = a\n    allow = 1.1.1.1\n    plain = passwords\n    curve = certificates\n")))
 	must.OK(t, os.Mkdir(filepath.Join(dir, "other"), 0o700))
 	other := addClient(t, filepath.Join(dir, "other"), "other")
 	const text = "domain = a\n    allow = 2.2.2.2\n    curve = other\ndomain = b\n    plain = more\ndomain = c\n    curve = gone\n"
@@ -96,7 +106,9 @@ func TestApplyAllOrNothing(t *testing.T) {
 	}{
 		"a directory that is gone": {func() { must.OK(t, os.RemoveAll(filepath.Join(dir, "gone"))) },
 			[]string{"/policy.zpl:7: curve: " + dir + "/gone: no such file or directory"}, fs.ErrNotExist},
-		"a password file that others can read": {func() { must.OK(t, os.Chmod(filepath.Join(dir, "more"), 0o644)) },
+		"a password file that others can read": {func() {
+			must.OK(t, os.Chmod(filepath.Join(dir, "more"), 0o644))
+		},
 			[]string{"/policy.zpl:5: plain: " + dir + "/more:1: a password in clear"}, nil},
 		"both": {func() {
 			must.OK(t, os.RemoveAll(filepath.Join(dir, "gone")))
@@ -119,12 +131,16 @@ func TestApplyAllOrNothing(t *testing.T) {
 					t.Fatalf("%v\nwant %s", err, want)
 				}
 			}
-			for _, request := range [][][]byte{zapRequest("a", "1.1.1.1", "CURVE", string(key[:])), zapRequest("a", "1.1.1.1", "PLAIN", "ann", "secret")} {
+			for _, request := range [][][]byte{
+				zapRequest("a", "1.1.1.1", "CURVE", string(key[:])),
+				zapRequest("a", "1.1.1.1", "PLAIN", "ann", "secret"),
+			} {
 				if got, _ := ask(t, a, request); got != "200" {
 					t.Errorf("%q: status %s", request, got)
 				}
 			}
-			for _, request := range [][][]byte{zapRequest("a", "2.2.2.2", "NULL"), zapRequest("b", "1.1.1.1", "PLAIN", "bob", "secret"),
+			for _, request := range [][][]byte{zapRequest("a", "2.2.2.2", "NULL"),
+				zapRequest("b", "1.1.1.1", "PLAIN", "bob", "secret"),
 				zapRequest("a", "1.1.1.1", "CURVE", string(other[:]))} {
 				if got, _ := ask(t, a, request); got != "400" {
 					t.Errorf("%q: status %s", request, got)
@@ -160,7 +176,10 @@ func TestApplyAfter(t *testing.T) {
 
 	must.OK(t, os.Rename(filepath.Join(dir, "passwords"), filepath.Join(dir, "moved")))
 	called := false
-	if err := a.ApplyAfter(p, func() error { called = true; return nil }); !errors.Is(err, fs.ErrNotExist) || called {
+	if err := a.ApplyAfter(p, func() error {
+		called = true
+		return nil
+	}); !errors.Is(err, fs.ErrNotExist) || called {
 		t.Errorf("a policy that is wrong: %v, called: %v", err, called)
 	}
 	oldRulesHold()
@@ -179,9 +198,12 @@ func TestApplyAfter(t *testing.T) {
 		writePrivate(t, filepath.Join(dir, "passwords"), "bob=other\n")
 		return nil
 	}))
-	eventuallyAsk(t, "a removed key is refused", a, zapRequest("a", "2.2.2.2", "CURVE", string(key[:])), "400")
-	eventuallyAsk(t, "a removed user is refused", a, zapRequest("a", "2.2.2.2", "PLAIN", "ann", "secret"), "400")
-	eventuallyAsk(t, "a new user gets in", a, zapRequest("a", "2.2.2.2", "PLAIN", "bob", "other"), "200")
+	eventuallyAsk(t, "a removed key is refused", a,
+		zapRequest("a", "2.2.2.2", "CURVE", string(key[:])), "400")
+	eventuallyAsk(t, "a removed user is refused", a,
+		zapRequest("a", "2.2.2.2", "PLAIN", "ann", "secret"), "400")
+	eventuallyAsk(t, "a new user gets in", a, zapRequest("a", "2.2.2.2", "PLAIN", "bob", "other"),
+		"200")
 
 	if err := a.ApplyAfter(p, a.Close); err != ErrClosed {
 		t.Errorf("closed meanwhile: %v", err)
@@ -217,7 +239,8 @@ func TestApplyAfterWhateverLastDoes(t *testing.T) {
 	}
 
 	must.OK(t, a.ApplyAfter(p, func() error {
-		return errors.Join(a.Apply(p), a.ConfigureCurve("b", filepath.Join(dir, "certificates")), a.Deny("1.1.1.1"))
+		return errors.Join(a.Apply(p), a.ConfigureCurve("b", filepath.Join(dir, "certificates")),
+			a.Deny("1.1.1.1"))
 	}))
 	if got := status("a"); got != "200" {
 		t.Errorf("what the policy says: status %s", got)
@@ -235,7 +258,8 @@ func TestApplyLeavesOutWhatIsBroken(t *testing.T) {
 	writePrivate(t, filepath.Join(dir, "passwords"), "ann=secret\nbroken\n")
 	var log logbuffer.Buffer
 	a := newAuthenticator(t, Config{Logger: log.Logger()})
-	must.OK(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    plain = passwords\n    curve = certificates\n")))
+	must.OK(t,
+		a.Apply(mustLoadPolicy(t, dir, "domain = a\n    plain = passwords\n    curve = certificates\n")))
 	if got, _ := ask(t, a, zapRequest("a", "1.1.1.1", "CURVE", string(key[:]))); got != "200" {
 		t.Errorf("status %s", got)
 	}
@@ -261,7 +285,9 @@ func TestApplyIsAtomic(t *testing.T) {
 		must.OK(t, os.Mkdir(filepath.Join(dir, name), 0o700))
 		keys[i] = addClient(t, filepath.Join(dir, name), "client")
 		writePrivate(t, filepath.Join(dir, name, ".passwords"), "user="+name+"\n")
-		policies[i] = mustLoadPolicy(t, dir, "domain = *\n    allow = "+networks[i]+"\ndomain = a\n    curve = "+name+"\n    plain = "+name+"/.passwords\n")
+		policies[i] = mustLoadPolicy(t, dir,
+			"domain = *\n    allow = "+networks[i]+"\ndomain = a\n    curve = "+name+"\n    plain = "+name+
+				"/.passwords\n")
 	}
 	a := startAuthenticator(t, Config{})
 	must.OK(t, a.Apply(policies[0]))
@@ -319,8 +345,12 @@ func TestApplyRemembersPasswords(t *testing.T) {
 		reply := a.HandleZAPMessage(context.Background(), request)
 		statuses <- string(reply[2])
 	}()
-	testpeer.Eventually(t, "the hash is being computed", func() bool { return a.Stats().Pending > 0 || a.Stats().Allowed > 0 })
-	must.OK(t, a.Apply(mustLoadPolicy(t, dir, "domain = *\n    plain = passwords\n"))) // the same user by another way
+	testpeer.Eventually(t, "the hash is being computed", func() bool {
+		return a.Stats().Pending > 0 || a.Stats().Allowed > 0
+	})
+	must.OK(t,
+		a.Apply(mustLoadPolicy(t, dir,
+			"domain = *\n    plain = passwords\n"))) // the same user by another way
 	if got := <-statuses; got != "200" {
 		t.Errorf("status %s", got)
 	}
