@@ -181,9 +181,9 @@ func TestPythonClients(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := startAuthenticator(t, Config{Properties: []string{"X-Role"}})
-			must.OK(t,
-				errors.Join(a.DenyDomain("closed", "127.0.0.1"), a.ConfigureCurveKeys("*", known.Public),
-					a.ConfigurePlain("*", map[string]string{"ann": "secret"})))
+			must.OK(t, errors.Join(
+				a.DenyDomain("closed", "127.0.0.1"), a.ConfigureCurveKeys("*", known.Public),
+				a.ConfigurePlain("*", map[string]string{"ann": "secret"})))
 			server := newServer(t, a.Context(), "tcp://127.0.0.1:*", test.server)
 			// The client would like the server to believe the first property.
 			client := exec.Command(python, "examples/demo/client.py", server.endpoint, test.client[0],
@@ -219,10 +219,10 @@ func TestPythonClients(t *testing.T) {
 func TestMetadataReachesMessages(t *testing.T) {
 	a := startAuthenticator(t, Config{Properties: []string{"Role", "Team"}})
 	serverKey, client := newCertificate(t), newCertificate(t)
-	must.OK(t,
-		a.ConfigureCurveCallback("*", func(context.Context, string, PublicKey) (*Identity, error) {
-			return &Identity{UserID: "ann", Metadata: map[string]string{"Role": "operator"}}, nil
-		}))
+	callback := func(context.Context, string, PublicKey) (*Identity, error) {
+		return &Identity{UserID: "ann", Metadata: map[string]string{"Role": "operator"}}, nil
+	}
+	must.OK(t, a.ConfigureCurveCallback("*", callback))
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", curveServer("shop", serverKey))
 	socket, err := connect(t, server.endpoint, curveClient(serverKey.Public, client))
 	must.OK(t, err)
@@ -323,15 +323,15 @@ func TestAddressesOverTransports(t *testing.T) {
 func TestSlowCallbacksDelayNobody(t *testing.T) {
 	const clients, lookup = 200, 100 * time.Millisecond
 	a := startAuthenticator(t, Config{})
-	must.OK(t,
-		a.ConfigurePlainCallback("slow", func(ctx context.Context, _, name, _ string) (*Identity, error) {
-			select {
-			case <-time.After(lookup):
-				return &Identity{}, nil
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
-		}))
+	callback := func(ctx context.Context, _, name, _ string) (*Identity, error) {
+		select {
+		case <-time.After(lookup):
+			return &Identity{}, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	must.OK(t, a.ConfigurePlainCallback("slow", callback))
 	must.OK(t, a.ConfigurePlain("fast", map[string]string{"ann": "secret"}))
 	zap := newZAPClient(t, a.Context())
 	begun := time.Now()

@@ -142,14 +142,14 @@ func TestCallbackAnswers(t *testing.T) {
 func TestCallbackTimeout(t *testing.T) {
 	a := startAuthenticator(t, Config{CallbackTimeout: 50 * time.Millisecond, MaxConcurrent: 1})
 	free, ignored := make(chan bool), make(chan error, 1)
-	must.OK(t,
-		a.ConfigurePlainCallback("*", func(ctx context.Context, _, name, _ string) (*Identity, error) {
-			if name == "stubborn" {
-				<-free
-				ignored <- ctx.Err()
-			}
-			return &Identity{}, nil
-		}))
+	callback := func(ctx context.Context, _, name, _ string) (*Identity, error) {
+		if name == "stubborn" {
+			<-free
+			ignored <- ctx.Err()
+		}
+		return &Identity{}, nil
+	}
+	must.OK(t, a.ConfigurePlainCallback("*", callback))
 	zap, other := newZAPClient(t, a.Context()), newZAPClient(t, a.Context())
 	if reply := zap.ask(plainRequest("d", "stubborn", "x")); reply[2] != "300" {
 		t.Fatalf("status %s, want 300", reply[2])
@@ -177,11 +177,11 @@ func TestCallbackTimeout(t *testing.T) {
 // failed.
 func TestTimeoutAsAnError(t *testing.T) {
 	a := newAuthenticator(t, Config{CallbackTimeout: time.Millisecond})
-	must.OK(t,
-		a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
-			<-ctx.Done()
-			return nil, fmt.Errorf("querying: %w", ctx.Err())
-		}))
+	callback := func(ctx context.Context, _, _, _ string) (*Identity, error) {
+		<-ctx.Done()
+		return nil, fmt.Errorf("querying: %w", ctx.Err())
+	}
+	must.OK(t, a.ConfigurePlainCallback("*", callback))
 	if status, _ := ask(t, a, plainRequest("d", "ann", "x")); status != "300" {
 		t.Errorf("status %s, want 300", status)
 	}
@@ -199,10 +199,10 @@ func (lateContext) Deadline() (time.Time, bool) { return time.Now().Add(-time.Se
 func TestLateAnswer(t *testing.T) {
 	decisions := make(chan Decision, 1)
 	a := newAuthenticator(t, Config{OnDecision: func(d Decision) { decisions <- d }})
-	must.OK(t,
-		a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
-			return &Identity{}, nil
-		}))
+	callback := func(context.Context, string, string, string) (*Identity, error) {
+		return &Identity{}, nil
+	}
+	must.OK(t, a.ConfigurePlainCallback("*", callback))
 	reply := a.HandleZAPMessage(lateContext{t.Context()}, plainRequest("d", "ann", "x"))
 	if d := <-decisions; string(reply[2]) != "300" || d.Reason != ReasonCallbackTimeout {
 		t.Errorf("%q, %+v", reply, d)
@@ -212,12 +212,12 @@ func TestLateAnswer(t *testing.T) {
 func TestMaxPending(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1, MaxPending: 2})
 	begun, free := make(chan string, 10), make(chan bool)
-	must.OK(t,
-		a.ConfigurePlainCallback("*", func(_ context.Context, _, name, _ string) (*Identity, error) {
-			begun <- name
-			<-free
-			return &Identity{}, nil
-		}))
+	callback := func(_ context.Context, _, name, _ string) (*Identity, error) {
+		begun <- name
+		<-free
+		return &Identity{}, nil
+	}
+	must.OK(t, a.ConfigurePlainCallback("*", callback))
 	zap := newZAPClient(t, a.Context())
 	zap.send(plainRequest("d", "first", "x"))
 	if name := <-begun; name != "first" {
@@ -250,13 +250,13 @@ func TestMaxPending(t *testing.T) {
 // TestGoexitInCallback: t.FailNow, for one, ends the goroutine; the place must not be lost with it.
 func TestGoexitInCallback(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1})
-	must.OK(t,
-		a.ConfigurePlainCallback("*", func(_ context.Context, _, name, _ string) (*Identity, error) {
-			if name == "leaver" {
-				runtime.Goexit()
-			}
-			return &Identity{}, nil
-		}))
+	callback := func(_ context.Context, _, name, _ string) (*Identity, error) {
+		if name == "leaver" {
+			runtime.Goexit()
+		}
+		return &Identity{}, nil
+	}
+	must.OK(t, a.ConfigurePlainCallback("*", callback))
 	zap := newZAPClient(t, a.Context())
 	for range 3 {
 		if reply := zap.ask(plainRequest("d", "leaver", "x")); reply[2] != "500" {
@@ -272,13 +272,13 @@ func TestGoexitInCallback(t *testing.T) {
 func TestRepliesOvertake(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	free := make(chan bool)
-	must.OK(t,
-		a.ConfigurePlainCallback("*", func(_ context.Context, _, name, _ string) (*Identity, error) {
-			if name == "slow" {
-				<-free
-			}
-			return &Identity{}, nil
-		}))
+	callback := func(_ context.Context, _, name, _ string) (*Identity, error) {
+		if name == "slow" {
+			<-free
+		}
+		return &Identity{}, nil
+	}
+	must.OK(t, a.ConfigurePlainCallback("*", callback))
 	zap := newZAPClient(t, a.Context())
 	zap.send(plainRequest("d", "slow", "x"))
 	zap.send(plainRequest("d", "quick", "x"))
@@ -302,11 +302,11 @@ func TestCallbacksMayCallBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			called := make(chan error, 1)
 			a := startAuthenticator(t, Config{})
-			must.OK(t,
-				a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
-					called <- call(a)
-					return &Identity{}, nil
-				}))
+			callback := func(context.Context, string, string, string) (*Identity, error) {
+				called <- call(a)
+				return &Identity{}, nil
+			}
+			must.OK(t, a.ConfigurePlainCallback("*", callback))
 			newZAPClient(t, a.Context()).send(plainRequest("d", "ann", "x"))
 			must.OK(t, <-called)
 		})
@@ -315,11 +315,11 @@ func TestCallbacksMayCallBack(t *testing.T) {
 
 func TestBadUserNameNeverReachesTheCallback(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	must.OK(t,
-		a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
-			t.Error("called")
-			return &Identity{}, nil
-		}))
+	callback := func(context.Context, string, string, string) (*Identity, error) {
+		t.Error("called")
+		return &Identity{}, nil
+	}
+	must.OK(t, a.ConfigurePlainCallback("*", callback))
 	for _, name := range []string{"root\x00x", "\x00", strings.Repeat("x", 256)} {
 		if status, _ := ask(t, a, plainRequest("d", name, "x")); status != "400" {
 			t.Errorf("%.10q: status %s", name, status)
@@ -383,12 +383,12 @@ func TestWaitLimit(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1, CallbackTimeout: 2 * patience})
 	a.callbacks.waitLimit = 10 * time.Millisecond
 	begun, free := make(chan bool), make(chan bool)
-	must.OK(t,
-		a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
-			begun <- true
-			<-free
-			return &Identity{}, nil
-		}))
+	callback := func(context.Context, string, string, string) (*Identity, error) {
+		begun <- true
+		<-free
+		return &Identity{}, nil
+	}
+	must.OK(t, a.ConfigurePlainCallback("*", callback))
 	running, waiting := newZAPClient(t, a.Context()), newZAPClient(t, a.Context())
 	running.send(plainRequest("d", "ann", "x"))
 	<-begun
@@ -409,13 +409,13 @@ func TestStopCancelsCallbacks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := startAuthenticator(t, Config{CallbackTimeout: 10 * patience})
 			begun, ended := make(chan bool), make(chan error)
-			must.OK(t,
-				a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
-					begun <- true
-					<-ctx.Done()
-					ended <- ctx.Err()
-					return &Identity{}, nil
-				}))
+			callback := func(ctx context.Context, _, _, _ string) (*Identity, error) {
+				begun <- true
+				<-ctx.Done()
+				ended <- ctx.Err()
+				return &Identity{}, nil
+			}
+			must.OK(t, a.ConfigurePlainCallback("*", callback))
 			newZAPClient(t, a.Context()).send(plainRequest("d", "ann", "x"))
 			<-begun
 			must.OK(t, stop(a))

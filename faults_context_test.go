@@ -81,9 +81,9 @@ func TestContextEndsBetweenCalls(t *testing.T) {
 					t.Errorf("%s: %v, want ErrClosed", name, err)
 				}
 			}
-			must.OK(t,
-				errors.Join(a.Allow("127.0.0.1"), a.ConfigurePlain("d", nil), a.ConfigureCurveKeys("d"),
-					a.ConfigureGSSAPI("d")))
+			must.OK(t, errors.Join(
+				a.Allow("127.0.0.1"), a.ConfigurePlain("d", nil), a.ConfigureCurveKeys("d"),
+				a.ConfigureGSSAPI("d")))
 			if status, _ := ask(t, a, nullRequest()); status != "400" {
 				t.Errorf("status %s in the end", status)
 			}
@@ -204,11 +204,11 @@ func TestContextEndsDuringCalls(t *testing.T) {
 		{"ConfigureCurveKeys", start, func(a *Authenticator) error { return a.ConfigureCurveKeys("d") }},
 		{"Deny", start, func(a *Authenticator) error { return a.Deny("192.0.2.1") }},
 		{"HandleZAPMessage", start, func(a *Authenticator) error {
-			must.OK(t,
-				a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
-					<-ctx.Done()
-					return &Identity{}, nil
-				}))
+			callback := func(ctx context.Context, _, _, _ string) (*Identity, error) {
+				<-ctx.Done()
+				return &Identity{}, nil
+			}
+			must.OK(t, a.ConfigurePlainCallback("*", callback))
 			if reply := a.HandleZAPMessage(t.Context(),
 				plainRequest("d", "ann", "x")); string(reply[2]) != "400" {
 				return fmt.Errorf("reply %q", reply)
@@ -284,13 +284,13 @@ func TestContextEndsWhileCallbacksRun(t *testing.T) {
 	a, err := New(ctx, &Config{Logger: quiet(), CallbackTimeout: 10 * patience})
 	must.OK(t, err)
 	begun, ended := make(chan bool), make(chan bool)
-	must.OK(t,
-		a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
-			begun <- true
-			<-ctx.Done()
-			ended <- true
-			return &Identity{}, nil
-		}))
+	callback := func(ctx context.Context, _, _, _ string) (*Identity, error) {
+		begun <- true
+		<-ctx.Done()
+		ended <- true
+		return &Identity{}, nil
+	}
+	must.OK(t, a.ConfigurePlainCallback("*", callback))
 	must.OK(t, a.Start())
 	client, err := ctx.NewSocket(zmq4.DEALER)
 	must.OK(t, err)
@@ -316,17 +316,17 @@ func TestContextEndsUnderLoad(t *testing.T) {
 		var reported atomic.Uint64
 		a, err := New(e.ctx, &Config{Logger: quiet(), OnDecision: func(Decision) { reported.Add(1) }})
 		must.OK(t, err)
-		must.OK(t,
-			a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
-				<-ctx.Done()
-				return &Identity{}, nil
-			}))
+		callback := func(ctx context.Context, _, _, _ string) (*Identity, error) {
+			<-ctx.Done()
+			return &Identity{}, nil
+		}
+		must.OK(t, a.ConfigurePlainCallback("*", callback))
 		must.OK(t, a.Start())
 		client, err := e.ctx.NewSocket(zmq4.DEALER)
 		must.OK(t, err)
-		must.OK(t,
-			errors.Join(client.SetLinger(0), client.SetSndhwm(0), client.SetRcvhwm(0),
-				client.Connect(ZAPEndpoint)))
+		must.OK(t, errors.Join(
+			client.SetLinger(0), client.SetSndhwm(0), client.SetRcvhwm(0),
+			client.Connect(ZAPEndpoint)))
 		for i := range 3000 {
 			request := nullRequest()
 			if i%10 == 0 {
@@ -386,11 +386,11 @@ func TestBatchThatEnds(t *testing.T) {
 	a := newAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(d Decision) {
 		reasons <- d.Reason
 	}})
-	must.OK(t,
-		a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
-			<-ctx.Done()
-			return &Identity{}, nil
-		}))
+	callback := func(ctx context.Context, _, _, _ string) (*Identity, error) {
+		<-ctx.Done()
+		return &Identity{}, nil
+	}
+	must.OK(t, a.ConfigurePlainCallback("*", callback))
 	socket := &endingSocket{fakeSocket: newFakeSocket(), last: []libzmq.Message{
 		message(nullRequest()), message(plainRequest("d", "ann", "x")),
 		message(zapRequest("d", "", "OTHER"))}}

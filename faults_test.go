@@ -122,10 +122,10 @@ func TestFaultAllowAnyInOneDomain(t *testing.T) {
 func TestFaultCallbackHidesKeys(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	must.OK(t, a.ConfigureCurveKeys("keys", PublicKey([]byte(key32))))
-	must.OK(t,
-		a.ConfigureCurveCallback("asked", func(context.Context, string, PublicKey) (*Identity, error) {
-			return nil, ErrDenied
-		}))
+	callback := func(context.Context, string, PublicKey) (*Identity, error) {
+		return nil, ErrDenied
+	}
+	must.OK(t, a.ConfigureCurveCallback("asked", callback))
 	for domain, want := range map[string]string{"keys": "200", "asked": "400"} {
 		if status, _ := ask(t, a, zapRequest(domain, "", "CURVE", key32)); status != want {
 			t.Errorf("domain %q: status %s, want %s", domain, status, want)
@@ -140,10 +140,10 @@ func TestFaultCallbackHidesKeys(t *testing.T) {
 // pyzmq: an exception in a callback ends the handler's thread.
 func TestFaultCallbackPanicEndsTheHandler(t *testing.T) {
 	a := startAuthenticator(t, Config{CurveUserID: func(PublicKey) string { panic("boom") }})
-	must.OK(t,
-		a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
-			panic(errors.New("boom"))
-		}))
+	callback := func(context.Context, string, string, string) (*Identity, error) {
+		panic(errors.New("boom"))
+	}
+	must.OK(t, a.ConfigurePlainCallback("*", callback))
 	must.OK(t, a.ConfigureCurveKeys("*", PublicKey([]byte(key32))))
 	zap := newZAPClient(t, a.Context())
 	for range 3 {
@@ -167,10 +167,10 @@ func TestFaultCallbackPanicEndsTheHandler(t *testing.T) {
 func TestFaultLongMetadata(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	long := strings.Repeat("0123456789abcdef", 1<<14) // 256 KiB: more than a batch of replies holds
-	must.OK(t,
-		a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
-			return &Identity{Metadata: map[string]string{"Long": long, "Short": "x"}}, nil
-		}))
+	callback := func(context.Context, string, string, string) (*Identity, error) {
+		return &Identity{Metadata: map[string]string{"Long": long, "Short": "x"}}, nil
+	}
+	must.OK(t, a.ConfigurePlainCallback("*", callback))
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", plainServer("d"))
 	for range 3 {
 		client, err := connect(t, server.endpoint, plainClient("ann", "x"))
@@ -205,16 +205,14 @@ func TestNoSecretsInLogs(t *testing.T) {
 		reported <- true
 	}})
 	must.OK(t, a.ConfigurePlain("*", map[string]string{"ann": password}))
-	must.OK(t,
-		a.ConfigurePlainCallback("error",
-			func(_ context.Context, _, name, password string) (*Identity, error) {
-				return nil, fmt.Errorf("SELECT … WHERE password = '%s' OR password = %q", password, password)
-			}))
-	must.OK(t,
-		a.ConfigurePlainCallback("panic",
-			func(_ context.Context, _, name, password string) (*Identity, error) {
-				panic("no " + password)
-			}))
+	callback := func(_ context.Context, _, name, password string) (*Identity, error) {
+		return nil, fmt.Errorf("SELECT … WHERE password = '%s' OR password = %q", password, password)
+	}
+	must.OK(t, a.ConfigurePlainCallback("error", callback))
+	callback := func(_ context.Context, _, name, password string) (*Identity, error) {
+		panic("no " + password)
+	}
+	must.OK(t, a.ConfigurePlainCallback("panic", callback))
 	zap := newZAPClient(t, a.Context())
 	for _, request := range [][][]byte{
 		plainRequest("d", "ann", password), plainRequest("d", "ann", guess), plainRequest("d", guess,

@@ -101,13 +101,12 @@ func TestGSSAPIRealmAccepts(t *testing.T) {
 func TestGSSAPIRealmIdentity(t *testing.T) {
 	testrealm.Run(t, func(*testrealm.Realm) {
 		a := startAuthenticator(t, Config{})
-		must.OK(t,
-			a.ConfigureGSSAPICallback("d",
-				func(_ context.Context, domain, principal string) (*Identity, error) {
-					return &Identity{
-						UserID: "user of " + domain, Metadata: map[string]string{"Principal": principal},
-					}, nil
-				}))
+		callback := func(_ context.Context, domain, principal string) (*Identity, error) {
+			return &Identity{
+				UserID: "user of " + domain, Metadata: map[string]string{"Principal": principal},
+			}, nil
+		}
+		must.OK(t, a.ConfigureGSSAPICallback("d", callback))
 		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
 		socket := connectAs(t, server.endpoint, testrealm.Ann)
 		_, err := socket.Send("hello", 0)

@@ -82,12 +82,12 @@ func TestHandleZAPMessageBesideOtherSockets(t *testing.T) {
 func TestHandleZAPMessageContext(t *testing.T) {
 	a := newAuthenticator(t, Config{MaxConcurrent: 1})
 	begun := make(chan bool, 2)
-	must.OK(t,
-		a.ConfigurePlainCallback("*", func(ctx context.Context, _, _, _ string) (*Identity, error) {
-			begun <- true
-			<-ctx.Done()
-			return nil, ctx.Err()
-		}))
+	callback := func(ctx context.Context, _, _, _ string) (*Identity, error) {
+		begun <- true
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	must.OK(t, a.ConfigurePlainCallback("*", callback))
 	running, cancelRunning := context.WithCancel(context.Background())
 	waiting, cancelWaiting := context.WithCancel(context.Background())
 	replies := make(chan string)

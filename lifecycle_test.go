@@ -80,13 +80,13 @@ func TestCloseFreesTheEndpoint(t *testing.T) {
 func TestStopAnswersWhatIsPending(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1})
 	begun, free, returned := make(chan bool, 1), make(chan bool), make(chan bool)
-	must.OK(t,
-		a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
-			begun <- true
-			<-free
-			defer func() { returned <- true }()
-			return &Identity{}, nil
-		}))
+	callback := func(context.Context, string, string, string) (*Identity, error) {
+		begun <- true
+		<-free
+		defer func() { returned <- true }()
+		return &Identity{}, nil
+	}
+	must.OK(t, a.ConfigurePlainCallback("*", callback))
 	zap := newZAPClient(t, a.Context())
 	request := zapRequest("d", "127.0.0.1", "PLAIN", "ann", "x")
 	zap.send(request) // runs

@@ -210,14 +210,14 @@ func TestVerdictsDoNotOutliveAStop(t *testing.T) {
 func TestHandleZAPMessageAfterAStop(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	// The callback's answer counts before Stop's refusal does: it is given while Stop is on its way.
-	must.OK(t,
-		a.ConfigurePlainCallback("*", func(context.Context, string, string, string) (*Identity, error) {
-			a.mu.Lock()
-			a.state = stateStopped
-			a.epoch++
-			a.mu.Unlock()
-			return &Identity{}, nil
-		}))
+	callback := func(context.Context, string, string, string) (*Identity, error) {
+		a.mu.Lock()
+		a.state = stateStopped
+		a.epoch++
+		a.mu.Unlock()
+		return &Identity{}, nil
+	}
+	must.OK(t, a.ConfigurePlainCallback("*", callback))
 	if status, _ := ask(t, a, plainRequest("d", "ann", "x")); status != "400" {
 		t.Errorf("status %s", status)
 	}

@@ -54,10 +54,10 @@ func TestProbe(t *testing.T) {
 	fail := func(context.Context, string, string, string) (*Identity, error) {
 		return nil, errors.New("broken")
 	}
-	must.OK(t,
-		errors.Join(a.DenyDomain("closed", "127.0.0.1"), a.ConfigureCurve("open", CurveAllowAny),
-			a.ConfigurePlainCallback("open", letIn), a.ConfigurePlainCallback("later", later),
-			a.ConfigurePlainCallback("broken", fail)))
+	must.OK(t, errors.Join(
+		a.DenyDomain("closed", "127.0.0.1"), a.ConfigureCurve("open", CurveAllowAny),
+		a.ConfigurePlainCallback("open", letIn), a.ConfigurePlainCallback("later", later),
+		a.ConfigurePlainCallback("broken", fail)))
 	withoutHandler := testzmq.NewContext(t)
 	var all sync.WaitGroup // at once, because most of it is waiting
 	for _, test := range []struct {

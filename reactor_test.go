@@ -38,12 +38,11 @@ func TestAttach(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
 	free := make(chan bool)
-	must.OK(t,
-		a.ConfigurePlainCallback("slow",
-			func(context.Context, string, string, string) (*Identity, error) {
-				<-free
-				return &Identity{UserID: "slow one"}, nil
-			}))
+	callback := func(context.Context, string, string, string) (*Identity, error) {
+		<-free
+		return &Identity{UserID: "slow one"}, nil
+	}
+	must.OK(t, a.ConfigurePlainCallback("slow", callback))
 	reactor := zmq4.NewReactor()
 	must.OK(t, a.Attach(reactor))
 	if err := a.Attach(reactor); err == nil {

@@ -38,9 +38,9 @@ func TestRolesFailClosed(t *testing.T) {
 			t.Run(name+", "+state, func(t *testing.T) {
 				t.Parallel()
 				a := newAuthenticator(t, Config{})
-				must.OK(t,
-					errors.Join(a.ConfigurePlain("d", map[string]string{"ann": "secret"}),
-						a.ConfigureCurve("d", CurveAllowAny)))
+				must.OK(t, errors.Join(
+					a.ConfigurePlain("d", map[string]string{"ann": "secret"}),
+					a.ConfigureCurve("d", CurveAllowAny)))
 				must.OK(t, prepare(a))
 				server := newServer(t, a.Context(), "tcp://127.0.0.1:*", test.server)
 				socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
@@ -124,14 +124,14 @@ func TestRolesAreChecked(t *testing.T) {
 func TestConnect(t *testing.T) {
 	key, known := newCertificate(t), newCertificate(t)
 	a := startAuthenticator(t, Config{})
-	must.OK(t,
-		errors.Join(a.ConfigureCurveKeys("d", known.Public),
-			a.ConfigurePlain("d", map[string]string{"ann": "secret"}),
-			a.DenyDomain("closed", "127.0.0.1"),
-			a.ConfigurePlainCallback("broken",
-				func(context.Context, string, string, string) (*Identity, error) {
-					return nil, errors.New("no")
-				})))
+	must.OK(t, errors.Join(
+		a.ConfigureCurveKeys("d", known.Public),
+		a.ConfigurePlain("d", map[string]string{"ann": "secret"}),
+		a.DenyDomain("closed", "127.0.0.1"),
+		a.ConfigurePlainCallback("broken",
+			func(context.Context, string, string, string) (*Identity, error) {
+				return nil, errors.New("no")
+			})))
 	serve := func(role func(*zmq4.Socket) error) string {
 		return newServer(t, a.Context(), "tcp://127.0.0.1:*", role).endpoint
 	}
@@ -328,15 +328,15 @@ func TestConnectTemporary(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	asked := make(chan bool, 10)
 	first := true
-	must.OK(t,
-		a.ConfigurePlainCallback("d", func(context.Context, string, string, string) (*Identity, error) {
-			asked <- true
-			if first {
-				first = false
-				return nil, ErrTemporary
-			}
-			return &Identity{}, nil
-		}))
+	callback := func(context.Context, string, string, string) (*Identity, error) {
+		asked <- true
+		if first {
+			first = false
+			return nil, ErrTemporary
+		}
+		return &Identity{}, nil
+	}
+	must.OK(t, a.ConfigurePlainCallback("d", callback))
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", func(s *zmq4.Socket) error {
 		return errors.Join(s.SetHandshakeIvl(300*time.Millisecond), PlainServer(s, "d"))
 	})
@@ -421,13 +421,13 @@ func TestConnectIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var cancelled time.Time
-	must.OK(t,
-		a.ConfigurePlainCallback("d", func(callback context.Context, _, _, _ string) (*Identity, error) {
-			cancelled = time.Now()
-			cancel()
-			<-callback.Done()
-			return nil, callback.Err()
-		}))
+	callback := func(callback context.Context, _, _, _ string) (*Identity, error) {
+		cancelled = time.Now()
+		cancel()
+		<-callback.Done()
+		return nil, callback.Err()
+	}
+	must.OK(t, a.ConfigurePlainCallback("d", callback))
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", plainServer("d"))
 	socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
 	must.OK(t, PlainClient(socket, "ann", "x"))
