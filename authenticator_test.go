@@ -16,7 +16,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// TestMechanismsOverTCP takes each mechanism through the table of DESIGN's rules with real clients
+// TestMechanismsOverTCP takes each mechanism through the rules of docs/design.md, with real clients
 // that send data.
 func TestMechanismsOverTCP(t *testing.T) {
 	serverKey, known, stranger := newCertificate(t), newCertificate(t), newCertificate(t)
@@ -52,27 +52,28 @@ func TestMechanismsOverTCP(t *testing.T) {
 		},
 		{
 			"NULL, denied in the domain",
-			func(a *Authenticator) error { return a.DenyDomain("shop", "127.0.0.1") }, nullServer("shop"),
-			nullClient, 400, "",
+			func(a *Authenticator) error { return a.DenyDomain("shop", "127.0.0.1") },
+			nullServer("shop"), nullClient, 400, "",
 		},
 		{
 			"NULL, denied in another domain",
-			func(a *Authenticator) error { return a.DenyDomain("bank", "127.0.0.1") }, nullServer("shop"),
-			nullClient, 200, "",
+			func(a *Authenticator) error { return a.DenyDomain("bank", "127.0.0.1") },
+			nullServer("shop"), nullClient, 200, "",
 		},
 
 		{
-			"PLAIN, nothing configured", nothing, plainServer("shop"), plainClient("ann", "secret"), 400, "",
+			"PLAIN, nothing configured", nothing,
+			plainServer("shop"), plainClient("ann", "secret"), 400, "",
 		},
 		{
-			"PLAIN, right password", passwords, plainServer("shop"), plainClient("ann", "secret"), 200,
-			"ann",
+			"PLAIN, right password", passwords,
+			plainServer("shop"), plainClient("ann", "secret"), 200, "ann",
 		},
 		{"PLAIN, wrong password", passwords, plainServer("shop"), plainClient("ann", "Secret"), 400, ""},
 		{"PLAIN, unknown user", passwords, plainServer("shop"), plainClient("bob", "secret"), 400, ""},
 		{
-			"PLAIN, other domain's user", passwords, plainServer("bank"), plainClient("ann", "secret"), 400,
-			"",
+			"PLAIN, other domain's user", passwords,
+			plainServer("bank"), plainClient("ann", "secret"), 400, "",
 		},
 		{"PLAIN, callback", func(a *Authenticator) error {
 			return a.ConfigurePlainCallback("*",
@@ -88,8 +89,8 @@ func TestMechanismsOverTCP(t *testing.T) {
 
 		{"CURVE, nothing configured", nothing, curveServer("shop", serverKey), toCurve(known), 400, ""},
 		{
-			"CURVE, known key", allowKnown, curveServer("shop", serverKey), toCurve(known), 200,
-			known.Public.String(),
+			"CURVE, known key", allowKnown,
+			curveServer("shop", serverKey), toCurve(known), 200, known.Public.String(),
 		},
 		{"CURVE, stranger", allowKnown, curveServer("shop", serverKey), toCurve(stranger), 400, ""},
 		{
@@ -185,7 +186,7 @@ func TestPythonClients(t *testing.T) {
 				a.DenyDomain("closed", "127.0.0.1"), a.ConfigureCurveKeys("*", known.Public),
 				a.ConfigurePlain("*", map[string]string{"ann": "secret"})))
 			server := newServer(t, a.Context(), "tcp://127.0.0.1:*", test.server)
-			// The client would like the server to believe the first property.
+			// The client claims both properties. The server must not believe the first one.
 			client := exec.Command(python, "examples/demo/client.py", server.endpoint, test.client[0],
 				"X-Role:admin", "X-Own:mine")
 			client.Stdin = strings.NewReader(strings.Join(test.client[1:], "\n"))
@@ -215,7 +216,8 @@ func TestPythonClients(t *testing.T) {
 	}
 }
 
-// TestMetadataReachesMessages: the identity's properties, and all that the program relies on.
+// TestMetadataReachesMessages: a message carries the identity's properties, and each property that
+// the program relies on, even where the identity has none.
 func TestMetadataReachesMessages(t *testing.T) {
 	a := startAuthenticator(t, Config{Properties: []string{"Role", "Team"}})
 	serverKey, client := newCertificate(t), newCertificate(t)
@@ -253,8 +255,8 @@ func TestCurveUserID(t *testing.T) {
 		return "user of " + key.String()[:3]
 	}})
 	must.OK(t, a.ConfigureCurveKeys("*", key))
-	if status, user := ask(t, a, zapRequest("d", "", "CURVE", string(key[:]))); status != "200" ||
-		user != "user of "+key.String()[:3] {
+	status, user := ask(t, a, zapRequest("d", "", "CURVE", string(key[:])))
+	if status != "200" || user != "user of "+key.String()[:3] {
 		t.Errorf("status %s, user %q", status, user)
 	}
 	if status, _ := ask(t, a, zapRequest("d", "", "CURVE", string(other[:]))); status != "400" {
@@ -275,8 +277,8 @@ func TestTwoContextsSideBySide(t *testing.T) {
 	var sides []side
 	for range 2 {
 		a, key := startAuthenticator(t, Config{}), newCertificate(t)
-		sides = append(sides,
-			side{a, key, newServer(t, a.Context(), "tcp://127.0.0.1:*", curveServer("d", key))})
+		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", curveServer("d", key))
+		sides = append(sides, side{a, key, server})
 	}
 	must.OK(t, sides[0].a.ConfigureCurveKeys("d", client.Public))
 	for i, want := range []int{200, 400} {
@@ -318,8 +320,8 @@ func TestAddressesOverTransports(t *testing.T) {
 	}
 }
 
-// TestSlowCallbacksDelayNobody: two hundred lookups at once, and a client that needs none does not
-// wait for them.
+// TestSlowCallbacksDelayNobody: two hundred lookups run at once, and a client that needs no lookup
+// does not wait for them.
 func TestSlowCallbacksDelayNobody(t *testing.T) {
 	const clients, lookup = 200, 100 * time.Millisecond
 	a := startAuthenticator(t, Config{})
@@ -340,8 +342,7 @@ func TestSlowCallbacksDelayNobody(t *testing.T) {
 	}
 	fast := time.Now()
 	quick := newZAPClient(t, a.Context())
-	if reply := quick.ask(zapRequest("fast", "127.0.0.1", "PLAIN", "ann",
-		"secret")); reply[2] != "200" {
+	if reply := quick.ask(plainRequest("fast", "ann", "secret")); reply[2] != "200" {
 		t.Errorf("status %s", reply[2])
 	}
 	if took := time.Since(fast); took > lookup/2 {

@@ -108,16 +108,20 @@ func TestCallbackAnswers(t *testing.T) {
 					return answer()
 				})))
 			client := newZAPClient(t, a.Context())
-			for _, request := range [][][]byte{plainRequest("d", "bob", "x"),
+			for _, request := range [][][]byte{
+				plainRequest("d", "bob", "x"),
 				zapRequest("d", "127.0.0.1", "CURVE", key32),
-				zapRequest("d", "127.0.0.1", "GSSAPI", "bob@EXAMPLE.ORG")} {
+				zapRequest("d", "127.0.0.1", "GSSAPI", "bob@EXAMPLE.ORG"),
+			} {
 				mechanism, want, user := string(request[5]), test.status, test.user
 				if mechanism == zap.MechanismGSSAPI {
 					want = test.gssapiStatus
 				}
 				if user == "" && want == "200" {
 					user = map[string]string{
-						"PLAIN": "bob", "CURVE": PublicKey([]byte(key32)).String(), "GSSAPI": "bob@EXAMPLE.ORG",
+						"PLAIN":  "bob",
+						"CURVE":  PublicKey([]byte(key32)).String(),
+						"GSSAPI": "bob@EXAMPLE.ORG",
 					}[mechanism]
 				}
 				reply := client.ask(request)
@@ -137,7 +141,7 @@ func TestCallbackAnswers(t *testing.T) {
 	}
 }
 
-// TestCallbackTimeout: whoever asked is told to try again; the callback keeps its place until it
+// TestCallbackTimeout: the client is told to try again. The callback keeps its place until it
 // returns, and its answer is dropped.
 func TestCallbackTimeout(t *testing.T) {
 	a := startAuthenticator(t, Config{CallbackTimeout: 50 * time.Millisecond, MaxConcurrent: 1})
@@ -173,8 +177,8 @@ func TestCallbackTimeout(t *testing.T) {
 	}
 }
 
-// TestTimeoutAsAnError: a callback that gives up in time because its context has ended has not
-// failed.
+// TestTimeoutAsAnError: a callback that returns the error of its context has run out of time. It has
+// not failed.
 func TestTimeoutAsAnError(t *testing.T) {
 	a := newAuthenticator(t, Config{CallbackTimeout: time.Millisecond})
 	callback := func(ctx context.Context, _, _, _ string) (*Identity, error) {
@@ -187,15 +191,14 @@ func TestTimeoutAsAnError(t *testing.T) {
 	}
 }
 
-// TestMaxPending: one runs, two wait, the rest is told to try again; the order in which they came
-// is kept. lateContext is one whose time is over, and which has not said so yet: the timer's turn
-// has not come.
+// lateContext is a context whose deadline has passed, but which is not done yet: its timer has not
+// fired.
 type lateContext struct{ context.Context }
 
 func (lateContext) Deadline() (time.Time, bool) { return time.Now().Add(-time.Second), true }
 
-// TestLateAnswer: an answer that comes after its time is none, though nobody has called it late
-// before.
+// TestLateAnswer: an answer that comes after the deadline does not count, even where no timer has
+// fired before it.
 func TestLateAnswer(t *testing.T) {
 	decisions := make(chan Decision, 1)
 	a := newAuthenticator(t, Config{OnDecision: func(d Decision) { decisions <- d }})
@@ -209,6 +212,8 @@ func TestLateAnswer(t *testing.T) {
 	}
 }
 
+// TestMaxPending: one callback runs and two requests wait, in the order in which they came. All
+// others are told to try again.
 func TestMaxPending(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1, MaxPending: 2})
 	begun, free := make(chan string, 10), make(chan bool)
@@ -247,7 +252,8 @@ func TestMaxPending(t *testing.T) {
 	}
 }
 
-// TestGoexitInCallback: t.FailNow, for one, ends the goroutine; the place must not be lost with it.
+// TestGoexitInCallback: a callback may end its goroutine, as t.FailNow does. Its place must not be
+// lost with it.
 func TestGoexitInCallback(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1})
 	callback := func(_ context.Context, _, name, _ string) (*Identity, error) {
@@ -360,7 +366,7 @@ func TestConfigureIsChecked(t *testing.T) {
 			t.Errorf("%s: %v shows a password", name, err)
 		}
 	}
-	// Nothing of it has changed what was in force.
+	// None of these calls has changed what was in force.
 	for _, request := range [][][]byte{
 		plainRequest("d", "ann", "secret"), zapRequest("d", "", "CURVE", key32),
 		zapRequest("d", "", "GSSAPI", "ann@EXAMPLE.ORG"),
@@ -378,7 +384,7 @@ func TestConfigureIsChecked(t *testing.T) {
 	}
 }
 
-// TestWaitLimit: who waits too long for a callback to be begun is told to try again.
+// TestWaitLimit: a client whose callback does not start in time is told to try again.
 func TestWaitLimit(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1, CallbackTimeout: 2 * patience})
 	a.callbacks.waitLimit = 10 * time.Millisecond
@@ -401,7 +407,8 @@ func TestWaitLimit(t *testing.T) {
 	}
 }
 
-// TestStopCancelsCallbacks: their contexts end with the service, long before their time is up.
+// TestStopCancelsCallbacks: the contexts of callbacks end with the service, long before their
+// deadlines.
 func TestStopCancelsCallbacks(t *testing.T) {
 	for name, stop := range map[string]func(*Authenticator) error{
 		"Stop": (*Authenticator).Stop, "Close": (*Authenticator).Close,

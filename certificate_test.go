@@ -40,11 +40,12 @@ func TestNewCertificate(t *testing.T) {
 	}
 }
 
-// PUBLIC, SECRET and OTHER in the texts of tests stand for keys.
+// withKeys replaces PUBLIC, SECRET and OTHER in a text by keys.
 func withKeys(text string) []byte {
 	return []byte(strings.NewReplacer(
-		"PUBLIC", keyVectors["client public"].z85, "SECRET", keyVectors["client secret"].z85, "OTHER",
-		keyVectors["server public"].z85,
+		"PUBLIC", keyVectors["client public"].z85,
+		"SECRET", keyVectors["client secret"].z85,
+		"OTHER", keyVectors["server public"].z85,
 	).Replace(text))
 }
 
@@ -75,7 +76,8 @@ func TestParseCertificate(t *testing.T) {
 			false, map[string]string{"a": "1", "c": ""},
 		},
 		"other sections": {
-			"version = 1\nnotes\n    public-key = \"x\"\n    metadata\n        a = 1\ncurve\n    kind = x\n    public-key = \"PUBLIC\"\n",
+			"version = 1\nnotes\n    public-key = \"x\"\n    metadata\n        a = 1\n" +
+				"curve\n    kind = x\n    public-key = \"PUBLIC\"\n",
 			false, nil,
 		},
 		"other sections twice": {
@@ -89,7 +91,8 @@ func TestParseCertificate(t *testing.T) {
 			"metadata\r    a = 1\rcurve\r    public-key = \"PUBLIC\"", false, map[string]string{"a": "1"},
 		},
 		"validity": {
-			"metadata\n    not-before = 2026-01-01T00:00:00Z\n    not-after = 2026-01-01T00:00:00-01:00\ncurve\n    public-key = \"PUBLIC\"\n",
+			"metadata\n    not-before = 2026-01-01T00:00:00Z\n    not-after = 2026-01-01T00:00:00-01:00\n" +
+				"curve\n    public-key = \"PUBLIC\"\n",
 			false,
 			map[string]string{
 				"not-before": "2026-01-01T00:00:00Z", "not-after": "2026-01-01T00:00:00-01:00",
@@ -122,7 +125,7 @@ func TestParseCertificateRefusals(t *testing.T) {
 	zero := strings.Repeat("0", 40)
 	tests := map[string]struct {
 		text string
-		want string // behind "zmqauth: f"
+		want string // the error, behind "zmqauth: f"
 	}{
 		"empty":        {"", ": no certificate: it has no curve section"},
 		"half written": {"metadata\n    name = \"Jo", ":2: the closing quote is missing"},
@@ -209,7 +212,8 @@ func TestParseCertificateRefusals(t *testing.T) {
 			`:2: metadata name "Not-After": write it "not-after"`,
 		},
 		"never valid": {
-			"metadata\n    not-before = 2026-01-01T00:00:00Z\n    not-after = 2026-01-01T00:00:00Z\n    a\n" + curve,
+			"metadata\n    not-before = 2026-01-01T00:00:00Z\n    not-after = 2026-01-01T00:00:00Z\n" +
+				"    a\n" + curve,
 			`:3: metadata "not-after": not later than not-before`,
 		},
 	}
@@ -227,8 +231,8 @@ func TestParseCertificateRefusals(t *testing.T) {
 	}
 }
 
-// TestParseCertificateClamped reads a secret key whose clamped bits (RFC 7748, section 5) are set
-// otherwise than libsodium writes them: it has the same public key.
+// TestParseCertificateClamped reads a secret key whose clamped bits (RFC 7748, section 5) differ from
+// those that libsodium writes. Its public key is the same.
 func TestParseCertificateClamped(t *testing.T) {
 	secret := SecretKey(keyVectors["client secret"].raw)
 	secret[0], secret[31] = secret[0]^0x07, secret[31]^0x80
@@ -249,7 +253,8 @@ func TestEncodeCertificate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := "metadata\n    a = \"it's # 100%\"\n    b = 'say \"x\"'\n    e\n    not-after = \"2026-01-01T00:00:00Z\"\n" +
+			want := "metadata\n    a = \"it's # 100%\"\n    b = 'say \"x\"'\n    e\n" +
+				"    not-after = \"2026-01-01T00:00:00Z\"\n" +
 				"curve\n    public-key = \"PUBLIC\"\n"
 			if secret {
 				want += "    secret-key = \"SECRET\"\n"
@@ -264,7 +269,7 @@ func TestEncodeCertificate(t *testing.T) {
 	}
 }
 
-// TestMetadataRefusals tries metadata that no file or no message can carry: the error names it and
+// TestMetadataRefusals tries metadata that no file or no message can carry. The error names it, and
 // nothing is written.
 func TestMetadataRefusals(t *testing.T) {
 	tests := map[string]struct {
@@ -322,8 +327,8 @@ func TestMetadataTooLarge(t *testing.T) {
 }
 
 func TestCheckRefusesKeys(t *testing.T) {
-	secret, other := SecretKey(keyVectors["client secret"].raw),
-		SecretKey(keyVectors["server secret"].raw)
+	secret := SecretKey(keyVectors["client secret"].raw)
+	other := SecretKey(keyVectors["server secret"].raw)
 	for name, cert := range map[string]Certificate{
 		"zero":        {},
 		"zero secret": {Public: secret.Public(), Secret: &SecretKey{}},
@@ -334,8 +339,8 @@ func TestCheckRefusesKeys(t *testing.T) {
 		}
 	}
 	public := Certificate{Public: secret.Public()}
-	if _, err := public.encode(true); err == nil ||
-		err.Error() != "the certificate has no secret key to save" {
+	_, err := public.encode(true)
+	if err == nil || err.Error() != "the certificate has no secret key to save" {
 		t.Errorf("a public certificate as a secret one: %v", err)
 	}
 }
@@ -357,8 +362,8 @@ func TestValidity(t *testing.T) {
 		"nil":  {},
 		"none": {metadata: map[string]string{"a": early}},
 		"both": {
-			metadata: map[string]string{"not-before": early, "not-after": late}, notBefore: at(early),
-			notAfter: at(late),
+			metadata:  map[string]string{"not-before": early, "not-after": late},
+			notBefore: at(early), notAfter: at(late),
 		},
 		"not-before": {metadata: map[string]string{"not-before": early}, notBefore: at(early)},
 		"not-after":  {metadata: map[string]string{"not-after": late}, notAfter: at(late)},
@@ -401,8 +406,8 @@ func TestCertificateHidesItsSecret(t *testing.T) {
 	for name, value := range values {
 		t.Run(name, func(t *testing.T) { hides(t, *cert.Secret, formatted(t, value)) })
 	}
-	if text := formatted(t, cert)["JSON"]; !strings.Contains(text, redacted) ||
-		!strings.Contains(text, cert.Public.String()[:9]) {
+	text := formatted(t, cert)["JSON"]
+	if !strings.Contains(text, redacted) || !strings.Contains(text, cert.Public.String()[:9]) {
 		t.Errorf("JSON: %s", text)
 	}
 }
@@ -420,7 +425,8 @@ func FuzzCertificate(f *testing.F) {
 		f.Add(data)
 	}
 	for _, text := range []string{
-		"metadata\n    a = it's \"x\"\n    not-after = 2026-01-01T00:00:00Z\ncurve\n    public-key = \"PUBLIC\"\n    secret-key = \"SECRET\"\n",
+		"metadata\n    a = it's \"x\"\n    not-after = 2026-01-01T00:00:00Z\n" +
+			"curve\n    public-key = \"PUBLIC\"\n    secret-key = \"SECRET\"\n",
 		"curve\n    public-key = 'PUBLIC' # x\nmetadata\n    a\n        b = 1\nother = 1\n",
 		"curve\r    public-key = OTHER\r",
 	} {
@@ -435,8 +441,8 @@ func FuzzCertificate(f *testing.F) {
 			return
 		}
 		text, err := cert.encode(cert.Secret != nil)
-		if errors.Is(err, zpl.ErrLineTooLong) ||
-			errors.Is(err, errCertificateTooLarge) { // quotes and blanks are added
+		// The quotes and blanks that are added may be too much for a line or a file.
+		if errors.Is(err, zpl.ErrLineTooLong) || errors.Is(err, errCertificateTooLarge) {
 			return
 		}
 		if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// BenchmarkLoadCertificates loads a directory and lets Python's zmq.auth load the same one:
-// "x-python" is our time as a part of Python's, whose interpreter's start is not counted.
+// BenchmarkLoadCertificates loads a directory, and has Python's zmq.auth load the same one.
+// "x-python" is our time divided by Python's. The start of the interpreter does not count.
 func BenchmarkLoadCertificates(b *testing.B) {
 	sizes := []int{10_000, 100_000}
 	if testing.Short() {
@@ -40,27 +40,27 @@ func BenchmarkLoadCertificates(b *testing.B) {
 	}
 }
 
-// writeManyCertificates writes public certificates whose keys are not X25519's: nothing here needs
-// them to be.
+// writeManyCertificates writes public certificates. Their keys come from no secret keys: nothing here
+// needs that.
 func writeManyCertificates(b testing.TB, dir string, count int) {
 	b.Helper()
 	for i := range count {
-		cert := Certificate{Public: PublicKey{byte(i), byte(i >> 8), byte(i >> 16), 1},
-			Metadata: map[string]string{
-				"name": fmt.Sprintf("client %d", i), "role": "sensor",
-			}}
+		cert := Certificate{
+			Public:   PublicKey{byte(i), byte(i >> 8), byte(i >> 16), 1},
+			Metadata: map[string]string{"name": fmt.Sprintf("client %d", i), "role": "sensor"},
+		}
 		text, err := cert.encode(false)
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("client%06d.key", i)), text,
-			publicMode); err != nil {
+		path := filepath.Join(dir, fmt.Sprintf("client%06d.key", i))
+		if err := os.WriteFile(path, text, publicMode); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-// pythonLoadTime is the best of three loads, as the benchmark's is an average over warm ones.
+// pythonLoadTime is the best of three loads, because the benchmark's own loads are warm, too.
 func pythonLoadTime(b *testing.B, dir string) time.Duration {
 	b.Helper()
 	const program = `
@@ -84,8 +84,8 @@ print(best)
 	return time.Duration(seconds * float64(time.Second))
 }
 
-// BenchmarkDirectoryChange is how long it takes until a file that is added to a directory is in
-// force, and until one that is removed is out of it, whatever the number of files.
+// BenchmarkDirectoryChange measures how long it takes until a file that is added to a directory is in
+// force, and then until it is out of force, once it is removed.
 func BenchmarkDirectoryChange(b *testing.B) {
 	for _, files := range []int{100, 100_000} {
 		b.Run(fmt.Sprintf("files=%d", files), func(b *testing.B) {

@@ -60,8 +60,7 @@ func directoryNames(t testing.TB, dir string) []string {
 	return names
 }
 
-// setUmask changes the process's umask for the test; the tests of this package do not run in
-// parallel.
+// setUmask changes the umask of the process for a test that does not run in parallel.
 func setUmask(t *testing.T, mask int) {
 	t.Helper()
 	before := syscall.Umask(mask)
@@ -88,8 +87,8 @@ func TestCreateCertificates(t *testing.T) {
 			if mode := fileMode(t, secretFile); mode != 0o600 {
 				t.Errorf("secret file: %v", mode)
 			}
-			if names := directoryNames(t, dir); !slices.Equal(names,
-				[]string{"jane.key", "jane.key_secret"}) {
+			names, want := directoryNames(t, dir), []string{"jane.key", "jane.key_secret"}
+			if !slices.Equal(names, want) {
 				t.Errorf("files %q", names)
 			}
 			public, err := LoadCertificate(publicFile)
@@ -194,9 +193,10 @@ func TestCreateCertificatesNames(t *testing.T) {
 	if certs, err := LoadCertificates(dir); err != nil || len(certs) != 7 {
 		t.Errorf("%d certificates, %v", len(certs), err)
 	}
-	_, _, err := CreateCertificates(filepath.Join(dir, "missing"), "a", nil)
-	if want := "zmqauth: " + filepath.Join(dir, "missing", "a.key_secret") +
-		": no such file or directory"; !errors.Is(err, fs.ErrNotExist) || err.Error() != want {
+	missing := filepath.Join(dir, "missing")
+	_, _, err := CreateCertificates(missing, "a", nil)
+	want := "zmqauth: " + filepath.Join(missing, "a.key_secret") + ": no such file or directory"
+	if !errors.Is(err, fs.ErrNotExist) || err.Error() != want {
 		t.Errorf("a directory that is missing: %v, want %s", err, want)
 	}
 }
@@ -212,8 +212,8 @@ func TestCreateCertificatesInWorkingDirectory(t *testing.T) {
 	}
 }
 
-// TestSaveRace saves many certificates to one path at once: one wins, whole, and the others are
-// told.
+// TestSaveRace saves many certificates to one path at once. One of them wins and is whole; the others
+// get an error.
 func TestSaveRace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "n")
 	const writers = 20
@@ -251,8 +251,8 @@ func TestSavePublicLeavesOutTheSecret(t *testing.T) {
 	}
 	public := Certificate{Public: cert.Public}
 	err := public.SaveSecret(path + "_secret")
-	if want := "zmqauth: " + path + "_secret: the certificate has no secret key to save"; err == nil ||
-		err.Error() != want {
+	want := "zmqauth: " + path + "_secret: the certificate has no secret key to save"
+	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }

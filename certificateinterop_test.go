@@ -17,7 +17,8 @@ import (
 // czmqCertificatesSource is a program around the real zcert and zcertstore:
 //
 //	save PATH NAME VALUE ...   zcert_save a new certificate; prints it as load does
-//	load PATH ...              zcert_load each; prints "public PUBLIC", "secret SECRET", "meta NAME VALUE" and "end"
+//	load PATH ...              zcert_load each; prints "public PUBLIC", "secret SECRET",
+//	                           "meta NAME VALUE" and "end"
 //	store DIR KEY ...          zcertstore_lookup each key; prints what is found as load does
 const czmqCertificatesSource = `
 #include <czmq.h>
@@ -95,13 +96,24 @@ func runCzmq(t *testing.T, program string, args ...string) []*Certificate {
 	return certs
 }
 
-// awkwardMetadata is what is hard to carry in ZPL, and can be.
+// awkwardMetadata is metadata that is hard to write in ZPL, but can be written.
 var awkwardMetadata = map[string]string{
-	"plain": "x", "empty": "", "apostrophe": "Jane O'Hara", "quotes": `say "x"`, "both": `it's "x"`,
-	"comment": "x # y", "comment-first": "# y",
-	"blanks": "  x  ", "tab": "\tx\ty", "equals": "= a = b", "format": "%s 100% %n %d",
-	"utf-8": "日本 é", "backslash": `a\nb\"`,
-	"long": strings.Repeat("x", 3000), "a.b_c+d-E9": "name", "not-after": "2036-01-01T00:00:00Z",
+	"plain":         "x",
+	"empty":         "",
+	"apostrophe":    "Jane O'Hara",
+	"quotes":        `say "x"`,
+	"both":          `it's "x"`,
+	"comment":       "x # y",
+	"comment-first": "# y",
+	"blanks":        "  x  ",
+	"tab":           "\tx\ty",
+	"equals":        "= a = b",
+	"format":        "%s 100% %n %d",
+	"utf-8":         "日本 é",
+	"backslash":     `a\nb\"`,
+	"long":          strings.Repeat("x", 3000),
+	"a.b_c+d-E9":    "name",
+	"not-after":     "2036-01-01T00:00:00Z",
 }
 
 func TestCzmqReadsOurs(t *testing.T) {
@@ -159,8 +171,9 @@ func TestCzmqStoreOfOurs(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"store", dir}
 	for i := range 5 {
-		if _, _, err := CreateCertificates(dir, fmt.Sprint("client", i),
-			map[string]string{"name": fmt.Sprint(i)}); err != nil {
+		metadata := map[string]string{"name": fmt.Sprint(i)}
+		_, _, err := CreateCertificates(dir, fmt.Sprint("client", i), metadata)
+		if err != nil {
 			t.Fatal(err)
 		}
 		args = append(args, writePublic(t, filepath.Join(dir, fmt.Sprint("alone", i)), nil).String())
@@ -192,8 +205,8 @@ func TestWeReadCzmqsDirectory(t *testing.T) {
 	dir := t.TempDir()
 	want := map[PublicKey]*Certificate{}
 	for i := range 5 {
-		saved := runCzmq(t, program, "save", filepath.Join(dir, fmt.Sprint("client", i)), "name",
-			fmt.Sprint("client ", i))[0]
+		path := filepath.Join(dir, fmt.Sprint("client", i))
+		saved := runCzmq(t, program, "save", path, "name", fmt.Sprint("client ", i))[0]
 		want[saved.Public] = saved
 	}
 	certs, err := LoadCertificates(dir)
@@ -211,8 +224,8 @@ func TestWeReadCzmqsDirectory(t *testing.T) {
 // runPython runs a program with zmq.auth at hand and decodes the JSON that it prints.
 func runPython(t *testing.T, result any, program string, args ...string) {
 	t.Helper()
-	out, err := exec.Command(testpeer.Python(t, "zmq", "python3-zmq"),
-		append([]string{"-c", "import json, sys, zmq.auth\n" + program}, args...)...).Output()
+	args = append([]string{"-c", "import json, sys, zmq.auth\n" + program}, args...)
+	out, err := exec.Command(testpeer.Python(t, "zmq", "python3-zmq"), args...).Output()
 	if err != nil {
 		t.Fatalf("python: %v\n%s", err, out)
 	}
@@ -231,8 +244,9 @@ func TestPythonReadsOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got [][]string
-	runPython(t, &got,
-		`print(json.dumps([[key.decode() for key in zmq.auth.load_certificate(file) if key] for file in sys.argv[1:]]))`,
+	runPython(t, &got, `
+keys = [zmq.auth.load_certificate(file) for file in sys.argv[1:]]
+print(json.dumps([[key.decode() for key in pair if key] for pair in keys]))`,
 		publicFile, secretFile)
 	public, secret := want.Public.String(), want.Secret.Z85()
 	if len(got) != 2 || !slices.Equal(got[0], []string{public}) ||
@@ -252,15 +266,18 @@ func TestWeReadPythons(t *testing.T) {
 		t.Fatal(err)
 	}
 	var files []string
-	runPython(t, &files,
-		`print(json.dumps(zmq.auth.create_certificates(sys.argv[1], "jane", metadata=json.loads(sys.argv[2]))))`, dir, string(text))
+	runPython(t, &files, `
+metadata = json.loads(sys.argv[2])
+print(json.dumps(zmq.auth.create_certificates(sys.argv[1], "jane", metadata=metadata)))`,
+		dir, string(text))
 	var keys []string
-	runPython(t, &keys,
-		`print(json.dumps([key.decode() for key in zmq.auth.load_certificate(sys.argv[1])]))`, files[1])
+	runPython(t, &keys, `
+print(json.dumps([key.decode() for key in zmq.auth.load_certificate(sys.argv[1])]))`, files[1])
 
 	public, err := LoadCertificate(files[0])
+	// pyzmq writes no metadata to the public file.
 	if err != nil || public.Public.String() != keys[0] || public.Secret != nil ||
-		len(public.Metadata) != 0 { // pyzmq writes none there
+		len(public.Metadata) != 0 {
 		t.Errorf("%+v, %v", public, err)
 	}
 	_, err = LoadCertificate(files[1]) // pyzmq lets all read it
@@ -278,12 +295,15 @@ func TestWeReadPythons(t *testing.T) {
 }
 
 func TestPythonDirectories(t *testing.T) {
-	const load = `print(json.dumps(sorted(key.decode() for key in zmq.auth.load_certificates(sys.argv[1]))))`
+	const load = `
+keys = zmq.auth.load_certificates(sys.argv[1])
+print(json.dumps(sorted(key.decode() for key in keys)))`
 	dirs := map[string]func(dir string){
 		"ours": func(dir string) {
 			for i := range 5 {
-				if _, _, err := CreateCertificates(dir, fmt.Sprint("client", i),
-					map[string]string{"name": fmt.Sprint(i)}); err != nil {
+				metadata := map[string]string{"name": fmt.Sprint(i)}
+				_, _, err := CreateCertificates(dir, fmt.Sprint("client", i), metadata)
+				if err != nil {
 					t.Fatal(err)
 				}
 			}

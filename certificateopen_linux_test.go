@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestLoadCertificatesOpensNoSecret lets the kernel tell which files are opened.
+// TestLoadCertificatesOpensNoSecret has the kernel report which files are opened.
 func TestLoadCertificatesOpensNoSecret(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a", "b"} {
@@ -41,12 +41,12 @@ func TestLoadCertificatesOpensNoSecret(t *testing.T) {
 	var opened []string
 	for at := 0; at < n; {
 		length := int(binary.NativeEndian.Uint32(buffer[at+12:]))
-		name := strings.TrimRight(string(buffer[at+syscall.SizeofInotifyEvent:at+
-			syscall.SizeofInotifyEvent+length]), "\x00")
-		if name != "" { // the directory's own has none
+		start := at + syscall.SizeofInotifyEvent
+		at = start + length
+		name := strings.TrimRight(string(buffer[start:at]), "\x00")
+		if name != "" { // an event of the directory itself has no name
 			opened = append(opened, name)
 		}
-		at += syscall.SizeofInotifyEvent + length
 	}
 	slices.Sort(opened)
 	if !slices.Equal(opened, []string{"a.key", "b.key"}) {

@@ -19,9 +19,9 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestDirectoryStress rewrites, renames, breaks and removes certificates while clients ask: a key
-// that stays good is never refused, one that is gone for more than a second is never accepted, and
-// nothing is left behind.
+// TestDirectoryStress rewrites, renames, breaks and removes certificates while clients ask. A key that
+// stays good is never refused. A key that has been gone for more than a second is never accepted.
+// Nothing is left behind.
 func TestDirectoryStress(t *testing.T) {
 	duration := 20 * time.Second
 	if testing.Short() {
@@ -34,7 +34,7 @@ func TestDirectoryStress(t *testing.T) {
 			if len(wrong) == 0 {
 				break
 			}
-			// Where the machine had a file stand half renamed for long, it was gone.
+			// Where a rename took so long, the file was really gone for a while.
 			if slowest < follow.QuietPeriod || try == 3 {
 				t.Fatalf("%v; the slowest disturbance took %v", wrong, slowest)
 			}
@@ -49,11 +49,11 @@ func TestDirectoryStress(t *testing.T) {
 	})
 }
 
-// graceful is how long a removed key may still be accepted.
-const graceful = time.Second
+// gracePeriod is how long a removed key may still be accepted.
+const gracePeriod = time.Second
 
-// stressDirectory returns what keys that stay good have been told instead, and how long the slowest
-// disturbance of their files took.
+// stressDirectory returns the wrong answers that keys which stay good have got, and how long the
+// slowest disturbance of their files took.
 func stressDirectory(t *testing.T, duration time.Duration) (wrong []string, slowest time.Duration) {
 	const steady = 8
 	dir := t.TempDir()
@@ -76,8 +76,8 @@ func stressDirectory(t *testing.T, duration time.Duration) (wrong []string, slow
 		wrong = append(wrong, fmt.Sprintf(format, args...))
 	}
 
-	// The steady files are rewritten in place, replaced, renamed and broken, and always hold the same
-	// key.
+	// The steady files are rewritten in place, replaced, renamed and broken. The key of each stays the
+	// same.
 	writers.Go(func() {
 		for i := 0; ; i++ {
 			select {
@@ -154,7 +154,7 @@ func stressDirectory(t *testing.T, duration time.Duration) (wrong []string, slow
 				if removed.IsZero() {
 					continue
 				}
-				if time.Since(removed) < graceful {
+				if time.Since(removed) < gracePeriod {
 					mu.Lock()
 					gone[key] = removed
 					mu.Unlock()
@@ -183,7 +183,7 @@ func stressDirectory(t *testing.T, duration time.Duration) (wrong []string, slow
 	return wrong, slowest
 }
 
-// visit connects with a certificate, as a program of its own would, and leaves.
+// visit connects with a certificate from a context of its own, as another program would, and leaves.
 func visit(endpoint string, server PublicKey, c *Certificate) error {
 	zctx, err := zmq4.NewContext()
 	if err != nil {
@@ -209,11 +209,11 @@ func anyKey(keys map[PublicKey]time.Time) (PublicKey, time.Time) {
 	return PublicKey{}, time.Time{}
 }
 
-// disturb does one of the things that happen to files, but never takes the key away for good.
+// disturb does to a file what programs do to files. The file's key never goes away for good.
 func disturb(t *testing.T, dir string, i int, c *Certificate, round int) {
 	path := filepath.Join(dir, fmt.Sprintf("steady%d.key", i))
-	content := []byte("metadata\n    round = \"" + fmt.Sprint(round) +
-		"\"\ncurve\n    public-key = \"" + c.Public.String() + "\"\n")
+	content := fmt.Appendf(nil, "metadata\n    round = \"%d\"\ncurve\n    public-key = \"%s\"\n",
+		round, c.Public)
 	var err error
 	switch round % 5 {
 	case 0:
@@ -239,8 +239,8 @@ func disturb(t *testing.T, dir string, i int, c *Certificate, round int) {
 }
 
 func zapStatus(c *zapClient, key PublicKey) (string, error) {
-	if _, err := c.socket.SendMessage(append([][]byte{nil},
-		zapRequest("d", "127.0.0.1", "CURVE", string(key[:]))...)); err != nil {
+	request := zapRequest("d", "127.0.0.1", "CURVE", string(key[:]))
+	if _, err := c.socket.SendMessage(append([][]byte{nil}, request...)); err != nil {
 		return "", err
 	}
 	reply, err := c.socket.RecvMessage(0)

@@ -14,13 +14,12 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestDecisionsAndLogLines: one Decision for each request, and a line with the same facts.
+// TestDecisionsAndLogLines: each request gives one Decision, and one log line with the same facts.
 func TestDecisionsAndLogLines(t *testing.T) {
 	var log logbuffer.Buffer
 	decisions := make(chan Decision, 10)
-	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(d Decision) {
-		decisions <- d
-	}})
+	onDecision := func(d Decision) { decisions <- d }
+	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: onDecision})
 	must.OK(t, a.DenyDomain("closed", "192.0.2.1"))
 	must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
 	zap := newZAPClient(t, a.Context())
@@ -29,58 +28,69 @@ func TestDecisionsAndLogLines(t *testing.T) {
 		want    Decision
 		line    string
 	}{
-		{nullRequest(),
+		{
+			nullRequest(),
 			Decision{
-				Domain: "d", Mechanism: "NULL", Address: "127.0.0.1", Status: 200, Reason: ReasonAccepted,
+				Domain: "d", Mechanism: "NULL", Address: "127.0.0.1",
+				Status: 200, Reason: ReasonAccepted,
 			},
-			`level=DEBUG msg="zmqauth: accepted" reason=accepted status=200 domain=d address=127.0.0.1 mechanism=NULL`},
-		{zapRequest("closed", "192.0.2.1", "NULL"),
+			`level=DEBUG msg="zmqauth: accepted" reason=accepted status=200 domain=d ` +
+				`address=127.0.0.1 mechanism=NULL`,
+		},
+		{
+			zapRequest("closed", "192.0.2.1", "NULL"),
 			Decision{
-				Domain: "closed", Mechanism: "NULL", Address: "192.0.2.1", Status: 400,
-				Reason: ReasonAddressDenied,
+				Domain: "closed", Mechanism: "NULL", Address: "192.0.2.1",
+				Status: 400, Reason: ReasonAddressDenied,
 			},
-			`level=INFO msg="zmqauth: refused" reason=address-denied status=400 domain=closed address=192.0.2.1 mechanism=NULL`},
+			`level=INFO msg="zmqauth: refused" reason=address-denied status=400 domain=closed ` +
+				`address=192.0.2.1 mechanism=NULL`,
+		},
 		{
 			plainRequest("d", "ann", "secret"),
 			Decision{
-				Domain: "d", Mechanism: "PLAIN", Address: "127.0.0.1", UserID: "ann", Status: 200,
-				Reason: ReasonAccepted,
+				Domain: "d", Mechanism: "PLAIN", Address: "127.0.0.1", UserID: "ann",
+				Status: 200, Reason: ReasonAccepted,
 			},
 			"user=ann",
 		},
 		{
 			plainRequest("d", "ann", "guess"),
 			Decision{
-				Domain: "d", Mechanism: "PLAIN", Address: "127.0.0.1", Status: 400, Reason: ReasonWrongPassword,
+				Domain: "d", Mechanism: "PLAIN", Address: "127.0.0.1",
+				Status: 400, Reason: ReasonWrongPassword,
 			},
 			"reason=wrong-password",
 		},
 		{
 			plainRequest("d", "bob", "guess"),
 			Decision{
-				Domain: "d", Mechanism: "PLAIN", Address: "127.0.0.1", Status: 400, Reason: ReasonUnknownUser,
+				Domain: "d", Mechanism: "PLAIN", Address: "127.0.0.1",
+				Status: 400, Reason: ReasonUnknownUser,
 			},
 			"reason=unknown-user",
 		},
 		{
 			plainRequest("e", "bob", "guess"),
 			Decision{
-				Domain: "e", Mechanism: "PLAIN", Address: "127.0.0.1", Status: 400, Reason: ReasonNotConfigured,
+				Domain: "e", Mechanism: "PLAIN", Address: "127.0.0.1",
+				Status: 400, Reason: ReasonNotConfigured,
 			},
 			"reason=not-configured",
 		},
 		{
 			zapRequest("d", "::1", "OTHER"),
 			Decision{
-				Domain: "d", Mechanism: "OTHER", Address: "::1", Status: 400, Reason: ReasonUnknownMechanism,
+				Domain: "d", Mechanism: "OTHER", Address: "::1",
+				Status: 400, Reason: ReasonUnknownMechanism,
 			},
 			"mechanism=OTHER",
 		},
 		{
 			zapRequest("d\nlevel=INFO", "::1", "OTHER"),
 			Decision{
-				Domain: "d\nlevel=INFO", Mechanism: "OTHER", Address: "::1", Status: 400,
-				Reason: ReasonUnknownMechanism,
+				Domain: "d\nlevel=INFO", Mechanism: "OTHER", Address: "::1",
+				Status: 400, Reason: ReasonUnknownMechanism,
 			},
 			`domain="d\nlevel=INFO"`,
 		},
@@ -105,7 +115,7 @@ func TestDecisionsAndLogLines(t *testing.T) {
 	}
 }
 
-// TestSlowHookDelaysNobody: neither a hook nor a log handler that takes its time.
+// TestSlowHookDelaysNobody: requests are answered while the hook for decisions is blocked.
 func TestSlowHookDelaysNobody(t *testing.T) {
 	free := make(chan bool)
 	count := make(chan bool, 1000)
@@ -133,10 +143,11 @@ func TestHookMayCallEverything(t *testing.T) {
 func TestPanickingHookAndLogger(t *testing.T) {
 	var log logbuffer.Buffer
 	called := make(chan bool, 10)
-	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(Decision) {
+	onDecision := func(Decision) {
 		called <- true
 		panic("boom")
-	}})
+	}
+	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: onDecision})
 	zap := newZAPClient(t, a.Context())
 	for range 2 {
 		if reply := zap.ask(nullRequest()); reply[2] != "200" {
@@ -149,7 +160,7 @@ func TestPanickingHookAndLogger(t *testing.T) {
 	})
 }
 
-// TestReporterLimit: what there is no room for is counted, and nobody waits.
+// TestReporterLimit: a report that there is no room for is counted, and nobody waits for room.
 func TestReporterLimit(t *testing.T) {
 	free, called := make(chan bool), make(chan bool, maxReports+1)
 	var lost atomic.Uint64
@@ -172,7 +183,8 @@ func TestReporterLimit(t *testing.T) {
 	}
 }
 
-// TestHookMayEndItsGoroutine: t.FailNow in a hook must not silence what comes after it.
+// TestHookMayEndItsGoroutine: a hook that ends its goroutine, as t.FailNow does, must not silence
+// later reports.
 func TestHookMayEndItsGoroutine(t *testing.T) {
 	called := make(chan bool, 100)
 	a := startAuthenticator(t, Config{OnDecision: func(Decision) { called <- true; runtime.Goexit() }})
@@ -185,7 +197,7 @@ func TestHookMayEndItsGoroutine(t *testing.T) {
 	}
 }
 
-// hostileHandler is a log handler that calls back, and is told to panic.
+// hostileHandler is a log handler that misbehaves when it is asked for its level.
 type hostileHandler struct {
 	slog.Handler
 	enabled func()
@@ -213,8 +225,8 @@ func TestHostileLogHandler(t *testing.T) {
 					misbehave(a)
 				}
 			}
-			a := startAuthenticator(t,
-				Config{Logger: slog.New(hostileHandler{slog.DiscardHandler, enabled})})
+			logger := slog.New(hostileHandler{slog.DiscardHandler, enabled})
+			a := startAuthenticator(t, Config{Logger: logger})
 			started.Store(a)
 			a.reports.checked.Store(-2 * int64(levelPeriod)) // ask the handler again
 			zap := newZAPClient(t, a.Context())
@@ -232,10 +244,16 @@ func TestHostileLogHandler(t *testing.T) {
 	}
 }
 
+// levelLogger logs what is at least of that level, to nobody.
+func levelLogger(level *slog.LevelVar) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	return slog.New(slog.NewTextHandler(new(logbuffer.Buffer), options))
+}
+
+// TestWants: an acceptance is wanted only where its level is logged.
 func TestWants(t *testing.T) {
 	var level slog.LevelVar
-	r := newReporter(slog.New(slog.NewTextHandler(new(logbuffer.Buffer),
-		&slog.HandlerOptions{Level: &level})), nil, new(atomic.Uint64))
+	r := newReporter(levelLogger(&level), nil, new(atomic.Uint64))
 	for status, want := range map[int]bool{200: false, 300: true, 400: true, 500: true} {
 		if got := r.wants(status); got != want {
 			t.Errorf("status %d: %v", status, got)

@@ -25,16 +25,16 @@ func Example() {
 		return
 	}
 	defer auth.Close()
-	if err := errors.Join(auth.ConfigureCurveKeys("global", clientCert.Public),
-		auth.Start()); err != nil {
+	err = errors.Join(auth.ConfigureCurveKeys("global", clientCert.Public), auth.Start())
+	if err != nil {
 		fmt.Println(err)
 		return
 	}
 
 	server, _ := zmq4.NewSocket(zmq4.REP)
 	defer server.Close()
-	if err := zmqauth.CurveServer(server, "global",
-		serverCert); err != nil { // never bind a socket without its role
+	// Never bind a socket whose role has failed.
+	if err := zmqauth.CurveServer(server, "global", serverCert); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -62,7 +62,7 @@ func Example() {
 	// Output: hello true
 }
 
-// What a stranger meets at a port: a test that none gets in looks for results that are Accepted.
+// A test that no stranger gets in at a port: none of the results may be Accepted.
 func ExampleProbe() {
 	auth, err := zmqauth.New(nil, nil)
 	if err != nil {
@@ -70,15 +70,16 @@ func ExampleProbe() {
 		return
 	}
 	defer auth.Close()
-	if err := errors.Join(auth.ConfigurePlain("global", map[string]string{"ann": "correct horse"}),
-		auth.Start()); err != nil {
+	passwords := map[string]string{"ann": "correct horse"}
+	err = errors.Join(auth.ConfigurePlain("global", passwords), auth.Start())
+	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	server, _ := zmq4.NewSocket(zmq4.ROUTER)
 	defer server.Close()
-	if err := errors.Join(zmqauth.PlainServer(server, "global"),
-		server.Bind("tcp://127.0.0.1:*")); err != nil {
+	err = errors.Join(zmqauth.PlainServer(server, "global"), server.Bind("tcp://127.0.0.1:*"))
+	if err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -120,7 +121,7 @@ func ExampleAuthenticator_HandleZAPMessage() {
 	// 400 ""
 }
 
-// Passwords that a database knows: the lookup delays nobody else.
+// Passwords in a database. A lookup delays no other client.
 func ExampleAuthenticator_ConfigurePlainCallback() {
 	auth, err := zmqauth.New(nil, nil)
 	if err != nil {
@@ -137,7 +138,8 @@ func ExampleAuthenticator_ConfigurePlainCallback() {
 			case !ok:
 				return nil, zmqauth.ErrDenied
 			}
-			return &zmqauth.Identity{UserID: username, Metadata: map[string]string{"Role": "operator"}}, nil
+			role := map[string]string{"Role": "operator"}
+			return &zmqauth.Identity{UserID: username, Metadata: role}, nil
 		})
 	fmt.Println(err)
 	// Output: <nil>
@@ -154,14 +156,14 @@ func ExampleAuthenticator_Allow() {
 	}
 	defer auth.Close()
 	fmt.Println(auth.Allow("10.0.0.0/8", "2001:db8::/32", "uid:1000"))
-	fmt.Println(auth.Allow("10.0.0.1", "localhost"))
+	fmt.Println(auth.Allow("10.0.0.1", "uid:ann"))
 	// Output:
-	// <nil> zmqauth: address "localhost": not an IPv4 or IPv6 address, a network (address/bits), ipc,
-	// uid:N, gid:N or pid:N
+	// <nil>
+	// zmqauth: address "uid:ann": uid:N wants a whole number
 }
 
-// A key pair on disk, as pyzmq and czmq read and write it, and a server that lets its holder in.
-// The directory is followed: what is added or removed later takes effect by itself.
+// A key pair on disk, as pyzmq and czmq read and write it, and a server that accepts the public
+// key. The directory is followed: a file that is added or removed later takes effect by itself.
 func ExampleCreateCertificates() {
 	dir, err := os.MkdirTemp("", "keys")
 	if err != nil {
@@ -204,8 +206,8 @@ func ExampleHashPassword() {
 	// Output: $argon2id$v=19$m=19456,t=2,p <nil>
 }
 
-// A whole configuration in one file, put in force in one step. A file that is wrong changes
-// nothing, and says where.
+// A whole configuration in one file, put in force in one step. A file with errors changes nothing,
+// and each error names its line.
 func ExampleLoadPolicy() {
 	dir, err := os.MkdirTemp("", "policy")
 	if err != nil {
@@ -224,7 +226,7 @@ func ExampleLoadPolicy() {
 
 	for _, text := range []string{
 		"domain = \"*\"\n    allow = 10.0.0.0/8, 127.0.0.1\ndomain = admin\n    allow = 10.1.0.0/16\n",
-		"domain = \"*\"\n    allow = 10.0.0.0/8, 127.0.0\n    plan = passwords\n",
+		"domain = \"*\"\n    allow = 10.0.0.0/8, uid:ann\n    plan = passwords\n",
 	} {
 		write(text)
 		policy, err := zmqauth.LoadPolicy(file)
@@ -243,7 +245,8 @@ func ExampleLoadPolicy() {
 		fmt.Printf("%s %s\n", domain, auth.HandleZAPMessage(context.Background(), request)[2])
 	}
 	// Output:
-	// zmqauth: …/policy.zpl:2: allow: address "127.0.0": not an IPv4 or IPv6 address, a network
-	// (address/bits), ipc, uid:N, gid:N or pid:N zmqauth: …/policy.zpl:3: unknown name "plan" below
-	// a domain: allow, deny, plain, curve, gssapi orders 200 admin 400
+	// zmqauth: …/policy.zpl:2: allow: address "uid:ann": uid:N wants a whole number
+	// zmqauth: …/policy.zpl:3: unknown name "plan" below a domain: allow, deny, plain, curve, gssapi
+	// orders 200
+	// admin 400
 }

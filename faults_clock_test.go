@@ -7,34 +7,33 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// These tests set the clock. What lasts for a while must not notice; what holds until a date must,
-// at once.
+// These tests set the clock. A period of time must not notice that; a date must, at once.
 
-// jumped is the reading that the clock gives at the moment t when it has been set by so many whole
-// seconds: the monotonic clock, which t carries too, goes on as before.
+// jumped is the reading of a clock that has been set forward by so many whole seconds. The monotonic
+// clock, whose reading a time carries too, goes on as before.
 func jumped(t testing.TB, at time.Time, by time.Duration) time.Time {
 	t.Helper()
-	const seconds = 30 // where they lie in a time.Time's first word: see its source
+	const seconds = 30 // the bit of a time.Time's first word where they begin, see package time
 	after := at
 	*(*uint64)(unsafe.Pointer(&after)) += uint64(by/time.Second) << seconds
-	if after.Sub(at) != 0 ||
-		after.Round(0).Sub(at.Round(0)) != by { // Round takes the monotonic clock away
+	// Round takes the reading of the monotonic clock away.
+	if after.Sub(at) != 0 || after.Round(0).Sub(at.Round(0)) != by {
 		t.Fatalf("package time has changed inside: %v has become %v", at, after)
 	}
 	return after
 }
 
 var clockJumps = map[string]time.Duration{
-	"ten years on": 3652 * 24 * time.Hour, "ten years back": -3652 * 24 * time.Hour,
-	"a second back": -time.Second,
+	"ten years on":   3652 * 24 * time.Hour,
+	"ten years back": -3652 * 24 * time.Hour,
+	"a second back":  -time.Second,
 }
 
-// TestClockAndValidity: the dates of a certificate are the clock's.
+// TestClockAndValidity: the dates of a certificate go by the clock.
 func TestClockAndValidity(t *testing.T) {
 	now := time.Now()
 	entry := &curveEntry{
@@ -50,8 +49,7 @@ func TestClockAndValidity(t *testing.T) {
 	}
 }
 
-// TestClockAndRefusals: the memory of refused GSSAPI clients is a minute's, whatever the clock
-// says.
+// TestClockAndRefusals: refused GSSAPI clients are remembered for a minute, whatever the clock says.
 func TestClockAndRefusals(t *testing.T) {
 	for name, by := range clockJumps {
 		t.Run(name, func(t *testing.T) {
@@ -69,13 +67,12 @@ func TestClockAndRefusals(t *testing.T) {
 	}
 }
 
-// TestClockAndLevel: the logger's level is asked for every second, whatever the clock says.
+// TestClockAndLevel: the logger is asked for its level once a second, whatever the clock says.
 func TestClockAndLevel(t *testing.T) {
 	for name, by := range clockJumps {
 		t.Run(name, func(t *testing.T) {
 			var level slog.LevelVar
-			r := newReporter(slog.New(slog.NewTextHandler(new(logbuffer.Buffer),
-				&slog.HandlerOptions{Level: &level})), nil, new(atomic.Uint64))
+			r := newReporter(levelLogger(&level), nil, new(atomic.Uint64))
 			level.Set(slog.LevelDebug)
 			now := jumped(t, time.Now(), by)
 			r.keepUp(now)

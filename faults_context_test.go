@@ -22,8 +22,8 @@ import (
 
 // These tests terminate the context at every step of an authenticator's life.
 
-// TestContextEndsBetweenCalls: Term does not hang, the authenticator is closed then, and every
-// later call says so.
+// TestContextEndsBetweenCalls: Term does not hang. The authenticator is closed then, and every later
+// call says so.
 func TestContextEndsBetweenCalls(t *testing.T) {
 	testpeer.NothingLeft(t)
 	dir := t.TempDir()
@@ -32,7 +32,7 @@ func TestContextEndsBetweenCalls(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		before func(*Authenticator) error
-		served bool // there was an endpoint once: its end is noticed
+		served bool // it has had an endpoint, and so notices the end of the context
 	}{
 		{"before Start", func(*Authenticator) error { return nil }, false},
 		{"started", (*Authenticator).Start, true},
@@ -91,8 +91,8 @@ func TestContextEndsBetweenCalls(t *testing.T) {
 	}
 }
 
-// TestContextEndsBeforeNew: New asks nothing of a context, Start says that it is over. zmq4's
-// default context says so to New itself.
+// TestContextEndsBeforeNew: New does not use the context, so Start reports that it has ended. With
+// zmq4's default context New itself reports it.
 func TestContextEndsBeforeNew(t *testing.T) {
 	ctx, err := zmq4.NewContext()
 	must.OK(t, err)
@@ -103,7 +103,7 @@ func TestContextEndsBeforeNew(t *testing.T) {
 		t.Errorf("Start: %v, want ErrClosed", err)
 	}
 	must.OK(t, a.Close())
-	if !testpeer.Child(t, nil) { // which has a default context of its own
+	if !testpeer.Child(t, nil) { // a child process has a default context of its own
 		return
 	}
 	must.OK(t, zmq4.Term())
@@ -113,27 +113,26 @@ func TestContextEndsBeforeNew(t *testing.T) {
 	}
 }
 
-// attach attaches to a reactor that runs when the test is over, and so has a look at what is left
-// to do.
+// attach attaches to a reactor that runs only when the test is over, and then meets whatever has been
+// left to do.
 func attach(t *testing.T) func(*Authenticator) error {
 	return func(a *Authenticator) error {
 		reactor := zmq4.NewReactor()
 		err := a.Attach(reactor)
 		if err == nil {
-			t.Cleanup(func() {
-				_ = reactor.Run(time.Millisecond)
-			}) // until it has no socket left, which is an error
+			// It runs until it has no socket left, which is an error.
+			t.Cleanup(func() { _ = reactor.Run(time.Millisecond) })
 		}
 		return err
 	}
 }
 
-// ending is a context whose end has begun, by another handle: zmq4 does not guard its own against
-// two goroutines. It is over when finish is called.
+// ending is a context that is terminated through a copy of it, because zmq4 does not guard a Context
+// against two goroutines. Its Term returns only once finish is called.
 type ending struct {
 	ctx   *zmq4.Context
 	other zmq4.Context
-	guard *zmq4.Socket // libzmq's part lives as long as this
+	guard *zmq4.Socket // while it is open, Term does not return
 	done  chan error
 }
 
@@ -149,7 +148,7 @@ func newEnding(t *testing.T) *ending {
 // begin starts Term.
 func (e *ending) begin() { go func() { e.done <- e.other.Term() }() }
 
-// begun waits until libzmq knows.
+// begun waits until libzmq has begun to terminate the context.
 func (e *ending) begun(t *testing.T) {
 	t.Helper()
 	testpeer.Eventually(t, "the context is terminating", func() bool {
@@ -166,8 +165,7 @@ func (e *ending) finish(t *testing.T) {
 	*e.ctx = e.other
 }
 
-// TestContextEndsDuringCalls: the end comes while a call is under way, somewhere in it, or just
-// before.
+// TestContextEndsDuringCalls: the context ends somewhere during a call, or just before it.
 func TestContextEndsDuringCalls(t *testing.T) {
 	testpeer.NothingLeft(t)
 	dir := t.TempDir()
@@ -209,8 +207,8 @@ func TestContextEndsDuringCalls(t *testing.T) {
 				return &Identity{}, nil
 			}
 			must.OK(t, a.ConfigurePlainCallback("*", callback))
-			if reply := a.HandleZAPMessage(t.Context(),
-				plainRequest("d", "ann", "x")); string(reply[2]) != "400" {
+			reply := a.HandleZAPMessage(t.Context(), plainRequest("d", "ann", "x"))
+			if string(reply[2]) != "400" {
 				return fmt.Errorf("reply %q", reply)
 			}
 			return nil
@@ -245,7 +243,7 @@ func TestContextEndsDuringCalls(t *testing.T) {
 	}
 }
 
-// TestContextEndsDuringConnect: so does the client's.
+// TestContextEndsDuringConnect: the context of a client ends during Connect.
 func TestContextEndsDuringConnect(t *testing.T) {
 	testpeer.NothingLeft(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
@@ -260,7 +258,7 @@ func TestContextEndsDuringConnect(t *testing.T) {
 		if round%2 == 0 {
 			e.begin()
 		} else {
-			go func() { // once Connect waits for the handshake
+			go func() { // the context ends once Connect waits for the handshake
 				if connection, err := listener.Accept(); err == nil {
 					e.begin()
 					_ = connection.Close()
@@ -277,7 +275,8 @@ func TestContextEndsDuringConnect(t *testing.T) {
 	}
 }
 
-// TestContextEndsWhileCallbacksRun: their contexts end, and what they have been asked is refused.
+// TestContextEndsWhileCallbacksRun: the contexts of the callbacks end, and their requests are
+// refused.
 func TestContextEndsWhileCallbacksRun(t *testing.T) {
 	ctx, err := zmq4.NewContext()
 	must.OK(t, err)
@@ -307,8 +306,8 @@ func TestContextEndsWhileCallbacksRun(t *testing.T) {
 	}
 }
 
-// TestContextEndsUnderLoad: in the middle of batches of requests, some of them with callbacks. Each
-// request that was received is counted and reported once, and none is left open.
+// TestContextEndsUnderLoad: the context ends amid batches of requests, some of them with callbacks.
+// Each request that was received is counted and reported once, and none is left open.
 func TestContextEndsUnderLoad(t *testing.T) {
 	testpeer.NothingLeft(t)
 	for round := range 10 {
@@ -378,14 +377,13 @@ func (s *endingSocket) Close() error {
 	return nil
 }
 
-// TestBatchThatEnds: what came with the end of the context is decided and reported, the socket is
-// closed at once, and nobody is told of an error.
+// TestBatchThatEnds: a batch that comes with the end of the context is decided and reported. The
+// socket is closed at once, and no error is logged.
 func TestBatchThatEnds(t *testing.T) {
 	var log logbuffer.Buffer
 	reasons := make(chan string, 10)
-	a := newAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(d Decision) {
-		reasons <- d.Reason
-	}})
+	onDecision := func(d Decision) { reasons <- d.Reason }
+	a := newAuthenticator(t, Config{Logger: log.Logger(), OnDecision: onDecision})
 	callback := func(ctx context.Context, _, _, _ string) (*Identity, error) {
 		<-ctx.Done()
 		return &Identity{}, nil
@@ -393,7 +391,8 @@ func TestBatchThatEnds(t *testing.T) {
 	must.OK(t, a.ConfigurePlainCallback("*", callback))
 	socket := &endingSocket{fakeSocket: newFakeSocket(), last: []libzmq.Message{
 		message(nullRequest()), message(plainRequest("d", "ann", "x")),
-		message(zapRequest("d", "", "OTHER"))}}
+		message(zapRequest("d", "", "OTHER")),
+	}}
 	a.loop = newLoop(a, socket, nil)
 	a.state = stateServing
 	go a.loop.run()

@@ -20,23 +20,23 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// These tests run in a process without descriptors: no file can be opened, no connection made or
-// taken.
+// These tests run in a process that has no descriptors left: it can open no file, and make or accept
+// no connection.
 
-// fewDescriptors is what such a process may have; it needs some to begin with.
+// fewDescriptors is how many such a process may have. It needs some to begin with.
 const fewDescriptors = 512
 
-// reconnectInterval is libzmq's default: when it tries again what it could not do.
+// reconnectInterval is libzmq's default: after that time it tries again to connect.
 const reconnectInterval = 100 * time.Millisecond
 
-// exhaust takes all descriptors that this process may have, but for the spare ones, until release
-// is called.
+// exhaust takes all descriptors that this process may have, but for spare ones, until release is
+// called.
 func exhaust(t *testing.T, spare int) (release func()) {
 	t.Helper()
 	var before syscall.Rlimit
 	must.OK(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before))
-	must.OK(t,
-		syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: fewDescriptors, Max: before.Max}))
+	few := syscall.Rlimit{Cur: fewDescriptors, Max: before.Max}
+	must.OK(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few))
 	var taken []int
 	for {
 		fd, err := syscall.Dup(0)
@@ -58,16 +58,16 @@ func exhaust(t *testing.T, spare int) (release func()) {
 	}
 }
 
-// saysTooManyFiles tells whether the error says what is wrong, be it libzmq's number or the
-// system's.
+// saysTooManyFiles tells whether the error says that there are no descriptors, with the system's
+// number or libzmq's.
 func saysTooManyFiles(err error) bool {
 	return err != nil && strings.HasPrefix(err.Error(), "zmqauth: ") &&
 		strings.Contains(err.Error(), "too many open files") &&
 		(errors.Is(err, syscall.EMFILE) || errors.Is(err, zmq4.Errno(syscall.EMFILE)))
 }
 
-// TestNoDescriptorsToStart: however few are left, Start works or says why not, leaves nothing
-// behind, and works as soon as there are enough.
+// TestNoDescriptorsToStart: however few descriptors are left, Start works, or says why not and leaves
+// nothing behind. It works as soon as there are enough.
 func TestNoDescriptorsToStart(t *testing.T) {
 	if !testpeer.Child(t, nil) {
 		return
@@ -103,8 +103,8 @@ func TestNoDescriptorsToStart(t *testing.T) {
 	}
 }
 
-// TestNoDescriptorsToServe: who is connected is served as ever; who comes then waits in the
-// backlog, and is judged when there are descriptors again.
+// TestNoDescriptorsToServe: clients that are connected are served as ever. A client that comes then
+// waits in the backlog, and is judged when there are descriptors again.
 func TestNoDescriptorsToServe(t *testing.T) {
 	if !testpeer.Child(t, nil) {
 		return
@@ -117,8 +117,8 @@ func TestNoDescriptorsToServe(t *testing.T) {
 	client := func(password string) *zmq4.Socket {
 		socket := testzmq.NewSocket(t, clients, zmq4.PUSH)
 		must.OK(t, PlainClient(socket, "ann", password))
-		_, err := connectFrom(t, clients, server.endpoint,
-			plainClient("ann", "secret")) // starts the context's threads
+		// A first connection starts the threads of the context.
+		_, err := connectFrom(t, clients, server.endpoint, plainClient("ann", "secret"))
 		must.OK(t, err)
 		return socket
 	}
@@ -158,8 +158,8 @@ func TestNoDescriptorsToServe(t *testing.T) {
 	}
 }
 
-// TestNoDescriptorsToConnect: Connect says so at once where it needs some itself, and waits where
-// the connection does.
+// TestNoDescriptorsToConnect: where Connect itself lacks descriptors, it says so at once. Where the
+// connection lacks one, Connect waits.
 func TestNoDescriptorsToConnect(t *testing.T) {
 	if !testpeer.Child(t, nil) {
 		return
@@ -199,8 +199,8 @@ func TestNoDescriptorsToConnect(t *testing.T) {
 	}
 }
 
-// TestNoDescriptorsForFiles: calls that need files say so and change nothing; what is followed
-// keeps its last good content, says so once, and catches up by itself.
+// TestNoDescriptorsForFiles: calls that need files return the error and change nothing. A followed
+// file keeps its last good content in force, is reported once, and catches up by itself.
 func TestNoDescriptorsForFiles(t *testing.T) {
 	if !testpeer.Child(t, nil) {
 		return
@@ -241,7 +241,7 @@ func TestNoDescriptorsForFiles(t *testing.T) {
 			return strings.Contains(log(), "too many open files")
 		})
 	}
-	for range 10 { // while both are looked at again
+	for range 10 { // meanwhile the followers look at both again
 		if !certificates.accepts(ann) || certificates.accepts(bob) || !passwords.accepts("ann", "one") ||
 			passwords.accepts("ann", "two") {
 			t.Fatal("the last good content is not in force")
@@ -270,8 +270,8 @@ func TestNoDescriptorsForFiles(t *testing.T) {
 	}
 }
 
-// TestNoDescriptorsForAWatch: however few are left for a directory and the watch on it, it is
-// followed or an error says why not, and in the end all of it is in force.
+// TestNoDescriptorsForAWatch: however few descriptors are left, a directory is followed, or an error
+// says why not. In the end all of it is in force.
 func TestNoDescriptorsForAWatch(t *testing.T) {
 	if !testpeer.Child(t, nil) {
 		return

@@ -11,8 +11,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// newLimitedStore is newCertificateStore for a directory with a limit of its own. err is that of
-// following it.
+// newLimitedStore is newCertificateStore for a directory with a limit of its own. It returns the error
+// that following the directory gives.
 func newLimitedStore(t *testing.T, limit directoryLimit,
 	names ...string) (s *certificateStore, have map[string]*Certificate, err error) {
 	t.Helper()
@@ -28,7 +28,7 @@ var (
 	fiveNames = []string{"a.key", "b.key", "c.key", "d.key", "e.key"}
 )
 
-// TestHugeDirectory: one that holds more than the limit is an error that names it, and changes
+// TestHugeDirectory: a directory that holds more than the limit is an error that names it and changes
 // nothing.
 func TestHugeDirectory(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -50,12 +50,12 @@ func TestHugeDirectory(t *testing.T) {
 		if s.accepts(have["a.key"]) || s.a.Stats().BrokenEntries != 0 {
 			t.Errorf("%s: a call that failed has changed something: %+v", name, s.a.Stats())
 		}
-		// The one of newCertificateStore may not have ended yet.
+		// The follower of newCertificateStore may not have ended yet.
 		if follows := s.a.watcher.Stats().Directories; follows > 1 {
 			t.Errorf("%s: %d follows", name, follows)
 		}
 	}
-	// What does not count does not count: secret keys, directories, hidden files.
+	// Secret keys, directories and hidden files do not count.
 	s, have, err := newLimitedStore(t, fiveFiles, fiveNames...)
 	must.OK(t, err)
 	for i := range 5 {
@@ -69,8 +69,8 @@ func TestHugeDirectory(t *testing.T) {
 	}
 }
 
-// TestDirectoryGrowsHuge: what there is no room for is left out, loudly; what is in force stays;
-// what there is room for again comes in by itself.
+// TestDirectoryGrowsHuge: a certificate that there is no room for is left out, and the log says so.
+// What is in force stays. As soon as there is room again, what was left out comes in by itself.
 func TestDirectoryGrowsHuge(t *testing.T) {
 	s, have, err := newLimitedStore(t, fiveFiles, fiveNames...)
 	must.OK(t, err)
@@ -88,8 +88,8 @@ func TestDirectoryGrowsHuge(t *testing.T) {
 		testpeer.Eventually(t, "the log says so", func() bool {
 			return strings.Count(s.said(), want) == count
 		})
-		if line := s.said()[strings.LastIndex(s.said(), want):]; !strings.Contains(line,
-			s.dir+": more than 5 certificates") {
+		line := s.said()[strings.LastIndex(s.said(), want):]
+		if !strings.Contains(line, s.dir+": more than 5 certificates") {
 			t.Errorf("the log does not say how: %s", line)
 		}
 	}
@@ -99,11 +99,11 @@ func TestDirectoryGrowsHuge(t *testing.T) {
 	if s.accepts(sixth) || s.accepts(seventh) || !s.accepts(have["a.key"]) {
 		t.Error("there was no room for them")
 	}
-	// Changes of those that have room are followed.
+	// A change of a file that has room is followed.
 	mended := newCertificate(t)
 	must.OK(t, os.WriteFile(s.path("a.key"), text(t, mended), 0o644))
 	s.within("a file that changes", mended, true)
-	// Room for one: then there is one too many.
+	// With room for one of the two, there is still one too many.
 	must.OK(t, os.Remove(s.path("a.key")))
 	testpeer.Eventually(t, "one of the two gets in", func() bool {
 		return s.accepts(sixth) != s.accepts(seventh)
@@ -118,7 +118,7 @@ func TestDirectoryGrowsHuge(t *testing.T) {
 	}
 }
 
-// TestDirectoryGrowsLarge: so it is where the certificates are few, but large.
+// TestDirectoryGrowsLarge: the same holds for few certificates that are large.
 func TestDirectoryGrowsLarge(t *testing.T) {
 	large := func(c *Certificate) []byte {
 		more := *c
@@ -138,7 +138,7 @@ func TestDirectoryGrowsLarge(t *testing.T) {
 	must.OK(t, os.WriteFile(s.path("a.key"), large(have["a.key"]), 0o644)) // fits
 	dan := newCertificate(t)
 	s.within("a file beside it", s.write("x.key"), true)
-	// No room to grow, for another certificate in the file nor for a new file: what was good stays.
+	// There is no room for a larger certificate: the last good content of the file stays.
 	must.OK(t, os.WriteFile(s.path("b.key"), large(dan), 0o644))
 	full(1)
 	if s.accepts(dan) || !s.accepts(have["b.key"]) {

@@ -14,8 +14,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// These tests mount file systems, or are not root, in a process of their own, whose mounts and user
-// ids nobody else sees.
+// These tests mount file systems, or run as another user than root. They do that in a process of their
+// own, whose mounts and user ids nobody else sees.
 
 // mounting runs the calling test in such a process, as testpeer.Child does.
 func mounting(t *testing.T) bool {
@@ -26,8 +26,8 @@ func mounting(t *testing.T) bool {
 	return apart(t, namedAs(0, syscall.CLONE_NEWNS))
 }
 
-// unprivileged runs the calling test, as testpeer.Child does, in a process that is not root, but
-// owns the same files.
+// unprivileged runs the calling test, as testpeer.Child does, in a process that is not root's but owns
+// the same files.
 func unprivileged(t *testing.T) bool {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -36,7 +36,7 @@ func unprivileged(t *testing.T) bool {
 	return apart(t, namedAs(1000, 0))
 }
 
-// namedAs has a process of the same user, whose id in there is another one.
+// namedAs are the attributes of a process of the same user, who has another id in there.
 func namedAs(id int, flags uintptr) *syscall.SysProcAttr {
 	same := func(host int) []syscall.SysProcIDMap {
 		return []syscall.SysProcIDMap{{ContainerID: id, HostID: host, Size: 1}}
@@ -45,12 +45,13 @@ func namedAs(id int, flags uintptr) *syscall.SysProcAttr {
 		UidMappings: same(os.Getuid()), GidMappings: same(os.Getgid())}
 }
 
+// apart runs the calling test, as testpeer.Child does, in a process with those attributes.
 func apart(t *testing.T, own *syscall.SysProcAttr) bool {
 	t.Helper()
 	try := exec.Command("true")
 	try.SysProcAttr = own
-	if err := try.Run(); errors.Is(err, syscall.EPERM) ||
-		errors.Is(err, syscall.ENOSPC) { // ENOSPC: no user namespaces
+	// ENOSPC means that there may be no user namespaces.
+	if err := try.Run(); errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) {
 		testpeer.Without(t, "namespaces", err)
 		t.Skipf("namespaces of one's own are not allowed here: %v", err)
 	}
@@ -64,8 +65,8 @@ func mountMemory(t *testing.T, dir, options string) (unmount func()) {
 	return func() { must.OK(t, syscall.Unmount(dir, syscall.MNT_DETACH)) }
 }
 
-// TestDiskFull: however little room is left, CreateCertificates works or says which file does not
-// fit and why, and leaves nothing behind.
+// TestDiskFull: however little room is left, CreateCertificates works, or says which file does not fit
+// and why, and leaves nothing behind.
 func TestDiskFull(t *testing.T) {
 	if !mounting(t) {
 		return
@@ -109,8 +110,8 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// TestRemount: a followed directory and a followed file are those that the path leads to, also when
-// something is mounted over it and unmounted again.
+// TestRemount: a followed path stands for whatever it leads to. That holds when a file system is
+// mounted over it, and when that is unmounted again.
 func TestRemount(t *testing.T) {
 	if !mounting(t) {
 		return
@@ -125,7 +126,7 @@ func TestRemount(t *testing.T) {
 	must.OK(t, passwords.a.ConfigurePlainFile("d", passwords.path))
 
 	for range 2 {
-		// By default everybody can write what is mounted.
+		// Everybody could write the root of a tmpfs without a mode.
 		unmountCertificates := mountMemory(t, certificates.dir, "mode=0755")
 		unmountPasswords := mountMemory(t, dir, "")
 		bob := certificates.write("bob.key")
@@ -158,7 +159,7 @@ func TestRemount(t *testing.T) {
 	}
 }
 
-// TestFileSizeLimit: what cannot be written to its end is not written at all.
+// TestFileSizeLimit: a file that cannot be written completely is not written at all.
 func TestFileSizeLimit(t *testing.T) {
 	if !testpeer.Child(t, nil) {
 		return

@@ -11,7 +11,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestPasswordFileOfGarbage: a file that is something else altogether costs little and says so,
+// TestPasswordFileOfGarbage: a file that is something else altogether costs little, and is reported
 // once.
 func TestPasswordFileOfGarbage(t *testing.T) {
 	const lines = 100_000
@@ -27,8 +27,9 @@ func TestPasswordFileOfGarbage(t *testing.T) {
 	if count := strings.Count(said, "level=WARN"); count != maxBrokenLines+1 {
 		t.Errorf("%d warnings in the log", count)
 	}
-	if rest := fmt.Sprintf("%s:%d: this line and %d more after it are broken, too", s.path,
-		maxBrokenLines+1, 2*lines-maxBrokenLines-1); !strings.Contains(said, rest) {
+	rest := fmt.Sprintf("%s:%d: this line and %d more after it are broken, too", s.path,
+		maxBrokenLines+1, 2*lines-maxBrokenLines-1)
+	if !strings.Contains(said, rest) {
 		t.Errorf("the log does not say %q", rest)
 	}
 	// As it changes, nothing is said twice.
@@ -39,13 +40,13 @@ func TestPasswordFileOfGarbage(t *testing.T) {
 	}
 }
 
-// TestHugePasswordFile: too large a file is an error that changes nothing; where a file becomes too
-// large, its last good content stays in force.
+// TestHugePasswordFile: too large a file is an error that changes nothing. Where a followed file
+// becomes too large, its last good content stays in force.
 func TestHugePasswordFile(t *testing.T) {
 	const want = ": larger than 67108864 bytes"
 	s := newPasswordStore(t, "ann=secret\n")
 	s.overwrite("bob=x\n")
-	must.OK(t, os.Truncate(s.path, passhash.MaxFileSize+1)) // it holds nothing behind that
+	must.OK(t, os.Truncate(s.path, passhash.MaxFileSize+1)) // a sparse file
 	a := newAuthenticator(t, Config{})
 	must.OK(t, a.ConfigurePlain("d", map[string]string{"eve": "x"}))
 	if err := a.ConfigurePlainFile("d", s.path); err == nil || err.Error() != "zmqauth: "+s.path+want {
@@ -64,8 +65,8 @@ func TestHugePasswordFile(t *testing.T) {
 	s.within("mended", "ann", "mended", true)
 }
 
-// TestPasswordFileOfTooManyUsers: so is one of many short lines, however often it names the same
-// users.
+// TestPasswordFileOfTooManyUsers: a file with too many users is an error. A user that many lines name
+// counts once.
 func TestPasswordFileOfTooManyUsers(t *testing.T) {
 	const limit = 100
 	var users strings.Builder
@@ -78,7 +79,8 @@ func TestPasswordFileOfTooManyUsers(t *testing.T) {
 		t.Errorf("%d users: %v", limit, err)
 	}
 	users.WriteString("one more=x\n")
-	const want = "zmqauth: file:301: more than 100 users; a callback can look users up wherever they are (ConfigurePlainCallback)"
+	const want = "zmqauth: file:301: more than 100 users; " +
+		"a callback can look users up wherever they are (ConfigurePlainCallback)"
 	_, _, err = parsePasswords(a, "file", []byte(users.String()), stamp, limit)
 	if err == nil || err.Error() != want {
 		t.Errorf("one more: %v", err)

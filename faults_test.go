@@ -12,7 +12,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// Each test here is a fault that another ZAP handler has or has had, and shows that it is absent.
+// Each test here shows the absence of a fault that another ZAP handler has or has had.
 
 // zmq4: a user that is not in the table equals one with an empty password.
 func TestFaultUnknownUserWithEmptyPassword(t *testing.T) {
@@ -49,8 +49,8 @@ func TestFaultMappedAddress(t *testing.T) {
 	}
 }
 
-// zmq4: with an allow list, NULL, and worse, is decided by the address alone. An allowed address is
-// no credential.
+// zmq4: with an allow list the address alone decides on NULL, and worse, on other mechanisms. An
+// allowed address is no credential.
 func TestFaultAllowedAddressIsNoCredential(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	must.OK(t, a.Allow("127.0.0.1"))
@@ -64,8 +64,8 @@ func TestFaultAllowedAddressIsNoCredential(t *testing.T) {
 	}
 }
 
-// zmq4: a message "QUIT" ends the handler; a short request, or another version, the program. (And
-// see TestBrokenRequests.)
+// zmq4: a message "QUIT" ends the handler. A short request, or one of another version, ends the
+// program. TestBadRequests has more of them.
 func TestFaultQuit(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	zap := newZAPClient(t, a.Context())
@@ -83,8 +83,8 @@ func TestFaultQuit(t *testing.T) {
 	}
 }
 
-// pyzmq: the setup for "*" serves the empty domain only. Here it serves every domain without one of
-// its own, and a domain's own setup replaces it.
+// pyzmq: the setup for "*" serves the empty domain only. Here it serves every domain that has no setup
+// of its own, and a domain's own setup replaces it.
 func TestFaultAnyDomain(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	must.OK(t, a.ConfigurePlain("*", map[string]string{"ann": "all"}))
@@ -94,8 +94,8 @@ func TestFaultAnyDomain(t *testing.T) {
 		{"own", "bob", "own", "200"}, {"own", "ann", "all", "400"}, {"d", "bob", "own", "400"},
 		{"", "bob", "own", "400"},
 	} {
-		if status, _ := ask(t, a,
-			plainRequest(test.domain, test.name, test.password)); status != test.want {
+		status, _ := ask(t, a, plainRequest(test.domain, test.name, test.password))
+		if status != test.want {
 			t.Errorf("domain %q, %s: status %s, want %s", test.domain, test.name, status, test.want)
 		}
 	}
@@ -160,7 +160,7 @@ func TestFaultCallbackPanicEndsTheHandler(t *testing.T) {
 	}
 }
 
-// zmq4 and czmq: one handler for each process or context at most, and no second life: see
+// zmq4 and czmq: a process or a context has one handler at most, and it cannot be started again. See
 // TestTwoContextsSideBySide, TestStopRefusesAndStartResumes and TestCloseFreesTheEndpoint.
 
 // czmq: metadata of more than 512 bytes overruns a buffer.
@@ -177,15 +177,15 @@ func TestFaultLongMetadata(t *testing.T) {
 		must.OK(t, err)
 		_, err = client.Send("hello", 0)
 		must.OK(t, err)
-		if _, got := server.receive(t, "Long", "Short", "User-Id"); got["Long"] != long ||
-			got["Short"] != "x" || got["User-Id"] != "ann" {
+		_, got := server.receive(t, "Long", "Short", "User-Id")
+		if got["Long"] != long || got["Short"] != "x" || got["User-Id"] != "ann" {
 			t.Errorf("%d bytes, %q, %q", len(got["Long"]), got["Short"], got["User-Id"])
 		}
 	}
 }
 
-// pyzmq: a failed reload keeps deleted keys valid. One broken file does not keep those in force
-// that are removed beside it.
+// pyzmq: a failed reload keeps deleted keys valid. Here a broken file does not keep a key in force
+// that is removed beside it.
 func TestFaultFailedReloadKeepsDeletedKeys(t *testing.T) {
 	s, have := newCertificateStore(t, "ann.key", "bob.key")
 	must.OK(t, os.WriteFile(s.path("broken.key"), []byte("nonsense"), 0o644))
@@ -196,29 +196,27 @@ func TestFaultFailedReloadKeepsDeletedKeys(t *testing.T) {
 	}
 }
 
-// All of them: passwords in the log. TestNoSecretsInLogs looks at every level.
+// All of them: passwords are in the log. TestNoSecretsInLogs looks at every level.
 func TestNoSecretsInLogs(t *testing.T) {
 	var log logbuffer.Buffer
 	const password, guess = `correct "horse"`, `battery \ staple`
 	reported := make(chan bool, 100)
-	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(Decision) {
-		reported <- true
-	}})
+	onDecision := func(Decision) { reported <- true }
+	a := startAuthenticator(t, Config{Logger: log.Logger(), OnDecision: onDecision})
 	must.OK(t, a.ConfigurePlain("*", map[string]string{"ann": password}))
-	callback := func(_ context.Context, _, name, password string) (*Identity, error) {
+	fail := func(_ context.Context, _, name, password string) (*Identity, error) {
 		return nil, fmt.Errorf("SELECT … WHERE password = '%s' OR password = %q", password, password)
 	}
-	must.OK(t, a.ConfigurePlainCallback("error", callback))
-	callback := func(_ context.Context, _, name, password string) (*Identity, error) {
+	must.OK(t, a.ConfigurePlainCallback("error", fail))
+	panics := func(_ context.Context, _, name, password string) (*Identity, error) {
 		panic("no " + password)
 	}
-	must.OK(t, a.ConfigurePlainCallback("panic", callback))
+	must.OK(t, a.ConfigurePlainCallback("panic", panics))
 	zap := newZAPClient(t, a.Context())
 	for _, request := range [][][]byte{
-		plainRequest("d", "ann", password), plainRequest("d", "ann", guess), plainRequest("d", guess,
-			password),
-		plainRequest("error", "ann", guess), plainRequest("panic", "ann", guess), zapRequest("d", "",
-			"PLAIN", password),
+		plainRequest("d", "ann", password), plainRequest("d", "ann", guess),
+		plainRequest("d", guess, password), plainRequest("error", "ann", guess),
+		plainRequest("panic", "ann", guess), zapRequest("d", "", "PLAIN", password),
 	} {
 		zap.ask(request)
 		<-reported
