@@ -9,8 +9,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// TestBadAddressesChangeNothing: neither for themselves nor for the good ones beside them. Package
-// acl has the cases of what is no address.
+// TestBadAddressesChangeNothing: a bad address adds no rule, neither for itself nor for a good
+// address in the same call. Package acl has the cases of what is no address.
 func TestBadAddressesChangeNothing(t *testing.T) {
 	for name, add := range map[string]func(*Authenticator, ...string) error{
 		"Allow": (*Authenticator).Allow,

@@ -17,10 +17,10 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// BenchmarkDecide is the judgement of a CURVE request from memory, as the loop makes it. Its
-// requests come from some clients of the set's, as they do between two restarts of a server. Where
-// each key of a large set comes in turn, each decision waits for the memory besides: that is the
-// sub-benchmark in-turn.
+// BenchmarkDecide measures the decision about a CURVE request, as the loop makes it. The requests
+// come from some of the known clients, as they do between two restarts of a server. In the
+// sub-benchmark in-turn they come from each key of a large set in turn, so that each decision waits
+// for the memory.
 func BenchmarkDecide(b *testing.B) {
 	for _, c := range []struct {
 		name         string
@@ -51,11 +51,11 @@ func BenchmarkMillionKeys(b *testing.B) {
 	b.ReportMetric(perKey, "bytes/key")
 }
 
-// roundTripChunk is how many requests are made before the other side has its turn.
+// roundTripChunk is how many requests one handler gets before the other has its turn.
 const roundTripChunk = 5000
 
-// BenchmarkZAPRoundTrips is the live endpoint under 64 requests at once, beside a handler in C that
-// accepts everybody: x-of-C is the share of the latter's rate.
+// BenchmarkZAPRoundTrips measures the live endpoint under 64 requests at once, beside a handler in
+// C that accepts everybody. x-of-C is our rate divided by that of the handler in C.
 func BenchmarkZAPRoundTrips(b *testing.B) {
 	for _, c := range []struct {
 		mechanism   string
@@ -96,7 +96,7 @@ func startReference(t testing.TB, ctx *zmq4.Context) {
 	t.Cleanup(func() { must.OK(t, r.Stop()) })
 }
 
-// run makes a load whose every request has to be accepted.
+// run makes a load and fails where a request is not accepted.
 func run(t testing.TB, ctx *zmq4.Context, load loadgen.Load) time.Duration {
 	t.Helper()
 	result, err := loadgen.Run(ctx, load)
@@ -107,7 +107,7 @@ func run(t testing.TB, ctx *zmq4.Context, load loadgen.Load) time.Duration {
 	return result.Elapsed
 }
 
-// curveDecider has CURVE requests judged, one for each of some of its keys in turn.
+// curveDecider has CURVE requests judged, with the keys of asking in turn.
 type curveDecider struct {
 	a       *Authenticator
 	asking  []PublicKey
@@ -152,8 +152,8 @@ func (d *curveDecider) measure(t testing.TB, decisions int) time.Duration {
 	return time.Since(start)
 }
 
-// slowdown is how many times the time of one d takes: by the least of many short measurements that
-// alternate, because whatever else the machine does only adds to them.
+// slowdown is the time of d divided by that of one. It takes the least of many short measurements
+// that alternate, because whatever else the machine does only adds to them.
 func (d *curveDecider) slowdown(t testing.TB, one *curveDecider) float64 {
 	t.Helper()
 	const rounds, decisions = 500, 200
@@ -165,16 +165,16 @@ func (d *curveDecider) slowdown(t testing.TB, one *curveDecider) float64 {
 	return own.Seconds() / reference.Seconds()
 }
 
-// A decision costs no more with a million keys than with one, but for what the processor's caches
-// do.
+// TestDecisionIsFlat: a decision costs no more with a million keys than with one, apart from the
+// caches of the processor.
 func TestDecisionIsFlat(t *testing.T) {
 	limit, attempts := 1.5, 5
-	if testpeer.Race { // which keeps a shadow of the memory: its cost grows with what is touched
+	if testpeer.Race { // the race detector's cost grows with the memory that is touched
 		limit *= 10
 	}
 	one, many := newCurveDecider(t, 1, 1), newCurveDecider(t, manyKeys, deciderClients)
 	var ratio float64
-	for range attempts { // for a machine that is busy with other things
+	for range attempts { // the machine may be busy with other things
 		ratio = many.slowdown(t, one)
 		t.Logf("a million keys: %.2f times the time of one", ratio)
 		if ratio <= limit {
@@ -211,7 +211,7 @@ func randomKeys(count int) []PublicKey {
 	return keys
 }
 
-// bytesPerKey is what a key of a set of that many costs.
+// bytesPerKey is the memory that each key of a set of count keys takes.
 func bytesPerKey(t testing.TB, count int) float64 {
 	t.Helper()
 	a := newAuthenticator(t, Config{})

@@ -177,8 +177,8 @@ func TestCallbackTimeout(t *testing.T) {
 	}
 }
 
-// TestTimeoutAsAnError: a callback that returns the error of its context has run out of time. It has
-// not failed.
+// TestTimeoutAsAnError: a callback that returns the error of its context has run out of time. It
+// has not failed.
 func TestTimeoutAsAnError(t *testing.T) {
 	a := newAuthenticator(t, Config{CallbackTimeout: time.Millisecond})
 	callback := func(ctx context.Context, _, _, _ string) (*Identity, error) {

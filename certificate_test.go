@@ -231,8 +231,8 @@ func TestParseCertificateRefusals(t *testing.T) {
 	}
 }
 
-// TestParseCertificateClamped reads a secret key whose clamped bits (RFC 7748, section 5) differ from
-// those that libsodium writes. Its public key is the same.
+// TestParseCertificateClamped reads a secret key whose clamped bits (RFC 7748, section 5) differ
+// from those that libsodium writes. Its public key is the same.
 func TestParseCertificateClamped(t *testing.T) {
 	secret := SecretKey(keyVectors["client secret"].raw)
 	secret[0], secret[31] = secret[0]^0x07, secret[31]^0x80

@@ -40,8 +40,8 @@ func BenchmarkLoadCertificates(b *testing.B) {
 	}
 }
 
-// writeManyCertificates writes public certificates. Their keys come from no secret keys: nothing here
-// needs that.
+// writeManyCertificates writes public certificates. Their keys come from no secret keys: nothing
+// here needs that.
 func writeManyCertificates(b testing.TB, dir string, count int) {
 	b.Helper()
 	for i := range count {
@@ -84,8 +84,8 @@ print(best)
 	return time.Duration(seconds * float64(time.Second))
 }
 
-// BenchmarkDirectoryChange measures how long it takes until a file that is added to a directory is in
-// force, and then until it is out of force, once it is removed.
+// BenchmarkDirectoryChange measures how long it takes until a file that is added to a directory is
+// in force, and then until it is out of force, once it is removed.
 func BenchmarkDirectoryChange(b *testing.B) {
 	for _, files := range []int{100, 100_000} {
 		b.Run(fmt.Sprintf("files=%d", files), func(b *testing.B) {

@@ -25,8 +25,10 @@ type certificateStore struct {
 	log *logbuffer.Buffer
 }
 
-func newCertificateStore(t *testing.T,
-	names ...string) (*certificateStore, map[string]*Certificate) {
+// newCertificateStore makes a directory with a new certificate in each of the named files.
+func newCertificateStore(
+	t *testing.T, names ...string,
+) (*certificateStore, map[string]*Certificate) {
 	t.Helper()
 	s := &certificateStore{t: t, dir: filepath.Join(t.TempDir(), "keys"), log: new(logbuffer.Buffer)}
 	must.OK(t, os.Mkdir(s.dir, 0o755))
@@ -39,7 +41,7 @@ func newCertificateStore(t *testing.T,
 	return s, certificates
 }
 
-// follow has the keys of a directory that has not been loaded yet in force.
+// follow puts the keys of a directory in force that has not been loaded yet.
 func (s *certificateStore) follow(directory *certificateDirectory) error {
 	setup, err := s.a.followCertificates(directory)
 	if err != nil {
@@ -50,7 +52,7 @@ func (s *certificateStore) follow(directory *certificateDirectory) error {
 	return nil
 }
 
-// said is the log, once all reports have been made.
+// said waits until all reports have been made and returns the log.
 func (s *certificateStore) said() string {
 	s.t.Helper()
 	waitForReports(s.t, s.a)
@@ -59,7 +61,7 @@ func (s *certificateStore) said() string {
 
 func (s *certificateStore) path(name string) string { return filepath.Join(s.dir, name) }
 
-// write makes a new certificate in a new file.
+// write writes a new certificate to a new file.
 func (s *certificateStore) write(name string) *Certificate {
 	s.t.Helper()
 	c := newCertificate(s.t)
@@ -73,8 +75,8 @@ func (s *certificateStore) accepts(c *Certificate) bool {
 	return status == "200"
 }
 
-// within waits for the key's being in force, or out of it. What DESIGN gives it is a second; a
-// loaded machine gets more, and the benchmark shows the time.
+// within waits until the key is in force, or out of force. docs/design.md promises a second. A
+// loaded machine gets more here, and BenchmarkDirectoryChange shows the time.
 func (s *certificateStore) within(what string, c *Certificate, accepted bool) {
 	s.t.Helper()
 	testpeer.Eventually(s.t, what, func() bool { return s.accepts(c) == accepted })
@@ -170,7 +172,7 @@ func TestDirectoryWithBrokenFiles(t *testing.T) {
 			t.Errorf("broken in way %d: ann %v, bob %v", i, s.accepts(ann), s.accepts(bob))
 		}
 	}
-	// Three of the ways are one fault, that no certificate is there, and reported once.
+	// Three of the ways are one fault: there is no certificate. It is reported once.
 	if count := strings.Count(s.said(), "its last good content stays in force"); count != 3 {
 		t.Errorf("%d reports of the broken file", count)
 	}
@@ -198,13 +200,12 @@ func TestDirectoryWithBrokenFiles(t *testing.T) {
 	s.within("a broken file that is removed", mended, false)
 }
 
-// TestDirectoryBrokenFromTheStart: the good ones are in force, and the bad one as soon as it is
-// mended.
+// TestDirectoryBrokenFromTheStart: the good files are in force at once, the broken one as soon as
+// it is mended.
 func TestDirectoryBrokenFromTheStart(t *testing.T) {
 	dir, good := t.TempDir(), newCertificate(t)
 	must.OK(t, good.SavePublic(filepath.Join(dir, "good.key")))
-	must.OK(t,
-		os.WriteFile(filepath.Join(dir, "bad.key"), []byte("metadata\n    x = \"unclosed\n"), 0o644))
+	writeFile(t, filepath.Join(dir, "bad.key"), "metadata\n    x = \"unclosed\n", 0o644)
 	s := &certificateStore{t: t, dir: dir, log: new(logbuffer.Buffer)}
 	s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
 	must.OK(t, s.a.ConfigureCurve("d", dir))
@@ -217,7 +218,7 @@ func TestDirectoryBrokenFromTheStart(t *testing.T) {
 	s.within("the mended file", mended, true)
 }
 
-// TestDirectorySharedKey: two files with one key are one entry, which stays as long as either file
+// TestDirectorySharedKey: two files with one key are one entry. It stays as long as either file
 // does.
 func TestDirectorySharedKey(t *testing.T) {
 	s, have := newCertificateStore(t, "b.key")
@@ -241,8 +242,8 @@ func TestDirectorySharedKey(t *testing.T) {
 	s.within("out with the last file", c, false)
 }
 
-// TestDirectorySymlinkSwap: as Kubernetes mounts secrets, the files are links over ..data, a link
-// that is replaced.
+// TestDirectorySymlinkSwap mounts secrets as Kubernetes does: the files are links through ..data, a
+// link that is replaced.
 func TestDirectorySymlinkSwap(t *testing.T) {
 	s, _ := newCertificateStore(t)
 	version := func(name string) *Certificate {
@@ -267,7 +268,7 @@ func TestDirectorySymlinkSwap(t *testing.T) {
 	s.within("the link leads nowhere", three, false)
 }
 
-// TestDirectoryForeignLinks: what happens to a file that a link leads to counts, wherever it is.
+// TestDirectoryForeignLinks: a change of the file that a link leads to is followed, wherever it is.
 func TestDirectoryForeignLinks(t *testing.T) {
 	s, _ := newCertificateStore(t)
 	foreign := filepath.Join(t.TempDir(), "ann")
@@ -301,7 +302,7 @@ func TestDirectoryForeignLinks(t *testing.T) {
 	s.within("the file, overwritten", fay, true)
 	s.within("what it held, by the link too", dan, false)
 
-	// A chain of links, the middle one of which is replaced.
+	// A chain of links, of which the middle one is replaced.
 	other := filepath.Join(t.TempDir(), "other")
 	must.OK(t, two.SavePublic(other))
 	must.OK(t, os.Remove(foreign))
@@ -310,7 +311,7 @@ func TestDirectoryForeignLinks(t *testing.T) {
 	must.OK(t, os.WriteFile(other, text(t, one), 0o644))
 	s.within("and what that leads to, overwritten", one, true)
 
-	// A link over a directory that is itself a link, which is replaced.
+	// A link through a directory that is itself a link, which is replaced.
 	base := t.TempDir()
 	for name, c := range map[string]*Certificate{"v1": one, "v2": two} {
 		must.OK(t, os.Mkdir(filepath.Join(base, name), 0o755))
@@ -319,14 +320,14 @@ func TestDirectoryForeignLinks(t *testing.T) {
 	must.OK(t, os.Symlink("v1", filepath.Join(base, "current")))
 	must.OK(t, os.Remove(s.path("ann.key")))
 	must.OK(t, os.Symlink(filepath.Join(base, "current", "ann.key"), s.path("ann.key")))
-	s.within("over a linked directory", one, true)
+	s.within("through a linked directory", one, true)
 	must.OK(t, os.Symlink("v2", filepath.Join(base, "new")))
 	must.OK(t, os.Rename(filepath.Join(base, "new"), filepath.Join(base, "current")))
-	s.within("over the one that it leads to now", two, true)
+	s.within("through the one that it leads to now", two, true)
 	s.within("and no longer the other", one, false)
 }
 
-// TestDirectoryItself is removed and made again, moved away and replaced.
+// TestDirectoryItself: the directory is removed and made again, moved away, and replaced.
 func TestDirectoryItself(t *testing.T) {
 	s, have := newCertificateStore(t, "ann.key")
 	ann := have["ann.key"]
@@ -362,7 +363,7 @@ func TestDirectoryItself(t *testing.T) {
 	s.within("and followed", gus, true)
 }
 
-// TestDirectoryBehindALink: the path given is a link that is replaced.
+// TestDirectoryBehindALink: the path of the directory is a link, which is replaced.
 func TestDirectoryBehindALink(t *testing.T) {
 	base := t.TempDir()
 	version := func(name string) *Certificate {
@@ -384,8 +385,8 @@ func TestDirectoryBehindALink(t *testing.T) {
 	s.within("a file added", s.write("bob.key"), true)
 }
 
-// TestDirectoryReadsWhatChanged: neither an added nor a removed file has the others read, and one
-// change one.
+// TestDirectoryReadsWhatChanged: a file that is added or removed does not have the other files read
+// again.
 func TestDirectoryReadsWhatChanged(t *testing.T) {
 	files := 100_000
 	if testing.Short() {
@@ -409,11 +410,11 @@ func TestDirectoryReadsWhatChanged(t *testing.T) {
 	if took := time.Since(begun); took > 2*time.Second {
 		t.Errorf("both took %v", took)
 	}
-	// SavePublic makes a link, writes and removes: a few events for one name.
+	// SavePublic writes, links and removes a file: a few events for one name.
 	if reads := directory.reads.Load() - int64(files); reads < 1 || reads > 6 {
 		t.Errorf("%d reads for two changes", reads)
 	}
-	// A scan of everything, as after a change of the directory's mode, reads what differs.
+	// A scan of the whole directory, as after a change of its mode, reads the files that differ.
 	before := directory.reads.Load()
 	must.OK(t, os.Chmod(dir, 0o700))
 	s.within("a file added during a scan", s.write("scanned.key"), true)
@@ -422,9 +423,9 @@ func TestDirectoryReadsWhatChanged(t *testing.T) {
 	}
 }
 
-// TestDirectoryIsLetGo: another setup for the domain ends the following, and so do Close and a
-// directory that is none.
-func TestDirectoryIsLetGo(t *testing.T) {
+// TestDirectoryIsUnfollowed: another setup for the domain ends the following, and so does Close. A
+// path that is no directory changes nothing.
+func TestDirectoryIsUnfollowed(t *testing.T) {
 	s, have := newCertificateStore(t, "ann.key")
 	follows := func() int { return s.a.watcher.Stats().Directories }
 	if err := s.a.ConfigureCurve("d", s.path("ann.key")); err == nil {
@@ -445,7 +446,7 @@ func TestDirectoryIsLetGo(t *testing.T) {
 		return status == "200"
 	})
 	if s.accepts(bob) {
-		t.Error("a domain that has let go of the directory follows it")
+		t.Error("a domain still follows a directory that it no longer uses")
 	}
 	must.OK(t, s.a.Close())
 	testpeer.Eventually(t, "none is left", func() bool { return follows() == 0 })
@@ -486,7 +487,7 @@ func TestValidityAtEachDecision(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, reason, test.reason)
 		}
 	}
-	// At each decision: a key that is accepted today is refused when its time is over.
+	// The dates count at each decision: an accepted key is refused once its time is over.
 	c := newCertificate(t)
 	c.Metadata = map[string]string{"not-after": now.Add(2 * time.Second).Format(time.RFC3339)}
 	must.OK(t, c.SavePublic(s.path("short.key")))
@@ -494,7 +495,7 @@ func TestValidityAtEachDecision(t *testing.T) {
 	s.within("its end", c, false)
 }
 
-// TestNoSecretKeysInLogs: wherever a secret key lies, no line, error or formatted value shows it.
+// TestNoSecretKeysInLogs: wherever a secret key is, no log line, error or formatted value shows it.
 func TestNoSecretKeysInLogs(t *testing.T) {
 	s, _ := newCertificateStore(t)
 	var said []string
@@ -545,8 +546,8 @@ func TestNoSecretKeysInLogs(t *testing.T) {
 	}
 }
 
-// TestDirectoryByTwoPaths: inotify knows a directory by one name, but two domains may know it by
-// two.
+// TestDirectoryByTwoPaths: two domains may follow one directory by two paths, although inotify has
+// one watch for both.
 func TestDirectoryByTwoPaths(t *testing.T) {
 	s, have := newCertificateStore(t, "ann.key")
 	alias := s.dir + ".alias"
@@ -563,7 +564,7 @@ func TestDirectoryByTwoPaths(t *testing.T) {
 			return accepts(domain, bob) && !accepts(domain, have["ann.key"])
 		})
 	}
-	must.OK(t, s.a.ConfigureCurveKeys("d")) // the first lets go
+	must.OK(t, s.a.ConfigureCurveKeys("d")) // the first no longer follows it
 	eve := s.write("eve.key")
 	testpeer.Eventually(t, "the other follows still", func() bool { return accepts("e", eve) })
 }
@@ -586,9 +587,9 @@ func TestDirectoryRename(t *testing.T) {
 	}
 }
 
-// TestDirectoryLetGoAtOnce: nothing is left of directories with links that are closed as soon as
-// they are configured.
-func TestDirectoryLetGoAtOnce(t *testing.T) {
+// TestDirectoryClosedAtOnce: nothing is left of a directory with links whose authenticator is
+// closed as soon as it is configured.
+func TestDirectoryClosedAtOnce(t *testing.T) {
 	dir, elsewhere := t.TempDir(), t.TempDir()
 	for i := range 10 {
 		file := filepath.Join(elsewhere, fmt.Sprintf("%d.key", i))

@@ -212,8 +212,8 @@ func TestCreateCertificatesInWorkingDirectory(t *testing.T) {
 	}
 }
 
-// TestSaveRace saves many certificates to one path at once. One of them wins and is whole; the others
-// get an error.
+// TestSaveRace saves many certificates to one path at once. One of them wins and is whole; the
+// others get an error.
 func TestSaveRace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "n")
 	const writers = 20

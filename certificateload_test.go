@@ -194,8 +194,7 @@ func TestLoadCertificatesSameKeyTwice(t *testing.T) {
 	}
 }
 
-// TestLoadCertificatesDropsSecrets reads a secret certificate that somebody has put among the
-// public ones.
+// TestLoadCertificatesDropsSecrets reads a secret certificate in a directory of public ones.
 func TestLoadCertificatesDropsSecrets(t *testing.T) {
 	dir := t.TempDir()
 	cert := testCertificate(nil)

@@ -19,9 +19,9 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestDirectoryStress rewrites, renames, breaks and removes certificates while clients ask. A key that
-// stays good is never refused. A key that has been gone for more than a second is never accepted.
-// Nothing is left behind.
+// TestDirectoryStress rewrites, renames, breaks and removes certificates while clients ask. A key
+// that stays good is never refused. A key that has been gone for more than a second is never
+// accepted. Nothing is left behind.
 func TestDirectoryStress(t *testing.T) {
 	duration := 20 * time.Second
 	if testing.Short() {
@@ -183,7 +183,8 @@ func stressDirectory(t *testing.T, duration time.Duration) (wrong []string, slow
 	return wrong, slowest
 }
 
-// visit connects with a certificate from a context of its own, as another program would, and leaves.
+// visit connects with a certificate from a context of its own, as another program would, and
+// leaves.
 func visit(endpoint string, server PublicKey, c *Certificate) error {
 	zctx, err := zmq4.NewContext()
 	if err != nil {

@@ -244,7 +244,7 @@ func TestHostileLogHandler(t *testing.T) {
 	}
 }
 
-// levelLogger logs what is at least of that level, to nobody.
+// levelLogger logs from that level on, to a buffer that nobody reads.
 func levelLogger(level *slog.LevelVar) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	return slog.New(slog.NewTextHandler(new(logbuffer.Buffer), options))

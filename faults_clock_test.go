@@ -13,8 +13,8 @@ import (
 
 // These tests set the clock. A period of time must not notice that; a date must, at once.
 
-// jumped is the reading of a clock that has been set forward by so many whole seconds. The monotonic
-// clock, whose reading a time carries too, goes on as before.
+// jumped is the reading of a clock that has been set forward by so many whole seconds. The
+// monotonic clock, whose reading a time carries too, goes on as before.
 func jumped(t testing.TB, at time.Time, by time.Duration) time.Time {
 	t.Helper()
 	const seconds = 30 // the bit of a time.Time's first word where they begin, see package time
@@ -49,7 +49,8 @@ func TestClockAndValidity(t *testing.T) {
 	}
 }
 
-// TestClockAndRefusals: refused GSSAPI clients are remembered for a minute, whatever the clock says.
+// TestClockAndRefusals: refused GSSAPI clients are remembered for a minute, whatever the clock
+// says.
 func TestClockAndRefusals(t *testing.T) {
 	for name, by := range clockJumps {
 		t.Run(name, func(t *testing.T) {

@@ -22,8 +22,8 @@ import (
 
 // These tests terminate the context at every step of an authenticator's life.
 
-// TestContextEndsBetweenCalls: Term does not hang. The authenticator is closed then, and every later
-// call says so.
+// TestContextEndsBetweenCalls: Term does not hang. The authenticator is closed then, and every
+// later call says so.
 func TestContextEndsBetweenCalls(t *testing.T) {
 	testpeer.NothingLeft(t)
 	dir := t.TempDir()
@@ -113,8 +113,8 @@ func TestContextEndsBeforeNew(t *testing.T) {
 	}
 }
 
-// attach attaches to a reactor that runs only when the test is over, and then meets whatever has been
-// left to do.
+// attach attaches to a reactor that runs only when the test is over, and then meets whatever has
+// been left to do.
 func attach(t *testing.T) func(*Authenticator) error {
 	return func(a *Authenticator) error {
 		reactor := zmq4.NewReactor()
@@ -127,8 +127,8 @@ func attach(t *testing.T) func(*Authenticator) error {
 	}
 }
 
-// ending is a context that is terminated through a copy of it, because zmq4 does not guard a Context
-// against two goroutines. Its Term returns only once finish is called.
+// ending is a context that is terminated through a copy of it, because zmq4 does not guard a
+// Context against two goroutines. Its Term returns only once finish is called.
 type ending struct {
 	ctx   *zmq4.Context
 	other zmq4.Context

@@ -20,8 +20,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// These tests run in a process that has no descriptors left: it can open no file, and make or accept
-// no connection.
+// These tests run in a process that has no descriptors left: it can open no file, and make or
+// accept no connection.
 
 // fewDescriptors is how many such a process may have. It needs some to begin with.
 const fewDescriptors = 512
@@ -66,8 +66,8 @@ func saysTooManyFiles(err error) bool {
 		(errors.Is(err, syscall.EMFILE) || errors.Is(err, zmq4.Errno(syscall.EMFILE)))
 }
 
-// TestNoDescriptorsToStart: however few descriptors are left, Start works, or says why not and leaves
-// nothing behind. It works as soon as there are enough.
+// TestNoDescriptorsToStart: however few descriptors are left, Start works, or says why not and
+// leaves nothing behind. It works as soon as there are enough.
 func TestNoDescriptorsToStart(t *testing.T) {
 	if !testpeer.Child(t, nil) {
 		return
@@ -270,8 +270,8 @@ func TestNoDescriptorsForFiles(t *testing.T) {
 	}
 }
 
-// TestNoDescriptorsForAWatch: however few descriptors are left, a directory is followed, or an error
-// says why not. In the end all of it is in force.
+// TestNoDescriptorsForAWatch: however few descriptors are left, a directory is followed, or an
+// error says why not. In the end all of it is in force.
 func TestNoDescriptorsForAWatch(t *testing.T) {
 	if !testpeer.Child(t, nil) {
 		return

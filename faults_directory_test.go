@@ -11,8 +11,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// newLimitedStore is newCertificateStore for a directory with a limit of its own. It returns the error
-// that following the directory gives.
+// newLimitedStore is newCertificateStore for a directory with a limit of its own. It returns the
+// error that following the directory gives.
 func newLimitedStore(t *testing.T, limit directoryLimit,
 	names ...string) (s *certificateStore, have map[string]*Certificate, err error) {
 	t.Helper()
@@ -28,8 +28,8 @@ var (
 	fiveNames = []string{"a.key", "b.key", "c.key", "d.key", "e.key"}
 )
 
-// TestHugeDirectory: a directory that holds more than the limit is an error that names it and changes
-// nothing.
+// TestHugeDirectory: a directory that holds more than the limit is an error that names it and
+// changes nothing.
 func TestHugeDirectory(t *testing.T) {
 	for name, test := range map[string]struct {
 		limit directoryLimit

@@ -14,8 +14,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// These tests mount file systems, or run as another user than root. They do that in a process of their
-// own, whose mounts and user ids nobody else sees.
+// These tests mount file systems, or run as another user than root. They do that in a process of
+// their own, whose mounts and user ids nobody else sees.
 
 // mounting runs the calling test in such a process, as testpeer.Child does.
 func mounting(t *testing.T) bool {
@@ -26,8 +26,8 @@ func mounting(t *testing.T) bool {
 	return apart(t, namedAs(0, syscall.CLONE_NEWNS))
 }
 
-// unprivileged runs the calling test, as testpeer.Child does, in a process that is not root's but owns
-// the same files.
+// unprivileged runs the calling test, as testpeer.Child does, in a process that is not root's but
+// owns the same files.
 func unprivileged(t *testing.T) bool {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -65,8 +65,8 @@ func mountMemory(t *testing.T, dir, options string) (unmount func()) {
 	return func() { must.OK(t, syscall.Unmount(dir, syscall.MNT_DETACH)) }
 }
 
-// TestDiskFull: however little room is left, CreateCertificates works, or says which file does not fit
-// and why, and leaves nothing behind.
+// TestDiskFull: however little room is left, CreateCertificates works, or says which file does not
+// fit and why, and leaves nothing behind.
 func TestDiskFull(t *testing.T) {
 	if !mounting(t) {
 		return

@@ -65,8 +65,8 @@ func TestHugePasswordFile(t *testing.T) {
 	s.within("mended", "ann", "mended", true)
 }
 
-// TestPasswordFileOfTooManyUsers: a file with too many users is an error. A user that many lines name
-// counts once.
+// TestPasswordFileOfTooManyUsers: a file with too many users is an error. A user that many lines
+// name counts once.
 func TestPasswordFileOfTooManyUsers(t *testing.T) {
 	const limit = 100
 	var users strings.Builder

@@ -83,8 +83,8 @@ func TestFaultQuit(t *testing.T) {
 	}
 }
 
-// pyzmq: the setup for "*" serves the empty domain only. Here it serves every domain that has no setup
-// of its own, and a domain's own setup replaces it.
+// pyzmq: the setup for "*" serves the empty domain only. Here it serves every domain that has no
+// setup of its own, and a domain's own setup replaces it.
 func TestFaultAnyDomain(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	must.OK(t, a.ConfigurePlain("*", map[string]string{"ann": "all"}))
@@ -160,8 +160,8 @@ func TestFaultCallbackPanicEndsTheHandler(t *testing.T) {
 	}
 }
 
-// zmq4 and czmq: a process or a context has one handler at most, and it cannot be started again. See
-// TestTwoContextsSideBySide, TestStopRefusesAndStartResumes and TestCloseFreesTheEndpoint.
+// zmq4 and czmq: a process or a context has one handler at most, and it cannot be started again.
+// See TestTwoContextsSideBySide, TestStopRefusesAndStartResumes and TestCloseFreesTheEndpoint.
 
 // czmq: metadata of more than 512 bytes overruns a buffer.
 func TestFaultLongMetadata(t *testing.T) {

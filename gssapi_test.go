@@ -13,7 +13,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// TestGSSAPIRoles: where libzmq has no GSSAPI they say so.
+// TestGSSAPIRoles: where libzmq has no GSSAPI, the roles say so.
 func TestGSSAPIRoles(t *testing.T) {
 	zctx := testzmq.NewContext(t)
 	for name, role := range map[string]func(*zmq4.Socket) error{
@@ -44,7 +44,8 @@ func TestGSSAPIRoles(t *testing.T) {
 	}
 }
 
-// TestGSSAPIPrincipals: package principal has the cases of what a pattern names.
+// TestGSSAPIPrincipals: only the principals that are named get in. Package principal has the cases
+// of what a pattern names.
 func TestGSSAPIPrincipals(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -79,7 +80,8 @@ func TestGSSAPIPrincipals(t *testing.T) {
 	}
 }
 
-// TestGSSAPIBadPrincipals: package principal has the cases of what is no pattern.
+// TestGSSAPIBadPrincipals: a bad principal is an error and configures nothing. Package principal
+// has the cases of what is no pattern.
 func TestGSSAPIBadPrincipals(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	for _, entry := range []string{"", "*", "*@*"} {
@@ -96,8 +98,8 @@ func TestGSSAPIBadPrincipals(t *testing.T) {
 	}
 }
 
-// TestGSSAPIRefusals: whatever the reason, the answer is one that libzmq takes for invalid, and the
-// decision says why.
+// TestGSSAPIRefusals: whatever the reason, the reply's status is one that libzmq takes for invalid.
+// The decision gives the reason.
 func TestGSSAPIRefusals(t *testing.T) {
 	decisions := make(chan Decision, 1)
 	a := newAuthenticator(t, Config{OnDecision: func(d Decision) { decisions <- d }})

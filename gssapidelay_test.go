@@ -27,9 +27,8 @@ func TestRefusalDelays(t *testing.T) {
 		delays = append(delays, refuse("127.0.0.1", "ann@A"))
 	}
 	const ms = time.Millisecond
-	if want := []time.Duration{
-		0, 100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 1600 * ms,
-	}; !slices.Equal(delays, want) {
+	want := []time.Duration{0, 100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 1600 * ms}
+	if !slices.Equal(delays, want) {
 		t.Errorf("%v, want %v", delays, want)
 	}
 	for _, other := range [][2]string{
@@ -57,8 +56,8 @@ func TestRefusalDelays(t *testing.T) {
 	}
 }
 
-// TestRefusalDelaysAreBounded: others cannot make memory grow, nor have one forgotten who goes on
-// trying.
+// TestRefusalDelaysAreBounded: other clients cannot make the memory grow, and cannot have a client
+// forgotten that goes on trying.
 func TestRefusalDelaysAreBounded(t *testing.T) {
 	p, now := newRefusedPeers(), time.Now()
 	refuseOthers := func(round, count int) {
@@ -84,7 +83,7 @@ func TestRefusalDelaysAreBounded(t *testing.T) {
 	}
 }
 
-// heldLoop is a loop that a test serves itself, with an Authenticator that refuses over GSSAPI.
+// heldLoop is a loop that the test serves itself. Its Authenticator accepts bob alone over GSSAPI.
 func heldLoop(t *testing.T, cfg Config) (*loop, *fakeSocket) {
 	t.Helper()
 	a := newAuthenticator(t, cfg)
@@ -99,8 +98,8 @@ func gssapiMessage(principal string) libzmq.Message {
 	return message(zapRequest("d", "127.0.0.1", "GSSAPI", principal))
 }
 
-// TestHeldRefusals: a refusal that is held back delays nobody else, is counted and reported once,
-// and goes out in time.
+// TestHeldRefusals: a refusal that is held back delays no other reply. It is counted and reported
+// once, and goes out in time.
 func TestHeldRefusals(t *testing.T) {
 	decisions := make(chan Decision, 100)
 	l, socket := heldLoop(t, Config{OnDecision: func(d Decision) { decisions <- d }})
@@ -138,8 +137,8 @@ func TestHeldRefusals(t *testing.T) {
 	close(l.done) // it has never run
 }
 
-// TestHeldRefusalsAreBounded: where too many wait, one more goes out at once; and the end lets all
-// of them go.
+// TestHeldRefusalsAreBounded: where too many refusals wait, one more goes out at once. The end of
+// the loop sends all of them.
 func TestHeldRefusalsAreBounded(t *testing.T) {
 	l, socket := heldLoop(t, Config{})
 	socket.replies = make(chan []string, 2*maxHeldRefusals)
@@ -163,7 +162,7 @@ func TestHeldRefusalsAreBounded(t *testing.T) {
 	close(l.done)
 }
 
-// TestHeldRefusalsEnd: Close and the context's end answer for what is held at once.
+// TestHeldRefusalsEnd: Close and the end of the context send what is held at once.
 func TestHeldRefusalsEnd(t *testing.T) {
 	for name, end := range map[string]func(*Authenticator) error{
 		"Close": (*Authenticator).Close,

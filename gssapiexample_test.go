@@ -16,8 +16,8 @@ func TestGSSAPIExample(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	program := filepath.Join(dir, "gssapi")
-	if output, err := exec.Command("go", "build", "-o", program,
-		"./examples/gssapi").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", program, "./examples/gssapi")
+	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	testrealm.New(t, dir)
@@ -62,8 +62,8 @@ func TestGSSAPIExample(t *testing.T) {
 		if output, log, err := client(); err != nil || output != "" {
 			t.Fatalf("client: %v: %s\n%s", err, output, log)
 		}
-		if output, log, err := server(); err != nil || output != "accepted: \"hello\" from "+
-			testrealm.CarolFull+"\n" {
+		want := "accepted: \"hello\" from " + testrealm.CarolFull + "\n"
+		if output, log, err := server(); err != nil || output != want {
 			t.Errorf("server: %v: %s\n%s", err, output, log)
 		}
 	})

@@ -24,8 +24,8 @@ func gssapiServer(domain string) func(*zmq4.Socket) error {
 	return func(s *zmq4.Socket) error { return GSSAPIServer(s, domain, "") }
 }
 
-// brieflyGSSAPIServer has no patience with clients that say nothing.
-func brieflyGSSAPIServer(s *zmq4.Socket) error {
+// impatientGSSAPIServer soon ends a handshake in which the client says nothing.
+func impatientGSSAPIServer(s *zmq4.Socket) error {
 	return errors.Join(s.SetHandshakeIvl(300*time.Millisecond), GSSAPIServer(s, "d", ""))
 }
 
@@ -33,7 +33,7 @@ func gssapiClient(principal string) func(*zmq4.Socket) error {
 	return func(s *zmq4.Socket) error { return GSSAPIClient(s, principal, testrealm.Service) }
 }
 
-// connectAs connects a client to endpoint; it must get in.
+// connectAs connects a client to endpoint and fails where it does not get in.
 func connectAs(t *testing.T, endpoint, principal string) *zmq4.Socket {
 	t.Helper()
 	socket, err := connect(t, endpoint, gssapiClient(principal))
@@ -41,7 +41,7 @@ func connectAs(t *testing.T, endpoint, principal string) *zmq4.Socket {
 	return socket
 }
 
-// arrives has a client send a message, and checks from whom the server gets it.
+// arrives sends a message from the client and checks the user id with which the server receives it.
 func arrives(t *testing.T, client *zmq4.Socket, server *server, want string) {
 	t.Helper()
 	_, err := client.Send("hello", 0)
@@ -51,8 +51,8 @@ func arrives(t *testing.T, client *zmq4.Socket, server *server, want string) {
 	}
 }
 
-// sendAs leaves a client behind that goes on trying, with a message that goes out as soon as it is
-// in.
+// sendAs leaves a client behind that goes on trying to connect. Its message goes out as soon as it
+// gets in.
 func sendAs(t *testing.T, endpoint, principal string) {
 	t.Helper()
 	socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
@@ -71,7 +71,7 @@ func nothingArrives(t *testing.T, server *server) {
 	}
 }
 
-// TestGSSAPIRealmAccepts: several principals in one process, each with its own user id.
+// TestGSSAPIRealmAccepts: several principals in one process get in, each with its own user id.
 func TestGSSAPIRealmAccepts(t *testing.T) {
 	testrealm.Run(t, func(*testrealm.Realm) {
 		for name, role := range map[string]func(*zmq4.Socket) error{
@@ -97,30 +97,29 @@ func TestGSSAPIRealmAccepts(t *testing.T) {
 	})
 }
 
-// TestGSSAPIRealmIdentity: what a callback says of a principal reaches the server.
+// TestGSSAPIRealmIdentity: the identity that a callback returns reaches the server.
 func TestGSSAPIRealmIdentity(t *testing.T) {
 	testrealm.Run(t, func(*testrealm.Realm) {
 		a := startAuthenticator(t, Config{})
 		callback := func(_ context.Context, domain, principal string) (*Identity, error) {
-			return &Identity{
-				UserID: "user of " + domain, Metadata: map[string]string{"Principal": principal},
-			}, nil
+			metadata := map[string]string{"Principal": principal}
+			return &Identity{UserID: "user of " + domain, Metadata: metadata}, nil
 		}
 		must.OK(t, a.ConfigureGSSAPICallback("d", callback))
 		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
 		socket := connectAs(t, server.endpoint, testrealm.Ann)
 		_, err := socket.Send("hello", 0)
 		must.OK(t, err)
-		if _, metadata := server.receive(t, "User-Id", "Principal"); metadata["User-Id"] != "user of d" ||
-			metadata["Principal"] != testrealm.AnnFull {
+		_, metadata := server.receive(t, "User-Id", "Principal")
+		if metadata["User-Id"] != "user of d" || metadata["Principal"] != testrealm.AnnFull {
 			t.Errorf("%q", metadata)
 		}
 	})
 }
 
 // TestGSSAPIRealmRefusals: whatever the reason, no data of a refused client reaches the server's
-// socket; and when the reason is gone the same client gets in by itself, so it was nothing else
-// that kept it out.
+// socket. When the reason is gone, the same client gets in by itself, so nothing else has kept it
+// out.
 func TestGSSAPIRealmRefusals(t *testing.T) {
 	answer := func(identity *Identity, err error) func(*Authenticator) error {
 		return func(a *Authenticator) error {
@@ -165,10 +164,10 @@ func TestGSSAPIRealmRefusals(t *testing.T) {
 			t.Run(reason, func(t *testing.T) {
 				t.Parallel()
 				decisions := make(chan Decision, 100)
-				a := startAuthenticator(t,
-					Config{CallbackTimeout: 100 * time.Millisecond, OnDecision: func(d Decision) {
-						decisions <- d
-					}})
+				a := startAuthenticator(t, Config{
+					CallbackTimeout: 100 * time.Millisecond,
+					OnDecision:      func(d Decision) { decisions <- d },
+				})
 				must.OK(t, test.refuse(a))
 				server := newServer(t, a.Context(), "tcp://127.0.0.1:*", gssapiServer("d"))
 				sendAs(t, server.endpoint, testrealm.Ann)
@@ -192,8 +191,8 @@ func TestGSSAPIRealmRefusals(t *testing.T) {
 	})
 }
 
-// TestGSSAPIRealmAfterClose: the documented exception. libzmq lets GSSAPI clients in where there is
-// no ZAP handler, also one that was refused before.
+// TestGSSAPIRealmAfterClose shows the documented exception: where there is no ZAP handler, libzmq
+// lets GSSAPI clients in, even one that has been refused before.
 func TestGSSAPIRealmAfterClose(t *testing.T) {
 	testrealm.Run(t, func(*testrealm.Realm) {
 		a := startAuthenticator(t, Config{})
@@ -206,7 +205,8 @@ func TestGSSAPIRealmAfterClose(t *testing.T) {
 	})
 }
 
-// TestGSSAPIRealmStatus400 shows what zap.StatusCut is for.
+// TestGSSAPIRealmStatus400 shows why there is zap.StatusCut: libzmq lets a GSSAPI client in that
+// was refused with status 400.
 func TestGSSAPIRealmStatus400(t *testing.T) {
 	testrealm.Run(t, func(*testrealm.Realm) {
 		zctx := testzmq.NewContext(t)
@@ -229,13 +229,14 @@ func TestGSSAPIRealmStatus400(t *testing.T) {
 		<-asked
 		must.OK(t, server.socket.SetRcvtimeo(2*time.Second))
 		if _, err := server.socket.Recv(0); err != nil {
-			t.Errorf("%v: this libzmq keeps a GSSAPI client out whom the ZAP handler has refused with status 400. Where no older "+
-				"one has to be served, zap.StatusCut can go, and gssapidelay.go with it", err)
+			t.Errorf("%v: this libzmq keeps a GSSAPI client out whom the ZAP handler has refused "+
+				"with status 400. Where no older one has to be served, zap.StatusCut can go, "+
+				"and gssapidelay.go with it", err)
 		}
 	})
 }
 
-// TestGSSAPIRealmConnect: Connect tells a refused client soon, also one whose refusals are held
+// TestGSSAPIRealmConnect: Connect reports a refusal soon, even to a client whose refusals are held
 // back already.
 func TestGSSAPIRealmConnect(t *testing.T) {
 	testrealm.Run(t, func(*testrealm.Realm) {
@@ -262,12 +263,12 @@ func TestGSSAPIRealmConnect(t *testing.T) {
 	})
 }
 
-// TestGSSAPIRealmNoTicket: a client that has no ticket, or asks for one to a service that the KDC
-// does not know.
+// TestGSSAPIRealmNoTicket: a client without a ticket does not get in, nor does one that names a
+// service which the KDC does not know. Neither makes a request.
 func TestGSSAPIRealmNoTicket(t *testing.T) {
 	testrealm.Run(t, func(*testrealm.Realm) {
 		a := startAuthenticator(t, Config{})
-		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", brieflyGSSAPIServer)
+		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", impatientGSSAPIServer)
 		for name, role := range map[string]func(*zmq4.Socket) error{
 			"no ticket": gssapiClient("stranger@client"),
 			"an unknown service": func(s *zmq4.Socket) error {
@@ -289,15 +290,15 @@ func TestGSSAPIRealmNoTicket(t *testing.T) {
 	})
 }
 
-// TestGSSAPIRealmWrongKeytab: a server that cannot read its clients' tickets lets none in, and is
-// none the worse for it when it gets the right keytab.
+// TestGSSAPIRealmWrongKeytab: a server that cannot read its clients' tickets lets no client in. As
+// soon as it has the right keytab, it does.
 func TestGSSAPIRealmWrongKeytab(t *testing.T) {
 	testrealm.Run(t, func(r *testrealm.Realm) {
 		keytab := filepath.Join(r.Dir, "keytab")
 		must.OK(t, os.Rename(keytab, keytab+".right"))
 		r.Run(t, "kadmin.local", "ktadd", "-norandkey", "-k", keytab, "bob/client")
 		a := startAuthenticator(t, Config{})
-		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", brieflyGSSAPIServer)
+		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", impatientGSSAPIServer)
 		_, err := connect(t, server.endpoint, gssapiClient(""))
 		var refused *HandshakeError
 		if !errors.As(err, &refused) || a.Stats().Requests != 0 {
@@ -308,12 +309,12 @@ func TestGSSAPIRealmWrongKeytab(t *testing.T) {
 	})
 }
 
-// TestGSSAPIRealmWithoutKDC: while the KDC is down, those who are connected stay so, and those who
-// have a ticket to the service get in; who has none does when the KDC is back.
+// TestGSSAPIRealmWithoutKDC: while the KDC is down, connected clients stay connected, and clients
+// that have a ticket to the service get in. The others get in when the KDC is back.
 func TestGSSAPIRealmWithoutKDC(t *testing.T) {
 	testrealm.Run(t, func(r *testrealm.Realm) {
 		a := startAuthenticator(t, Config{})
-		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", brieflyGSSAPIServer)
+		server := newServer(t, a.Context(), "tcp://127.0.0.1:*", impatientGSSAPIServer)
 		connected := connectAs(t, server.endpoint, testrealm.Ann)
 		r.StopKDC(t)
 		arrives(t, connected, server, testrealm.AnnFull)

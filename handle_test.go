@@ -41,7 +41,7 @@ func TestHandleZAPMessageInAPollLoop(t *testing.T) {
 	}
 }
 
-// TestHandleZAPMessageBesideOtherSockets: one poll loop serves the ZAP socket and the program's
+// TestHandleZAPMessageBesideOtherSockets: one poll loop serves the ZAP socket and the program's own
 // server.
 func TestHandleZAPMessageBesideOtherSockets(t *testing.T) {
 	a := newAuthenticator(t, Config{})
@@ -63,8 +63,8 @@ func TestHandleZAPMessageBesideOtherSockets(t *testing.T) {
 			t.Fatal("nothing has come")
 		}
 		if ready[0].Socket == server.socket {
-			if text, metadata := server.receive(t, "User-Id"); text != "hello" ||
-				metadata["User-Id"] != "ann" || judged != 1 {
+			text, metadata := server.receive(t, "User-Id")
+			if text != "hello" || metadata["User-Id"] != "ann" || judged != 1 {
 				t.Errorf("%q from %q after %d requests", text, metadata["User-Id"], judged)
 			}
 			return
@@ -77,8 +77,8 @@ func TestHandleZAPMessageBesideOtherSockets(t *testing.T) {
 	}
 }
 
-// TestHandleZAPMessageContext: the context of the call ends the callback, running or waiting, with
-// status 300.
+// TestHandleZAPMessageContext: when the context of the call ends, the status is 300, whether the
+// callback runs or waits for its place.
 func TestHandleZAPMessageContext(t *testing.T) {
 	a := newAuthenticator(t, Config{MaxConcurrent: 1})
 	begun := make(chan bool, 2)
@@ -106,7 +106,7 @@ func TestHandleZAPMessageContext(t *testing.T) {
 	if got := <-replies; got != "300" {
 		t.Errorf("status %s of the one that ran", got)
 	}
-	//lint:ignore SA1012 nil is what careless callers pass
+	//lint:ignore SA1012 careless callers pass nil
 	if status := string(a.HandleZAPMessage(nil, nullRequest())[2]); status != "200" {
 		t.Errorf("without a context: status %s", status)
 	}
@@ -116,8 +116,8 @@ func TestHandleZAPMessageOwnsItsReply(t *testing.T) {
 	a := newAuthenticator(t, Config{Properties: []string{"Role"}})
 	first := a.HandleZAPMessage(context.Background(), nullRequest())
 	clear(first[5])
-	if second := a.HandleZAPMessage(context.Background(),
-		nullRequest()); string(second[5]) != string(zap.EncodeMetadata(nil, []string{"Role"})) {
+	second := a.HandleZAPMessage(context.Background(), nullRequest())
+	if string(second[5]) != string(zap.EncodeMetadata(nil, []string{"Role"})) {
 		t.Errorf("metadata %q", second[5])
 	}
 }

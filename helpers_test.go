@@ -17,12 +17,12 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// patience is how long a test waits for what must come: long enough that only a fault exceeds it.
+// patience is how long a test waits for something that must happen. Only a fault takes longer.
 const patience = 30 * time.Second
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// newAuthenticator is one that has not been started, in a context of its own.
+// newAuthenticator returns an Authenticator that has not been started, in a context of its own.
 func newAuthenticator(t testing.TB, cfg Config) *Authenticator {
 	t.Helper()
 	if cfg.Logger == nil {
@@ -48,22 +48,24 @@ func newCertificate(t testing.TB) *Certificate {
 	return &Certificate{Public: public, Secret: &secret}
 }
 
-// server is a PULL socket with a role: what it receives shows who got in.
+// server is a PULL socket with a role. The messages that it receives show which clients got in.
 type server struct {
 	socket   *zmq4.Socket
 	endpoint string
 }
 
-// newServer binds a PULL socket that role has prepared.
-func newServer(t testing.TB, ctx *zmq4.Context, bind string,
-	role func(*zmq4.Socket) error) *server {
+// newServer gives a PULL socket a role and binds it.
+func newServer(
+	t testing.TB, ctx *zmq4.Context, bind string, role func(*zmq4.Socket) error,
+) *server {
 	t.Helper()
 	return newServerOf(t, ctx, zmq4.PULL, bind, role)
 }
 
-// newServerOf binds a socket of a type that role has prepared.
-func newServerOf(t testing.TB, ctx *zmq4.Context, kind zmq4.Type, bind string,
-	role func(*zmq4.Socket) error) *server {
+// newServerOf is newServer for a socket of another type.
+func newServerOf(
+	t testing.TB, ctx *zmq4.Context, kind zmq4.Type, bind string, role func(*zmq4.Socket) error,
+) *server {
 	t.Helper()
 	if strings.Contains(bind, "[::") {
 		testpeer.NeedIPv6(t)
@@ -88,15 +90,17 @@ func (s *server) receive(t testing.TB, properties ...string) (string, map[string
 	return text, metadata
 }
 
-// connect brings a client of that role to endpoint and returns the outcome of its handshake, as
-// Connect reports it. A nil error leaves a socket behind that is connected.
+// connect connects a client of that role to endpoint and returns what Connect returns. With a nil
+// error the socket is connected.
 func connect(t testing.TB, endpoint string, role func(*zmq4.Socket) error) (*zmq4.Socket, error) {
 	t.Helper()
 	return connectFrom(t, testzmq.NewContext(t), endpoint, role)
 }
 
-func connectFrom(t testing.TB, zctx *zmq4.Context, endpoint string,
-	role func(*zmq4.Socket) error) (*zmq4.Socket, error) {
+// connectFrom is connect with a client in the context zctx.
+func connectFrom(
+	t testing.TB, zctx *zmq4.Context, endpoint string, role func(*zmq4.Socket) error,
+) (*zmq4.Socket, error) {
 	t.Helper()
 	socket := testzmq.NewSocket(t, zctx, zmq4.PUSH)
 	if strings.Contains(endpoint, "[") {
@@ -108,7 +112,8 @@ func connectFrom(t testing.TB, zctx *zmq4.Context, endpoint string,
 	return socket, Connect(ctx, socket, endpoint)
 }
 
-// status is the status in the outcome of a handshake: 200, that of a refusal, 0 for anything else.
+// status is the status that the outcome of a handshake stands for: 200, that of a refusal, or 0 for
+// anything else.
 func status(err error) int {
 	var refused *HandshakeError
 	switch {
@@ -142,14 +147,14 @@ func curveServer(domain string, certificate *Certificate) func(*zmq4.Socket) err
 	return func(s *zmq4.Socket) error { return CurveServer(s, domain, certificate) }
 }
 
-// zapRequest is the body of a request as libzmq makes it.
+// zapRequest returns the body of a request, as libzmq makes it.
 func zapRequest(domain, address, mechanism string, credentials ...string) [][]byte {
 	return testzap.Request(domain, address, mechanism, credentials...)
 }
 
 func frames(texts ...string) [][]byte { return testzap.Frames(texts...) }
 
-// ask has a request judged and returns the status and the user id of the reply.
+// ask has a judge a request, and returns the status and the user id of the reply.
 func ask(t testing.TB, a *Authenticator, request [][]byte) (status, userID string) {
 	t.Helper()
 	reply := a.HandleZAPMessage(context.Background(), request)
@@ -162,7 +167,7 @@ func ask(t testing.TB, a *Authenticator, request [][]byte) (status, userID strin
 	return string(reply[2]), string(reply[4])
 }
 
-// waitForReports waits until all that is to be logged has been.
+// waitForReports waits until the log is complete.
 func waitForReports(t testing.TB, a *Authenticator) {
 	t.Helper()
 	testpeer.Eventually(t, "everything is reported", func() bool {

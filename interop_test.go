@@ -20,16 +20,15 @@ import (
 // pattern is one of the five of ZeroMQ's security guide, with a client that gets in and one that
 // does not.
 type pattern struct {
-	name              string
-	configure         func(*Authenticator) error
-	server            func(*zmq4.Socket) error
-	client, stranger  func(*zmq4.Socket) error
-	python            []string // the client for examples/demo/client.py: mechanism, credentials
-	strangerFromThere string   // where the stranger comes from; "": from anywhere
+	name             string
+	configure        func(*Authenticator) error
+	server           func(*zmq4.Socket) error
+	client, stranger func(*zmq4.Socket) error
+	python           []string // the client for examples/demo/client.py: mechanism, credentials
+	strangerFrom     string   // the stranger's address; "": any
 }
 
-// newPatterns makes the certificates of a server, of a client that it knows, and of one that it
-// does not.
+// newPatterns makes the certificates of a server, of a client that it knows, and of a stranger.
 func newPatterns(t *testing.T) (patterns []pattern, directory string) {
 	t.Helper()
 	directory = t.TempDir()
@@ -42,28 +41,51 @@ func newPatterns(t *testing.T) (patterns []pattern, directory string) {
 		must.OK(t, err)
 		return c
 	}
-	server, ann, mallory := certificate(directory, "server"), certificate(clients, "ann"),
-		certificate(directory, "mallory")
+	server, ann := certificate(directory, "server"), certificate(clients, "ann")
+	mallory := certificate(directory, "mallory")
 	curve := []string{"CURVE", server.Public.String(), ann.Public.String(), ann.Secret.Z85()}
 	return []pattern{
-		{name: "grasslands", server: nullClient, client: nullClient, python: []string{"NULL"},
-			configure: func(*Authenticator) error { return nil }},
-		{name: "strawhouse", server: nullServer("global"), client: nullClient, python: []string{"NULL"},
-			stranger: nullClient, strangerFromThere: "127.0.0.2",
-			configure: func(a *Authenticator) error { return a.Allow("127.0.0.1") }},
-		{name: "woodhouse", server: plainServer("global"), client: plainClient("ann", "secret"),
-			python:   []string{"PLAIN", "ann", "secret"},
-			stranger: plainClient("ann", "guess"),
+		{
+			name:      "grasslands",
+			configure: func(*Authenticator) error { return nil },
+			server:    nullClient,
+			client:    nullClient,
+			python:    []string{"NULL"},
+		},
+		{
+			name:         "strawhouse",
+			configure:    func(a *Authenticator) error { return a.Allow("127.0.0.1") },
+			server:       nullServer("global"),
+			client:       nullClient,
+			python:       []string{"NULL"},
+			stranger:     nullClient,
+			strangerFrom: "127.0.0.2",
+		},
+		{
+			name: "woodhouse",
 			configure: func(a *Authenticator) error {
 				return a.ConfigurePlain("global", map[string]string{"ann": "secret"})
-			}},
-		{name: "stonehouse", server: curveServer("global", server),
-			client: curveClient(server.Public, ann), python: curve,
-			configure: func(a *Authenticator) error { return a.ConfigureCurve("global", CurveAllowAny) }},
-		{name: "ironhouse", server: curveServer("global", server),
-			client: curveClient(server.Public, ann), python: curve,
+			},
+			server:   plainServer("global"),
+			client:   plainClient("ann", "secret"),
+			python:   []string{"PLAIN", "ann", "secret"},
+			stranger: plainClient("ann", "guess"),
+		},
+		{
+			name:      "stonehouse",
+			configure: func(a *Authenticator) error { return a.ConfigureCurve("global", CurveAllowAny) },
+			server:    curveServer("global", server),
+			client:    curveClient(server.Public, ann),
+			python:    curve,
+		},
+		{
+			name:      "ironhouse",
+			configure: func(a *Authenticator) error { return a.ConfigureCurve("global", clients) },
+			server:    curveServer("global", server),
+			client:    curveClient(server.Public, ann),
+			python:    curve,
 			stranger:  curveClient(server.Public, mallory),
-			configure: func(a *Authenticator) error { return a.ConfigureCurve("global", clients) }},
+		},
 	}, directory
 }
 
@@ -90,7 +112,7 @@ func TestPatternsPythonClient(t *testing.T) {
 }
 
 // TestPatternsPythonServer brings Go clients to a server of each pattern that Python's
-// ThreadAuthenticator guards: the stranger, where the pattern keeps anybody out, and then the
+// ThreadAuthenticator guards: first the stranger, where the pattern keeps anybody out, and then the
 // client that gets in.
 func TestPatternsPythonServer(t *testing.T) {
 	python := testpeer.Python(t, "zmq", "python3-zmq")
@@ -102,8 +124,8 @@ func TestPatternsPythonServer(t *testing.T) {
 			endpoint := nextLine(t, lines)
 			if p.stranger != nil {
 				from := endpoint
-				if p.strangerFromThere != "" {
-					from = strings.Replace(endpoint, "tcp://", "tcp://"+p.strangerFromThere+":0;", 1)
+				if p.strangerFrom != "" {
+					from = strings.Replace(endpoint, "tcp://", "tcp://"+p.strangerFrom+":0;", 1)
 				}
 				if _, err := connect(t, from, p.stranger); !errors.Is(err, ErrDenied) {
 					t.Errorf("the stranger: %v", err)

@@ -12,8 +12,7 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// The key pairs of the CURVE example that comes with libzmq's manual (zmq_curve), as text and
-// bytes.
+// keyVectors are the key pairs of the example in libzmq's manual (zmq_curve), as text and bytes.
 var keyVectors = map[string]struct {
 	z85 string
 	raw [32]byte
@@ -47,7 +46,7 @@ func TestKeyVectors(t *testing.T) {
 	}
 }
 
-// TestKeyTextAgainstLibzmq: libzmq writes the same texts, and ours are read back from its own.
+// TestKeyTextAgainstLibzmq: libzmq writes the same texts, and its texts are read back.
 func TestKeyTextAgainstLibzmq(t *testing.T) {
 	keys := []PublicKey{{}, {0: 1}, {31: 1},
 		PublicKey(bytes.Repeat([]byte{0xff}, 32)), PublicKey(bytes.Repeat([]byte{0x80}, 32))}
@@ -69,7 +68,7 @@ func TestKeyTextAgainstLibzmq(t *testing.T) {
 	}
 }
 
-// notKeys are texts that are no keys, each for another reason. Package z85 has all the cases.
+// notKeys are texts that are no keys. Package z85 has more cases.
 var notKeys = map[string]struct {
 	text, want string
 }{
@@ -147,7 +146,7 @@ func TestSecretKeyEqual(t *testing.T) {
 	}
 }
 
-// formatted is every way in which programs turn a value into text.
+// formatted turns a value into text in every way in which programs do that.
 func formatted(t *testing.T, value any) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
@@ -224,8 +223,8 @@ func TestSecretKeyHidesItself(t *testing.T) {
 	for name, value := range values {
 		t.Run(name, func(t *testing.T) { hides(t, secret, formatted(t, value)) })
 	}
-	// Behind two pointers fmt calls no methods for a verb that pointers do not have, %s for one (go
-	// vet finds that).
+	// Behind two pointers fmt calls no methods for a verb that pointers do not have, such as %s. go
+	// vet finds such a call.
 	t.Run("nested", func(t *testing.T) {
 		texts := formatted(t, struct{ Record *record }{&record{Secret: secret, Any: &secret}})
 		maps.DeleteFunc(texts, func(way, _ string) bool {
@@ -240,7 +239,7 @@ func TestSecretKeyHidesItself(t *testing.T) {
 	}
 }
 
-// TestHidesFinds makes sure that the tests above would see a secret.
+// TestHidesFinds: the tests above would find a secret.
 func TestHidesFinds(t *testing.T) {
 	secret := keyVectors["server secret"].raw
 	for _, verb := range []string{"%v", "%#v", "%x", "%X", "% x", "%s", "%q"} {
@@ -252,8 +251,9 @@ func TestHidesFinds(t *testing.T) {
 	}
 }
 
-// FuzzKey: public and secret keys have one and the same text, which libzmq reads alike, and an
-// error repeats nothing of what may be a secret. Package z85 has a target of its own for the text.
+// FuzzKey: a text is a public key if and only if it is a secret key, and libzmq reads the same
+// bytes. An error repeats nothing of a text that may be a secret. Package z85 has a fuzz target of
+// its own.
 func FuzzKey(f *testing.F) {
 	for _, vector := range keyVectors {
 		f.Add(vector.z85)

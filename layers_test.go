@@ -52,10 +52,10 @@ var layers = map[string][]string{
 		"internal/proxy", "internal/zap"},
 }
 
-// measured are the packages that look at the others: any of them.
-var measured = []string{"bench", "docker", "docs", "examples", "soak"}
+// observers are the packages that may import any other, and that no other may import.
+var observers = []string{"bench", "docker", "docs", "examples", "soak"}
 
-// helpers are what tests and measurements use. Nothing of the product imports them.
+// helpers are packages for tests and measurements. Nothing of the product imports them.
 var helpers = []string{"internal/daemon", "internal/logbuffer", "internal/must", "internal/testca",
 	"internal/testpeer", "internal/testrealm", "internal/testzap", "internal/testzmq"}
 
@@ -74,10 +74,8 @@ type listed struct {
 // list runs go list with the flag -deps and returns the module's own packages, or all of them.
 func list(t *testing.T, all bool, patterns ...string) (packages []listed) {
 	t.Helper()
-	command := exec.Command("go",
-		append([]string{"list", "-deps", "-json=ImportPath,Module,Imports,Deps,CgoFiles"},
-			patterns...)...)
-	out, err := command.Output()
+	args := []string{"list", "-deps", "-json=ImportPath,Module,Imports,Deps,CgoFiles"}
+	out, err := exec.Command("go", append(args, patterns...)...).Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
@@ -94,7 +92,7 @@ func list(t *testing.T, all bool, patterns ...string) (packages []listed) {
 	}
 }
 
-// short is an import path within the module, and whether it is one.
+// short returns an import path relative to the module, and whether it belongs to the module.
 func short(path string) (string, bool) {
 	if path == module {
 		return ".", true
@@ -102,13 +100,14 @@ func short(path string) (string, bool) {
 	return strings.CutPrefix(path, module+"/")
 }
 
+// below tells whether a path is one of tops, or below one of them.
 func below(path string, tops []string) bool {
 	return slices.ContainsFunc(tops, func(top string) bool {
 		return path == top || strings.HasPrefix(path, top+"/")
 	})
 }
 
-// TestLayers holds the arrows between the packages.
+// TestLayers holds every import between packages of the module against the table of layers.
 func TestLayers(t *testing.T) {
 	packages := list(t, false, "./...")
 	seen := make(map[string]bool)
@@ -120,7 +119,7 @@ func TestLayers(t *testing.T) {
 		}
 		allowed, known := layers[name]
 		helper := below(name, helpers)
-		if !known && !helper && !below(name, measured) {
+		if !known && !helper && !below(name, observers) {
 			t.Errorf("%s is not in the table of layers: give it a place there", name)
 		}
 		for _, path := range p.Imports {
@@ -131,7 +130,7 @@ func TestLayers(t *testing.T) {
 				t.Errorf("%s imports %s, which the table of layers does not allow", name, imported)
 			case helper && !below(imported, helpers):
 				t.Errorf("%s, a helper of tests, imports %s", name, imported)
-			case below(imported, measured) && !below(name, measured):
+			case below(imported, observers) && !below(name, observers):
 				t.Errorf("%s imports %s, which nothing else may", name, imported)
 			}
 		}
@@ -143,8 +142,8 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-// TestRootCompilesLittle: a program that imports the root alone builds nothing that only the tool,
-// tests, examples and measurements need. go.mod says which modules those are.
+// TestRootCompilesLittle: a program that imports the root alone builds no module that only the
+// tool, tests, examples or measurements need.
 func TestRootCompilesLittle(t *testing.T) {
 	allowed := []string{module, "github.com/pebbe/zmq4", "github.com/fsnotify/fsnotify",
 		"golang.org/x/crypto", "golang.org/x/sys"}

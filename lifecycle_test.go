@@ -75,8 +75,8 @@ func TestCloseFreesTheEndpoint(t *testing.T) {
 	}
 }
 
-// TestStopAnswersWhatIsPending: nothing that was asked before a stop is accepted after it, not even
-// by a callback that ignores its context, and not after the next Start either.
+// TestStopAnswersWhatIsPending: no request from before a stop is accepted after it. That holds for
+// a callback that ignores its context, and after the next Start, too.
 func TestStopAnswersWhatIsPending(t *testing.T) {
 	a := startAuthenticator(t, Config{MaxConcurrent: 1})
 	begun, free, returned := make(chan bool, 1), make(chan bool), make(chan bool)
@@ -114,16 +114,15 @@ func TestStopAnswersWhatIsPending(t *testing.T) {
 	}
 }
 
-// TestNothingLeaks counts goroutines and descriptors (which libzmq's sockets hold) before and after
-// many lives.
+// TestNothingLeaks counts goroutines and descriptors, which libzmq's sockets hold, before and after
+// many authenticators.
 func TestNothingLeaks(t *testing.T) {
 	ctx := testzmq.NewContext(t)
-	// What libzmq makes once for a context comes first.
+	// A first authenticator has libzmq make whatever it makes once for a context.
 	warm, err := New(ctx, &Config{Logger: quiet()})
 	must.OK(t, err)
 	must.OK(t, errors.Join(warm.Start(), warm.Close()))
-	socketsClosed := func() int { return testpeer.Descriptors() }
-	goroutines, descriptors := runtime.NumGoroutine(), socketsClosed()
+	goroutines, descriptors := runtime.NumGoroutine(), testpeer.Descriptors()
 
 	for range 200 {
 		a, err := New(ctx, &Config{Logger: quiet()})
@@ -140,19 +139,18 @@ func TestNothingLeaks(t *testing.T) {
 	testpeer.Eventually(t, "no goroutine is left", func() bool {
 		return runtime.NumGoroutine() <= goroutines
 	})
-	// libzmq's reaper closes sockets in its own time.
+	// libzmq closes sockets later, in a thread of its own.
 	testpeer.Eventually(t, "no descriptor is left", func() bool {
-		return socketsClosed() <= descriptors
+		return testpeer.Descriptors() <= descriptors
 	})
 }
 
-// TestEveryMethodAtOnce calls all methods from many goroutines under load; the race detector
-// judges.
+// TestEveryMethodAtOnce calls all methods from many goroutines under load, for the race detector.
 func TestEveryMethodAtOnce(t *testing.T) {
-	a := startAuthenticator(t,
-		Config{OnDecision: func(Decision) {}, CurveUserID: func(PublicKey) string {
-			return "u"
-		}})
+	a := startAuthenticator(t, Config{
+		OnDecision:  func(Decision) {},
+		CurveUserID: func(PublicKey) string { return "u" },
+	})
 	keys := newCertificate(t)
 	dir := t.TempDir()
 	calls := []func() error{
@@ -210,9 +208,11 @@ func TestEveryMethodAtOnce(t *testing.T) {
 		go func() {
 			defer askers.Done()
 			requests := [][][]byte{
-				nullRequest(), zapRequest("slow", "127.0.0.1", "PLAIN", "ann", "x"), zapRequest("d",
-					"127.0.0.1", "CURVE", string(keys.Public[:])),
-				zapRequest("slow", "::1", "CURVE", string(keys.Public[:])), nil,
+				nullRequest(),
+				zapRequest("slow", "127.0.0.1", "PLAIN", "ann", "x"),
+				zapRequest("d", "127.0.0.1", "CURVE", string(keys.Public[:])),
+				zapRequest("slow", "::1", "CURVE", string(keys.Public[:])),
+				nil,
 			}
 			for n := range 500 {
 				request := requests[(n+i)%len(requests)]
@@ -237,8 +237,8 @@ func TestEveryMethodAtOnce(t *testing.T) {
 	must.OK(t, a.Start())
 	must.OK(t, a.ConfigureCurveKeys("*", keys.Public))
 	a.ResetAddresses()
-	if status, user := ask(t, a,
-		zapRequest("d", "127.0.0.1", "CURVE", string(keys.Public[:]))); status != "200" || user != "u" {
+	status, user := ask(t, a, zapRequest("d", "127.0.0.1", "CURVE", string(keys.Public[:])))
+	if status != "200" || user != "u" {
 		t.Errorf("afterwards a good client gets status %s, user %q", status, user)
 	}
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// brokenSocket fails every Receive from a certain one on.
+// brokenSocket is a ZAP socket whose Receive fails from a certain time on.
 type brokenSocket struct {
 	*libzmq.Handler
-	broken chan bool // closed: fail
+	broken chan bool // closed when Receive begins to fail
 	err    error
 }
 
@@ -33,7 +33,8 @@ func (s *brokenSocket) Receive() ([]libzmq.Message, error) {
 	}
 }
 
-// TestFailureKeepsTheEndpoint: a goroutine that has to give up says why, and lets nobody in.
+// TestFailureKeepsTheEndpoint: a loop that has to give up says why. It keeps the endpoint, and from
+// then on refuses everybody.
 func TestFailureKeepsTheEndpoint(t *testing.T) {
 	var log logbuffer.Buffer
 	a := newAuthenticator(t, Config{Logger: log.Logger()})
@@ -97,6 +98,7 @@ func TestFailedSocketEndsWithTheContext(t *testing.T) {
 
 var errOnce = errors.New("once")
 
+// failOnce is a ZAP socket whose first Receive fails.
 type failOnce struct {
 	*libzmq.Handler
 	failed bool
@@ -120,8 +122,9 @@ type fakeSocket struct {
 
 func newFakeSocket() *fakeSocket {
 	return &fakeSocket{
-		requests: make(chan []libzmq.Message, 10), woken: make(chan bool, 1000),
-		replies: make(chan []string, 1000),
+		requests: make(chan []libzmq.Message, 10),
+		woken:    make(chan bool, 1000),
+		replies:  make(chan []string, 1000),
 	}
 }
 
@@ -159,8 +162,8 @@ func message(body [][]byte) libzmq.Message {
 	return libzmq.Message{Frames: append(frames("peer", ""), body...)}
 }
 
-// TestCloseRefusesWhatHasBeenAsked: after the endpoint is free, what has been asked before is
-// refused.
+// TestCloseRefusesWhatHasBeenAsked: requests from before Close are refused once the endpoint is
+// free.
 func TestCloseRefusesWhatHasBeenAsked(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	socket := newFakeSocket()
@@ -181,8 +184,8 @@ func TestCloseRefusesWhatHasBeenAsked(t *testing.T) {
 	close(a.loop.done) // it has never run
 }
 
-// TestVerdictsDoNotOutliveAStop: an acceptance that was decided before a stop and has not been sent
-// is none after it, not even when Start follows at once.
+// TestVerdictsDoNotOutliveAStop: an acceptance that has not been sent by the time of a stop becomes
+// a refusal, even when Start follows at once.
 func TestVerdictsDoNotOutliveAStop(t *testing.T) {
 	for name, after := range map[string]func(*Authenticator){
 		"Stop":           func(*Authenticator) {},
@@ -206,10 +209,11 @@ func TestVerdictsDoNotOutliveAStop(t *testing.T) {
 	}
 }
 
-// TestHandleZAPMessageAfterAStop: nor does HandleZAPMessage return one.
+// TestHandleZAPMessageAfterAStop: HandleZAPMessage does not return an acceptance after a stop,
+// either.
 func TestHandleZAPMessageAfterAStop(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	// The callback's answer counts before Stop's refusal does: it is given while Stop is on its way.
+	// The callback's answer comes in the middle of Stop, before Stop has refused the request.
 	callback := func(context.Context, string, string, string) (*Identity, error) {
 		a.mu.Lock()
 		a.state = stateStopped
@@ -223,7 +227,7 @@ func TestHandleZAPMessageAfterAStop(t *testing.T) {
 	}
 }
 
-// TestTruncatedMessages are malformed, whatever is left of them.
+// TestTruncatedMessages: a truncated message is malformed, whatever is left of it.
 func TestTruncatedMessages(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	socket := newFakeSocket()

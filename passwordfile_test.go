@@ -40,7 +40,7 @@ func newPasswordStore(t *testing.T, content string) *passwordStore {
 	return s
 }
 
-// said is the log, once all reports have been made.
+// said waits until all reports have been made and returns the log.
 func (s *passwordStore) said() string {
 	s.t.Helper()
 	waitForReports(s.t, s.a)
@@ -60,7 +60,7 @@ func (s *passwordStore) replace(content string) {
 	must.OK(s.t, os.Rename(s.path+".new", s.path))
 }
 
-// table is the one in force.
+// table is the table in force.
 func (s *passwordStore) table() *passwordTable {
 	s.a.mu.RLock()
 	defer s.a.mu.RUnlock()
@@ -119,7 +119,8 @@ func TestPasswordFile(t *testing.T) {
 	}
 }
 
-// TestPasswordFileBrokenLines are left out, named, and hide nothing.
+// TestPasswordFileBrokenLines: broken lines are left out and reported. The other lines are in
+// force.
 func TestPasswordFileBrokenLines(t *testing.T) {
 	const hidden = "hunter2"
 	s := newPasswordStore(t, strings.Join([]string{
@@ -157,7 +158,7 @@ func TestPasswordFileBrokenLines(t *testing.T) {
 	if strings.Contains(s.said(), hidden) || strings.Contains(s.said(), "secret") {
 		t.Errorf("the log shows a password:\n%s", s.said())
 	}
-	// A change reports what is new, and nothing twice.
+	// After a change, only faults that are new are reported.
 	s.replace("ann=secret\n" + hidden + "\nnew line without\n")
 	s.within("the change is in force", "last", "secret", false)
 	if broken := s.a.Stats().BrokenEntries; broken != 11 {
@@ -194,8 +195,9 @@ func TestPasswordFileModes(t *testing.T) {
 		a := newAuthenticator(t, Config{})
 		err := a.ConfigurePlainFile("d", path)
 		var fileErr *FileError
-		if (err == nil) != (test.advice == "") || err != nil &&
-			(!errors.As(err, &fileErr) || !strings.Contains(err.Error(), test.advice+" "+path)) {
+		if (err == nil) != (test.advice == "") ||
+			err != nil && !errors.As(err, &fileErr) ||
+			err != nil && !strings.Contains(err.Error(), test.advice+" "+path) {
 			t.Errorf("%.8q with mode %o: %v", test.content, test.mode, err)
 		}
 		if err != nil && strings.Contains(err.Error(), password) {
@@ -224,7 +226,7 @@ func TestPasswordFileErrors(t *testing.T) {
 	}
 }
 
-// TestPasswordFileIsFollowed: whatever way a file changes.
+// TestPasswordFileIsFollowed: a file is followed in whatever way it changes.
 func TestPasswordFileIsFollowed(t *testing.T) {
 	s := newPasswordStore(t, "ann=one\n")
 	s.overwrite("ann=two\n")
@@ -242,7 +244,7 @@ func TestPasswordFileIsFollowed(t *testing.T) {
 	s.overwrite("ann=back\n")
 	s.within("made again", "ann", "back", true)
 
-	// What must not be used leaves what was in force, and is reported.
+	// A file that must not be used is reported, and what was in force stays.
 	must.OK(t, os.Chmod(s.path, 0o666))
 	testpeer.Eventually(t, "the mode is reported", func() bool {
 		return strings.Contains(s.said(), "chmod o-w")
@@ -255,7 +257,7 @@ func TestPasswordFileIsFollowed(t *testing.T) {
 	s.within("mended", "ann", "mended", true)
 }
 
-// TestPasswordFileSymlinkSwap: as Kubernetes mounts secrets.
+// TestPasswordFileSymlinkSwap mounts a password file as Kubernetes does.
 func TestPasswordFileSymlinkSwap(t *testing.T) {
 	dir := t.TempDir()
 	version := func(name, content string) {
@@ -276,7 +278,8 @@ func TestPasswordFileSymlinkSwap(t *testing.T) {
 	s.within("after the swap", "ann", "two", true)
 }
 
-// TestPasswordFileKeepsWhatItRemembers of the users whose lines are the same.
+// TestPasswordFileKeepsWhatItRemembers: after a change, the passwords of users whose lines are the
+// same are still remembered.
 func TestPasswordFileKeepsWhatItRemembers(t *testing.T) {
 	ann, bob := cheapBcrypt(t, "$2y$", "secret"), cheapBcrypt(t, "$2y$", "secret")
 	s := newPasswordStore(t, "ann:"+ann+"\nbob:"+bob+"\n")
@@ -293,8 +296,8 @@ func TestPasswordFileKeepsWhatItRemembers(t *testing.T) {
 	}
 }
 
-// TestPasswordFileIsLetGo: another setup for the domain ends the following.
-func TestPasswordFileIsLetGo(t *testing.T) {
+// TestPasswordFileIsUnfollowed: another setup for the domain ends the following.
+func TestPasswordFileIsUnfollowed(t *testing.T) {
 	s := newPasswordStore(t, "ann=one\n")
 	waitForReports(t, s.a)
 	following := runtime.NumGoroutine()
@@ -308,7 +311,8 @@ func TestPasswordFileIsLetGo(t *testing.T) {
 	}
 }
 
-// TestPasswordFileRewrites a file 1,000 times under load: no view of it is ever torn.
+// TestPasswordFileRewrites rewrites a file 1,000 times under load. No half of a version is ever in
+// force.
 func TestPasswordFileRewrites(t *testing.T) {
 	for name, rewrite := range map[string]func(*passwordStore, string){
 		"in place": (*passwordStore).overwrite, "by rename": (*passwordStore).replace,
@@ -319,7 +323,7 @@ func TestPasswordFileRewrites(t *testing.T) {
 				if len(wrong) == 0 {
 					return
 				}
-				// Where the machine had the writer stand still with half a file, that was the file.
+				// Where a writer was stopped with half a version written, that half was the file.
 				if slowest < follow.ShrinkPeriod/2 || try == 5 {
 					t.Fatalf("%v, the slowest rewrite took %v", wrong, slowest)
 				}
@@ -329,10 +333,11 @@ func TestPasswordFileRewrites(t *testing.T) {
 	}
 }
 
-// rewritePasswords returns the users who were told what is not true of any version, and how long
-// the slowest rewrite took.
-func rewritePasswords(t *testing.T,
-	rewrite func(*passwordStore, string)) (wrong []string, slowest time.Duration) {
+// rewritePasswords returns the answers that are true of no version, and how long the slowest
+// rewrite took.
+func rewritePasswords(
+	t *testing.T, rewrite func(*passwordStore, string),
+) (wrong []string, slowest time.Duration) {
 	version := func(i int) string {
 		return fmt.Sprintf("always=secret\n%spassing%d=secret\nalways too=secret\n",
 			strings.Repeat("# filling\n", 50), i%7)
@@ -391,19 +396,18 @@ func rewritePasswords(t *testing.T,
 	return wrong, slowest
 }
 
-// TestPasswordFileLikeCzmq has czmq's own zauth accept the same users from the same file, but for
-// what is meant to differ.
+// TestPasswordFileLikeCzmq: czmq's own zauth accepts the same users from the same file.
 func TestPasswordFileLikeCzmq(t *testing.T) {
 	program := testpeer.CompileCzmq(t, czmqPlain)
 	lines := []string{
 		"# comment=no user", "ann=secret", "bob=two words", " lead=blank before",
-		"trail =blank after the name", "val= blank before the value",
-		"end=blank after ", "eq=a=b", "eqs===", "hash=#no comment", "quote=\"quoted\"", "single='x'",
-		"tab=\ta\tb", "\ttab=x", "utf8=grüße", "ütf8=x",
-		"dup=first", "dup=second", "noseparator", "", "   ", "  # indented=comment", "CASE=x", "case=y",
-		"digits=0123456789", "sym=!@#$%^&*()",
-		"colon in value=a:b", "backslash=a\\nb", "percent=%s%n", "semi=a;b", "x=" +
-			strings.Repeat("p", 200), strings.Repeat("n", 200) + "=x", "$=dollar", "=no name", "last=line",
+		"trail =blank after the name", "val= blank before the value", "end=blank after ", "eq=a=b",
+		"eqs===", "hash=#no comment", "quote=\"quoted\"", "single='x'", "tab=\ta\tb", "\ttab=x",
+		"utf8=grüße", "ütf8=x", "dup=first", "dup=second", "noseparator", "", "   ",
+		"  # indented=comment", "CASE=x", "case=y", "digits=0123456789", "sym=!@#$%^&*()",
+		"colon in value=a:b", "backslash=a\\nb", "percent=%s%n", "semi=a;b",
+		"x=" + strings.Repeat("p", 200), strings.Repeat("n", 200) + "=x",
+		"$=dollar", "=no name", "last=line",
 	}
 	if len(lines) < 30 {
 		t.Fatal("too few lines")
@@ -414,10 +418,10 @@ func TestPasswordFileLikeCzmq(t *testing.T) {
 	for _, line := range lines {
 		name, password, _ := strings.Cut(line, "=")
 		for _, try := range [][2]string{
-			{name, password}, {strings.TrimSpace(name), strings.TrimSpace(password)}, {name, password + "x"},
-			{name, "secret"}, {name, ""}, {"", password},
+			{name, password}, {strings.TrimSpace(name), strings.TrimSpace(password)},
+			{name, password + "x"}, {name, "secret"}, {name, ""}, {"", password},
 		} {
-			if try[0] != "" && try[1] != "" { // czmq takes an empty frame's text for none
+			if try[0] != "" && try[1] != "" { // czmq takes an empty frame for a missing one
 				tries = append(tries, try)
 			}
 		}
@@ -484,7 +488,7 @@ int main(int argc, char **argv) {
 }
 `
 
-// stampWithMode is the stamp of an empty file with that mode.
+// stampWithMode returns the stamp of an empty file with that mode.
 func stampWithMode(t testing.TB, mode os.FileMode) files.Stamp {
 	t.Helper()
 	stamp, err := files.StampOf(writeFile(t, filepath.Join(t.TempDir(), "file"), "", mode))
@@ -492,6 +496,7 @@ func stampWithMode(t testing.TB, mode os.FileMode) files.Stamp {
 	return stamp
 }
 
+// FuzzPasswordFile: each line gives at most a user or a problem, and a problem names its line.
 func FuzzPasswordFile(f *testing.F) {
 	for _, seed := range []string{
 		"", "ann=secret", "ann:$2y$05$abc\r\n#x\n=\n:", "a=b\nc:d\n\x00=x\n",

@@ -25,8 +25,8 @@ func cheapBcrypt(t testing.TB, prefix, password string) string {
 	return prefix + strings.TrimPrefix(string(hash), "$2a$")
 }
 
-// TestHashPassword: the errors of package passhash come with the prefix; a password has room on the
-// wire.
+// TestHashPassword: the errors of package passhash get the prefix of this package, and a password
+// must fit into a frame.
 func TestHashPassword(t *testing.T) {
 	for name, test := range map[string]struct{ password, wantErr string }{
 		"empty":    {"", "zmqauth: a password has 1 to 255 bytes"},
@@ -84,7 +84,7 @@ func TestPlainTableWithHashes(t *testing.T) {
 	}
 }
 
-// TestHashIsNoPassword: who has stolen the file does not get in with what it holds.
+// TestHashIsNoPassword: a thief of the file does not get in with the hashes in it.
 func TestHashIsNoPassword(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	hash := cheapBcrypt(t, "$2y$", "secret")
@@ -94,7 +94,7 @@ func TestHashIsNoPassword(t *testing.T) {
 	}
 }
 
-// remembered tells whether a password of the user has been found right and is known.
+// remembered tells whether a password of the user has been found right and is remembered.
 func remembered(a *Authenticator, domain, name string) bool {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -102,7 +102,7 @@ func remembered(a *Authenticator, domain, name string) bool {
 	return entry != nil && entry.digest.Load() != nil
 }
 
-// TestVerifiedPasswordIsRemembered until its entry changes.
+// TestVerifiedPasswordIsRemembered: a verified password is remembered until its entry changes.
 func TestVerifiedPasswordIsRemembered(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	first, second := cheapBcrypt(t, "$2y$", "secret"), cheapBcrypt(t, "$2y$", "secret")
@@ -133,7 +133,7 @@ func TestVerifiedPasswordIsRemembered(t *testing.T) {
 	}
 }
 
-// TestBcryptAndNUL: to bcrypt a password with a NUL byte in it is another one.
+// TestBcryptAndNUL: a password with a NUL byte in it is another password.
 func TestBcryptAndNUL(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	must.OK(t, a.ConfigurePlain("d", map[string]string{"ann": cheapBcrypt(t, "$2y$", "secret")}))
@@ -144,8 +144,8 @@ func TestBcryptAndNUL(t *testing.T) {
 	}
 }
 
-// TestChangesWhileAHashIsComputed: what is in force in the end decides; a table with the same hash
-// is no change.
+// TestChangesWhileAHashIsComputed: the table that is in force when the hash is known decides. A
+// table with the same hash for the user is no change.
 func TestChangesWhileAHashIsComputed(t *testing.T) {
 	hash, other := cheapBcrypt(t, "$2y$", "secret"), cheapBcrypt(t, "$2y$", "secret")
 	for name, test := range map[string]struct {
@@ -176,8 +176,8 @@ func TestChangesWhileAHashIsComputed(t *testing.T) {
 	}
 }
 
-// BenchmarkHashLatency is how long a CURVE client waits for its decision on an idle authenticator,
-// and while 50 wrong passwords are being found wrong.
+// BenchmarkHashLatency measures how long a CURVE client waits for its decision, on an idle
+// authenticator and while 50 wrong passwords are being verified.
 func BenchmarkHashLatency(b *testing.B) {
 	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), 10)
 	must.OK(b, err)
@@ -202,8 +202,7 @@ func BenchmarkHashLatency(b *testing.B) {
 	}
 }
 
-// TestHashedReconnects: 500 clients whose password was found right before are decided without a
-// hash.
+// TestHashedReconnects: 500 clients whose password has been verified before need no hash.
 func TestHashedReconnects(t *testing.T) {
 	const clients, users = 500, 5
 	a := startAuthenticator(t, Config{CallbackTimeout: patience})
@@ -229,15 +228,15 @@ func TestHashedReconnects(t *testing.T) {
 		}
 		return time.Since(begun)
 	}
-	// One at a time: on a slow machine a hash may take so long that others would wait too long for it.
+	// They come one at a time, because a slow machine needs long for a hash.
 	first := ask(users, 1)
 	if again := ask(clients, clients); again > time.Second && again > first {
 		t.Errorf("%d reconnections took %v, %d hashes %v", clients, again, users, first)
 	}
 }
 
-// TestHashesDelayNobody: while wrong passwords are being found wrong, a client that needs no hash
-// is decided at once.
+// TestHashesDelayNobody: while wrong passwords are being verified, a client that needs no hash is
+// decided at once.
 func TestHashesDelayNobody(t *testing.T) {
 	const wrong = 50
 	a := startAuthenticator(t, Config{CallbackTimeout: 2 * patience})
@@ -274,7 +273,7 @@ func TestHashesDelayNobody(t *testing.T) {
 	}
 }
 
-// TestDecoys: where users have hashes, everybody who is refused costs one.
+// TestDecoys: where users have hashes, every refusal costs a hash.
 func TestDecoys(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	hashed := map[string]string{"ann": cheapBcrypt(t, "$2y$", "secret"), "eve": "in clear"}
@@ -316,7 +315,8 @@ func TestDecoys(t *testing.T) {
 	}
 }
 
-// TestDecoysOfSeveralCosts: an unknown name costs what a user does, as often as users cost it.
+// TestDecoysOfSeveralCosts: an unknown name costs as much as a user does. Each cost is as frequent
+// among unknown names as among users.
 func TestDecoysOfSeveralCosts(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	costly, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost+1)
@@ -342,7 +342,7 @@ func TestDecoysOfSeveralCosts(t *testing.T) {
 	}
 }
 
-// htpasswdFile is what the real tool writes into a new file.
+// htpasswdFile returns the new file that the real tool writes.
 func htpasswdFile(t testing.TB, name, password string) string {
 	t.Helper()
 	if _, err := exec.LookPath("htpasswd"); err != nil {
@@ -355,7 +355,7 @@ func htpasswdFile(t testing.TB, name, password string) string {
 		t.Fatalf("%v: %s", err, out)
 	}
 	a := newAuthenticator(t, Config{})
-	must.OK(t, a.ConfigurePlainFile("d", file)) // its mode, too, is good enough
+	must.OK(t, a.ConfigurePlainFile("d", file)) // with the mode that htpasswd gives it
 	if status, _ := ask(t, a, plainRequest("d", name, password)); status != "200" {
 		t.Errorf("status %s with htpasswd's own file", status)
 	}
@@ -364,7 +364,7 @@ func htpasswdFile(t testing.TB, name, password string) string {
 	return string(content)
 }
 
-// BenchmarkRefusalTiming compares what an unknown user costs with what a wrong password does:
+// BenchmarkRefusalTiming compares the time of an unknown user with that of a wrong password.
 // "unknown/wrong" is the quotient of the medians of 200 tries each.
 func BenchmarkRefusalTiming(b *testing.B) {
 	for name, hash := range map[string]func(string) (string, error){

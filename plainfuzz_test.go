@@ -8,8 +8,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// FuzzPasswordTable: a hash that is taken is kept as one, and what claims to be one and cannot be
-// read is no password in clear either.
+// FuzzPasswordTable: a good hash is kept as a hash. A broken hash is refused, and never taken for a
+// password in clear.
 func FuzzPasswordTable(f *testing.F) {
 	for _, text := range []string{
 		"", "secret", "$1$md5", "$2y$05$short", strings.Repeat("x", zap.MaxCredential+1),
@@ -20,7 +20,7 @@ func FuzzPasswordTable(f *testing.F) {
 	} {
 		f.Add(text)
 	}
-	a := new(Authenticator) // the key of the digests is all that a table needs of it
+	a := new(Authenticator) // a table needs only its key of digests
 	f.Fuzz(func(t *testing.T, text string) {
 		hash, recognised, err := passhash.Parse(text)
 		table := newPasswordTable()

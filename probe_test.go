@@ -17,7 +17,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// probe is Probe with its results as text.
+// probe calls Probe and returns its results as text.
 func probe(t *testing.T, ctx context.Context, endpoint string) (string, error) {
 	t.Helper()
 	results, err := Probe(ctx, endpoint)
@@ -32,8 +32,7 @@ func probe(t *testing.T, ctx context.Context, endpoint string) (string, error) {
 	return strings.Join(texts, ", "), err
 }
 
-// within is a context that ends so late that only a fault exceeds it, or so early that a silent
-// server is met.
+// within is a context that ends after d.
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), d)
@@ -59,7 +58,7 @@ func TestProbe(t *testing.T) {
 		a.ConfigurePlainCallback("open", letIn), a.ConfigurePlainCallback("later", later),
 		a.ConfigurePlainCallback("broken", fail)))
 	withoutHandler := testzmq.NewContext(t)
-	var all sync.WaitGroup // at once, because most of it is waiting
+	var all sync.WaitGroup // the cases run at once, because they mostly wait
 	for _, test := range []struct {
 		name string
 		zctx *zmq4.Context
@@ -69,8 +68,8 @@ func TestProbe(t *testing.T) {
 	}{
 		{"no role", a.Context(), nullClient, "NULL: accepted, PLAIN: cut off, CURVE: cut off", 0},
 		{
-			"NULL, open", a.Context(), nullServer("open"), "NULL: accepted, PLAIN: cut off, CURVE: cut off",
-			0,
+			"NULL, open", a.Context(), nullServer("open"),
+			"NULL: accepted, PLAIN: cut off, CURVE: cut off", 0,
 		},
 		{
 			"NULL, closed", a.Context(), nullServer("closed"),
@@ -133,9 +132,10 @@ func TestProbe(t *testing.T) {
 // TestProbeSocketTypes: an open server is found whatever type its socket has.
 func TestProbeSocketTypes(t *testing.T) {
 	zctx := testzmq.NewContext(t)
-	for _, kind := range []zmq4.Type{zmq4.REQ, zmq4.REP, zmq4.DEALER, zmq4.ROUTER, zmq4.PUB, zmq4.SUB,
-		zmq4.XPUB, zmq4.XSUB,
-		zmq4.PUSH, zmq4.PULL, zmq4.PAIR} {
+	for _, kind := range []zmq4.Type{
+		zmq4.REQ, zmq4.REP, zmq4.DEALER, zmq4.ROUTER, zmq4.PUB, zmq4.SUB, zmq4.XPUB, zmq4.XSUB,
+		zmq4.PUSH, zmq4.PULL, zmq4.PAIR,
+	} {
 		t.Run(kind.String(), func(t *testing.T) {
 			server := testzmq.NewSocket(t, zctx, kind)
 			must.OK(t, server.Bind("tcp://127.0.0.1:*"))
@@ -151,8 +151,8 @@ func TestProbeSocketTypes(t *testing.T) {
 	}
 }
 
-// TestProbeTellsNothing: where nobody was met, a test that asks for "no stranger gets in" must not
-// pass.
+// TestProbeTellsNothing: where Probe has met no server it returns an error, so that a test which
+// wants no stranger to get in does not pass.
 func TestProbeTellsNothing(t *testing.T) {
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -192,7 +192,7 @@ func TestProbeTellsNothing(t *testing.T) {
 	}
 }
 
-// TestProbeIsCancelled ends one that waits for a silent server.
+// TestProbeIsCancelled cancels a Probe that waits for a silent server.
 func TestProbeIsCancelled(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must.OK(t, err)
@@ -207,8 +207,8 @@ func TestProbeIsCancelled(t *testing.T) {
 		cancel()
 		<-ctx.Done()
 	}()
-	if got, err := probe(t, ctx, fmt.Sprintf("tcp://%s", listener.Addr())); !errors.Is(err,
-		context.Canceled) {
+	got, err := probe(t, ctx, fmt.Sprintf("tcp://%s", listener.Addr()))
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("%s, %v", got, err)
 	}
 }
@@ -220,8 +220,9 @@ func TestProbeTransports(t *testing.T) {
 			server := newServer(t, zctx, bind, nullClient)
 			strangers, err := newStrangers()
 			must.OK(t, err)
-			if result, err := strangers[0].probe(within(t, patience), testzmq.NewContext(t),
-				server.endpoint); err != nil || !result.Accepted {
+			ctx := within(t, patience)
+			result, err := strangers[0].probe(ctx, testzmq.NewContext(t), server.endpoint)
+			if err != nil || !result.Accepted {
 				t.Errorf("%s: %v, %v", server.endpoint, result, err)
 			}
 		})

@@ -12,7 +12,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// reactor runs until stop is called, which returns when it has ended.
+// runReactor runs a reactor until stop is called. stop returns when the reactor has ended.
 func runReactor(t *testing.T, r *zmq4.Reactor) (stop func()) {
 	t.Helper()
 	quit, done := make(chan interface{}), make(chan error, 1)
@@ -105,15 +105,15 @@ func TestAttachedOverTCP(t *testing.T) {
 	if text := <-received; text != "hello" {
 		t.Errorf("received %q", text)
 	}
-	if _, err := connect(t, server.endpoint,
-		curveClient(key.Public, newCertificate(t))); status(err) != 400 {
+	stranger := curveClient(key.Public, newCertificate(t))
+	if _, err := connect(t, server.endpoint, stranger); status(err) != 400 {
 		t.Errorf("a stranger: %v", err)
 	}
 	stop()
 }
 
-// TestAttachedLifecycle: Close and the context's end never wait for a reactor, whether it runs, has
-// ended, or never ran.
+// TestAttachedLifecycle: Close and the end of the context never wait for the reactor, whether it
+// runs, has ended, or has never run.
 func TestAttachedLifecycle(t *testing.T) {
 	for name, during := range map[string]func(*testing.T, *zmq4.Reactor){
 		"never run": func(*testing.T, *zmq4.Reactor) {},
@@ -140,7 +140,7 @@ func TestAttachedLifecycle(t *testing.T) {
 	}
 }
 
-// TestAttachedOverload: while the reactor does nothing, a bounded number waits for it.
+// TestAttachedOverload: while the reactor does nothing, a bounded number of requests waits for it.
 func TestAttachedOverload(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	reactor := zmq4.NewReactor()
@@ -161,7 +161,8 @@ func TestAttachedOverload(t *testing.T) {
 	}
 }
 
-// TestAttachedStop: Stop and Close refuse what waits for the reactor, whatever that does.
+// TestAttachedStop: Stop and Close refuse the requests that wait for the reactor, even where it
+// never runs.
 func TestAttachedStop(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	must.OK(t, a.Attach(zmq4.NewReactor())) // which never runs

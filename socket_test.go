@@ -15,8 +15,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// TestRolesFailClosed: where no handler is bound, or none any more, or its callback panics, a
-// role's socket lets nobody in who sends data.
+// TestRolesFailClosed: where no handler is bound, or its callback panics, no data reaches the
+// socket of a role.
 func TestRolesFailClosed(t *testing.T) {
 	key, client := newCertificate(t), newCertificate(t)
 	for name, test := range map[string]struct{ server, client func(*zmq4.Socket) error }{
@@ -120,7 +120,7 @@ func TestRolesAreChecked(t *testing.T) {
 	}
 }
 
-// TestConnect is the table of what Connect tells of a real server.
+// TestConnect is the table of what Connect reports about a real server.
 func TestConnect(t *testing.T) {
 	key, known := newCertificate(t), newCertificate(t)
 	a := startAuthenticator(t, Config{})
@@ -172,7 +172,7 @@ func TestConnect(t *testing.T) {
 	}
 }
 
-// TestConnectWithoutAHandler: libzmq keeps silent to a NULL client, and cuts the others off.
+// TestConnectWithoutAHandler: libzmq does not answer a NULL client, and cuts the others off.
 func TestConnectWithoutAHandler(t *testing.T) {
 	t.Parallel()
 	key := newCertificate(t)
@@ -205,8 +205,8 @@ func TestConnectWithoutAHandler(t *testing.T) {
 	}
 }
 
-// TestConnectTakesTheMonitor: libzmq has one for a socket. The program's is ended, and its reader
-// is told so.
+// TestConnectTakesTheMonitor: a socket has one monitor. Connect ends the program's own, and its
+// reader is told so.
 func TestConnectTakesTheMonitor(t *testing.T) {
 	server := newServer(t, testzmq.NewContext(t), "tcp://127.0.0.1:*", nullClient)
 	zctx := testzmq.NewContext(t)
@@ -220,8 +220,8 @@ func TestConnectTakesTheMonitor(t *testing.T) {
 	}
 }
 
-// TestConnectWithAnUnreadMonitor: libzmq waits for a reader before it ends the monitor. Connect
-// does not wait longer than its context.
+// TestConnectWithAnUnreadMonitor: libzmq does not end a monitor that nobody reads. Connect does not
+// wait for that longer than its context lasts.
 func TestConnectWithAnUnreadMonitor(t *testing.T) {
 	endpoint := nobodysEndpoint(t)
 	zctx := testzmq.NewContext(t)
@@ -236,9 +236,9 @@ func TestConnectWithAnUnreadMonitor(t *testing.T) {
 	must.OK(t, reader.Connect(own)) // so that libzmq can go on, and the context end
 }
 
-// TestConnectBeforeItsTime: a context that is over leaves nothing behind. The server meets nobody,
-// and a later Connect of the socket works.
-func TestConnectBeforeItsTime(t *testing.T) {
+// TestConnectTooLate: a Connect whose context ends leaves nothing behind, whenever it ends, and a
+// later Connect of the socket works.
+func TestConnectTooLate(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	for kind, peer := range map[zmq4.Type]zmq4.Type{zmq4.DEALER: zmq4.ROUTER, zmq4.PUSH: zmq4.PULL} {
 		server := newServerOf(t, a.Context(), peer, "tcp://127.0.0.1:*", nullServer("d"))
@@ -248,7 +248,7 @@ func TestConnectBeforeItsTime(t *testing.T) {
 		if err := Connect(cancelled, socket, server.endpoint); !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)
 		}
-		for range 20 { // at whatever moment it ends
+		for range 20 { // the context ends at some moment of Connect
 			err := Connect(within(t, time.Millisecond), socket, server.endpoint)
 			if err == nil {
 				must.OK(t, socket.Disconnect(server.endpoint))
@@ -260,8 +260,8 @@ func TestConnectBeforeItsTime(t *testing.T) {
 	}
 }
 
-// TestConnectTwice: a second Connect to an endpoint is an error, whatever the server thinks of the
-// client by now, and the first connection stays. After a disconnect it is a first one again.
+// TestConnectTwice: a second Connect to an endpoint is an error, even where the server would refuse
+// the client by now. The first connection stays. After Disconnect the socket can connect again.
 func TestConnectTwice(t *testing.T) {
 	for kind, peer := range map[zmq4.Type]zmq4.Type{zmq4.DEALER: zmq4.DEALER, zmq4.PUSH: zmq4.PULL} {
 		t.Run(kind.String(), func(t *testing.T) {
@@ -290,8 +290,8 @@ func TestConnectTwice(t *testing.T) {
 	}
 }
 
-// TestConnectAtTheLimitOfSockets: however few sockets the context has left, Connect says so within
-// its context's time, and leaves nothing behind.
+// TestConnectAtTheLimitOfSockets: where the context has too few sockets left, Connect returns an
+// error in time.
 func TestConnectAtTheLimitOfSockets(t *testing.T) {
 	server := newServer(t, testzmq.NewContext(t), "tcp://127.0.0.1:*", nullClient)
 	const most = 8
@@ -309,21 +309,21 @@ func TestConnectAtTheLimitOfSockets(t *testing.T) {
 	}
 }
 
-// TestConnectRefusesWhatIsNoEndpoint at once.
-func TestConnectRefusesWhatIsNoEndpoint(t *testing.T) {
+// TestConnectChecksTheEndpoint: what is no endpoint is an error at once.
+func TestConnectChecksTheEndpoint(t *testing.T) {
 	socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
 	for _, bad := range []string{
 		"tcp://::1:5555", "tcp://127.0.0.1", "tcp://*:5555", "tcp://127.0.0.1:0",
 	} {
-		if err := Connect(within(t, patience), socket, bad); err == nil ||
-			!strings.Contains(err.Error(), bad) ||
+		err := Connect(within(t, patience), socket, bad)
+		if err == nil || !strings.Contains(err.Error(), bad) ||
 			errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
 }
 
-// TestConnectTemporary: a client told to try again gets in on the same call.
+// TestConnectTemporary: a client that is told to try again gets in within the same call.
 func TestConnectTemporary(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	asked := make(chan bool, 10)
@@ -344,7 +344,8 @@ func TestConnectTemporary(t *testing.T) {
 	if _, err := connect(t, server.endpoint, plainClient("ann", "x")); err != nil {
 		t.Errorf("%v", err)
 	}
-	if took := time.Since(begun); took > 3*time.Second { // one handshake interval, and what a loaded machine adds
+	// One handshake interval, and what a loaded machine adds.
+	if took := time.Since(begun); took > 3*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	if len(asked) != 2 {
@@ -352,7 +353,7 @@ func TestConnectTemporary(t *testing.T) {
 	}
 }
 
-// nobodysEndpoint is one where nobody listens.
+// nobodysEndpoint is an endpoint where nobody listens.
 func nobodysEndpoint(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -361,9 +362,9 @@ func nobodysEndpoint(t *testing.T) string {
 	return "tcp://" + listener.Addr().String()
 }
 
-// TestConnectSilenceAfterACut: a reply of 300 that is very fast cuts the handshake off, any other
-// leaves it open. One cut before a silence does not make a server one that cuts off time after
-// time.
+// TestConnectSilenceAfterACut: libzmq cuts a handshake off where a reply of 300 is very fast, and
+// leaves it open otherwise. Connect does not take one cut and then silence for a server that cuts
+// every handshake off.
 func TestConnectSilenceAfterACut(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -384,8 +385,8 @@ func TestConnectSilenceAfterACut(t *testing.T) {
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), cutPeriod+time.Second)
 	defer cancel()
-	err = Connect(ctx, testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH),
-		"tcp://"+listener.Addr().String())
+	socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
+	err = Connect(ctx, socket, "tcp://"+listener.Addr().String())
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "300") {
 		t.Errorf("%v", err)
 	}
@@ -415,17 +416,17 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// TestConnectIsCancelled while a server that takes its time keeps it waiting.
+// TestConnectIsCancelled cancels a Connect while the server's callback runs.
 func TestConnectIsCancelled(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var cancelled time.Time
-	callback := func(callback context.Context, _, _, _ string) (*Identity, error) {
+	callback := func(ctx context.Context, _, _, _ string) (*Identity, error) {
 		cancelled = time.Now()
 		cancel()
-		<-callback.Done()
-		return nil, callback.Err()
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
 	must.OK(t, a.ConfigurePlainCallback("d", callback))
 	server := newServer(t, a.Context(), "tcp://127.0.0.1:*", plainServer("d"))
@@ -439,7 +440,7 @@ func TestConnectIsCancelled(t *testing.T) {
 	}
 }
 
-// TestConnectWaitsForTheServer: nobody listens at first.
+// TestConnectWaitsForTheServer: Connect waits where nobody listens yet.
 func TestConnectWaitsForTheServer(t *testing.T) {
 	endpoint := nobodysEndpoint(t)
 	outcome := make(chan error)
@@ -471,8 +472,8 @@ func TestConnectAgain(t *testing.T) {
 	}
 }
 
-// TestConnectHearsItsOwnEndpoint: a socket with a connection to another server, which lets it in,
-// or refuses it all the time.
+// TestConnectHearsItsOwnEndpoint: Connect reports about its own endpoint. The same socket has a
+// connection to another server, which accepts it or keeps refusing it.
 func TestConnectHearsItsOwnEndpoint(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	must.OK(t, a.DenyDomain("closed", "127.0.0.1"))
@@ -494,7 +495,8 @@ func TestConnectHearsItsOwnEndpoint(t *testing.T) {
 	}
 }
 
-// TestConnectTransports: events name endpoints as Connect expects, over all transports and forms.
+// TestConnectTransports: Connect works over all transports and with all forms of an endpoint,
+// because the monitor's events name endpoints as Connect expects.
 func TestConnectTransports(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	must.OK(t, a.DenyDomain("closed", "127.0.0.0/8", "::1", "ipc"))

@@ -15,8 +15,8 @@ import (
 // foreignID is the id of a user, and of a group, that is neither root's nor that of the tests.
 const foreignID = 4242
 
-// giveAway changes whose a file is; -1 leaves the user or the group as it is. Root alone can do
-// that.
+// giveAway changes the owner and the group of a file. -1 leaves the user or the group as it is.
+// Only root can do that.
 func giveAway(t testing.TB, path string, uid, gid int) {
 	t.Helper()
 	err := os.Chown(path, uid, gid)
@@ -26,12 +26,12 @@ func giveAway(t testing.TB, path string, uid, gid int) {
 	must.OK(t, err)
 }
 
-// trustCases say of a file, or directory, whether it is to be trusted.
+// trustCases tell whether a file or a directory is to be trusted.
 var trustCases = map[string]struct {
 	uid, gid int         // -1: the test's own
-	mode     fs.FileMode // a directory can be entered besides by those who can read it
-	fault    string      // in the error; "": it is trusted
-	secret   string      // in the error where it holds a secret
+	mode     fs.FileMode // of a file; whoever can read a directory may also enter it
+	fault    string      // a part of the error; "": it is trusted
+	secret   string      // the same, where it holds a secret
 }{
 	"the owner's alone":       {-1, -1, 0o600, "", ""},
 	"read-only":               {-1, -1, 0o400, "", ""},
@@ -53,8 +53,8 @@ var trustCases = map[string]struct {
 func TestTrust(t *testing.T) {
 	kinds := map[string]struct {
 		secret bool
-		line   int // that the error names where the secret is what is wrong
-		// make makes a good one in a directory, and load reads it.
+		line   int // the line of the secret, where the error names it
+		// make makes a file that is good, and load reads it.
 		make func(t *testing.T, dir string) (path string)
 		load func(t *testing.T, path string) error
 	}{
@@ -144,7 +144,7 @@ func configureFile(t *testing.T, path string) error {
 	return newAuthenticator(t, Config{}).ConfigurePlainFile("d", path)
 }
 
-// TestDirectoryThatCannotBeTrusted is an error that changes nothing.
+// TestDirectoryThatCannotBeTrusted: such a directory is an error that changes nothing.
 func TestDirectoryThatCannotBeTrusted(t *testing.T) {
 	s, have := newCertificateStore(t, "ann.key")
 	open := makeDirectory(t, t.TempDir())
@@ -159,7 +159,8 @@ func TestDirectoryThatCannotBeTrusted(t *testing.T) {
 	s.within("what was followed is followed", s.write("bob.key"), true)
 }
 
-// TestDirectoryLosesTrust: what is in force stays, and nothing is taken over until it is mended.
+// TestDirectoryLosesTrust: what is in force stays. Nothing new comes into force until the directory
+// is mended.
 func TestDirectoryLosesTrust(t *testing.T) {
 	const written = "others can write it (mode 0777): chmod o-w "
 	for name, test := range map[string]struct {
@@ -195,7 +196,7 @@ func TestDirectoryLosesTrust(t *testing.T) {
 				return strings.Contains(s.said(), test.want)
 			})
 
-			// A directory beside it shows when the follower would have taken over what happens here.
+			// Another directory shows when the follower has had the time to see these changes.
 			eve := s.write("eve.key")
 			_ = os.Remove(s.path("ann.key"))
 			dan := newCertificate(t)
@@ -244,7 +245,7 @@ func addKey(t *testing.T, dir, name string) []byte {
 	return key[:]
 }
 
-// TestFollowedFileLosesTrust: its last good content stays in force.
+// TestFollowedFileLosesTrust: the last good content of the file stays in force.
 func TestFollowedFileLosesTrust(t *testing.T) {
 	for name, test := range map[string]struct {
 		spoil, mend func(t *testing.T, path string)

@@ -11,8 +11,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// zapClient asks a live endpoint as libzmq does, but may have many requests under way, and may send
-// anything.
+// zapClient asks a live endpoint as libzmq does. Unlike libzmq it may have many requests under way,
+// and may send anything.
 type zapClient struct {
 	t      testing.TB
 	socket *zmq4.Socket
@@ -38,7 +38,7 @@ func (c *zapClient) sendRaw(frames [][]byte) {
 	must.OK(c.t, err)
 }
 
-// receive waits for a reply and returns its body, whose form it has checked.
+// receive waits for a reply, checks its form and returns its body.
 func (c *zapClient) receive() []string {
 	c.t.Helper()
 	reply, err := c.socket.RecvMessage(0)

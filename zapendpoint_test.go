@@ -13,10 +13,10 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// key32 is what a CURVE credential looks like.
+// key32 is a CURVE credential: 32 bytes.
 var key32 = testzap.Key
 
-// acceptWellFormed has every well-formed request accepted, so that only the form decides.
+// acceptWellFormed configures a to accept every well-formed request, so that only the form decides.
 func acceptWellFormed(t testing.TB, a *Authenticator) {
 	t.Helper()
 	anybody := func(context.Context, string, string, string) (*Identity, error) {
@@ -26,8 +26,8 @@ func acceptWellFormed(t testing.TB, a *Authenticator) {
 	must.OK(t, a.ConfigurePlainCallback("*", anybody))
 }
 
-// TestBadRequests sends them to the live endpoint and to HandleZAPMessage: a refusal where there is
-// enough to reply to, and the service goes on.
+// TestBadRequests sends bad requests to the live endpoint and to HandleZAPMessage. Where there is
+// enough to reply to, the reply is a refusal. The service goes on.
 func TestBadRequests(t *testing.T) {
 	for name, bad := range testzap.BadRequests() {
 		t.Run(name, func(t *testing.T) {
@@ -63,7 +63,8 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// TestEnvelopes: replies find back over proxies, and the request id is returned as it came.
+// TestEnvelopes: a reply finds its way back through proxies, and the request id is returned as it
+// came.
 func TestEnvelopes(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	client := newZAPClient(t, a.Context())

@@ -12,9 +12,9 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// FuzzLiveEndpoint sends anything to a served endpoint: what can be answered gets exactly one
-// well-formed reply, what cannot gets none; only what may be accepted is, here and by
-// HandleZAPMessage; and the service goes on.
+// FuzzLiveEndpoint sends anything to a served endpoint. A message that can be answered gets exactly
+// one well-formed reply, any other gets none. Only a request that may be accepted is accepted, here
+// and by HandleZAPMessage. The service goes on.
 func FuzzLiveEndpoint(f *testing.F) {
 	a := startAuthenticator(f, Config{Properties: []string{"Role"}})
 	must.OK(f, a.ConfigurePlain("*", map[string]string{"ann": "secret"}))
@@ -39,8 +39,8 @@ func FuzzLiveEndpoint(f *testing.F) {
 		envelope, body := zap.SplitEnvelope(append([][]byte{[]byte("r")}, message...))
 		client.t = t
 		client.sendRaw(message)
-		// Of more frames than libzmq ever makes the handler sees the first, and has to find all of that
-		// among them.
+		// Of a message with more frames than libzmq ever makes the handler sees the first ones. They
+		// have to hold all that it needs.
 		const seen = 24
 		if len(body) >= zap.Answerable && len(envelope)+zap.Answerable <= seen {
 			reply, err := client.socket.RecvMessageBytes(0)
@@ -86,8 +86,7 @@ func checkReply(t *testing.T, body, reply [][]byte) {
 	}
 }
 
-// mayAccept tells, by the words of RFC 27 and of FuzzLiveEndpoint's setup, whether a request may be
-// accepted.
+// mayAccept tells whether a request may be accepted by RFC 27 and the setup of FuzzLiveEndpoint.
 func mayAccept(body [][]byte) bool {
 	if len(body) < 6 || string(body[0]) != "1.0" {
 		return false

@@ -13,8 +13,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// policyHome is a directory with what the policies of these tests name: passwords (ann: "secret"),
-// certificates (with the key), and no/where else.
+// policyHome makes a directory with the files that the policies of these tests name: passwords,
+// where ann has the password "secret", and certificates, with ann's key.
 func policyHome(t testing.TB) (dir string, key PublicKey) {
 	t.Helper()
 	dir = t.TempDir()
@@ -23,6 +23,7 @@ func policyHome(t testing.TB) (dir string, key PublicKey) {
 	return dir, addClient(t, filepath.Join(dir, "certificates"), "ann")
 }
 
+// addClient adds a new certificate to a directory and returns its key.
 func addClient(t testing.TB, dir, name string) PublicKey {
 	t.Helper()
 	cert := newCertificate(t)
@@ -43,6 +44,7 @@ func loadPolicy(t testing.TB, dir, text string) (*Policy, error) {
 	return LoadPolicy(path)
 }
 
+// mustLoadPolicy is loadPolicy for a policy without errors.
 func mustLoadPolicy(t testing.TB, dir, text string) *Policy {
 	t.Helper()
 	p, err := loadPolicy(t, dir, text)
@@ -50,7 +52,8 @@ func mustLoadPolicy(t testing.TB, dir, text string) *Policy {
 	return p
 }
 
-const issuePolicy = `domain = "*"
+// wholePolicy has every kind of entry.
+const wholePolicy = `domain = "*"
     allow = 10.0.0.0/8 127.0.0.1
     plain = passwords
     curve = certificates
@@ -66,7 +69,7 @@ frontend = orders
 
 func TestLoadPolicy(t *testing.T) {
 	dir, key := policyHome(t)
-	p := mustLoadPolicy(t, dir, issuePolicy)
+	p := mustLoadPolicy(t, dir, wholePolicy)
 	if got := p.Domains(); !slices.Equal(got, []string{"*"}) {
 		t.Errorf("domains %q", got)
 	}
@@ -108,60 +111,90 @@ func TestLoadPolicy(t *testing.T) {
 	}
 }
 
-// TestPolicyFormat: what the format allows, seen by who is let in.
+// TestPolicyFormat shows what the format allows by which requests are accepted.
 func TestPolicyFormat(t *testing.T) {
 	dir, key := policyHome(t)
+	stranger := strings.Repeat("k", 32)
 	for name, test := range map[string]struct {
 		text   string
 		accept [][][]byte
 		refuse [][][]byte
 	}{
-		"nothing at all": {"",
-			[][][]byte{
+		"nothing at all": {
+			text: "",
+			accept: [][][]byte{
 				zapRequest("a", "1.2.3.4", "NULL"), zapRequest("a", "1.2.3.4", "GSSAPI", "ann@REALM"),
 			},
-			[][][]byte{
+			refuse: [][][]byte{
 				zapRequest("a", "1.2.3.4", "PLAIN", "ann", "secret"),
 				zapRequest("a", "1.2.3.4", "CURVE", string(key[:])),
-			}},
-		"a domain with nothing": {"domain = a\n", [][][]byte{zapRequest("a", "1.2.3.4", "NULL")}, nil},
-		"commas, blanks, tabs and quotes": {"domain = a\n    allow = \"1.1.1.1,1.1.1.2, 1.1.1.3 ,\t1.1.1.4\" # and no more\n",
-			[][][]byte{
+			},
+		},
+		"a domain with nothing": {
+			text:   "domain = a\n",
+			accept: [][][]byte{zapRequest("a", "1.2.3.4", "NULL")},
+		},
+		"commas, blanks, tabs and quotes": {
+			text: "domain = a\n" +
+				"    allow = \"1.1.1.1,1.1.1.2, 1.1.1.3 ,\t1.1.1.4\" # and no more\n",
+			accept: [][][]byte{
 				zapRequest("a", "1.1.1.1", "NULL"), zapRequest("a", "1.1.1.2", "NULL"),
 				zapRequest("a", "1.1.1.3", "NULL"), zapRequest("a", "1.1.1.4", "NULL"),
 			},
-			[][][]byte{zapRequest("a", "1.1.1.5", "NULL")}},
-		"lists in several lines": {"domain = a\n    allow = 1.1.1.1\n    gssapi = ann@R\n    allow = 1.1.1.2\n    gssapi = bob@R, host/*@R\n",
-			[][][]byte{
-				zapRequest("a", "1.1.1.1", "GSSAPI", "ann@R"), zapRequest("a", "1.1.1.2", "GSSAPI", "bob@R"),
+			refuse: [][][]byte{zapRequest("a", "1.1.1.5", "NULL")},
+		},
+		"lists in several lines": {
+			text: "domain = a\n    allow = 1.1.1.1\n    gssapi = ann@R\n" +
+				"    allow = 1.1.1.2\n    gssapi = bob@R, host/*@R\n",
+			accept: [][][]byte{
+				zapRequest("a", "1.1.1.1", "GSSAPI", "ann@R"),
+				zapRequest("a", "1.1.1.2", "GSSAPI", "bob@R"),
 				zapRequest("a", "1.1.1.2", "GSSAPI", "host/x@R"),
 			},
-			[][][]byte{zapRequest("a", "1.1.1.3", "GSSAPI", "ann@R")}},
-		"a deny list": {"domain = a\n    deny = 1.1.1.0/24 ipc\n",
-			[][][]byte{zapRequest("a", "1.1.2.1", "NULL"), zapRequest("b", "1.1.1.1", "NULL")},
-			[][][]byte{zapRequest("a", "1.1.1.1", "NULL"), zapRequest("a", "localhost:1:1:1", "NULL")}},
-		"general rules besides the domain's": {"domain = a\n    allow = 1.1.1.1 1.1.1.2\ndomain = *\n    deny = 1.1.1.2\n",
-			[][][]byte{zapRequest("a", "1.1.1.1", "NULL"), zapRequest("b", "1.1.1.1", "NULL")},
-			[][][]byte{
+			refuse: [][][]byte{zapRequest("a", "1.1.1.3", "GSSAPI", "ann@R")},
+		},
+		"a deny list": {
+			text: "domain = a\n    deny = 1.1.1.0/24 ipc\n",
+			accept: [][][]byte{
+				zapRequest("a", "1.1.2.1", "NULL"), zapRequest("b", "1.1.1.1", "NULL"),
+			},
+			refuse: [][][]byte{
+				zapRequest("a", "1.1.1.1", "NULL"), zapRequest("a", "localhost:1:1:1", "NULL"),
+			},
+		},
+		"general rules besides the domain's": {
+			text: "domain = a\n    allow = 1.1.1.1 1.1.1.2\ndomain = *\n    deny = 1.1.1.2\n",
+			accept: [][][]byte{
+				zapRequest("a", "1.1.1.1", "NULL"), zapRequest("b", "1.1.1.1", "NULL"),
+			},
+			refuse: [][][]byte{
 				zapRequest("a", "1.1.1.2", "NULL"), zapRequest("a", "1.1.1.3", "NULL"),
 				zapRequest("b", "1.1.1.2", "NULL"),
-			}},
-		"every key": {"domain = a\n    curve = *\n",
-			[][][]byte{zapRequest("a", "1.1.1.1", "CURVE", strings.Repeat("k", 32))},
-			[][][]byte{zapRequest("b", "1.1.1.1", "CURVE", strings.Repeat("k", 32))}},
-		"a setup of its own replaces that of *": {"domain = *\n    curve = *\n    plain = passwords\ndomain = a\n    curve = certificates\n",
-			[][][]byte{
-				zapRequest("b", "1.1.1.1", "CURVE", strings.Repeat("k", 32)),
+			},
+		},
+		"every key": {
+			text:   "domain = a\n    curve = *\n",
+			accept: [][][]byte{zapRequest("a", "1.1.1.1", "CURVE", stranger)},
+			refuse: [][][]byte{zapRequest("b", "1.1.1.1", "CURVE", stranger)},
+		},
+		"a setup of its own replaces that of *": {
+			text: "domain = *\n    curve = *\n    plain = passwords\n" +
+				"domain = a\n    curve = certificates\n",
+			accept: [][][]byte{
+				zapRequest("b", "1.1.1.1", "CURVE", stranger),
 				zapRequest("a", "1.1.1.1", "CURVE", string(key[:])),
 				zapRequest("a", "1.1.1.1", "PLAIN", "ann", "secret"),
 			},
-			[][][]byte{zapRequest("a", "1.1.1.1", "CURVE", strings.Repeat("k", 32))}},
-		"absolute paths": {"domain = a\n    plain = " + dir + "/passwords\n    curve = \"" + dir +
-			"/certificates/\"\n",
-			[][][]byte{
+			refuse: [][][]byte{zapRequest("a", "1.1.1.1", "CURVE", stranger)},
+		},
+		"absolute paths": {
+			text: "domain = a\n    plain = " + dir + "/passwords\n" +
+				"    curve = \"" + dir + "/certificates/\"\n",
+			accept: [][][]byte{
 				zapRequest("a", "1.1.1.1", "CURVE", string(key[:])),
 				zapRequest("a", "1.1.1.1", "PLAIN", "ann", "secret"),
-			}, nil},
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAuthenticator(t, Config{})
@@ -180,11 +213,12 @@ func TestPolicyFormat(t *testing.T) {
 	}
 }
 
-// TestPolicyErrors: each is named with its line, and all of them at once.
+// TestPolicyErrors: each error names its line, and all errors are returned at once.
 func TestPolicyErrors(t *testing.T) {
 	dir, _ := policyHome(t)
 	must.OK(t, os.Mkdir(filepath.Join(dir, "locked"), 0o700))
-	frontend := "frontend = f\n    type = pull\n    bind = tcp://*:1\n    backend = tcp://127.0.0.1:2\n    mechanism = null\n    domain = a\n"
+	const frontend = "frontend = f\n    type = pull\n    bind = tcp://*:1\n" +
+		"    backend = tcp://127.0.0.1:2\n    mechanism = null\n    domain = a\n"
 	replaced := func(old, new string) string { return strings.Replace(frontend, old, new, 1) }
 	for name, test := range map[string]struct {
 		text string
@@ -262,10 +296,14 @@ func TestPolicyErrors(t *testing.T) {
 		"a frontend twice": {
 			frontend + replaced("*:1", "*:3"), []string{`:7: a second frontend "f", the first is in line 1`},
 		},
-		"an empty frontend": {"frontend = f\n",
-			[]string{":1: the frontend has no type", ":1: the frontend has no bind",
-				":1: the frontend has no backend",
-				":1: the frontend has no mechanism", ":1: the frontend has no domain"}},
+		"an empty frontend": {
+			"frontend = f\n",
+			[]string{
+				":1: the frontend has no type", ":1: the frontend has no bind",
+				":1: the frontend has no backend", ":1: the frontend has no mechanism",
+				":1: the frontend has no domain",
+			},
+		},
 		"an unknown name of a frontend": {
 			frontend + "    port = 1\n", []string{`:7: unknown name "port" below a frontend: type, bind`},
 		},
@@ -335,12 +373,14 @@ func TestPolicyErrors(t *testing.T) {
 			[]string{`:3: bind "tcp://localhost:1": the name of a host cannot be bound`},
 		},
 		"a host's full name": {replaced("*:1", "orders.example.com:1"), []string{":3: bind "}},
-		"all at once": {"domain = a\n    plain =\n    x = 1\nother\nfrontend = f\n" +
-			"    type = x\n    bind = tcp://*:1\n    backend = tcp://127.0.0.1:2\n    domain = a\ndomain = a\n",
+		"all at once": {
+			"domain = a\n    plain =\n    x = 1\nother\nfrontend = f\n    type = x\n" +
+				"    bind = tcp://*:1\n    backend = tcp://127.0.0.1:2\n    domain = a\ndomain = a\n",
 			[]string{
 				":2: plain has no value", `:3: unknown name "x"`, `:4: unknown name "other"`,
 				":5: the frontend has no mechanism", `:6: type "x"`, `:10: a second domain "a"`,
-			}},
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := loadPolicy(t, dir, test.text)
@@ -352,8 +392,8 @@ func TestPolicyErrors(t *testing.T) {
 				t.Fatalf("%d errors, want %d:\n%v", len(lines), len(test.want), err)
 			}
 			for i, want := range test.want {
-				if want = "zmqauth: " + filepath.Join(dir, "policy.zpl") +
-					want; !strings.HasPrefix(lines[i], want) {
+				want = "zmqauth: " + filepath.Join(dir, "policy.zpl") + want
+				if !strings.HasPrefix(lines[i], want) {
 					t.Errorf("%s\nwant %s", lines[i], want)
 				}
 			}
@@ -367,8 +407,8 @@ func TestPolicyErrors(t *testing.T) {
 
 func TestLoadPolicyFile(t *testing.T) {
 	dir, _ := policyHome(t)
-	if _, err := LoadPolicy(filepath.Join(dir, "absent")); !errors.Is(err, fs.ErrNotExist) ||
-		!strings.Contains(err.Error(), "absent") {
+	_, err := LoadPolicy(filepath.Join(dir, "absent"))
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "absent") {
 		t.Errorf("an absent file: %v", err)
 	}
 	if _, err := LoadPolicy(dir); err == nil {
@@ -376,8 +416,8 @@ func TestLoadPolicyFile(t *testing.T) {
 	}
 	p := mustLoadPolicy(t, dir, "domain = a\n    plain = passwords\n")
 	must.OK(t, os.Chmod(filepath.Join(dir, "policy.zpl"), 0o666))
-	if _, err := LoadPolicy(filepath.Join(dir, "policy.zpl")); err == nil ||
-		!strings.Contains(err.Error(), "chmod o-w") {
+	_, err = LoadPolicy(filepath.Join(dir, "policy.zpl"))
+	if err == nil || !strings.Contains(err.Error(), "chmod o-w") {
 		t.Errorf("a policy that everybody can write: %v", err)
 	}
 	t.Chdir(dir)
@@ -394,7 +434,7 @@ func TestLoadPolicyFile(t *testing.T) {
 	}
 }
 
-// TestPolicyNamesUnreadableFiles: as somebody who may not read everything, which root may.
+// TestPolicyNamesUnreadableFiles runs as another user than root, who may read everything.
 func TestPolicyNamesUnreadableFiles(t *testing.T) {
 	if !unprivileged(t) {
 		return
@@ -409,7 +449,7 @@ func TestPolicyNamesUnreadableFiles(t *testing.T) {
 	}
 }
 
-// eventuallyAsk waits for a status.
+// eventuallyAsk waits until a request gets that status.
 func eventuallyAsk(t testing.TB, what string, a *Authenticator, request [][]byte, want string) {
 	t.Helper()
 	testpeer.Eventually(t, what, func() bool {

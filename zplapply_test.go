@@ -17,7 +17,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestApplyReplacesEverything: rules, tables, callbacks and domains that the policy does not name.
+// TestApplyReplacesEverything: Apply removes the rules, tables, callbacks and domains that the
+// policy does not name.
 func TestApplyReplacesEverything(t *testing.T) {
 	testpeer.NothingLeft(t)
 	dir, key := policyHome(t)
@@ -27,15 +28,16 @@ func TestApplyReplacesEverything(t *testing.T) {
 	}
 	must.OK(t, errors.Join(
 		a.Deny("1.1.1.1"), a.AllowDomain("b", "7.7.7.7"),
-		a.ConfigurePlain("a", map[string]string{"eve": "x"}), a.ConfigurePlainFile("b",
-			filepath.Join(dir, "passwords")),
-		a.ConfigureCurveCallback("a", everybody), a.ConfigureCurve("b",
-			filepath.Join(dir, "certificates")),
+		a.ConfigurePlain("a", map[string]string{"eve": "x"}),
+		a.ConfigurePlainFile("b", filepath.Join(dir, "passwords")),
+		a.ConfigureCurveCallback("a", everybody),
+		a.ConfigureCurve("b", filepath.Join(dir, "certificates")),
 		a.ConfigureGSSAPI("a", "eve@R")))
 	must.OK(t, a.Apply(mustLoadPolicy(t, dir, "domain = c\n    curve = certificates\n")))
 	for _, request := range [][][]byte{
-		zapRequest("a", "1.1.1.1", "NULL"), zapRequest("b", "1.1.1.1", "NULL"), zapRequest("a", "1.1.1.1",
-			"GSSAPI", "ann@R"),
+		zapRequest("a", "1.1.1.1", "NULL"),
+		zapRequest("b", "1.1.1.1", "NULL"),
+		zapRequest("a", "1.1.1.1", "GSSAPI", "ann@R"),
 		zapRequest("c", "1.1.1.1", "CURVE", string(key[:])),
 	} {
 		if got, _ := ask(t, a, request); got != "200" {
@@ -43,10 +45,10 @@ func TestApplyReplacesEverything(t *testing.T) {
 		}
 	}
 	for _, request := range [][][]byte{
-		zapRequest("a", "1.1.1.1", "PLAIN", "eve", "x"), zapRequest("b", "7.7.7.7", "PLAIN", "ann",
-			"secret"),
-		zapRequest("a", "1.1.1.1", "CURVE", string(key[:])), zapRequest("b", "7.7.7.7", "CURVE",
-			string(key[:])),
+		zapRequest("a", "1.1.1.1", "PLAIN", "eve", "x"),
+		zapRequest("b", "7.7.7.7", "PLAIN", "ann", "secret"),
+		zapRequest("a", "1.1.1.1", "CURVE", string(key[:])),
+		zapRequest("b", "7.7.7.7", "CURVE", string(key[:])),
 	} {
 		if got, _ := ask(t, a, request); got != "400" {
 			t.Errorf("%q: status %s", request, got)
@@ -58,7 +60,7 @@ func TestApplyReplacesEverything(t *testing.T) {
 	}
 }
 
-// TestApplyFollows what it names, and nothing that it does not name any more.
+// TestApplyFollows: what a policy names is followed, and nothing that it does not name any more.
 func TestApplyFollows(t *testing.T) {
 	dir, _ := policyHome(t)
 	a := newAuthenticator(t, Config{})
@@ -68,8 +70,8 @@ func TestApplyFollows(t *testing.T) {
 	bob := addClient(t, filepath.Join(dir, "certificates"), "bob")
 	eventuallyAsk(t, "a new key counts", a, zapRequest("a", "1.1.1.1", "CURVE", string(bob[:])), "200")
 	writePrivate(t, filepath.Join(dir, "passwords"), "ann=changed\n")
-	eventuallyAsk(t, "a new password counts", a, zapRequest("a", "1.1.1.1", "PLAIN", "ann", "changed"),
-		"200")
+	eventuallyAsk(t, "a new password counts", a,
+		zapRequest("a", "1.1.1.1", "PLAIN", "ann", "changed"), "200")
 	eventuallyFollows(t, a, 1)
 	must.OK(t, a.Apply(mustLoadPolicy(t, dir, "domain = a\n    curve = *\n")))
 	eventuallyFollows(t, a, 0)
@@ -78,7 +80,7 @@ func TestApplyFollows(t *testing.T) {
 	}
 }
 
-// eventuallyFollows waits until so many directories are followed.
+// eventuallyFollows waits until want directories are followed.
 func eventuallyFollows(t *testing.T, a *Authenticator, want int) {
 	t.Helper()
 	testpeer.Eventually(t, fmt.Sprintf("directories that are followed: %d", want), func() bool {
@@ -86,34 +88,41 @@ func eventuallyFollows(t *testing.T, a *Authenticator, want int) {
 	})
 }
 
-// TestApplyAllOrNothing: where one thing that the policy names cannot be used, nothing of it is in
-// force and nothing is left.
+// TestApplyAllOrNothing: where one file or directory of a policy cannot be used, nothing of the
+// policy is in force and nothing is left behind.
 func TestApplyAllOrNothing(t *testing.T) {
 	testpeer.NothingLeft(t)
 	dir, key := policyHome(t)
 	var log logbuffer.Buffer
 	a := newAuthenticator(t, Config{Logger: log.Logger()})
-	must.OK(t,
-		a.Apply(mustLoadPolicy(t, dir,
-			"domain = a\n    allow = 1.1.1.1\n    plain = passwords\n    curve = certificates\n")))
+	must.OK(t, a.Apply(mustLoadPolicy(t, dir,
+		"domain = a\n    allow = 1.1.1.1\n    plain = passwords\n    curve = certificates\n")))
 	must.OK(t, os.Mkdir(filepath.Join(dir, "other"), 0o700))
 	other := addClient(t, filepath.Join(dir, "other"), "other")
-	const text = "domain = a\n    allow = 2.2.2.2\n    curve = other\ndomain = b\n    plain = more\ndomain = c\n    curve = gone\n"
+	const text = "domain = a\n    allow = 2.2.2.2\n    curve = other\n" +
+		"domain = b\n    plain = more\ndomain = c\n    curve = gone\n"
 	for name, test := range map[string]struct {
 		spoil func()
 		want  []string
 		is    error
 	}{
-		"a directory that is gone": {func() { must.OK(t, os.RemoveAll(filepath.Join(dir, "gone"))) },
-			[]string{"/policy.zpl:7: curve: " + dir + "/gone: no such file or directory"}, fs.ErrNotExist},
-		"a password file that others can read": {func() {
-			must.OK(t, os.Chmod(filepath.Join(dir, "more"), 0o644))
+		"a directory that is gone": {
+			spoil: func() { must.OK(t, os.RemoveAll(filepath.Join(dir, "gone"))) },
+			want:  []string{"/policy.zpl:7: curve: " + dir + "/gone: no such file or directory"},
+			is:    fs.ErrNotExist,
 		},
-			[]string{"/policy.zpl:5: plain: " + dir + "/more:1: a password in clear"}, nil},
-		"both": {func() {
-			must.OK(t, os.RemoveAll(filepath.Join(dir, "gone")))
-			must.OK(t, os.Remove(filepath.Join(dir, "more")))
-		}, []string{"/policy.zpl:5: plain: ", "/policy.zpl:7: curve: "}, fs.ErrNotExist},
+		"a password file that others can read": {
+			spoil: func() { must.OK(t, os.Chmod(filepath.Join(dir, "more"), 0o644)) },
+			want:  []string{"/policy.zpl:5: plain: " + dir + "/more:1: a password in clear"},
+		},
+		"both": {
+			spoil: func() {
+				must.OK(t, os.RemoveAll(filepath.Join(dir, "gone")))
+				must.OK(t, os.Remove(filepath.Join(dir, "more")))
+			},
+			want: []string{"/policy.zpl:5: plain: ", "/policy.zpl:7: curve: "},
+			is:   fs.ErrNotExist,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_ = os.Remove(filepath.Join(dir, "more"))
@@ -139,9 +148,11 @@ func TestApplyAllOrNothing(t *testing.T) {
 					t.Errorf("%q: status %s", request, got)
 				}
 			}
-			for _, request := range [][][]byte{zapRequest("a", "2.2.2.2", "NULL"),
+			for _, request := range [][][]byte{
+				zapRequest("a", "2.2.2.2", "NULL"),
 				zapRequest("b", "1.1.1.1", "PLAIN", "bob", "secret"),
-				zapRequest("a", "1.1.1.1", "CURVE", string(other[:]))} {
+				zapRequest("a", "1.1.1.1", "CURVE", string(other[:])),
+			} {
 				if got, _ := ask(t, a, request); got != "400" {
 					t.Errorf("%q: status %s", request, got)
 				}
@@ -156,8 +167,8 @@ func TestApplyAllOrNothing(t *testing.T) {
 	}
 }
 
-// TestApplyAfter: the new rules wait for what comes last, which is not called for a policy that is
-// wrong.
+// TestApplyAfter: the new rules come into force after the last step has succeeded. For a policy
+// with an error that step is not called.
 func TestApplyAfter(t *testing.T) {
 	testpeer.NothingLeft(t)
 	dir, key := policyHome(t)
@@ -176,10 +187,11 @@ func TestApplyAfter(t *testing.T) {
 
 	must.OK(t, os.Rename(filepath.Join(dir, "passwords"), filepath.Join(dir, "moved")))
 	called := false
-	if err := a.ApplyAfter(p, func() error {
+	err := a.ApplyAfter(p, func() error {
 		called = true
 		return nil
-	}); !errors.Is(err, fs.ErrNotExist) || called {
+	})
+	if !errors.Is(err, fs.ErrNotExist) || called {
 		t.Errorf("a policy that is wrong: %v, called: %v", err, called)
 	}
 	oldRulesHold()
@@ -202,16 +214,16 @@ func TestApplyAfter(t *testing.T) {
 		zapRequest("a", "2.2.2.2", "CURVE", string(key[:])), "400")
 	eventuallyAsk(t, "a removed user is refused", a,
 		zapRequest("a", "2.2.2.2", "PLAIN", "ann", "secret"), "400")
-	eventuallyAsk(t, "a new user gets in", a, zapRequest("a", "2.2.2.2", "PLAIN", "bob", "other"),
-		"200")
+	eventuallyAsk(t, "a new user gets in", a,
+		zapRequest("a", "2.2.2.2", "PLAIN", "bob", "other"), "200")
 
 	if err := a.ApplyAfter(p, a.Close); err != ErrClosed {
 		t.Errorf("closed meanwhile: %v", err)
 	}
 }
 
-// TestApplyAfterWhateverLastDoes: what it configures goes with the old rules, and where it panics
-// nothing has changed.
+// TestApplyAfterWhateverLastDoes: what the last step configures goes away with the old rules. Where
+// it panics, nothing has changed.
 func TestApplyAfterWhateverLastDoes(t *testing.T) {
 	testpeer.NothingLeft(t)
 	dir, key := policyHome(t)
@@ -251,15 +263,15 @@ func TestApplyAfterWhateverLastDoes(t *testing.T) {
 	eventuallyFollows(t, a, 1)
 }
 
-// TestApplyLeavesOutWhatIsBroken, logs and counts it.
+// TestApplyLeavesOutWhatIsBroken: a broken file or line is left out, logged and counted.
 func TestApplyLeavesOutWhatIsBroken(t *testing.T) {
 	dir, key := policyHome(t)
 	writePrivate(t, filepath.Join(dir, "certificates", "broken.key"), "curve\n")
 	writePrivate(t, filepath.Join(dir, "passwords"), "ann=secret\nbroken\n")
 	var log logbuffer.Buffer
 	a := newAuthenticator(t, Config{Logger: log.Logger()})
-	must.OK(t,
-		a.Apply(mustLoadPolicy(t, dir, "domain = a\n    plain = passwords\n    curve = certificates\n")))
+	must.OK(t, a.Apply(mustLoadPolicy(t, dir,
+		"domain = a\n    plain = passwords\n    curve = certificates\n")))
 	if got, _ := ask(t, a, zapRequest("a", "1.1.1.1", "CURVE", string(key[:]))); got != "200" {
 		t.Errorf("status %s", got)
 	}
@@ -274,8 +286,8 @@ func TestApplyLeavesOutWhatIsBroken(t *testing.T) {
 	}
 }
 
-// TestApplyIsAtomic: while two policies alternate, every request is judged by the whole of one of
-// them.
+// TestApplyIsAtomic: while two policies alternate, each request is judged by one of them as a
+// whole.
 func TestApplyIsAtomic(t *testing.T) {
 	dir, _ := policyHome(t)
 	keys := make([]PublicKey, 2)
@@ -285,9 +297,8 @@ func TestApplyIsAtomic(t *testing.T) {
 		must.OK(t, os.Mkdir(filepath.Join(dir, name), 0o700))
 		keys[i] = addClient(t, filepath.Join(dir, name), "client")
 		writePrivate(t, filepath.Join(dir, name, ".passwords"), "user="+name+"\n")
-		policies[i] = mustLoadPolicy(t, dir,
-			"domain = *\n    allow = "+networks[i]+"\ndomain = a\n    curve = "+name+"\n    plain = "+name+
-				"/.passwords\n")
+		policies[i] = mustLoadPolicy(t, dir, "domain = *\n    allow = "+networks[i]+"\n"+
+			"domain = a\n    curve = "+name+"\n    plain = "+name+"/.passwords\n")
 	}
 	a := startAuthenticator(t, Config{})
 	must.OK(t, a.Apply(policies[0]))
@@ -329,8 +340,8 @@ func TestApplyIsAtomic(t *testing.T) {
 	}
 }
 
-// TestApplyRemembersPasswords: a password that was found right costs no second hash, and one that
-// is being verified while the policy is applied is not refused.
+// TestApplyRemembersPasswords: a password that was found right costs no second hash. A password
+// that is being verified while the policy is applied is not refused.
 func TestApplyRemembersPasswords(t *testing.T) {
 	dir, _ := policyHome(t)
 	hash, err := HashPassword("secret")
@@ -348,9 +359,8 @@ func TestApplyRemembersPasswords(t *testing.T) {
 	testpeer.Eventually(t, "the hash is being computed", func() bool {
 		return a.Stats().Pending > 0 || a.Stats().Allowed > 0
 	})
-	must.OK(t,
-		a.Apply(mustLoadPolicy(t, dir,
-			"domain = *\n    plain = passwords\n"))) // the same user by another way
+	// The other policy has the same user, by the setup for "*".
+	must.OK(t, a.Apply(mustLoadPolicy(t, dir, "domain = *\n    plain = passwords\n")))
 	if got := <-statuses; got != "200" {
 		t.Errorf("status %s", got)
 	}
