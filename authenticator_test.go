@@ -246,27 +246,6 @@ func TestNullAcceptanceCarriesProperties(t *testing.T) {
 	}
 }
 
-func TestCurveUserID(t *testing.T) {
-	key := newCertificate(t).Public
-	other := newCertificate(t).Public
-	var asked []PublicKey
-	a := newAuthenticator(t, Config{CurveUserID: func(key PublicKey) string {
-		asked = append(asked, key)
-		return "user of " + key.String()[:3]
-	}})
-	must.OK(t, a.ConfigureCurveKeys("*", key))
-	status, user := ask(t, a, zapRequest("d", "", "CURVE", string(key[:])))
-	if status != "200" || user != "user of "+key.String()[:3] {
-		t.Errorf("status %s, user %q", status, user)
-	}
-	if status, _ := ask(t, a, zapRequest("d", "", "CURVE", string(other[:]))); status != "400" {
-		t.Errorf("status %s for an unknown key", status)
-	}
-	if len(asked) != 1 || asked[0] != key {
-		t.Errorf("CurveUserID was asked about %v, want the accepted key alone", asked)
-	}
-}
-
 func TestTwoContextsSideBySide(t *testing.T) {
 	client := newCertificate(t)
 	type side struct {

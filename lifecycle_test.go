@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/pebbe/zmq4"
 
@@ -16,8 +15,6 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
-
-func nullRequest() [][]byte { return zapRequest("d", "127.0.0.1", "NULL") }
 
 func TestStopRefusesAndStartResumes(t *testing.T) {
 	a := startAuthenticator(t, Config{})
@@ -255,18 +252,4 @@ func TestDefaultContext(t *testing.T) {
 		t.Error("not zmq4's default context")
 	}
 	must.OK(t, errors.Join(a.Start(), a.Close()))
-}
-
-func TestConfigIsChecked(t *testing.T) {
-	for name, cfg := range map[string]Config{
-		"negative time":        {CallbackTimeout: -time.Second},
-		"negative concurrency": {MaxConcurrent: -1},
-		"negative queue":       {MaxPending: -1},
-		"property of libzmq's": {Properties: []string{"User-Id"}},
-		"empty property":       {Properties: []string{""}},
-	} {
-		if _, err := New(testzmq.NewContext(t), &cfg); err == nil {
-			t.Errorf("%s: no error", name)
-		}
-	}
 }

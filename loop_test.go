@@ -154,9 +154,11 @@ func (s *fakeSocket) Send(bytes []byte, sizes, frames []uint32) error {
 	return nil
 }
 
-func (s *fakeSocket) Wake()         { s.woken <- true }
+func (s *fakeSocket) Wake() { s.woken <- true }
+
 func (s *fakeSocket) Unbind() error { s.unbound = true; return nil }
-func (s *fakeSocket) Close() error  { return nil }
+
+func (s *fakeSocket) Close() error { return nil }
 
 func message(body [][]byte) libzmq.Message {
 	return libzmq.Message{Frames: append(frames("peer", ""), body...)}
@@ -239,4 +241,67 @@ func TestTruncatedMessages(t *testing.T) {
 		t.Errorf("reply %q", reply)
 	}
 	close(a.loop.done)
+}
+
+// endingSocket is a ZAP socket whose context ends while a batch is received and answered.
+type endingSocket struct {
+	*fakeSocket
+	log  []string
+	last []libzmq.Message
+}
+
+func (s *endingSocket) Receive() ([]libzmq.Message, error) {
+	s.log = append(s.log, "receive")
+	return s.last, zmq4.ETERM
+}
+
+func (s *endingSocket) Send([]byte, []uint32, []uint32) error {
+	s.log = append(s.log, "send")
+	return zmq4.ETERM
+}
+
+func (s *endingSocket) Close() error {
+	s.log = append(s.log, "close")
+	return nil
+}
+
+// TestBatchThatEnds: a batch that comes with the end of the context is decided and reported. The
+// socket is closed at once, and no error is logged.
+func TestBatchThatEnds(t *testing.T) {
+	var log logbuffer.Buffer
+	reasons := make(chan string, 10)
+	onDecision := func(d Decision) { reasons <- d.Reason }
+	a := newAuthenticator(t, Config{Logger: log.Logger(), OnDecision: onDecision})
+	callback := func(ctx context.Context, _, _, _ string) (*Identity, error) {
+		<-ctx.Done()
+		return &Identity{}, nil
+	}
+	must.OK(t, a.ConfigurePlainCallback("*", callback))
+	socket := &endingSocket{fakeSocket: newFakeSocket(), last: []libzmq.Message{
+		message(nullRequest()), message(plainRequest("d", "ann", "x")),
+		message(zapRequest("d", "", "OTHER")),
+	}}
+	a.loop = newLoop(a, socket, nil)
+	a.state = stateServing
+	go a.loop.run()
+	must.OK(t, a.Wait())
+	got := map[string]int{}
+	for range socket.last {
+		got[<-reasons]++
+	}
+	waitForReports(t, a)
+	if len(got) != 3 || got[ReasonAccepted] != 1 || got[ReasonStopped] != 1 ||
+		got[ReasonUnknownMechanism] != 1 || len(reasons) != 0 {
+		t.Errorf("%v, %d more", got, len(reasons))
+	}
+	if stats := a.Stats(); stats.Requests != 3 || stats.Allowed != 1 || stats.Denied != 2 ||
+		stats.Pending != 0 {
+		t.Errorf("%+v", stats)
+	}
+	if said := strings.Join(socket.log, " "); said != "receive send close" {
+		t.Errorf("the socket's calls: %s", said)
+	}
+	if strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("the log:\n%s", log.String())
+	}
 }
