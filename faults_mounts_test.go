@@ -36,7 +36,7 @@ func unprivileged(t *testing.T) bool {
 	return apart(t, namedAs(1000, 0))
 }
 
-// namedAs are the attributes of a process of the same user, who has another id in there.
+// namedAs returns the attributes of a process of the same user in which that user has another id.
 func namedAs(id int, flags uintptr) *syscall.SysProcAttr {
 	same := func(host int) []syscall.SysProcIDMap {
 		return []syscall.SysProcIDMap{{ContainerID: id, HostID: host, Size: 1}}

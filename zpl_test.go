@@ -52,7 +52,7 @@ func mustLoadPolicy(t testing.TB, dir, text string) *Policy {
 	return p
 }
 
-// wholePolicy has every kind of entry.
+// wholePolicy has a domain and a frontend.
 const wholePolicy = `domain = "*"
     allow = 10.0.0.0/8 127.0.0.1
     plain = passwords
@@ -79,14 +79,14 @@ func TestLoadPolicy(t *testing.T) {
 		request [][]byte
 		want    string
 	}{
-		"an address that is allowed": {zapRequest("global", "10.1.2.3", "NULL"), "200"},
-		"another":                    {zapRequest("global", "127.0.0.1", "NULL"), "200"},
-		"one that is not":            {zapRequest("global", "127.0.0.2", "NULL"), "400"},
-		"in the empty domain":        {zapRequest("", "127.0.0.2", "NULL"), "400"},
+		"an address in an allowed network":    {zapRequest("global", "10.1.2.3", "NULL"), "200"},
+		"an allowed address":                  {zapRequest("global", "127.0.0.1", "NULL"), "200"},
+		"another address":                     {zapRequest("global", "127.0.0.2", "NULL"), "400"},
+		"another address in the empty domain": {zapRequest("", "127.0.0.2", "NULL"), "400"},
 		"a password": {
 			zapRequest("global", "10.1.2.3", "PLAIN", "ann", "secret"), "200",
 		},
-		"a password from elsewhere": {
+		"a password from another address": {
 			zapRequest("global", "11.1.2.3", "PLAIN", "ann", "secret"), "400",
 		},
 		"a wrong password": {
@@ -242,7 +242,8 @@ func TestLoadPolicyFile(t *testing.T) {
 	}
 }
 
-// TestPolicyNamesUnreadableFiles runs as another user than root, who may read everything.
+// TestPolicyNamesUnreadableFiles: a file that may not be read is an error. Root may read every
+// file, so the test runs as another user.
 func TestPolicyNamesUnreadableFiles(t *testing.T) {
 	if !unprivileged(t) {
 		return

@@ -113,7 +113,7 @@ func TestPolicyErrors(t *testing.T) {
 		"another mechanism": {
 			replaced("null", "CURVE"), []string{`:5: mechanism "CURVE": none of null, plain, curve, gssapi`},
 		},
-		"and a certificate for it": {
+		"another mechanism with a certificate": {
 			replaced("null", "CURVE") + "    certificate = x\n", []string{`:5: mechanism "CURVE"`},
 		},
 		"a frontend without a domain": {
