@@ -1,18 +1,21 @@
 package zmqauth
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/internal/acl"
+	"github.com/zmqauth/zmqauth/internal/admission"
 	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
 	"github.com/zmqauth/zmqauth/internal/zap"
@@ -110,29 +113,43 @@ type Authenticator struct {
 	cfg       Config
 	log       *slog.Logger
 	callbacks *executor
+	names     *executor // asks Config.CurveUserID, which strangers cannot keep busy
 	hashes    *executor // verifies passwords
 	reports   *reporter
 	watcher   *follow.Watcher
 	counters  counters
 
-	passwordKey   [32]byte // of the digests of passwords in memory
 	bareMetadata  []byte   // of an acceptance whose identity has no metadata
 	metadataNames []string // Config.Properties, without duplicates
+
+	configuring sync.Mutex             // held while a new policy is made of the one in force
+	policy      atomic.Pointer[policy] // in force; never changed, but replaced
+
+	begun chan struct{} // closed: there is a loop
+	over  chan struct{} // closed: there will be none
 
 	mu      sync.RWMutex // guards all below
 	state   state
 	epoch   uint64 // counts the stops: what was decided before one is refused after it
 	loop    *loop  // nil before the first Start
-	policy  policy
-	failure error // of stateFailed
+	failure error  // of stateFailed
 }
 
 // policy is what the methods configure.
 type policy struct {
-	addresses acl.Rules
+	addresses *acl.Rules
 	plain     map[string]*plainSetup
 	curve     map[string]*curveSetup
 	gssapi    map[string]*gssapiSetup
+}
+
+func newPolicy() *policy {
+	return &policy{
+		addresses: new(acl.Rules),
+		plain:     make(map[string]*plainSetup),
+		curve:     make(map[string]*curveSetup),
+		gssapi:    make(map[string]*gssapiSetup),
+	}
 }
 
 // New prepares an Authenticator for the sockets of ctx. A nil ctx means zmq4's default context (the
@@ -145,7 +162,8 @@ func New(ctx *zmq4.Context, cfg *Config) (*Authenticator, error) {
 			return nil, fmt.Errorf("zmqauth: zmq4's default context: %w", err)
 		}
 	}
-	a := &Authenticator{ctx: ctx}
+	a := &Authenticator{ctx: ctx, begun: make(chan struct{}), over: make(chan struct{})}
+	a.policy.Store(newPolicy())
 	if cfg != nil {
 		a.cfg = *cfg
 	}
@@ -158,13 +176,15 @@ func New(ctx *zmq4.Context, cfg *Config) (*Authenticator, error) {
 	if a.log == nil {
 		a.log = slog.Default()
 	}
-	pending, timeout := orDefault(a.cfg.MaxPending, defaultMaxPending), orDefault(a.cfg.CallbackTimeout, defaultCallbackTimeout)
-	a.callbacks = newExecutor(orDefault(a.cfg.MaxConcurrent, defaultMaxConcurrent), pending, timeout)
+	pending := orDefault(a.cfg.MaxPending, defaultMaxPending)
+	timeout := orDefault(a.cfg.CallbackTimeout, defaultCallbackTimeout)
+	atOnce := orDefault(a.cfg.MaxConcurrent, defaultMaxConcurrent)
+	a.callbacks = newExecutor(atOnce, pending, timeout)
+	a.names = newExecutor(atOnce, pending, timeout)
 	// One processor stays free, if there are several, so that the loop need not wait for its turn.
-	a.hashes = newExecutor(max(1, runtime.GOMAXPROCS(0)-1), pending, timeout)
+	a.hashes = newExecutor(max(1, runtime.GOMAXPROCS(0)-1), pending, hashTime)
 	a.reports = newReporter(a.log, a.cfg.OnDecision, &a.counters.unreported)
 	a.watcher = follow.New(a.say)
-	_, _ = rand.Read(a.passwordKey[:]) // never fails
 	return a, nil
 }
 
@@ -222,21 +242,29 @@ func (a *Authenticator) start(queue *reactorQueue) error {
 		case errors.Is(err, zmq4.Errno(zmq4.EADDRINUSE)):
 			return ErrHandlerBound
 		case errors.Is(err, zmq4.ErrorContextClosed), errors.Is(err, zmq4.ETERM):
+			a.close()
 			return ErrClosed
 		case err != nil:
 			return fmt.Errorf("zmqauth: binding %s: %w", ZAPEndpoint, err)
 		}
-		a.loop = newLoop(a, handler, queue)
-		go a.loop.run()
+		a.begin(newLoop(a, handler, queue))
 	}
 	a.state = stateServing
 	return nil
 }
 
+// begin has a loop serve. The caller holds a.mu.
+func (a *Authenticator) begin(l *loop) {
+	a.loop = l
+	close(a.begun)
+	go l.run()
+}
+
 // Stop refuses everyone from now on, what is pending included: the endpoint stays bound, because
 // libzmq lets clients in where nobody answers. It cancels the contexts of callbacks and does not
 // wait for one that ignores its own. Start may follow at once. Before the first Start there is no
-// endpoint, but HandleZAPMessage refuses too. The error is always nil.
+// endpoint, but HandleZAPMessage refuses too. There
+// is nothing that can go wrong: the error is always nil, and Stop has one to fit interfaces.
 func (a *Authenticator) Stop() error {
 	a.mu.Lock()
 	if !a.state.refuses() {
@@ -253,12 +281,12 @@ func (a *Authenticator) Stop() error {
 }
 
 // Close refuses what is pending and frees the ZAP endpoint, for another Authenticator or for none:
-// from then on libzmq lets in whoever the sockets' own options do not keep out. It returns when
-// that is done, a second call too. The error is libzmq's.
+// from then on libzmq lets in whoever the sockets' own options do not keep out. It returns when that
+// is done, a second call too. The methods that configure return ErrClosed afterwards. The error is
+// libzmq's.
 func (a *Authenticator) Close() error {
 	a.mu.Lock()
-	a.state = stateClosed
-	a.epoch++
+	a.close()
 	l := a.loop
 	open := a.openInquiries()
 	a.mu.Unlock()
@@ -270,6 +298,18 @@ func (a *Authenticator) Close() error {
 	return l.close()
 }
 
+// close is the state's part of Close. The caller holds a.mu.
+func (a *Authenticator) close() {
+	if a.state == stateClosed {
+		return
+	}
+	a.state = stateClosed
+	a.epoch++
+	if a.loop == nil {
+		close(a.over)
+	}
+}
+
 // IsAlive tells whether requests are judged: between Start and Stop.
 func (a *Authenticator) IsAlive() bool {
 	a.mu.RLock()
@@ -277,17 +317,17 @@ func (a *Authenticator) IsAlive() bool {
 	return a.state == stateServing
 }
 
-// Wait returns when the service has ended for good: nil after Close and after the context's end,
-// else why. Before the first Start there is nothing to wait for. After a failure the endpoint stays
-// bound, and everyone refused, until Close.
+// Wait returns when the service has ended for good: nil after Close and after the context's end, else
+// why. Before the first Start it waits for the service to begin, or for Close; whether the context has
+// ended by then is found out by Start. After a failure the endpoint stays bound, and everyone refused,
+// until Close.
 func (a *Authenticator) Wait() error {
-	a.mu.RLock()
-	l := a.loop
-	a.mu.RUnlock()
-	if l == nil {
+	select {
+	case <-a.begun:
+		return a.loop.wait() // which nobody replaces
+	case <-a.over:
 		return nil
 	}
-	return l.wait()
 }
 
 // fail ends the service after an error that leaves no way to go on.
@@ -311,58 +351,11 @@ func (a *Authenticator) fail(err error) {
 // ended is called by the loop when the endpoint is gone.
 func (a *Authenticator) ended() {
 	a.mu.Lock()
-	a.state = stateClosed
-	a.epoch++
+	a.close()
 	open := a.openInquiries()
 	a.mu.Unlock()
 	a.refuse(open)
 	a.watcher.Close()
-}
-
-// Allow adds addresses to the general allow list: only what it names passes. Entries are IPv4 and
-// IPv6 addresses, networks in CIDR notation, and for IPC peers "ipc" (all of them), "uid:N",
-// "gid:N" and "pid:N"; ::ffff:a.b.c.d is a.b.c.d. Passing it replaces no credential. A bad entry,
-// or a scope that has denied addresses, is an error that changes nothing. Without any entry the
-// list names nobody.
-func (a *Authenticator) Allow(addresses ...string) error {
-	return a.addAddresses(acl.Allow, AnyDomain, addresses)
-}
-
-// Deny adds addresses to the general deny list: all but what it names pass. For entries and errors
-// see [Allow].
-//
-// [Allow]: Authenticator.Allow
-func (a *Authenticator) Deny(addresses ...string) error {
-	return a.addAddresses(acl.Deny, AnyDomain, addresses)
-}
-
-// AllowDomain is Allow for the requests of one domain. They must pass the general rules besides.
-func (a *Authenticator) AllowDomain(domain string, addresses ...string) error {
-	return a.addAddresses(acl.Allow, domain, addresses)
-}
-
-// DenyDomain is Deny for the requests of one domain. They must pass the general rules besides.
-func (a *Authenticator) DenyDomain(domain string, addresses ...string) error {
-	return a.addAddresses(acl.Deny, domain, addresses)
-}
-
-func (a *Authenticator) addAddresses(kind acl.Kind, domain string, addresses []string) error {
-	if err := checkDomain(domain); err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if err := a.policy.addresses.Add(kind, domain, addresses); err != nil {
-		return fmt.Errorf("zmqauth: %w", err)
-	}
-	return nil
-}
-
-// ResetAddresses removes the address rules of all scopes: every address passes.
-func (a *Authenticator) ResetAddresses() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.policy.addresses = acl.Rules{}
 }
 
 // checkDomain refuses the empty domain: what is meant for all of them is AnyDomain, in so many
@@ -383,16 +376,53 @@ func setupFor[T any](setups map[string]*T, domain []byte) *T {
 	return setups[AnyDomain]
 }
 
-// configure puts a setup in force for a domain, in place of the one before it, which it returns.
-func configure[T any](a *Authenticator, setups *map[string]*T, domain string, setup *T) (old *T) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if *setups == nil {
-		*setups = make(map[string]*T)
+// change puts a changed copy of the policy in force. No decision waits for it: each sees the policy
+// from before or that from after. Files and directories that are not in force any more are not
+// followed any more. The errors are ErrClosed and edit's: then nothing is changed.
+func (a *Authenticator) change(edit func(next *policy) error) error {
+	a.configuring.Lock()
+	defer a.configuring.Unlock()
+	if a.isClosed() {
+		return ErrClosed
 	}
-	old = (*setups)[domain]
-	(*setups)[domain] = setup
-	return old
+	old := a.policy.Load()
+	next := &policy{addresses: old.addresses, plain: maps.Clone(old.plain),
+		curve: maps.Clone(old.curve), gssapi: maps.Clone(old.gssapi)}
+	if err := edit(next); err != nil {
+		return err
+	}
+	a.policy.Store(next)
+	old.releaseBut(next)
+	return nil
+}
+
+func (a *Authenticator) isClosed() bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.state == stateClosed
+}
+
+// Unconfigure takes a domain's own setup for a mechanism away: "PLAIN", "CURVE" or "GSSAPI", in
+// capitals or not. The setup for AnyDomain holds then, or where that is the domain, none. Address
+// rules stay. A mechanism that cannot be configured is an error.
+func (a *Authenticator) Unconfigure(domain, mechanism string) error {
+	if err := checkDomain(domain); err != nil {
+		return err
+	}
+	mechanism = strings.ToUpper(mechanism)
+	return a.change(func(next *policy) error {
+		switch mechanism {
+		case zap.MechanismPlain:
+			delete(next.plain, domain)
+		case zap.MechanismCurve:
+			delete(next.curve, domain)
+		case zap.MechanismGSSAPI:
+			delete(next.gssapi, domain)
+		default:
+			return fmt.Errorf("zmqauth: mechanism %.40q: none of PLAIN, CURVE, GSSAPI", mechanism)
+		}
+		return nil
+	})
 }
 
 // decide judges a request; a fault of our own in it is no acceptance, and ends nothing. The caller
@@ -405,7 +435,11 @@ func (a *Authenticator) decide(r *zap.Request, malformed error) (v verdict, in *
 			v, in = verdict{status: zap.StatusError, reason: ReasonInternal, note: fault}, nil
 		}
 	}()
-	return a.judge(r, malformed)
+	v, in = a.judge(r, malformed)
+	if in != nil {
+		in.client = admission.ClientOf(string(r.Address))
+	}
+	return v, in
 }
 
 // judge decides on a request from memory, or returns the inquiry that has to be made beside the
@@ -416,18 +450,20 @@ func (a *Authenticator) judge(r *zap.Request, malformed error) (verdict, *inquir
 		return denied(ReasonStopped), nil
 	case malformed != nil:
 		return denied(ReasonMalformed), nil
-	case !a.policy.addresses.Pass(r.Domain, r.Address):
+	}
+	p := a.policy.Load()
+	if !p.addresses.Pass(r.Domain, r.Address) {
 		return denied(ReasonAddressDenied), nil
 	}
 	switch string(r.Mechanism) {
 	case zap.MechanismNull:
 		return a.accepted("", nil), nil
 	case zap.MechanismPlain:
-		return a.judgePlain(r)
+		return a.judgePlain(p, r)
 	case zap.MechanismCurve:
-		return a.judgeCurve(r)
+		return a.judgeCurve(p, r)
 	case zap.MechanismGSSAPI:
-		return a.judgeGSSAPI(r)
+		return a.judgeGSSAPI(p, r)
 	default:
 		return denied(ReasonUnknownMechanism), nil
 	}

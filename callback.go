@@ -1,7 +1,6 @@
 package zmqauth
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/admission"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -47,17 +47,18 @@ var (
 // inquiry is a decision that takes a callback, or anything else that must not delay the loop.
 type inquiry struct {
 	ask       func(ctx context.Context) (*Identity, error)
-	defaultID string    // the user id where the identity names none
-	secret    string    // never to appear in a log, whatever the callback returns
-	about     [2]string // a log line's key and value on who is refused
-	refusal   *verdict  // in place of a callback's, nil: none
-	lane      *executor // that makes it, nil: the one for callbacks
+	decide    func(ctx context.Context) verdict // in place of ask, nil: none
+	defaultID string                            // the user id where the identity names none
+	secret    string                            // never to appear in a log, whatever the callback returns
+	about     [2]string                         // a log line's key and value on who is refused
+	lane      *executor                         // that makes it, nil: the one for callbacks
+	client    admission.Client
 
 	parent context.Context // of the callback's context; nil: none
 	answer func(verdict)   // called once, from any goroutine, without locks held
 
 	// Guarded by the executor's mutex.
-	waiting  *list.Element
+	waiting  *admission.Item[*inquiry]
 	giveUp   *time.Timer // while it waits
 	cancel   context.CancelFunc
 	answered bool
@@ -71,10 +72,11 @@ func (a *Authenticator) inquire(ctx context.Context, in *inquiry) (v verdict) {
 			v.note.stack = debug.Stack()
 		}
 	}()
+	if in.decide != nil {
+		return in.decide(ctx)
+	}
 	identity, err := in.ask(ctx)
 	switch {
-	case errors.Is(err, ErrDenied) && in.refusal != nil:
-		return *in.refusal
 	case errors.Is(err, ErrDenied):
 		return denied(ReasonCallbackDenied)
 	case errors.Is(err, ErrTemporary):

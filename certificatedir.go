@@ -10,15 +10,16 @@ import (
 
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/follow"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// certificateDirectory keeps the keys of a curveSetup up to date with the certificates in a
-// directory. But for the keys, which Authenticator.mu guards, it belongs to the goroutine that
-// loads it and then to the one that follows it.
+// certificateDirectory keeps keys up to date with the certificates in a directory. But for the keys,
+// which anybody may read, it belongs to the goroutine that loads it and then to the one that follows
+// it.
 type certificateDirectory struct {
 	a      *Authenticator
 	path   string
-	setup  *curveSetup
+	keys   Credentials // in force
 	files  map[string]*certificateFile
 	owners map[PublicKey][]string // the names of a key's files, in order: the first one counts
 	links  map[string]int         // how many symbolic links lead over each directory
@@ -39,7 +40,7 @@ type certificateFile struct {
 	stamp   files.Stamp
 	size    int64     // of its last good content
 	key     PublicKey // zero: it has never been good
-	entry   *curveEntry
+	known   *credential
 	problem string   // what has been reported of it; "": it is good
 	missing int      // looks in a row at which it was not there: it may have been renamed
 	links   []string // of a symbolic link: the directories that it leads over
@@ -47,7 +48,7 @@ type certificateFile struct {
 
 func newCertificateDirectory(a *Authenticator, path string) *certificateDirectory {
 	return &certificateDirectory{
-		a: a, path: path, setup: &curveSetup{keys: make(map[PublicKey]*curveEntry)},
+		a: a, path: path,
 		files: make(map[string]*certificateFile), owners: make(map[PublicKey][]string),
 		links: make(map[string]int), limit: certificateLimit,
 	}
@@ -181,7 +182,7 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 	if result.err != nil {
 		if files.IsGone(result.err) { // behind a link
 			d.disown(name, file.key, dirty)
-			file.key, file.entry = PublicKey{}, nil
+			file.key, file.known = PublicKey{}, nil
 			d.resize(file, 0)
 		}
 		d.report(file, result.err)
@@ -198,7 +199,7 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 		d.disown(name, file.key, dirty)
 		d.own(name, result.cert.Public)
 	}
-	file.key, file.entry = result.cert.Public, d.a.newCurveEntry(result.cert)
+	file.key, file.known = result.cert.Public, d.a.credentialOf(result.cert)
 	dirty[file.key] = struct{}{}
 }
 
@@ -307,14 +308,37 @@ func (d *certificateDirectory) commit(dirty map[PublicKey]struct{}) {
 	if len(dirty) == 0 {
 		return
 	}
-	d.a.mu.Lock()
-	defer d.a.mu.Unlock()
-	for key := range dirty {
-		if names := d.owners[key]; len(names) > 0 {
-			d.setup.keys[key] = d.files[names[0]].entry
-		} else {
-			delete(d.setup.keys, key)
+	_ = d.keys.change(func(next *credentialSet) error {
+		for key := range dirty {
+			if len(d.owners[key]) == 0 {
+				next.keys = next.keys.Without(key)
+			}
 		}
+		next.keys = next.keys.WithAll(len(dirty), func(yield func(PublicKey, *credential) bool) {
+			for key := range dirty {
+				names := d.owners[key]
+				if len(names) > 0 && !yield(key, d.files[names[0]].known) {
+					return
+				}
+			}
+		})
+		return nil
+	})
+}
+
+// credentialOf is what is known of the owner of a certificate.
+func (a *Authenticator) credentialOf(c *Certificate) *credential {
+	if len(c.Metadata) == 0 {
+		return nil
+	}
+	// The validity has been checked with the rest of the certificate.
+	notBefore, notAfter, _ := validity(c.Metadata)
+	return &credential{
+		identity:  Identity{Metadata: c.Metadata},
+		metadata:  zap.EncodeMetadata(c.Metadata, a.metadataNames),
+		complete:  true,
+		notBefore: notBefore,
+		notAfter:  notAfter,
 	}
 }
 

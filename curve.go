@@ -16,29 +16,25 @@ import (
 // encrypted, but anybody's.
 const CurveAllowAny = "*"
 
-// curveSetup decides on the CURVE clients of a domain (RFC 26): by the keys, by the callback if
-// there is one, or not at all.
+// curveSetup decides on the CURVE clients of a domain (RFC 26): by the keys of credentials, by the
+// callback, or not at all.
 type curveSetup struct {
-	any       bool
-	set       *keyset.Set               // of keys alone
-	keys      map[PublicKey]*curveEntry // of a directory's certificates
-	callback  CurveCallback
-	directory *follow.Directory // that the keys come from; nil: they come from elsewhere
+	any         bool
+	credentials *Credentials
+	callback    CurveCallback
+	directory   *follow.Directory // that the keys come from; nil: they come from elsewhere
 }
 
-func (s *curveSetup) find(key PublicKey) (entry *curveEntry, known bool) {
-	if s.any || s.set.Has(key) {
+// find is what is known of a key that is accepted.
+func (s *curveSetup) find(key PublicKey) (known *credential, ok bool) {
+	if s.any {
 		return nil, true
 	}
-	entry, known = s.keys[key]
-	return entry, known
-}
-
-// curveEntry is what is known about a key besides. nil: nothing.
-type curveEntry struct {
-	identity            Identity
-	metadata            []byte // identity's, encoded
-	notBefore, notAfter time.Time
+	set := s.credentials.set()
+	if set.bulk.Has(key) {
+		return nil, true
+	}
+	return set.keys.Get(key)
 }
 
 // ConfigureCurve lets in the clients of a domain whose public certificates are in a directory (see
@@ -64,8 +60,7 @@ func (a *Authenticator) ConfigureCurve(domain, location string) error {
 		return err
 	}
 	if location == CurveAllowAny {
-		a.configureCurve(domain, &curveSetup{any: true})
-		return nil
+		return a.configureCurve(domain, &curveSetup{any: true})
 	}
 	if location == "" {
 		return fmt.Errorf("zmqauth: domain %q: the directory has no name", domain)
@@ -74,7 +69,10 @@ func (a *Authenticator) ConfigureCurve(domain, location string) error {
 	if err != nil {
 		return err
 	}
-	a.configureCurve(domain, setup)
+	if err := a.configureCurve(domain, setup); err != nil {
+		setup.directory.Stop()
+		return err
+	}
 	setup.directory.Start()
 	return nil
 }
@@ -99,29 +97,15 @@ func (a *Authenticator) followCertificates(d *certificateDirectory) (*curveSetup
 		followed.Stop()
 		return nil, err
 	}
-	d.setup.directory = followed
-	return d.setup, nil
+	return &curveSetup{credentials: &d.keys, directory: followed}, nil
 }
 
-// configureCurve puts a setup in force, and lets go of the directory of the one before it.
-func (a *Authenticator) configureCurve(domain string, setup *curveSetup) {
-	if old := configure(a, &a.policy.curve, domain, setup); old != nil && old.directory != nil {
-		old.directory.Stop()
-	}
-}
-
-func (a *Authenticator) newCurveEntry(c *Certificate) *curveEntry {
-	if len(c.Metadata) == 0 {
+// configureCurve puts a setup in force.
+func (a *Authenticator) configureCurve(domain string, setup *curveSetup) error {
+	return a.change(func(next *policy) error {
+		next.curve[domain] = setup
 		return nil
-	}
-	// The validity has been checked with the rest of the certificate.
-	notBefore, notAfter, _ := validity(c.Metadata)
-	return &curveEntry{
-		identity:  Identity{Metadata: c.Metadata},
-		metadata:  zap.EncodeMetadata(c.Metadata, a.metadataNames),
-		notBefore: notBefore,
-		notAfter:  notAfter,
-	}
+	})
 }
 
 // ConfigureCurveKeys lets in the clients of a domain that hold the secret key to one of these. It
@@ -133,8 +117,9 @@ func (a *Authenticator) ConfigureCurveKeys(domain string, keys ...PublicKey) err
 	if i := slices.Index(keys, PublicKey{}); i >= 0 {
 		return fmt.Errorf("zmqauth: domain %q: key %d is zero", domain, i)
 	}
-	a.configureCurve(domain, &curveSetup{set: keyset.New(keys)})
-	return nil
+	c := new(Credentials)
+	c.now.Store(&credentialSet{bulk: keyset.New(keys)})
+	return a.configureCurve(domain, &curveSetup{credentials: c})
 }
 
 // ConfigureCurveCallback has a callback decide on the keys of a domain. It replaces what the domain
@@ -146,12 +131,11 @@ func (a *Authenticator) ConfigureCurveCallback(domain string, cb CurveCallback) 
 	if cb == nil {
 		return fmt.Errorf("zmqauth: domain %q: the callback is nil", domain)
 	}
-	a.configureCurve(domain, &curveSetup{callback: cb})
-	return nil
+	return a.configureCurve(domain, &curveSetup{callback: cb})
 }
 
-func (a *Authenticator) judgeCurve(r *zap.Request) (verdict, *inquiry) {
-	setup := setupFor(a.policy.curve, r.Domain)
+func (a *Authenticator) judgeCurve(p *policy, r *zap.Request) (verdict, *inquiry) {
+	setup := setupFor(p.curve, r.Domain)
 	if setup == nil {
 		return denied(ReasonNotConfigured), nil
 	}
@@ -159,47 +143,35 @@ func (a *Authenticator) judgeCurve(r *zap.Request) (verdict, *inquiry) {
 	if setup.callback != nil {
 		return verdict{}, a.askAboutKey(setup.callback, string(r.Domain), key)
 	}
-	entry, known := setup.find(key)
-	if !known {
+	known, ok := setup.find(key)
+	if !ok {
 		return denied(ReasonUnknownKey).about("key", key.String()), nil
 	}
-	if entry.expires() { // to ask the clock takes longer than all the rest
-		if reason := entry.invalid(time.Now()); reason != "" {
+	if known.expires() { // to ask the clock takes longer than all the rest
+		reason := known.refusalAt(time.Now(), ReasonKeyExpired, ReasonKeyNotYetValid)
+		if reason != "" {
 			return denied(reason).about("key", key.String()), nil
 		}
 	}
-	if a.cfg.CurveUserID != nil {
-		return verdict{}, a.askAboutKey(entry.known, "", key)
+	userID := idOf(known, "")
+	if userID == "" && a.cfg.CurveUserID != nil {
+		in := a.askAboutKey(known.accept, "", key)
+		in.lane = a.names
+		return verdict{}, in
 	}
-	if entry == nil {
-		return a.accepted(key.String(), nil), nil
+	if userID == "" {
+		userID = key.String()
 	}
-	return a.accepted(key.String(), entry.metadata), nil
+	return a.accepted(userID, a.metadataOf(known)), nil
 }
 
-// expires tells whether a key is good at some times only.
-func (e *curveEntry) expires() bool {
-	return e != nil && !(e.notBefore.IsZero() && e.notAfter.IsZero())
-}
-
-// invalid is the reason why a key that expires is not to be accepted at a time, or "".
-func (e *curveEntry) invalid(now time.Time) string {
-	switch {
-	case !e.notAfter.IsZero() && !now.Before(e.notAfter):
-		return ReasonKeyExpired
-	case now.Before(e.notBefore):
-		return ReasonKeyNotYetValid
-	}
-	return ""
-}
-
-// known is a CurveCallback for a key that has been found, whose user only Config.CurveUserID can
+// accept is a CurveCallback for a key that has been found, whose user only Config.CurveUserID can
 // name.
-func (e *curveEntry) known(context.Context, string, PublicKey) (*Identity, error) {
-	if e == nil {
+func (c *credential) accept(context.Context, string, PublicKey) (*Identity, error) {
+	if c == nil {
 		return &Identity{}, nil
 	}
-	return &e.identity, nil
+	return &c.identity, nil
 }
 
 func (a *Authenticator) askAboutKey(cb CurveCallback, domain string, key PublicKey) *inquiry {
@@ -208,7 +180,9 @@ func (a *Authenticator) askAboutKey(cb CurveCallback, domain string, key PublicK
 	in.ask = func(ctx context.Context) (*Identity, error) {
 		identity, err := cb(ctx, domain, key)
 		if err == nil && identity != nil && identity.UserID == "" && a.cfg.CurveUserID != nil {
-			in.defaultID = a.cfg.CurveUserID(key)
+			if id := a.cfg.CurveUserID(key); id != "" {
+				in.defaultID = id
+			}
 		}
 		return identity, err
 	}

@@ -30,8 +30,11 @@ func TestValidityAtEachDecision(t *testing.T) {
 		if test.notAfter != 0 {
 			c.Metadata["not-after"] = now.Add(test.notAfter).Format(time.RFC3339)
 		}
-		entry := s.a.newCurveEntry(c)
-		reason := entry.invalid(now)
+		known := s.a.credentialOf(c)
+		reason := ""
+		if known.expires() {
+			reason = known.refusalAt(now, ReasonKeyExpired, ReasonKeyNotYetValid)
+		}
 		if reason == "" {
 			reason = ReasonAccepted
 		}

@@ -33,14 +33,20 @@ const (
 	ReasonKeyExpired       = "key-expired"
 	ReasonKeyNotYetValid   = "key-not-yet-valid"
 	ReasonUnknownPrincipal = "unknown-principal"
-	ReasonCallbackDenied   = "callback-denied"    // ErrDenied, or neither an identity nor an error
-	ReasonTryAgain         = "callback-try-again" // ErrTemporary
-	ReasonCallbackTimeout  = "callback-timeout"
-	ReasonCallbackError    = "callback-error"
-	ReasonCallbackPanic    = "callback-panic"
-	ReasonOverloaded       = "overloaded" // MaxPending is reached, or no callback became free in time
-	ReasonCanceled         = "canceled"   // the context of HandleZAPMessage ended
-	ReasonInternal         = "internal"   // a fault of zmqauth's own
+
+	ReasonUserExpired          = "user-expired" // of Credentials, as those below
+	ReasonUserNotYetValid      = "user-not-yet-valid"
+	ReasonPrincipalExpired     = "principal-expired"
+	ReasonPrincipalNotYetValid = "principal-not-yet-valid"
+
+	ReasonCallbackDenied  = "callback-denied"    // ErrDenied, or neither an identity nor an error
+	ReasonTryAgain        = "callback-try-again" // ErrTemporary
+	ReasonCallbackTimeout = "callback-timeout"
+	ReasonCallbackError   = "callback-error"
+	ReasonCallbackPanic   = "callback-panic"
+	ReasonOverloaded      = "overloaded" // MaxPending is reached, or no callback became free in time
+	ReasonCanceled        = "canceled"   // the context of HandleZAPMessage ended
+	ReasonInternal        = "internal"   // a fault of zmqauth's own
 )
 
 // verdict is a decision before it is told to anybody.

@@ -1,7 +1,6 @@
 package zmqauth
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"maps"
@@ -9,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/admission"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -16,8 +16,11 @@ import (
 // sockets the client is gone, whatever we say.
 const waitLimit = handshakeInterval
 
-// executor makes inquiries beside the loop: a bounded number at once, a bounded number waiting,
-// each with a bounded time.
+// hashTime is how long a password hash may take: as long as its client waits for it.
+const hashTime = handshakeInterval
+
+// executor makes inquiries beside the loop: a bounded number at once, a bounded number waiting, each
+// with a bounded time. Clients take turns, so that one that asks for a lot delays itself.
 type executor struct {
 	limit      int
 	maxWaiting int
@@ -26,12 +29,39 @@ type executor struct {
 
 	mu      sync.Mutex
 	running int // goroutines, those included whose inquiry has been answered for
-	queue   list.List
+	queue   admission.Queue[*inquiry]
 	open    map[*inquiry]struct{} // unanswered
+	peak    int                   // of open
+	average time.Duration         // that an inquiry takes, the last ones above all; 0: none has ended
 }
 
 func newExecutor(limit, maxWaiting int, timeout time.Duration) *executor {
-	return &executor{limit: limit, maxWaiting: maxWaiting, waitLimit: waitLimit, timeout: timeout, open: make(map[*inquiry]struct{})}
+	return &executor{limit: limit, maxWaiting: maxWaiting, waitLimit: waitLimit, timeout: timeout,
+		open: make(map[*inquiry]struct{})}
+}
+
+// add takes note of an inquiry that is to be answered. The caller holds e.mu.
+func (e *executor) add(in *inquiry) {
+	e.open[in] = struct{}{}
+	e.peak = max(e.peak, len(e.open))
+}
+
+// peakKept is how many entries of a map are worth keeping the memory of.
+const peakKept = 1024
+
+// remove takes note that an inquiry has been answered. The caller holds e.mu.
+func (e *executor) remove(in *inquiry) {
+	delete(e.open, in)
+	if len(e.open) == 0 && e.peak > peakKept { // a map never shrinks
+		e.open, e.peak = make(map[*inquiry]struct{}), 0
+	}
+}
+
+// isHopeless tells whether the turn of a client's next inquiry comes after its time, as far as can be
+// known. The caller holds e.mu.
+func (e *executor) isHopeless(client admission.Client) bool {
+	wait := e.average * time.Duration(e.queue.Ahead(client)) / time.Duration(e.limit)
+	return wait > e.waitLimit
 }
 
 // submit has an inquiry made by its lane.
@@ -45,7 +75,7 @@ func (a *Authenticator) submit(in *inquiry) {
 // openInquiries are those without an answer. The caller holds a.mu, so that none of them came after
 // a later Start.
 func (a *Authenticator) openInquiries() []*inquiry {
-	return append(a.callbacks.unanswered(), a.hashes.unanswered()...)
+	return slices.Concat(a.callbacks.unanswered(), a.names.unanswered(), a.hashes.unanswered())
 }
 
 // refuse answers inquiries, because nobody is let in any more. The caller holds no lock.
@@ -55,25 +85,41 @@ func (a *Authenticator) refuse(open []*inquiry) {
 	}
 }
 
-// submit has an inquiry made. It never blocks; where there is no room, the answer comes before it
-// returns.
+// submit has an inquiry made. It never blocks. Where there is no room, the answer comes before it
+// returns: for the inquiry, or for the youngest of the client that has the most of them.
 func (e *executor) submit(a *Authenticator, in *inquiry) {
 	e.mu.Lock()
-	switch {
-	case e.running < e.limit:
+	if e.running < e.limit {
 		e.running++
-		e.open[in] = struct{}{}
+		e.add(in)
 		e.mu.Unlock()
 		go e.work(a, in)
-	case e.queue.Len() < e.maxWaiting:
-		e.open[in] = struct{}{}
-		in.waiting = e.queue.PushBack(in)
-		in.giveUp = time.AfterFunc(e.waitLimit, func() { e.settle(in, temporary(ReasonOverloaded)) })
-		e.mu.Unlock()
-	default:
-		e.mu.Unlock()
-		in.answer(temporary(ReasonOverloaded))
+		return
 	}
+	refused := in
+	if !e.isHopeless(in.client) {
+		refused = e.enqueue(in)
+	}
+	e.mu.Unlock()
+	if refused != nil {
+		e.settle(refused, temporary(ReasonOverloaded))
+	}
+}
+
+// enqueue has an inquiry wait, and returns the one that cannot, nil where there is room for all. The
+// caller holds e.mu.
+func (e *executor) enqueue(in *inquiry) (refused *inquiry) {
+	if e.queue.Len() >= e.maxWaiting {
+		youngest := e.queue.Youngest(in.client)
+		if youngest == nil {
+			return in
+		}
+		refused = youngest.Value
+	}
+	e.add(in)
+	in.waiting = e.queue.Push(in.client, in)
+	in.giveUp = time.AfterFunc(e.waitLimit, func() { e.settle(in, temporary(ReasonOverloaded)) })
+	return refused
 }
 
 // work makes inquiries one after the other until none is waiting.
@@ -91,19 +137,29 @@ func (e *executor) work(a *Authenticator, in *inquiry) {
 	finished = true
 }
 
-// next is the inquiry that has waited longest; with none, the goroutine's place is free.
+// next is the inquiry whose turn it is. With none, the goroutine's place is free.
 func (e *executor) next() *inquiry {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	front := e.queue.Front()
-	if front == nil {
+	in, ok := e.queue.Pop()
+	if !ok {
 		e.running--
 		return nil
 	}
-	in := e.queue.Remove(front).(*inquiry)
 	in.waiting = nil
 	in.giveUp.Stop()
 	return in
+}
+
+// took takes note of how long an inquiry has taken.
+func (e *executor) took(d time.Duration) {
+	const weight = 16
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.average == 0 {
+		e.average = d
+	}
+	e.average += (d - e.average) / weight
 }
 
 func (e *executor) make(a *Authenticator, in *inquiry) {
@@ -122,8 +178,10 @@ func (e *executor) make(a *Authenticator, in *inquiry) {
 	}
 	stop := context.AfterFunc(ctx, func() { e.settle(in, interrupted(ctx)) })
 	v := in.failed(ReasonCallbackPanic, errors.New("the callback's goroutine has ended"))
+	begun := time.Now()
 	defer func() {
 		stop()
+		e.took(time.Since(begun))
 		e.settle(in, v)
 	}()
 	v = a.inquire(ctx, in)
@@ -152,7 +210,7 @@ func (e *executor) settle(in *inquiry, v verdict) {
 		return
 	}
 	in.answered = true
-	delete(e.open, in)
+	e.remove(in)
 	if in.waiting != nil {
 		e.queue.Remove(in.waiting)
 		in.waiting = nil

@@ -36,14 +36,15 @@ var clockJumps = map[string]time.Duration{
 // TestClockAndValidity: the dates of a certificate go by the clock.
 func TestClockAndValidity(t *testing.T) {
 	now := time.Now()
-	entry := &curveEntry{
+	known := &credential{
 		notBefore: now.Round(0).Add(-time.Hour), notAfter: now.Round(0).Add(time.Hour),
 	}
 	for by, want := range map[time.Duration]string{
 		0: "", time.Minute: "", -time.Minute: "",
 		time.Hour + time.Second: ReasonKeyExpired, -time.Hour - time.Second: ReasonKeyNotYetValid,
 	} {
-		if got := entry.invalid(jumped(t, now, by)); got != want {
+		now := jumped(t, now, by)
+		if got := known.refusalAt(now, ReasonKeyExpired, ReasonKeyNotYetValid); got != want {
 			t.Errorf("set by %v: %q, want %q", by, got, want)
 		}
 	}

@@ -44,4 +44,9 @@ require (
 	honnef.co/go/tools v0.8.2 // indirect
 )
 
+require (
+	github.com/benbjohnson/immutable v0.4.3 // indirect
+	golang.org/x/exp v0.0.0-20231110203233-9a3e6036ecaa // indirect
+)
+
 tool honnef.co/go/tools/cmd/staticcheck

@@ -3,24 +3,32 @@ package zmqauth
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
+	"github.com/zmqauth/zmqauth/internal/policyfile"
 	"github.com/zmqauth/zmqauth/internal/principal"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
+// GSSAPIAllowAny, as a principal given to ConfigureGSSAPI, lets everybody in whom the KDC vouches for.
+const GSSAPIAllowAny = policyfile.AnyPrincipal
+
 // gssapiSetup decides on the GSSAPI clients of a domain, whose principals Kerberos has proved
-// (RFC 38): by their names, or by the callback if there is one. Without a setup all are accepted.
+// (RFC 38): by their names, by those
+// of credentials, or by the callback. Without a setup all are accepted.
 type gssapiSetup struct {
-	any        bool // everybody, whatever principals has
-	principals *principal.Set
-	callback   GSSAPICallback
+	any         bool // everybody, whatever principals has
+	principals  *principal.Set
+	credentials *Credentials
+	callback    GSSAPICallback
 }
 
 // ConfigureGSSAPI lets in only these principals of a domain's clients: "alice@REALM",
 // "host/a.example@REALM", or patterns in which "*" stands for one whole component, "*@REALM",
-// "host/*@REALM". The realm is compared exactly. None named means every principal that the KDC
-// vouches for. It replaces what the domain had before. A bad entry is an error that changes
-// nothing. The user id is the principal.
+// "host/*@REALM". The realm is compared exactly. None named means nobody; [GSSAPIAllowAny] is every
+// principal that the KDC vouches for, as where nothing is configured. It replaces what the domain had
+// before. A bad entry is an error that changes nothing. The user id is the principal.
 //
 // Start and Attach answer repeated refusals of one address and principal later and later, up to
 // 1.6 s, because libzmq's client comes back at once: it takes the one answer that keeps a GSSAPI
@@ -34,17 +42,27 @@ func (a *Authenticator) ConfigureGSSAPI(domain string, principals ...string) err
 	if err != nil {
 		return fmt.Errorf("zmqauth: domain %q: %w", domain, err)
 	}
-	configure(a, &a.policy.gssapi, domain, setup)
-	return nil
+	return a.configureGSSAPI(domain, setup)
 }
 
-// newGSSAPISetup is the setup for a list of principals, in which none means everybody.
+// newGSSAPISetup is the setup for a list of principals.
 func newGSSAPISetup(principals []string) (*gssapiSetup, error) {
-	set, err := principal.NewSet(principals)
+	named := slices.DeleteFunc(slices.Clone(principals), func(p string) bool {
+		return p == GSSAPIAllowAny
+	})
+	set, err := principal.NewSet(named)
 	if err != nil {
 		return nil, err
 	}
-	return &gssapiSetup{any: len(principals) == 0, principals: set}, nil
+	return &gssapiSetup{any: len(named) < len(principals), principals: set}, nil
+}
+
+// configureGSSAPI puts a setup in force.
+func (a *Authenticator) configureGSSAPI(domain string, setup *gssapiSetup) error {
+	return a.change(func(next *policy) error {
+		next.gssapi[domain] = setup
+		return nil
+	})
 }
 
 // ConfigureGSSAPICallback has a callback decide on the principals of a domain's clients. It
@@ -56,16 +74,15 @@ func (a *Authenticator) ConfigureGSSAPICallback(domain string, cb GSSAPICallback
 	if cb == nil {
 		return fmt.Errorf("zmqauth: domain %q: the callback is nil", domain)
 	}
-	configure(a, &a.policy.gssapi, domain, &gssapiSetup{callback: cb})
-	return nil
+	return a.configureGSSAPI(domain, &gssapiSetup{callback: cb})
 }
 
-func (a *Authenticator) judgeGSSAPI(r *zap.Request) (verdict, *inquiry) {
+func (a *Authenticator) judgeGSSAPI(p *policy, r *zap.Request) (verdict, *inquiry) {
 	name := string(r.Credentials[0])
 	if name == "" || zap.CheckUserID(name) != nil {
 		return denied(ReasonMalformed), nil
 	}
-	setup := setupFor(a.policy.gssapi, r.Domain)
+	setup := setupFor(p.gssapi, r.Domain)
 	switch {
 	case setup == nil || setup.any:
 		return a.accepted(name, nil), nil
@@ -78,9 +95,32 @@ func (a *Authenticator) judgeGSSAPI(r *zap.Request) (verdict, *inquiry) {
 			defaultID: name,
 			about:     [2]string{"principal", name},
 		}
+	case setup.credentials != nil:
+		return a.judgePrincipal(setup.credentials, name), nil
 	case setup.principals.Has(name):
 		return a.accepted(name, nil), nil
 	default:
 		return denied(ReasonUnknownPrincipal).about("principal", name), nil
 	}
+}
+
+// judgePrincipal judges a principal by credentials.
+func (a *Authenticator) judgePrincipal(c *Credentials, name string) verdict {
+	principals := c.set().principals
+	if principals.Len() > 0 {
+		for pattern := range principal.Patterns(name) {
+			known, ok := principals.Get(pattern)
+			if !ok {
+				continue
+			}
+			if known.expires() {
+				reason := known.refusalAt(time.Now(), ReasonPrincipalExpired, ReasonPrincipalNotYetValid)
+				if reason != "" {
+					return denied(reason).about("principal", name)
+				}
+			}
+			return a.accepted(idOf(known, name), a.metadataOf(known))
+		}
+	}
+	return denied(ReasonUnknownPrincipal).about("principal", name)
 }

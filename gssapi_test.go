@@ -52,7 +52,15 @@ func TestGSSAPIPrincipals(t *testing.T) {
 		allowed []string
 		in, out []string
 	}{
-		{"all", nil, []string{"ann@EXAMPLE.ORG", "host/a@OTHER.ORG"}, nil},
+		{"none", nil, nil, []string{"ann@EXAMPLE.ORG", "host/a@OTHER.ORG"}},
+		{
+			"all", []string{GSSAPIAllowAny},
+			[]string{"ann@EXAMPLE.ORG", "host/a@OTHER.ORG"}, nil,
+		},
+		{
+			"all, and one besides", []string{"bob@EXAMPLE.ORG", "*"},
+			[]string{"ann@EXAMPLE.ORG"}, nil,
+		},
 		{
 			"exact and any host",
 			[]string{"ann@EXAMPLE.ORG", "host/*@EXAMPLE.ORG"},
@@ -84,7 +92,7 @@ func TestGSSAPIPrincipals(t *testing.T) {
 // has the cases of what is no pattern.
 func TestGSSAPIBadPrincipals(t *testing.T) {
 	a := newAuthenticator(t, Config{})
-	for _, entry := range []string{"", "*", "*@*"} {
+	for _, entry := range []string{"", "**", "*@*"} {
 		err := a.ConfigureGSSAPI("d", "bob@EXAMPLE.ORG", entry)
 		prefix := fmt.Sprintf("zmqauth: domain \"d\": principal %q: ", entry)
 		if err == nil || !strings.HasPrefix(err.Error(), prefix) {

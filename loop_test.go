@@ -41,9 +41,8 @@ func TestFailureKeepsTheEndpoint(t *testing.T) {
 	handler, err := libzmq.Bind(a.Context(), ZAPEndpoint)
 	must.OK(t, err)
 	socket := &brokenSocket{Handler: handler, broken: make(chan bool), err: errors.New("no memory")}
-	a.loop = newLoop(a, socket, nil)
 	a.state = stateServing
-	go a.loop.run()
+	a.begin(newLoop(a, socket, nil))
 	zap := newZAPClient(t, a.Context())
 	if reply := zap.ask(nullRequest()); reply[2] != "200" {
 		t.Fatalf("status %s", reply[2])
@@ -86,9 +85,8 @@ func TestFailedSocketEndsWithTheContext(t *testing.T) {
 	handler, err := libzmq.Bind(ctx, ZAPEndpoint)
 	must.OK(t, err)
 	failing := &failOnce{Handler: handler}
-	a.loop = newLoop(a, failing, nil)
 	a.state = stateServing
-	go a.loop.run()
+	a.begin(newLoop(a, failing, nil))
 	if err := a.Wait(); !errors.Is(err, errOnce) {
 		t.Errorf("Wait: %v", err)
 	}
@@ -281,9 +279,8 @@ func TestBatchThatEnds(t *testing.T) {
 		message(nullRequest()), message(plainRequest("d", "ann", "x")),
 		message(zapRequest("d", "", "OTHER")),
 	}}
-	a.loop = newLoop(a, socket, nil)
 	a.state = stateServing
-	go a.loop.run()
+	a.begin(newLoop(a, socket, nil))
 	must.OK(t, a.Wait())
 	got := map[string]int{}
 	for range socket.last {

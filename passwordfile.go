@@ -1,7 +1,6 @@
 package zmqauth
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,21 +8,16 @@ import (
 	"slices"
 
 	"github.com/zmqauth/zmqauth/internal/passhash"
+	"github.com/zmqauth/zmqauth/internal/passwd"
 
 	"github.com/zmqauth/zmqauth/internal/files"
 )
 
-// Limits of a password file.
-const (
-	maxPasswordLine  = 1024    // bytes: twice what a name and a password take
-	maxPasswordUsers = 1 << 20 // whose names and passwords are short
-	maxBrokenLines   = 100     // that are reported one by one: a file with more is something else
-)
-
 // ConfigurePlainFile lets in the users of a domain that are in a file, one a line: name=password,
 // or name:HASH as htpasswd -B writes it; the first = or : splits, and after a : only a hash is
-// valid (see [Authenticator.ConfigurePlain] for hashes). A line that begins with # is a comment; of
-// two lines with one name, the last counts. It replaces what the domain had before.
+// valid (see [Authenticator.ConfigurePlain] for hashes), and what follows another : is passed over.
+// A line that begins with # is a comment. Of two lines with one name, the last counts: where that is
+// broken, the user is out. It replaces what the domain had before.
 //
 // A broken line is logged with file and line, counted in Stats, and left out; of more than 100 the
 // rest is counted alone. An error that changes nothing is: a file that cannot be read; one that
@@ -43,7 +37,10 @@ func (a *Authenticator) ConfigurePlainFile(domain, path string) error {
 	if err != nil {
 		return err
 	}
-	a.configurePlain(domain, setup)
+	if err := a.configurePlain(domain, setup); err != nil {
+		setup.file.Stop()
+		return err
+	}
 	setup.file.Start()
 	return nil
 }
@@ -55,29 +52,29 @@ func (a *Authenticator) openPasswordFile(path string) (*plainSetup, error) {
 	if err != nil {
 		return nil, fileError(path, err)
 	}
-	f := &passwordFile{a: a, path: absolute, setup: &plainSetup{table: newPasswordTable()}}
-	f.setup.file, err = a.watcher.FollowFile(absolute, passhash.MaxFileSize, f)
+	f := &passwordFile{a: a, path: absolute, users: new(Credentials)}
+	file, err := a.watcher.FollowFile(absolute, passhash.MaxFileSize, f)
 	if err != nil {
 		return nil, followError(absolute, err)
 	}
-	return f.setup, nil
+	return &plainSetup{credentials: f.users, file: file}, nil
 }
 
-// passwordFile keeps the table of a plainSetup up to date with a file.
+// passwordFile keeps the users of a plainSetup up to date with a file.
 type passwordFile struct {
 	a        *Authenticator
 	path     string
-	setup    *plainSetup // its table is guarded by Authenticator.mu
-	problems []string    // that have been reported
+	users    *Credentials
+	problems []string // that have been reported
 }
 
 // Load implements follow.FileTarget.
 func (f *passwordFile) Load(data []byte, stamp files.Stamp) error {
-	table, problems, err := parsePasswords(f.a, f.path, data, stamp, maxPasswordUsers)
+	users, problems, err := parsePasswords(f.path, data, stamp, passwd.MaxUsers)
 	if err != nil {
 		return err
 	}
-	f.replace(table)
+	f.replace(passwd.NewTable(users))
 	f.report(problems)
 	return nil
 }
@@ -89,7 +86,7 @@ func (f *passwordFile) Gone() {
 			"file", f.path)
 	})
 	f.problems = nil
-	f.replace(newPasswordTable())
+	f.replace(passwd.Table[*credential]{})
 }
 
 // Back implements follow.FileTarget.
@@ -100,12 +97,10 @@ func (f *passwordFile) Back() {
 // Report implements follow.FileTarget.
 func (f *passwordFile) Report(err error) { f.report([]error{followError(f.path, err)}) }
 
-// replace swaps the table. Entries that are the same keep what was remembered of them.
-func (f *passwordFile) replace(table *passwordTable) {
-	table.keep(f.setup.table) // only this goroutine replaces it, so that reading it takes no lock
-	f.a.mu.Lock()
-	defer f.a.mu.Unlock()
-	f.setup.table = table
+// replace puts other users in force. Those whose hash is the same keep what was remembered of it.
+func (f *passwordFile) replace(users passwd.Table[*credential]) {
+	users.Keep(f.users.set().users)
+	f.users.now.Store(&credentialSet{users: users}) // nobody else changes them
 }
 
 // report logs and counts the problems that have not been reported before.
@@ -121,54 +116,32 @@ func (f *passwordFile) report(problems []error) {
 	f.problems = texts
 }
 
-// moreBroken is how many lines are broken besides those that are reported one by one.
-type moreBroken uint64
-
-func (m moreBroken) Error() string {
-	return fmt.Sprintf("this line and %d more after it are broken, too", uint64(m)-1)
-}
-
 // brokenEntries is how many broken lines a problem stands for.
 func brokenEntries(problem error) uint64 {
-	var more moreBroken
-	if errors.As(problem, &more) {
-		return uint64(more)
+	if more, ok := errors.AsType[*moreBroken](problem); ok {
+		return uint64(more.lines)
 	}
 	return 1
 }
 
+// moreBroken is an error that stands for several lines.
+type moreBroken struct {
+	error
+	lines int
+}
+
 // parsePasswords reads the lines of a password file. problems are the broken ones; err is that the
 // file must not be used at all.
-func parsePasswords(
-	a *Authenticator, file string, data []byte, stamp files.Stamp, maxUsers int,
-) (table *passwordTable, problems []error, err error) {
+func parsePasswords(file string, data []byte, stamp files.Stamp, maxUsers int) (
+	users map[string]*passwd.User[*credential], problems []error, err error) {
 	if err := stamp.Check(file); err != nil {
 		return nil, nil, &FileError{File: file, Err: err}
 	}
-	table = newPasswordTable()
-	var more moreBroken
-	number, clearAt, moreAt := 0, 0, 0
-	for line := range bytes.Lines(data) {
-		number++
-		isClear, err := table.addLine(a, line)
-		switch {
-		case len(table.users) > maxUsers:
-			return nil, nil, &FileError{File: file, Line: number, Err: fmt.Errorf(
-				"more than %d users; a callback can look users up wherever they are "+
-					"(ConfigurePlainCallback)", maxUsers)}
-		case err != nil && len(problems) < maxBrokenLines:
-			problems = append(problems, &FileError{File: file, Line: number, Err: err})
-		case err != nil:
-			if more++; more == 1 {
-				moreAt = number
-			}
-		}
-		if isClear && clearAt == 0 {
-			clearAt = number
-		}
-	}
-	if more > 0 {
-		problems = append(problems, &FileError{File: file, Line: moreAt, Err: more})
+	users, broken, clearAt, err := passwd.ParseFile[*credential](data, maxUsers, nil)
+	if many, ok := errors.AsType[*passwd.TooManyError](err); ok {
+		err = fmt.Errorf("%w; a callback can look users up wherever they are "+
+			"(ConfigurePlainCallback)", err)
+		return nil, nil, &FileError{File: file, Line: many.Line, Err: err}
 	}
 	if clearAt != 0 {
 		if err := stamp.CheckSecret(file); err != nil {
@@ -176,25 +149,11 @@ func parsePasswords(
 			return nil, nil, &FileError{File: file, Line: clearAt, Err: err}
 		}
 	}
-	return table, problems, nil
-}
-
-// addLine adds the user of a line, if it has one; isClear tells that it holds a password in clear.
-func (t *passwordTable) addLine(a *Authenticator, line []byte) (isClear bool, err error) {
-	switch {
-	case len(line) > maxPasswordLine:
-		return false, fmt.Errorf("longer than %d bytes", maxPasswordLine)
-	case passhash.IsBlank(line):
-		return false, nil
+	for _, p := range broken {
+		if p.More > 0 {
+			p.Err = &moreBroken{p.Err, 1 + p.More}
+		}
+		problems = append(problems, &FileError{File: file, Line: p.Line, Err: p.Err})
 	}
-	name, password, separator, ok := passhash.SplitLine(string(line))
-	if !ok {
-		// It may be a password all the same.
-		return true, errors.New("neither name=password nor name:hash")
-	}
-	_, recognised, _ := passhash.Parse(password)
-	if separator == ':' && !recognised {
-		return true, errors.New("after a : only a bcrypt or argon2id hash is valid")
-	}
-	return !recognised, t.add(a, name, password)
+	return users, problems, nil
 }

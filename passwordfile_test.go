@@ -52,11 +52,9 @@ func (s *passwordStore) replace(content string) {
 	must.OK(s.t, os.Rename(s.path+".new", s.path))
 }
 
-// table is the table in force.
-func (s *passwordStore) table() *passwordTable {
-	s.a.mu.RLock()
-	defer s.a.mu.RUnlock()
-	return s.a.policy.plain["d"].table
+// users are those in force.
+func (s *passwordStore) users() *credentialSet {
+	return s.a.policy.Load().plain["d"].credentials.set()
 }
 
 func (s *passwordStore) accepts(name, password string) bool {

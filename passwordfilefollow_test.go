@@ -162,15 +162,15 @@ func rewritePasswords(
 			}
 		})
 	}
-	loads, before := 0, s.table()
+	loads, before := 0, s.users()
 	for i := range 1000 {
 		begun := time.Now()
 		rewrite(s, version(i))
 		slowest = max(slowest, time.Since(begun))
 		if i%50 == 0 { // a pause in which the version comes into force
-			testpeer.Eventually(t, "the version is in force", func() bool { return s.table() != before })
+			testpeer.Eventually(t, "the version is in force", func() bool { return s.users() != before })
 		}
-		if now := s.table(); now != before {
+		if now := s.users(); now != before {
 			loads, before = loads+1, now
 		}
 	}

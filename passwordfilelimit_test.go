@@ -8,6 +8,7 @@ import (
 
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/passhash"
+	"github.com/zmqauth/zmqauth/internal/passwd"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
@@ -24,11 +25,11 @@ func TestPasswordFileOfGarbage(t *testing.T) {
 		t.Errorf("BrokenEntries = %d", broken)
 	}
 	said := s.said()
-	if count := strings.Count(said, "level=WARN"); count != maxBrokenLines+1 {
+	if count := strings.Count(said, "level=WARN"); count != passwd.MaxBroken+1 {
 		t.Errorf("%d warnings in the log", count)
 	}
 	rest := fmt.Sprintf("%s:%d: this line and %d more after it are broken, too", s.path,
-		maxBrokenLines+1, 2*lines-maxBrokenLines-1)
+		passwd.MaxBroken+1, 2*lines-passwd.MaxBroken-1)
 	if !strings.Contains(said, rest) {
 		t.Errorf("the log does not say %q", rest)
 	}
@@ -63,26 +64,4 @@ func TestHugePasswordFile(t *testing.T) {
 	}
 	s.overwrite("ann=mended\n")
 	s.within("mended", "ann", "mended", true)
-}
-
-// TestPasswordFileOfTooManyUsers: a file with too many users is an error. A user that many lines
-// name counts once.
-func TestPasswordFileOfTooManyUsers(t *testing.T) {
-	const limit = 100
-	var users strings.Builder
-	for i := range 3 * limit {
-		fmt.Fprintf(&users, "%d=x\n", i%limit)
-	}
-	a, stamp := newAuthenticator(t, Config{}), stampWithMode(t, 0o600)
-	table, _, err := parsePasswords(a, "file", []byte(users.String()), stamp, limit)
-	if err != nil || len(table.users) != limit {
-		t.Errorf("%d users: %v", limit, err)
-	}
-	users.WriteString("one more=x\n")
-	const want = "zmqauth: file:301: more than 100 users; " +
-		"a callback can look users up wherever they are (ConfigurePlainCallback)"
-	_, _, err = parsePasswords(a, "file", []byte(users.String()), stamp, limit)
-	if err == nil || err.Error() != want {
-		t.Errorf("one more: %v", err)
-	}
 }

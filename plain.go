@@ -2,47 +2,24 @@ package zmqauth
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
-	"sync/atomic"
+	"time"
 
 	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/passhash"
+	"github.com/zmqauth/zmqauth/internal/passwd"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// plainSetup decides on the PLAIN clients of a domain (RFC 24): by the table, or by the callback if
-// there is one.
+// plainSetup decides on the PLAIN clients of a domain (RFC 24): by the users of credentials, or by the
+// callback if there is one.
 type plainSetup struct {
-	table    *passwordTable
-	callback PlainCallback
-	file     *follow.File // that the table comes from, nil: it comes from elsewhere
+	credentials *Credentials
+	callback    PlainCallback
+	file        *follow.File // that the users come from, nil: they come from elsewhere
 }
-
-// passwordTable is the users of a domain.
-type passwordTable struct {
-	users map[string]*passwordEntry
-	// decoys are the users' hashes: one of them is computed for who is refused without one, so that
-	// the time of a refusal tells nothing about whether there is such a user. Empty: no user has a
-	// hash.
-	decoys []*passhash.Hash
-}
-
-// passwordEntry is what is kept of a user's password: enough to recognise it, nothing to read it
-// from.
-type passwordEntry struct {
-	hash   *passhash.Hash                 // nil: the password was given in clear
-	digest atomic.Pointer[passwordDigest] // nil: the hash has not been found right yet
-}
-
-// passwordDigest is a password under a key that lives in memory alone.
-type passwordDigest [sha256.Size]byte
 
 // ConfigurePlain lets in the users of a domain with these passwords. It replaces the domain's
 // table; an empty one means nobody. A value that begins with $2a$, $2b$, $2y$ (bcrypt) or
@@ -55,14 +32,22 @@ func (a *Authenticator) ConfigurePlain(domain string, passwords map[string]strin
 	if err := checkDomain(domain); err != nil {
 		return err
 	}
-	table := newPasswordTable()
+	users := make(map[string]*passwd.User[*credential], len(passwords))
 	for _, name := range slices.Sorted(maps.Keys(passwords)) {
-		if err := table.add(a, name, passwords[name]); err != nil {
+		user, err := passwd.NewUser[*credential](name, passwords[name], nil)
+		if err != nil {
 			return fmt.Errorf("zmqauth: domain %q: user %.40q: %w", domain, name, err)
 		}
+		users[name] = user
 	}
-	a.configurePlain(domain, &plainSetup{table: table})
-	return nil
+	return a.configurePlain(domain, &plainSetup{credentials: withUsers(passwd.NewTable(users))})
+}
+
+// withUsers are credentials with these users.
+func withUsers(users passwd.Table[*credential]) *Credentials {
+	c := new(Credentials)
+	c.now.Store(&credentialSet{users: users})
+	return c
 }
 
 // ConfigurePlainCallback has a callback decide on the users of a domain: a directory service, a
@@ -74,8 +59,7 @@ func (a *Authenticator) ConfigurePlainCallback(domain string, cb PlainCallback) 
 	if cb == nil {
 		return fmt.Errorf("zmqauth: domain %q: the callback is nil", domain)
 	}
-	a.configurePlain(domain, &plainSetup{callback: cb})
-	return nil
+	return a.configurePlain(domain, &plainSetup{callback: cb})
 }
 
 // HashPassword makes an entry for a table or file of passwords from a password of 1 to 255 bytes:
@@ -88,153 +72,80 @@ func HashPassword(password string) (string, error) {
 	return hash, nil
 }
 
-// configurePlain puts a setup in force, and lets go of the file of the one before it.
-func (a *Authenticator) configurePlain(domain string, setup *plainSetup) {
-	if old := configure(a, &a.policy.plain, domain, setup); old != nil && old.file != nil {
-		old.file.Stop()
-	}
+// configurePlain puts a setup in force.
+func (a *Authenticator) configurePlain(domain string, setup *plainSetup) error {
+	return a.change(func(next *policy) error {
+		next.plain[domain] = setup
+		return nil
+	})
 }
 
-func newPasswordTable() *passwordTable {
-	return &passwordTable{users: make(map[string]*passwordEntry)}
-}
-
-// add adds a user, or replaces one. The password may be a hash.
-func (t *passwordTable) add(a *Authenticator, name, password string) error {
-	switch {
-	case name == "":
-		return errors.New("the user name is empty")
-	case len(name) > zap.MaxCredential:
-		return fmt.Errorf("a user name has at most %d bytes", zap.MaxCredential)
-	case strings.IndexByte(name, 0) >= 0:
-		return errors.New("a NUL byte in the user name")
-	case password == "":
-		return errors.New("the password is empty")
-	case len(password) > zap.MaxCredential:
-		return fmt.Errorf("a password or its hash has at most %d bytes", zap.MaxCredential)
-	}
-	hash, recognised, err := passhash.Parse(password)
-	if err != nil {
-		return err
-	}
-	entry := new(passwordEntry)
-	if recognised {
-		entry.hash = hash
-		t.decoys = append(t.decoys, hash)
-	} else {
-		digest := a.digest([]byte(password))
-		entry.digest.Store(&digest)
-	}
-	t.users[name] = entry
-	return nil
-}
-
-// keep takes over from an older table what was remembered of users whose hash is the same.
-func (t *passwordTable) keep(old *passwordTable) {
-	for name, entry := range t.users {
-		if before := old.users[name]; entry.sameHash(before) {
-			t.users[name] = before
-		}
-	}
-}
-
-func (e *passwordEntry) sameHash(other *passwordEntry) bool {
-	return other != nil && e.hash != nil && other.hash != nil && e.hash.Text() == other.hash.Text()
-}
-
-// digest is SHA-256 of a secret and the password. It never leaves memory, so that HMAC, which would
-// stand up to the extension of a known digest, is not needed: it costs several times as much.
-func (a *Authenticator) digest(password []byte) passwordDigest {
-	var buffer [len(a.passwordKey) + zap.MaxCredential]byte
-	text := append(append(buffer[:0], a.passwordKey[:]...), password...)
-	defer clear(text)
-	return sha256.Sum256(text)
-}
-
-func (a *Authenticator) judgePlain(r *zap.Request) (verdict, *inquiry) {
-	setup := setupFor(a.policy.plain, r.Domain)
+func (a *Authenticator) judgePlain(p *policy, r *zap.Request) (verdict, *inquiry) {
+	setup := setupFor(p.plain, r.Domain)
 	if setup == nil {
 		return denied(ReasonNotConfigured), nil
 	}
 	if setup.callback != nil {
 		return setup.askAbout(string(r.Domain), string(r.Credentials[0]), string(r.Credentials[1]))
 	}
-	return setup.table.judge(a, r)
+	name := string(r.Credentials[0])
+	user, isRight, attempt := setup.credentials.set().users.Check(r.Credentials[0], r.Credentials[1])
+	switch {
+	case isRight:
+		return a.acceptUser(name, user.Value), nil
+	case attempt != nil:
+		return verdict{}, a.verify(user, attempt, string(r.Domain), name, slices.Clone(r.Credentials[1]))
+	}
+	return refusalOf(user, name), nil
 }
 
-// noDigest equals no password's.
-var noDigest passwordDigest
-
-// judge decides from memory where it can: right passwords that are known, and everybody where no
-// user has a hash. An unknown user costs what a wrong password does: the same digest and
-// comparison, and the same hash.
-func (t *passwordTable) judge(a *Authenticator, r *zap.Request) (verdict, *inquiry) {
-	name, password := r.Credentials[0], r.Credentials[1]
-	entry := t.users[string(name)]
-	given, want := a.digest(password), &noDigest
-	if entry != nil {
-		if known := entry.digest.Load(); known != nil {
-			want = known
+// acceptUser is the verdict on a user whose password is right.
+func (a *Authenticator) acceptUser(name string, known *credential) verdict {
+	if known.expires() {
+		reason := known.refusalAt(time.Now(), ReasonUserExpired, ReasonUserNotYetValid)
+		if reason != "" {
+			return denied(reason).about("user", name)
 		}
 	}
-	if subtle.ConstantTimeCompare(want[:], given[:]) == 1 && entry != nil {
-		return a.accepted(string(name), nil), nil
-	}
-	refusal := denied(ReasonUnknownUser)
-	if entry != nil {
-		refusal = denied(ReasonWrongPassword).about("user", string(name))
-	}
-	if len(t.decoys) == 0 {
-		return refusal, nil
-	}
-	return verdict{}, t.verify(a, entry, r.Clone(), given, refusal)
+	return a.accepted(idOf(known, name), a.metadataOf(known))
 }
 
-// verify computes a hash beside the loop: the user's, or for whom there is none, one that costs as
-// much.
-func (t *passwordTable) verify(
-	a *Authenticator, entry *passwordEntry, r zap.Request, given passwordDigest, refusal verdict,
-) *inquiry {
-	name, password := string(r.Credentials[0]), r.Credentials[1]
-	hash, real := t.decoy(a, name), false
-	if entry != nil && entry.hash != nil {
-		hash, real = entry.hash, true
+// refusalOf is the verdict on a wrong password, nil being the user where there is none.
+func refusalOf(user *passwd.User[*credential], name string) verdict {
+	if user == nil {
+		return denied(ReasonUnknownUser)
 	}
+	return denied(ReasonWrongPassword).about("user", name)
+}
+
+// verify computes a hash beside the loop.
+func (a *Authenticator) verify(user *passwd.User[*credential], attempt *passwd.Attempt[*credential],
+	domain, name string, password []byte) *inquiry {
 	return &inquiry{
 		lane: a.hashes,
-		ask: func(context.Context) (*Identity, error) {
-			if !hash.Matches(password) || !real {
-				return nil, ErrDenied
+		decide: func(context.Context) verdict {
+			defer clear(password)
+			if !attempt.Matches(password) {
+				return refusalOf(user, name)
 			}
-			now := a.userNow(r.Domain, name)
-			if !entry.sameHash(now) {
-				return nil, ErrDenied
+			now := a.userNow(domain, name)
+			if !attempt.Remember(now) {
+				return refusalOf(user, name)
 			}
-			now.digest.Store(&given)
-			return &Identity{}, nil
+			return a.acceptUser(name, now.Value)
 		},
-		defaultID: name,
-		refusal:   &refusal,
 	}
 }
 
-// userNow is a user's entry in force, nil where there is none: it may have been changed or removed
-// while a hash was computed. A table that was replaced by one with the same hash lets the user in
-// all the same.
-func (a *Authenticator) userNow(domain []byte, name string) *passwordEntry {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	setup := setupFor(a.policy.plain, domain)
-	if setup == nil || setup.table == nil {
+// userNow is a user as it is in force, nil where there is none: it may have been changed or removed
+// while a hash was computed. A setup that was replaced by one with the same hash lets the user in all
+// the same.
+func (a *Authenticator) userNow(domain, name string) *passwd.User[*credential] {
+	setup := setupFor(a.policy.Load().plain, []byte(domain))
+	if setup == nil || setup.credentials == nil {
 		return nil
 	}
-	return setup.table.users[name]
-}
-
-// decoy picks the same hash for a name each time, as if the name were a user's.
-func (t *passwordTable) decoy(a *Authenticator, name string) *passhash.Hash {
-	digest := a.digest([]byte(name))
-	return t.decoys[binary.BigEndian.Uint64(digest[:])%uint64(len(t.decoys))]
+	return setup.credentials.set().users.Get(name)
 }
 
 func (s *plainSetup) askAbout(domain, name, password string) (verdict, *inquiry) {

@@ -145,28 +145,26 @@ func (a *Authenticator) ApplyAfter(p *Policy, last func() error) error {
 		return err
 	}
 	next.begin()
-	obsolete := next
-	defer func() { obsolete.release() }() // where last panics, too
+	inForce := false
+	defer func() {
+		if !inForce { // where last panics, too
+			next.release()
+		}
+	}()
 	if err := last(); err != nil {
 		return err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.state == stateClosed {
-		return ErrClosed
-	}
-	old := a.policy
-	a.policy, obsolete = *next, &old
-	return nil
+	err = a.change(func(p *policy) error {
+		*p = *next
+		return nil
+	})
+	inForce = err == nil
+	return err
 }
 
 // prepare reads all that a policy names. What it returns is to be released where there is an error.
 func (a *Authenticator) prepare(p *Policy) (*policy, error) {
-	next := &policy{
-		plain:  make(map[string]*plainSetup),
-		curve:  make(map[string]*curveSetup),
-		gssapi: make(map[string]*gssapiSetup),
-	}
+	next := newPolicy()
 	var errs []error
 	for i := range p.file.Domains {
 		domain := &p.file.Domains[i]
@@ -213,12 +211,10 @@ func (next *policy) addPlain(a *Authenticator, domain, path string) error {
 		return err
 	}
 	next.plain[domain] = setup
-	a.mu.RLock()
-	old := setupFor(a.policy.plain, []byte(domain))
-	if old != nil && old.table != nil {
-		setup.table.keep(old.table)
+	old := setupFor(a.policy.Load().plain, []byte(domain))
+	if old != nil && old.credentials != nil {
+		setup.credentials.set().users.Keep(old.credentials.set().users)
 	}
-	a.mu.RUnlock()
 	return nil
 }
 
@@ -247,14 +243,24 @@ func (p *policy) begin() {
 }
 
 // release lets go of all that the policy follows, or would have followed.
-func (p *policy) release() {
+func (p *policy) release() { p.releaseBut(newPolicy()) }
+
+// releaseBut lets go of what the policy follows and another one does not.
+func (p *policy) releaseBut(other *policy) {
+	kept := make(map[any]bool)
+	for _, setup := range other.plain {
+		kept[setup.file] = true
+	}
+	for _, setup := range other.curve {
+		kept[setup.directory] = true
+	}
 	for _, setup := range p.plain {
-		if setup.file != nil {
+		if setup.file != nil && !kept[setup.file] {
 			setup.file.Stop()
 		}
 	}
 	for _, setup := range p.curve {
-		if setup.directory != nil {
+		if setup.directory != nil && !kept[setup.directory] {
 			setup.directory.Stop()
 		}
 	}

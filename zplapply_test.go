@@ -272,10 +272,7 @@ func TestApplyRemembersPasswords(t *testing.T) {
 		t.Errorf("status %s", got)
 	}
 	must.OK(t, a.Apply(mustLoadPolicy(t, dir, text)))
-	a.mu.RLock()
-	known := a.policy.plain["a"].table.users["ann"].digest.Load()
-	a.mu.RUnlock()
-	if known == nil {
+	if !remembered(a, "a", "ann") {
 		t.Error("the password is forgotten")
 	}
 }

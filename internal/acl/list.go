@@ -3,8 +3,11 @@ package acl
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
+
+	"github.com/zmqauth/zmqauth/internal/table"
 )
 
 // Kind is what a list's rules are for.
@@ -25,14 +28,24 @@ var ErrMixed = errors.New("a scope holds allowed or denied addresses, not both")
 
 // List is a list of rules, all of one kind. Looking a peer up costs as much with a million networks
 // as with one of each length. The zero value is of kind None, which is not the same as an allow
-// list that names nobody. It may be read by several goroutines while none adds to it.
+// list that names nobody.
+//
+// A copy of a List is a List of its own: a change of one does not show in the other. That costs the
+// same however long they are.
 type List struct {
 	kind     Kind
-	networks map[netip.Prefix]struct{}
-	bits     []int // the lengths that occur in networks
+	networks table.Table[netip.Prefix, struct{}]
+	lengths  []length // those that occur in networks; never changed
 	ipcAny   bool
-	ipcIDs   map[rule]struct{}
+	ipcIDs   table.Table[rule, struct{}]
+	few      []rule // all of networks and ipcIDs, where they are few; never changed
 }
+
+// few is how many rules are looked through faster than they are looked up.
+const few = 8
+
+// length is how many networks have so many bits.
+type length struct{ bits, count int }
 
 // Kind is what the list's rules are for.
 func (l *List) Kind() Kind { return l.kind }
@@ -42,13 +55,9 @@ func (l *List) Kind() Kind { return l.kind }
 // [CheckEntry]); they change nothing. An allow list may be made with no entries, a deny list may
 // not: that denies nobody, and stays what it was.
 func (l *List) Add(kind Kind, entries []string) error {
-	rules := make([]rule, len(entries))
-	for i, entry := range entries {
-		rule, err := parseRule(entry)
-		if err != nil {
-			return err
-		}
-		rules[i] = rule
+	rules, err := parseRules(entries)
+	if err != nil {
+		return err
 	}
 	if l.kind != None && l.kind != kind {
 		return fmt.Errorf("%w: this one has %v", ErrMixed, l.kind)
@@ -57,30 +66,112 @@ func (l *List) Add(kind Kind, entries []string) error {
 		return nil
 	}
 	l.kind = kind
-	for _, rule := range rules {
-		l.insert(rule)
+	l.insert(rules)
+	return nil
+}
+
+// Set makes a list of that kind with these entries, whatever it was before. kind is Allow or Deny.
+// The error is that of the first text that is no entry; it changes nothing. An allow list with no
+// entries names nobody. A deny list with none is no list.
+func (l *List) Set(kind Kind, entries []string) error {
+	var next List
+	if err := next.Add(kind, entries); err != nil {
+		return err
+	}
+	*l = next
+	return nil
+}
+
+// Remove takes entries out of a list. Those that are not in it do not matter. The error is that of
+// the first text that is no entry; it changes nothing. An allow list without its last entry names
+// nobody; a deny list without it is none any more.
+func (l *List) Remove(entries []string) error {
+	rules, err := parseRules(entries)
+	if err != nil {
+		return err
+	}
+	lengths := slices.Clone(l.lengths)
+	for _, r := range rules {
+		switch {
+		case r.ipc == ipcAny:
+			l.ipcAny = false
+		case r.ipc != "":
+			l.ipcIDs = l.ipcIDs.Without(r)
+		default:
+			if _, ok := l.networks.Get(r.network); ok {
+				l.networks = l.networks.Without(r.network)
+				lengths = count(lengths, r.network.Bits(), -1)
+			}
+		}
+	}
+	l.lengths = lengths
+	l.collectFew()
+	if l.kind == Deny && !l.ipcAny && l.ipcIDs.Len()+l.networks.Len() == 0 {
+		*l = List{}
 	}
 	return nil
 }
 
-func (l *List) insert(r rule) {
-	switch {
-	case r.ipc == ipcAny:
-		l.ipcAny = true
-	case r.ipc != "":
-		if l.ipcIDs == nil {
-			l.ipcIDs = make(map[rule]struct{})
+func parseRules(entries []string) ([]rule, error) {
+	rules := make([]rule, len(entries))
+	for i, entry := range entries {
+		rule, err := parseRule(entry)
+		if err != nil {
+			return nil, err
 		}
-		l.ipcIDs[r] = struct{}{}
-	default:
-		if l.networks == nil {
-			l.networks = make(map[netip.Prefix]struct{})
-		}
-		l.networks[r.network] = struct{}{}
-		if !slices.Contains(l.bits, r.network.Bits()) {
-			l.bits = append(l.bits, r.network.Bits())
+		rules[i] = rule
+	}
+	return rules, nil
+}
+
+// insert adds rules. A List that this one was copied from does not see them.
+func (l *List) insert(rules []rule) {
+	networks := make(map[netip.Prefix]struct{}, len(rules))
+	lengths := slices.Clone(l.lengths)
+	for _, r := range rules {
+		switch {
+		case r.ipc == ipcAny:
+			l.ipcAny = true
+		case r.ipc != "":
+			l.ipcIDs = l.ipcIDs.With(r, struct{}{})
+		default:
+			if _, known := l.networks.Get(r.network); known {
+				continue
+			}
+			if _, twice := networks[r.network]; !twice {
+				networks[r.network] = struct{}{}
+				lengths = count(lengths, r.network.Bits(), 1)
+			}
 		}
 	}
+	l.networks = l.networks.WithAll(len(networks), maps.All(networks))
+	l.lengths = lengths
+	l.collectFew()
+}
+
+func (l *List) collectFew() {
+	l.few = nil
+	if l.networks.Len()+l.ipcIDs.Len() > few {
+		return
+	}
+	for network := range l.networks.All() {
+		l.few = append(l.few, rule{network: network})
+	}
+	for r := range l.ipcIDs.All() {
+		l.few = append(l.few, r)
+	}
+}
+
+// count counts one network more or less of a length.
+func count(lengths []length, bits, change int) []length {
+	at := slices.IndexFunc(lengths, func(l length) bool { return l.bits == bits })
+	if at < 0 {
+		return append(lengths, length{bits, change})
+	}
+	if lengths[at].count += change; lengths[at].count == 0 {
+		return slices.Delete(lengths, at, at+1)
+	}
+	return lengths
 }
 
 // passes judges a peer by the list.
@@ -111,12 +202,15 @@ func (l *List) Names(p Peer) bool {
 }
 
 func (l *List) namesIP(ip netip.Addr) bool {
-	for _, bits := range l.bits {
-		network, err := ip.Prefix(bits) // an error: longer than an address of that family
+	if l.few != nil {
+		return slices.ContainsFunc(l.few, func(r rule) bool { return r.network.Contains(ip) })
+	}
+	for _, length := range l.lengths {
+		network, err := ip.Prefix(length.bits) // an error: longer than an address of that family
 		if err != nil {
 			continue
 		}
-		if _, ok := l.networks[network]; ok {
+		if _, ok := l.networks.Get(network); ok {
 			return true
 		}
 	}
@@ -124,14 +218,17 @@ func (l *List) namesIP(ip netip.Addr) bool {
 }
 
 func (l *List) namesID(property ipcProperty, id int64) bool {
+	if id != unknownID && l.few != nil {
+		return slices.Contains(l.few, rule{ipc: property, id: id})
+	}
 	if id != unknownID {
-		_, ok := l.ipcIDs[rule{ipc: property, id: id}]
+		_, ok := l.ipcIDs.Get(rule{ipc: property, id: id})
 		return ok
 	}
 	if l.kind != Deny {
 		return false
 	}
-	for r := range l.ipcIDs {
+	for r := range l.ipcIDs.All() {
 		if r.ipc == property {
 			return true
 		}

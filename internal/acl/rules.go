@@ -9,30 +9,58 @@ import "fmt"
 // General is, in the place of a domain's name, the scope of everything.
 const General = "*"
 
-// Rules are the rules of all scopes. The zero value has none: every address passes. They may be
-// read by several goroutines while none adds to them.
+// Rules are the rules of all scopes. The zero value has none: every address passes. A change shows in
+// no copy (see [Rules.Clone]), so that whoever reads one needs no lock.
 type Rules struct {
 	general List
 	domains map[string]*List
 }
 
+// Clone is a copy. It costs as much as there are domains, however long their lists are.
+func (r *Rules) Clone() *Rules {
+	c := &Rules{general: r.general, domains: make(map[string]*List, len(r.domains))}
+	for domain, list := range r.domains {
+		copied := *list
+		c.domains[domain] = &copied
+	}
+	return c
+}
+
 // Add adds all of the entries to the scope of a domain, [General] for everything, or none of them
 // and tells why. See [List.Add] for entries and errors, which name the domain.
 func (r *Rules) Add(kind Kind, domain string, entries []string) error {
+	return r.change(domain, func(list *List) error { return list.Add(kind, entries) })
+}
+
+// Set puts a list of these entries in the place of a scope's. See [List.Set].
+func (r *Rules) Set(kind Kind, domain string, entries []string) error {
+	return r.change(domain, func(list *List) error { return list.Set(kind, entries) })
+}
+
+// Remove takes entries out of a scope's list. See [List.Remove].
+func (r *Rules) Remove(domain string, entries []string) error {
+	return r.change(domain, func(list *List) error { return list.Remove(entries) })
+}
+
+func (r *Rules) change(domain string, change func(*List) error) error {
 	if domain == General {
-		return r.general.Add(kind, entries)
+		return change(&r.general)
 	}
-	list := r.domains[domain]
-	if list == nil {
-		list = new(List)
+	var list List
+	if before := r.domains[domain]; before != nil {
+		list = *before
 	}
-	if err := list.Add(kind, entries); err != nil {
+	if err := change(&list); err != nil {
 		return fmt.Errorf("domain %q: %w", domain, err)
 	}
 	if r.domains == nil {
 		r.domains = make(map[string]*List)
 	}
-	r.domains[domain] = list
+	if list.kind == None {
+		delete(r.domains, domain)
+		return nil
+	}
+	r.domains[domain] = &list
 	return nil
 }
 

@@ -183,7 +183,7 @@ func TestManyNetworks(t *testing.T) {
 		entries = append(entries, fmt.Sprintf("10.%d.%d.%d/32", i>>16, i>>8&255, i&255))
 	}
 	rules := newRules(t, Deny, General, entries...)
-	if got := len(rules.general.bits); got != 1 {
+	if got := len(rules.general.lengths); got != 1 {
 		t.Errorf("%d look-ups for an address, want 1", got)
 	}
 	if rules.Pass(nil, []byte("10.0.3.5")) || !rules.Pass(nil, []byte("11.0.3.5")) {
@@ -212,6 +212,74 @@ func TestPassAllocatesLittle(t *testing.T) {
 	var none Rules
 	if n := testing.AllocsPerRun(100, func() { none.Pass(nil, []byte("192.0.2.1")) }); n != 0 {
 		t.Errorf("without rules: %.0f allocations", n)
+	}
+}
+
+// TestSetAndRemove: a list is replaced, of either kind, and entries are taken out. A copy from before
+// stays as it was.
+func TestSetAndRemove(t *testing.T) {
+	many := func(n int) (entries []string) {
+		for i := range n {
+			entries = append(entries, fmt.Sprintf("10.1.%d.0/24", i))
+		}
+		return entries
+	}
+	tests := map[string]struct {
+		change        func(r *Rules) error
+		pass, refused []string // addresses, afterwards
+	}{
+		"a list in place of another": {func(r *Rules) error { return r.Set(Allow, General, []string{"10.2.0.0/16"}) },
+			[]string{"10.2.3.4"}, []string{"10.1.1.1", "192.0.2.1"}},
+		"a list of the other kind": {func(r *Rules) error { return r.Set(Deny, General, []string{"10.2.0.0/16"}) },
+			[]string{"10.1.1.1", "192.0.2.1"}, []string{"10.2.3.4"}},
+		"allowing nobody": {func(r *Rules) error { return r.Set(Allow, General, nil) },
+			nil, []string{"10.1.1.1", "192.0.2.1"}},
+		"denying nobody": {func(r *Rules) error { return r.Set(Deny, General, nil) },
+			[]string{"10.1.1.1", "192.0.2.1"}, nil},
+		"one entry less": {func(r *Rules) error { return r.Remove(General, []string{"10.1.1.0/24", "uid:7"}) },
+			[]string{"10.1.2.1"}, []string{"10.1.1.1", "192.0.2.1"}},
+		"an entry that is not there": {func(r *Rules) error { return r.Remove(General, []string{"10.3.0.0/16"}) },
+			[]string{"10.1.1.1"}, []string{"192.0.2.1"}},
+		"all entries less": {func(r *Rules) error { return r.Remove(General, many(40)) },
+			nil, []string{"10.1.1.1", "192.0.2.1"}},
+		"a domain": {func(r *Rules) error { return r.Set(Deny, "d", []string{"10.1.1.1"}) },
+			[]string{"10.1.1.2"}, []string{"10.1.1.1", "192.0.2.1"}},
+	}
+	for _, size := range []int{few, 40} {
+		for name, test := range tests {
+			t.Run(fmt.Sprintf("%s, of %d", name, size), func(t *testing.T) {
+				before := newRules(t, Allow, General, many(size)...)
+				after := before.Clone()
+				if err := test.change(after); err != nil {
+					t.Fatal(err)
+				}
+				for _, address := range test.pass {
+					if !after.Pass([]byte("d"), []byte(address)) {
+						t.Errorf("%s is refused", address)
+					}
+				}
+				for _, address := range test.refused {
+					if after.Pass([]byte("d"), []byte(address)) {
+						t.Errorf("%s passes", address)
+					}
+				}
+				if !before.Pass([]byte("d"), []byte("10.1.1.1")) || before.Pass([]byte("d"), []byte("10.2.3.4")) {
+					t.Error("the copy from before has changed")
+				}
+			})
+		}
+	}
+	rules := newRules(t, Deny, General, "10.1.1.1", "uid:7", "ipc")
+	if err := rules.Remove(General, []string{"10.1.1.1", "uid:7", "ipc"}); err != nil || rules.general.Kind() != None {
+		t.Errorf("a deny list without entries is %v, %v", rules.general.Kind(), err)
+	}
+	for name, err := range map[string]error{
+		"Set":    rules.Set(Allow, General, []string{"10.1.1.1", "10/8"}),
+		"Remove": rules.Remove(General, []string{"10/8"}),
+	} {
+		if err == nil || !rules.Pass(nil, []byte("10.1.1.1")) {
+			t.Errorf("%s with a bad entry: %v", name, err)
+		}
 	}
 }
 

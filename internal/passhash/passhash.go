@@ -2,7 +2,11 @@
 // files that hold them.
 package passhash
 
-import "strings"
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
 
 // MaxPassword is how many bytes a password may have: what PLAIN has room for on the wire (RFC 24).
 const MaxPassword = 255
@@ -16,8 +20,9 @@ type Hash struct {
 }
 
 // Parse reads a hash. recognised reports whether the text claims to be one, by its prefix: $2a$,
-// $2b$, $2y$ (bcrypt) or $argon2id$. A text that does and is no valid hash, or would cost too much
-// to verify, is an error, which does not repeat it. The hash is nil unless it is recognised and
+// $2b$, $2y$ (bcrypt), $argon2id$, or that of another kind of hash. A text that does and is no valid
+// hash, would cost too much to verify, or is of another kind, is an error, which repeats its prefix
+// at most: it is no password. The hash is nil unless it is recognised and
 // there is no error.
 func Parse(text string) (h *Hash, recognised bool, err error) {
 	for _, prefix := range []string{"$2a$", "$2b$", "$2y$"} {
@@ -35,11 +40,29 @@ func Parse(text string) (h *Hash, recognised bool, err error) {
 		}
 		return &Hash{text: text, argon2: parsed}, true, nil
 	}
+	if found := foreignHash.FindStringSubmatch(text); found != nil {
+		return nil, true, fmt.Errorf("a hash of a kind that is not understood (%s): bcrypt ($2y$) "+
+			"and argon2id are", found[1])
+	}
 	return nil, false, nil
 }
 
+// foreignHash is how other hashes begin: in the modular crypt format ($6$, $apr1$), the PHC string
+// format ($scrypt$), and with a scheme in braces as directories and mail servers have it ({SSHA}).
+// Something follows.
+var foreignHash = regexp.MustCompile(
+	`^(\$[0-9A-Za-z][0-9A-Za-z-]*\$|\{[A-Za-z][0-9A-Za-z._-]*\}).`)
+
 // Text returns what Parse read. Hashes of the same text are the same.
 func (h *Hash) Text() string { return h.text }
+
+// Cost is the same for hashes that take the same time to compute, and for no others.
+func (h *Hash) Cost() string {
+	if h.argon2 == nil {
+		return h.text[:len("$2y$10")]
+	}
+	return fmt.Sprintf("%+v %d", h.argon2.argon2Cost, len(h.argon2.sum))
+}
 
 // Matches computes the hash of the password, which takes long by design, and reports whether it is
 // h.

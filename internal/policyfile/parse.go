@@ -165,7 +165,7 @@ func (p *parser) addresses(domain *Domain, n *zpl.Node, kind acl.Kind) {
 
 func (p *parser) principals(domain *Domain, n *zpl.Node) {
 	for _, item := range p.list(n) {
-		if err := principal.Check(item); err != nil {
+		if err := principal.Check(item); err != nil && item != AnyPrincipal {
 			p.fail(n.Line, "%s: %w", n.Name, err)
 		}
 		domain.GSSAPI = append(domain.GSSAPI, Entry{item, n.Line})

@@ -47,6 +47,9 @@ const AnyDomain = "*"
 // AnyKey, as the directory of certificates, is every key.
 const AnyKey = "*"
 
+// AnyPrincipal, among the principals, is every principal.
+const AnyPrincipal = "*"
+
 // MaxDomain is how long a domain may be, in bytes: libzmq's limit.
 const MaxDomain = 255
 

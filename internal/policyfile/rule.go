@@ -139,7 +139,7 @@ func (p *Policy) ruleForPrincipal(domain, name string) (Rule, bool) {
 	}
 	for _, entry := range with.GSSAPI {
 		set, err := principal.NewSet([]string{entry.Text})
-		if err == nil && set.Has(name) {
+		if entry.Text == AnyPrincipal || err == nil && set.Has(name) {
 			return p.rule(entry.Line, EntryGSSAPI, EntryGSSAPI+" "+entry.Text)
 		}
 	}

@@ -34,6 +34,10 @@ func parsePattern(text string) (pattern, error) {
 		return pattern{}, fmt.Errorf("principal %q: %w", text, err)
 	}
 	p.wild = slices.Contains(components, anyComponent)
+	if p.wild && len(components) > maxComponents {
+		return pattern{}, fmt.Errorf("principal %q: a pattern has at most %d components", text,
+			maxComponents)
+	}
 	return p, nil
 }
 
