@@ -143,7 +143,7 @@ func TestSpeakersFirst(t *testing.T) {
 	s.mu.Lock()
 	s.init()
 	s.waiting = []*session{silent, speaker}
-	s.seatAll()
+	s.admitAll()
 	if len(s.waiting) != 1 || s.waiting[0] != silent {
 		t.Errorf("%d wait", len(s.waiting))
 	}
@@ -211,7 +211,7 @@ func TestFlood(t *testing.T) {
 func TestCrowdDelaysNobodyElse(t *testing.T) {
 	const handshakes, timeout = 8, 20 * time.Second
 	s, address, client := tlsServer(t, func(s *Server) { s.MaxHandshakes, s.HandshakeTimeout = handshakes, timeout })
-	for range waitingShare * handshakes {
+	for range backlogPerSlot * handshakes {
 		_, err := io.WriteString(dialTCP(t, address), "\x16\x03\x01\x02\x00\x01")
 		must.OK(t, err)
 	}
@@ -220,7 +220,7 @@ func TestCrowdDelaysNobodyElse(t *testing.T) {
 	must.OK(t, err)
 	begun := time.Now()
 	must.OK(t, exchange(tls.Client(dialFrom(t, "127.0.0.2", address), config), "hello"))
-	if took := time.Since(begun); took > waitingShare*timeout/spokenShare/2 {
+	if took := time.Since(begun); took > backlogPerSlot*timeout/spokenShare/2 {
 		t.Errorf("it has waited for %v", took)
 	}
 }

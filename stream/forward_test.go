@@ -363,16 +363,16 @@ func TestForwardMemory(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&memory)
 	before := memory.HeapInuse
-	for looked := time.Now(); ; {
+	for polled := time.Now(); ; {
 		n, err := conn.Read(chunk)
 		sum += uint64(n)
 		if err == io.EOF {
 			break
 		}
 		must.OK(t, err)
-		if time.Since(looked) > 20*time.Millisecond {
+		if time.Since(polled) > 20*time.Millisecond {
 			runtime.ReadMemStats(&memory)
-			most, looked = max(most, memory.HeapInuse), time.Now()
+			most, polled = max(most, memory.HeapInuse), time.Now()
 		}
 	}
 	must.OK(t, <-results)

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// oldestVersion is what a MinVersion stands for.
+// oldestVersion returns the TLS version that a MinVersion stands for.
 func oldestVersion(version uint16) uint16 {
 	if version == 0 {
 		return tls.VersionTLS12
@@ -14,7 +14,8 @@ func oldestVersion(version uint16) uint16 {
 	return version
 }
 
-// checkVersions is an error where the versions are none that Go knows, or leave none.
+// checkVersions returns an error if Go does not know the versions, or if no version is between
+// them.
 func checkVersions(oldest, newest uint16) error {
 	known := []uint16{0, tls.VersionTLS10, tls.VersionTLS11, tls.VersionTLS12, tls.VersionTLS13}
 	for _, version := range []uint16{oldest, newest} {
@@ -28,8 +29,8 @@ func checkVersions(oldest, newest uint16) error {
 	return nil
 }
 
-// checkSuites is an error where Go does not know one of the suites, which it would pass over in
-// silence.
+// checkSuites returns an error if Go does not know one of the suites. Package crypto/tls would
+// ignore it silently.
 func checkSuites(suites []uint16) error {
 	if suites != nil && len(suites) == 0 {
 		return fmt.Errorf("stream: CipherSuites that are empty but not nil: nil means Go's defaults")

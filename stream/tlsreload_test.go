@@ -286,7 +286,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-// TestFreshFile: one that was written a moment ago is looked at again, as another write may leave
+// TestFreshFile: one that was written a moment ago is polled at again, as another write may leave
 // the same times.
 func TestFreshFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
