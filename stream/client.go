@@ -66,13 +66,14 @@ func DialTLS(ctx context.Context, address string, cfg TLSClient) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	handshake := Authenticator(AuthenticatorFunc(func(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
-		secured := tls.Client(conn, config)
-		if err := secured.HandshakeContext(ctx); err != nil {
-			return nil, nil, &AuthenticationError{handshakeError(ctx, err)}
-		}
-		return secured, nil, nil
-	}))
+	var handshake Authenticator = AuthenticatorFunc(
+		func(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
+			secured := tls.Client(conn, config)
+			if err := secured.HandshakeContext(ctx); err != nil {
+				return nil, nil, &AuthenticationError{handshakeError(ctx, err)}
+			}
+			return secured, nil, nil
+		})
 	if cfg.Handshake != nil {
 		handshake = Chain(handshake, cfg.Handshake)
 	}
@@ -141,7 +142,8 @@ func (c *TLSClient) config(address string) (*tls.Config, error) {
 		name, _, _ = strings.Cut(host, "%") // an IPv6 zone is no part of a name
 	}
 	if name == "" && !c.InsecureSkipVerify {
-		return nil, fmt.Errorf("stream: address %q has no host, and there is no ServerName: nothing to verify the server by", address)
+		return nil, fmt.Errorf("stream: address %q has no host, and there is no ServerName: "+
+			"nothing to verify the server by", address)
 	}
 	config := &tls.Config{
 		RootCAs:                     material.ca,
@@ -154,7 +156,9 @@ func (c *TLSClient) config(address string) (*tls.Config, error) {
 	if certificate := material.certificate; certificate != nil {
 		// The certificate is sent even if the server's list of CAs does not match it. The server can
 		// then say why it refuses the certificate; without one it could only say that none came.
-		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return certificate, nil
+		}
 	}
 	return config, nil
 }

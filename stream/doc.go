@@ -5,7 +5,9 @@
 // Handler with the connection and the credentials:
 //
 //	server := &stream.Server{
-//		Authenticator: &stream.TLSAuthenticator{CertFile: "server.crt", KeyFile: "server.key", CAFile: "ca.crt"},
+//		Authenticator: &stream.TLSAuthenticator{
+//			CertFile: "server.crt", KeyFile: "server.key", CAFile: "ca.crt",
+//		},
 //		Handler: func(ctx context.Context, conn net.Conn, credentials any) {
 //			client := credentials.([]*x509.Certificate)[0].Subject.CommonName
 //			…
@@ -32,10 +34,10 @@
 //
 // # Robustness
 //
-// A silent or slow client delays nobody else: see [Server]. A panic of an Authenticator or a Handler
-// is logged and ends one connection. A configuration that makes no sense, such as a TLSAuthenticator
-// without a certificate, is an error before the first client is accepted. Certificate files are
-// read again when they change. Secrets and credentials are never logged.
+// A silent or slow client delays nobody else: see [Server]. A panic of an Authenticator or a
+// Handler is logged and ends one connection. A configuration that makes no sense, such as a
+// TLSAuthenticator without a certificate, is an error before the first client is accepted.
+// Certificate files are read again when they change. Secrets and credentials are never logged.
 //
 // The package is pure Go and does not use libzmq.
 package stream

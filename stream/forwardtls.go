@@ -127,7 +127,8 @@ func (f *Forwarding) listen(ctx context.Context, local string) (net.Listener, er
 	}
 	if network == "unix" {
 		if address[0] == '@' {
-			return nil, fmt.Errorf("stream: local endpoint %s: an abstract socket is open to every user of this machine, a path is not", local)
+			return nil, fmt.Errorf("stream: local endpoint %s: an abstract socket is open to every "+
+				"user of this machine, a path is not", local)
 		}
 		f.endpoint = local
 		return listen(ctx, network, address, 0o600)
@@ -138,7 +139,8 @@ func (f *Forwarding) listen(ctx context.Context, local string) (net.Listener, er
 		return nil, fmt.Errorf("stream: local endpoint %s: %w", local, err)
 	}
 	if !tcp.IP.IsLoopback() {
-		return nil, fmt.Errorf("stream: local endpoint %s: only a loopback address is not open to other machines", local)
+		return nil, fmt.Errorf("stream: local endpoint %s: "+
+			"only a loopback address is not open to other machines", local)
 	}
 	l, err := listen(ctx, network, tcp.String(), 0)
 	if err == nil {
@@ -175,7 +177,8 @@ func (f *Forwarding) handle(ctx context.Context, conn net.Conn, _ any) {
 		f.noteFailure(err)
 	default:
 		f.noteSuccess()
-		loggerOr(f.config.Logger).Info("stream: a forwarded connection broke", "remote", f.remote, "error", err)
+		loggerOr(f.config.Logger).Info("stream: a forwarded connection broke",
+			"remote", f.remote, "error", err)
 	}
 }
 
@@ -224,7 +227,8 @@ func (f *Forwarding) noteFailure(err error) {
 	if known {
 		level = slog.LevelDebug
 	}
-	loggerOr(f.config.Logger).Log(context.Background(), level, "stream: a connection could not be forwarded", "remote", f.remote, "error", err)
+	loggerOr(f.config.Logger).Log(context.Background(), level,
+		"stream: a connection could not be forwarded", "remote", f.remote, "error", err)
 }
 
 // noteSuccess records that the server could be used.

@@ -47,14 +47,17 @@ func parsePair(certFile, keyFile string, content map[string][]byte) (*tls.Certif
 			return nil, fileError(file, err)
 		}
 	}
-	if !hasBlock(content[certFile], func(kind string) bool { return kind == "CERTIFICATE" }) {
+	isCertificate := func(kind string) bool { return kind == "CERTIFICATE" }
+	isKey := func(kind string) bool { return strings.HasSuffix(kind, "PRIVATE KEY") }
+	if !hasBlock(content[certFile], isCertificate) {
 		return nil, fileError(certFile, errors.New("no PEM certificate in it"))
 	}
-	if !hasBlock(content[keyFile], func(kind string) bool { return strings.HasSuffix(kind, "PRIVATE KEY") }) {
+	if !hasBlock(content[keyFile], isKey) {
 		return nil, fileError(keyFile, errors.New("no PEM private key in it"))
 	}
 	if bytes.Contains(content[keyFile], []byte("ENCRYPTED")) {
-		return nil, fileError(keyFile, errors.New("the private key is encrypted, which is not supported: openssl pkey -in … -out … decrypts it"))
+		return nil, fileError(keyFile, errors.New("the private key is encrypted, "+
+			"which is not supported: openssl pkey -in … -out … decrypts it"))
 	}
 	certificate, err := tls.X509KeyPair(content[certFile], content[keyFile])
 	if err != nil {

@@ -67,7 +67,9 @@ type sideError struct {
 	err        error
 }
 
-func (e *sideError) Error() string { return fmt.Sprintf("stream: %s %s: %v", e.what, e.side, e.err) }
+func (e *sideError) Error() string {
+	return fmt.Sprintf("stream: %s %s: %v", e.what, e.side, e.err)
+}
 func (e *sideError) Unwrap() error { return e.err }
 
 // pipe copies data between a and b until both directions have ended, and closes both. It returns
@@ -86,7 +88,7 @@ type pipes struct {
 // half is one direction. The mutex of pipes guards the fields that change.
 type half struct {
 	from, to end
-	broken   bool // to takes nothing any more
+	broken   bool // writes to "to" have failed
 	ended    bool
 }
 

@@ -146,7 +146,8 @@ func (s *Server) check() error {
 	case s.Handler == nil:
 		return errors.New("stream: Server without a Handler")
 	case s.HandshakeTimeout < 0 || s.MaxHandshakes < 0 || s.MaxConns < 0:
-		return fmt.Errorf("stream: Server with a negative limit: HandshakeTimeout %v, MaxHandshakes %d, MaxConns %d",
+		return fmt.Errorf("stream: Server with a negative limit: "+
+			"HandshakeTimeout %v, MaxHandshakes %d, MaxConns %d",
 			s.HandshakeTimeout, s.MaxHandshakes, s.MaxConns)
 	case s.Authenticator == nil:
 		return nil

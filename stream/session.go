@@ -152,7 +152,8 @@ func (s *Server) authenticate(c *session) (conn net.Conn, credentials any, err e
 }
 
 func (s *Server) logPanic(c *session, whose string, fault any) {
-	s.logger().Error("stream: "+whose+" panicked", "remote", c.raw.RemoteAddr(), "panic", fault, "stack", string(debug.Stack()))
+	s.logger().Error("stream: "+whose+" panicked",
+		"remote", c.raw.RemoteAddr(), "panic", fault, "stack", string(debug.Stack()))
 }
 
 // enter makes c an authenticated client, unless it was abandoned in the meantime.
@@ -250,7 +251,8 @@ func (s *Server) logRefused(c *session, why error) {
 		level = slog.LevelDebug
 		s.logEvicted()
 	}
-	s.logger().Log(context.Background(), level, "stream: a client is not let in", "remote", c.raw.RemoteAddr(), "error", refusal(why))
+	s.logger().Log(context.Background(), level, "stream: a client is not let in",
+		"remote", c.raw.RemoteAddr(), "error", refusal(why))
 }
 
 // logEvicted logs how many clients were evicted or dropped, at most once per logInterval.
@@ -263,6 +265,7 @@ func (s *Server) logEvicted() {
 	}
 	s.mu.Unlock()
 	if due {
-		s.logger().Warn("stream: too many handshakes at once, some are closed in favour of newer ones", "closed", n)
+		s.logger().Warn("stream: too many handshakes at once, some are closed in favour of newer ones",
+			"closed", n)
 	}
 }

@@ -113,7 +113,8 @@ func (a *TLSAuthenticator) current() (*tls.Config, error) {
 	}
 	if err != nil && err.Error() != a.reported {
 		a.reported = err.Error()
-		a.logger().Warn("stream: changed TLS files cannot be used, those of before stay in force", "error", err)
+		a.logger().Warn("stream: changed TLS files cannot be used, those of before stay in force",
+			"error", err)
 	}
 	return a.config, nil
 }
@@ -174,7 +175,8 @@ func (a *TLSAuthenticator) policy() (tls.ClientAuthType, error) {
 	if a.CertFile == "" {
 		return 0, errors.New("stream: TLSAuthenticator without a CertFile")
 	}
-	if err := errors.Join(checkVersions(a.MinVersion, a.MaxVersion), checkSuites(a.CipherSuites)); err != nil {
+	err := errors.Join(checkVersions(a.MinVersion, a.MaxVersion), checkSuites(a.CipherSuites))
+	if err != nil {
 		return 0, err
 	}
 	if a.ClientAuth == nil {

@@ -24,7 +24,8 @@ func checkVersions(oldest, newest uint16) error {
 		}
 	}
 	if oldest = oldestVersion(oldest); newest != 0 && newest < oldest {
-		return fmt.Errorf("stream: no TLS version from %s to %s", tls.VersionName(oldest), tls.VersionName(newest))
+		return fmt.Errorf("stream: no TLS version from %s to %s",
+			tls.VersionName(oldest), tls.VersionName(newest))
 	}
 	return nil
 }
@@ -37,7 +38,8 @@ func checkSuites(suites []uint16) error {
 	}
 	for _, id := range suites {
 		is := func(s *tls.CipherSuite) bool { return s.ID == id }
-		if !slices.ContainsFunc(tls.CipherSuites(), is) && !slices.ContainsFunc(tls.InsecureCipherSuites(), is) {
+		if !slices.ContainsFunc(tls.CipherSuites(), is) &&
+			!slices.ContainsFunc(tls.InsecureCipherSuites(), is) {
 			return fmt.Errorf("stream: unknown cipher suite %#04x", id)
 		}
 	}
