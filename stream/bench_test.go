@@ -72,7 +72,7 @@ const (
 	roundTripCount = 500
 )
 
-// bulk sends, and waits for the word that all has arrived.
+// bulk sends data, and waits until the backend says that everything has arrived.
 func bulk(conn net.Conn) error {
 	chunk := make([]byte, 1<<16)
 	if _, err := conn.Write([]byte{'b'}); err != nil {

@@ -17,8 +17,9 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// password lets in who sends "pass:" and a name within five more bytes; the name is the
-// credentials. Like many, it looks neither at ctx nor at the clock.
+// password is an Authenticator. It lets in a client that sends "pass:" and a name within five more
+// bytes. The name is the credentials. Like many Authenticators, it looks neither at ctx nor at the
+// clock.
 var password = AuthenticatorFunc(func(_ context.Context, conn net.Conn) (net.Conn, any, error) {
 	word := make([]byte, 10)
 	if _, err := io.ReadFull(conn, word); err != nil {

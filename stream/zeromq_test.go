@@ -88,7 +88,7 @@ func ask(t *testing.T, req, rep *zmq4.Socket, question string) string {
 	for begun := time.Now(); time.Since(begun) < patience; {
 		_, err := req.Send(question, 0)
 		must.OK(t, err)
-		// All that wait, as the first may be one of before, and its answer is for nobody any more.
+		// Answer all requests that wait. The first may be an old one, whose answer is not awaited.
 		for text, err := rep.Recv(0); err == nil; text, err = rep.Recv(zmq4.DONTWAIT) {
 			_, err := rep.Send("answer to "+text, 0)
 			must.OK(t, err)
