@@ -24,7 +24,8 @@ func startAgent(t testing.TB, keys ...string) string {
 	must.OK(t, err)
 	t.Cleanup(func() { must.OK(t, os.RemoveAll(dir)) })
 	socket := filepath.Join(dir, "agent")
-	agent, err := daemon.Start(&logbuffer.Buffer{}, nil, testpeer.Program(t, install, "ssh-agent"), "-D", "-a", socket)
+	agent, err := daemon.Start(&logbuffer.Buffer{}, nil, testpeer.Program(t, install, "ssh-agent"),
+		"-D", "-a", socket)
 	must.OK(t, err)
 	t.Cleanup(func() { must.OK(t, agent.Stop()) })
 	testpeer.Eventually(t, "the agent listens", func() bool {
@@ -85,7 +86,7 @@ func TestAgent(t *testing.T) {
 		cfg.KeyFile = filepath.Join(t.TempDir(), "key")
 		write(t, cfg.KeyFile, readText(t, server.UserKey()))
 		keygen(t, "-q", "-p", "-P", "", "-N", "open sesame", "-a", "1", "-f", cfg.KeyFile)
-		must.OK(t, open(t, cfg).Err()) // without anybody to ask
+		must.OK(t, open(t, cfg).Err()) // without Prompt or Password
 	})
 	t.Run("no agent there", func(t *testing.T) {
 		cfg := cfg
@@ -96,8 +97,8 @@ func TestAgent(t *testing.T) {
 	})
 }
 
-// TestFullAgent: sshd hangs up after six keys, from OpenSSH 10.6 on after twelve, so that the one
-// that is configured has to come before the agent's others.
+// TestFullAgent: sshd hangs up after six keys (from OpenSSH 10.6 on, after twelve). So the
+// configured key must come before the agent's other keys.
 func TestFullAgent(t *testing.T) {
 	server := newSSHD(t)
 	dir := t.TempDir()
@@ -116,12 +117,13 @@ func TestFullAgent(t *testing.T) {
 
 	cfg.ConfigFile = "none"
 	var refused *AuthError
-	if err := openFails(t, cfg, "Too many authentication failures", "the agent's SHA256:"); !errors.As(err, &refused) {
+	err := openFails(t, cfg, "Too many authentication failures", "the agent's SHA256:")
+	if !errors.As(err, &refused) {
 		t.Errorf("%T, want an AuthError", err)
 	}
 }
 
-// TestIdentitiesOnly: with it the agent's other keys are not offered.
+// TestIdentitiesOnly: with IdentitiesOnly, the agent's other keys are not offered.
 func TestIdentitiesOnly(t *testing.T) {
 	server := newSSHD(t)
 	dir := t.TempDir()

@@ -6,7 +6,7 @@ import (
 	"net"
 )
 
-// dialAgent fails: agents listen on named pipes here, which package net does not know.
+// dialAgent fails: agents on Windows listen on named pipes, which package net does not support.
 func dialAgent(context.Context, string) (net.Conn, error) {
 	return nil, errors.New("agents are not supported on Windows; name a key file in Config.KeyFile")
 }

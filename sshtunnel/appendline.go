@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 )
 
-// appendLine adds a line to a known_hosts file, which it makes where there is none: readable by its
-// owner alone, as its directory is. The line goes out in one write, so that other programs that
-// append do not tear it.
+// appendLine adds a line to a known_hosts file. It makes the file and its directory if they do not
+// exist, accessible by their owner alone. It writes the line in one call, so that it does not mix
+// with the lines of other programs.
 func appendLine(path, line string) error {
 	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fileError(path, err)

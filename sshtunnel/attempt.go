@@ -13,18 +13,18 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// attempt is one try to get through all hosts to the last.
+// attempt is one attempt to connect to the last host through all hosts before it.
 type attempt struct {
-	ctx      context.Context // ended by whoever started it, or because a server takes too long
-	cancel   context.CancelCauseFunc
-	secrets  *secrets
-	conn     *connection
-	release  func() bool // from then on the end of ctx does not close the TCP connection; false: it has
-	patience *time.Timer
+	ctx     context.Context // ends with the caller's context, or when a server takes too long
+	cancel  context.CancelCauseFunc
+	secrets *secrets
+	conn    *connection
+	release func() bool // stops ctx from closing the TCP connection; false: it was closed already
+	timer   *time.Timer
 
-	mu    sync.Mutex
-	doing string // what is waited for
-	limit time.Duration
+	mu       sync.Mutex
+	activity string // what the attempt waits for
+	limit    time.Duration
 }
 
 // slowError says that a server took longer than it may.
@@ -33,14 +33,13 @@ type slowError struct{ limit time.Duration }
 func (e *slowError) Error() string { return fmt.Sprintf("not within %s", e.limit) }
 func (e *slowError) Timeout() bool { return true }
 
-// connect makes a connection to the last of the targets through the others. It does not outlast
-// ctx.
+// connect connects to the last of the targets through the others. It returns when ctx ends.
 func connect(ctx context.Context, targets []*target, secrets *secrets) (*connection, error) {
 	a := &attempt{secrets: secrets, conn: &connection{}}
 	a.ctx, a.cancel = context.WithCancelCause(ctx)
 	defer a.cancel(nil)
-	a.patience = time.AfterFunc(loginTime, a.giveUp)
-	defer a.patience.Stop()
+	a.timer = time.AfterFunc(loginTime, a.timeOut)
+	defer a.timer.Stop()
 	last := targets[len(targets)-1]
 	for _, t := range targets {
 		if err := a.step(t); err != nil {
@@ -56,24 +55,26 @@ func connect(ctx context.Context, targets []*target, secrets *secrets) (*connect
 	return a.conn, nil
 }
 
-// wait says what is waited for from now on, and for how long; 0: until the same moment as before.
-func (a *attempt) wait(limit time.Duration, doing string) {
+// wait records what the attempt waits for from now on, and for how long. A limit of 0 keeps the
+// present deadline.
+func (a *attempt) wait(limit time.Duration, activity string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.doing = doing
+	a.activity = activity
 	if limit > 0 {
 		a.limit = limit
-		a.patience.Reset(limit)
+		a.timer.Reset(limit)
 	}
 }
 
-func (a *attempt) giveUp() {
+// timeOut is called when the present deadline is over.
+func (a *attempt) timeOut() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.cancel(&slowError{a.limit})
 }
 
-// step goes one host further.
+// step connects to the next host and logs in.
 func (a *attempt) step(t *target) error {
 	check, err := newHostKeyCheck(t, func() { a.wait(loginTime, "logging in") })
 	if err != nil {
@@ -113,7 +114,7 @@ func (a *attempt) step(t *target) error {
 	return a.explain(t, err)
 }
 
-// dial makes the connection that t's SSH is to run over.
+// dial makes the connection that the SSH connection to t runs over.
 func (a *attempt) dial(t *target) (*link, error) {
 	if len(a.conn.clients) == 0 {
 		conn, err := (&net.Dialer{}).DialContext(a.ctx, t.network, t.address())
@@ -133,7 +134,8 @@ func (a *attempt) dial(t *target) (*link, error) {
 	return a.conn.last, nil
 }
 
-// explain says what has failed. Where the time was up or the caller has given up, that is why.
+// explain says what failed. If the deadline is over or the caller's context has ended, that is the
+// reason.
 func (a *attempt) explain(t *target, err error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -143,7 +145,7 @@ func (a *attempt) explain(t *target, err error) error {
 		if !errors.Is(err, ended) && !errors.As(err, &slow) {
 			err = fmt.Errorf("%w (%w)", ended, err)
 		}
-		return fmt.Errorf("sshtunnel: %s: %s: %w", t, a.doing, err)
+		return fmt.Errorf("sshtunnel: %s: %s: %w", t, a.activity, err)
 	}
 	if strings.HasPrefix(err.Error(), "ssh: handshake failed: ") && errors.Unwrap(err) != nil {
 		err = errors.Unwrap(err)
@@ -151,5 +153,5 @@ func (a *attempt) explain(t *target, err error) error {
 	if errors.Is(err, io.EOF) {
 		err = fmt.Errorf("the server has closed the connection (%w)", err)
 	}
-	return fmt.Errorf("sshtunnel: %s: %s: %w", t, a.doing, err)
+	return fmt.Errorf("sshtunnel: %s: %s: %w", t, a.activity, err)
 }

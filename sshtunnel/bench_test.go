@@ -16,10 +16,9 @@ import (
 	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// BenchmarkThroughput sends blocks through a forward and through ssh -L, to the same sshd and the
-// same end, by turns, and reports the ratios of what they carry in a second: above 1 this package
-// is the faster one. ssh prefers another cipher than this package, so that it runs with its own and
-// with ours.
+// BenchmarkThroughput sends blocks through a forward and through ssh -L in turns, to the same sshd
+// and the same receiver. It reports the ratios of the rates: above 1, this package is faster. ssh
+// prefers another cipher than this package, so it runs with its own and with ours.
 func BenchmarkThroughput(b *testing.B) {
 	server := newSSHD(b)
 	address := serve(b, func(conn net.Conn) { _, _ = io.Copy(struct{ io.Writer }{io.Discard}, conn) })
@@ -32,7 +31,7 @@ func BenchmarkThroughput(b *testing.B) {
 	})
 }
 
-// BenchmarkRoundTrip asks an echo through each of them, one small message at a time.
+// BenchmarkRoundTrip sends small messages to an echo through each of them, one at a time.
 func BenchmarkRoundTrip(b *testing.B) {
 	server := newSSHD(b)
 	message := make([]byte, 64)
@@ -44,7 +43,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	})
 }
 
-// compete has each contestant do the same by turns.
+// compete has the contestants do the same in turns.
 func compete(b *testing.B, server *sshd, address string, do func(net.Conn)) {
 	b.Helper()
 	endpoint, err := open(b, server.config(b)).Forward("tcp://" + address)

@@ -19,8 +19,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestCloseAmongOthers: Close while many dial, write, forward and close themselves; everything
-// ends, and says why.
+// TestCloseAmongOthers: Close comes while many goroutines dial, write, forward and close.
+// Everything ends, and each error says why.
 func TestCloseAmongOthers(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -75,7 +75,7 @@ func TestCloseWhileReconnecting(t *testing.T) {
 	listener, err := net.Listen("tcp", strings.Trim(strings.ReplaceAll(server.Name(), "]", ""), "["))
 	must.OK(t, err)
 	reached := make(chan struct{}, 100)
-	serveOn(t, listener, func(conn net.Conn) { // in the place of sshd, and silent
+	serveOn(t, listener, func(conn net.Conn) { // it takes sshd's port and is silent
 		reached <- struct{}{}
 		_, _ = io.Copy(io.Discard, conn)
 	})
@@ -108,7 +108,7 @@ func (l *faultyListener) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// TestForwardSurvivesTooManyFiles: a forward that cannot accept for a while goes on later.
+// TestForwardSurvivesTooManyFiles: a forward that cannot accept for a while works again later.
 func TestForwardSurvivesTooManyFiles(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -130,7 +130,7 @@ func TestForwardSurvivesTooManyFiles(t *testing.T) {
 	says(t, conn, "hello")
 }
 
-// TestSecretsAreForgotten: after Close nothing that was asked for is kept.
+// TestSecretsAreForgotten: after Close no answer of a callback is kept.
 func TestSecretsAreForgotten(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	server := newSSHD(t, allowPassword)

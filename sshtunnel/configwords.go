@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// errQuote is what is wrong with a line whose quotes do not end.
+// errQuote says that a quote is not closed.
 var errQuote = errors.New("a quote without its end")
 
 const blanks = " \t"
 
-// splitKeyword takes a line of an ssh_config apart: the keyword, in lower case and "" where the
-// line has none, and what follows it and an optional =.
+// splitKeyword splits a line of an ssh_config into the keyword, in lower case, and the text after
+// it and an optional "=". The keyword is "" if the line has none.
 func splitKeyword(line string) (keyword, rest string) {
 	line = strings.Trim(line, blanks+"\r\f")
 	if line == "" || line[0] == '#' {
@@ -29,9 +29,9 @@ func splitKeyword(line string) (keyword, rest string) {
 	return keyword, rest
 }
 
-// splitWords takes what follows a keyword apart as ssh does: words between blanks, which single and
-// double quotes hold together, up to a word that begins with #. A backslash stands before a quote,
-// a backslash or a blank that means itself.
+// splitWords splits the text after a keyword as ssh does. Words are separated by blanks, unless
+// they are in single or double quotes. A word that begins with # ends the line. A backslash escapes
+// a quote, a backslash or a space.
 func splitWords(text string) ([]string, error) {
 	var words []string
 	for i := 0; i < len(text); i++ {
@@ -51,14 +51,15 @@ func splitWords(text string) ([]string, error) {
 	return words, nil
 }
 
-// firstWord is the word that text begins with, and how much of text it takes.
+// firstWord returns the word that text begins with, and its length in text.
 func firstWord(text string) (word string, length int, err error) {
 	var b strings.Builder
 	quote := byte(0)
 	for i := 0; i < len(text); i++ {
 		c := text[i]
 		switch {
-		case c == '\\' && i+1 < len(text) && (strings.IndexByte(`'"\`, text[i+1]) >= 0 || quote == 0 && text[i+1] == ' '):
+		case c == '\\' && i+1 < len(text) &&
+			(strings.IndexByte(`'"\`, text[i+1]) >= 0 || quote == 0 && text[i+1] == ' '):
 			i++
 			b.WriteByte(text[i])
 		case quote != 0 && c == quote:

@@ -14,23 +14,23 @@ import (
 // errSilent ends a connection whose server does not answer.
 var errSilent = errors.New("the server does not answer any more")
 
-// connection is one SSH connection, through all the hosts on the way. When it has ended it does not
-// come back: the Tunnel makes another.
+// connection is one SSH connection, through all jump hosts. After its end it is not used again: the
+// Tunnel makes another.
 type connection struct {
-	clients []*ssh.Client // one for each host; streams go through the last
+	clients []*ssh.Client // one for each host; streams use the last
 	base    *link         // the TCP connection to the first host
-	last    *link         // what the last host's SSH runs over
+	last    *link         // what the SSH connection to the last host runs over
 	done    chan struct{} // closed when it has ended
 	failure error         // why; set before done is closed
 
 	mu     sync.Mutex
-	reason error // why this side has ended it
+	reason error // why this side has ended it; nil: it has not
 }
 
-// client is the one that streams go through.
+// client returns the client that streams go through.
 func (c *connection) client() *ssh.Client { return c.clients[len(c.clients)-1] }
 
-// start watches over a connection until it ends.
+// start watches a connection until it ends.
 func (c *connection) start(t *target) {
 	c.done = make(chan struct{})
 	go func() {
@@ -44,7 +44,7 @@ func (c *connection) start(t *target) {
 	}
 }
 
-// describe says why a connection has ended with err.
+// describe returns why a connection has ended with err.
 func (c *connection) describe(t *target, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,8 +69,8 @@ func (c *connection) end(reason error) {
 	c.closeAll()
 }
 
-// closeAll closes the hosts' connections, the last one first. The TCP connection goes before that:
-// nothing may wait for a host that does not answer.
+// closeAll closes the connections to the hosts, the last one first. It closes the TCP connection
+// before that, so that nothing waits for a host that does not answer.
 func (c *connection) closeAll() {
 	if c.base != nil {
 		_ = c.base.Close()
@@ -89,21 +89,24 @@ func (c *connection) ended() bool {
 	}
 }
 
-// ending tells whether the connection is known to be over, which is so before it has ended.
+// ending reports whether the connection is known to be over. That is so before it has ended.
 func (c *connection) ending() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.reason != nil || c.base.err() != nil || c.last.err() != nil
 }
 
-// cutOff tells, when a stream has come to its end, why that was the connection's end; nil: it was
-// not. When a connection is lost, x/crypto ends all channels as if their far ends had ended them,
-// and the connection a little later. But somebody who has only read the end of a stream reads on,
-// and somebody who has met what cannot be, such as a packet that was changed on the way, does not.
+// cutOff is called when a stream has ended. It returns an error if the stream ended because the
+// connection was lost, and nil if the far end ended it.
+//
+// When a connection is lost, x/crypto first ends all channels as if the far ends had closed them,
+// and then the connection. The two cases differ in what the reader of the link does next. If the
+// end of the stream was an ordinary message, it reads on. If it has met an error, such as a packet
+// that was changed on the way, it does not.
 func (c *connection) cutOff() error {
 	if !c.ending() {
 		select {
-		case <-c.last.readOn():
+		case <-c.last.readAgain():
 			if !c.ending() {
 				return nil
 			}
@@ -114,8 +117,8 @@ func (c *connection) cutOff() error {
 	return c.failure
 }
 
-// keepAlive asks a server that has been silent for an interval whether it is there, and ends the
-// connection after count more without a sound.
+// keepAlive sends a keepalive request after each interval of silence. It ends the connection if
+// nothing has come for count further intervals.
 func (c *connection) keepAlive(interval time.Duration, count int) {
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
@@ -137,7 +140,8 @@ func (c *connection) keepAlive(interval time.Duration, count int) {
 		}
 		if asking.CompareAndSwap(false, true) {
 			go func() {
-				_, _, _ = c.client().SendRequest("keepalive@openssh.com", true, nil) // until the connection ends at the latest
+				// Returns when the connection ends at the latest.
+				_, _, _ = c.client().SendRequest("keepalive@openssh.com", true, nil)
 				asking.Store(false)
 			}()
 		}

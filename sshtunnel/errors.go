@@ -8,43 +8,44 @@ import (
 )
 
 var (
-	// ErrClosed is what the methods of a Tunnel return after Close.
+	// ErrClosed is returned by the methods of a Tunnel after Close.
 	ErrClosed = errors.New("sshtunnel: the tunnel is closed")
-	// ErrUnknownHost is in the HostKeyError of a host whose key no known_hosts file has.
+	// ErrUnknownHost is in the HostKeyError of a host whose key is in no known_hosts file.
 	ErrUnknownHost = errors.New("the host key is unknown")
-	// ErrHostKeyChanged is in the HostKeyError of a host for which the known_hosts files have other
-	// keys only.
+	// ErrHostKeyChanged is in the HostKeyError of a host for which the known_hosts files have only
+	// other keys.
 	ErrHostKeyChanged = errors.New("the host key has changed")
-	// ErrHostKeyRevoked is in the HostKeyError of a key, or of a certificate by an authority, that has
-	// been revoked.
+	// ErrHostKeyRevoked is in the HostKeyError of a key that was revoked, or of a certificate whose
+	// authority was.
 	ErrHostKeyRevoked = errors.New("the host key is revoked")
-	// ErrHostCertificate is in the HostKeyError of a certificate that is not valid for this host, or
-	// not now.
+	// ErrHostCertificate is in the HostKeyError of a certificate that is not valid for this host or at
+	// this time.
 	ErrHostCertificate = errors.New("the host certificate is not valid")
 )
 
-// inner is an error of this package as a part of another one, which says whose it is already.
+// inner is an error of this package inside another one. It leaves out the package's prefix, which
+// the outer error has already.
 type inner struct{ error }
 
 func (e inner) Error() string { return strings.TrimPrefix(e.error.Error(), "sshtunnel: ") }
 func (e inner) Unwrap() error { return e.error }
 
-// FileError is what is wrong with a file: an ssh_config, a known_hosts file, a key.
+// FileError says what is wrong with a file: an ssh_config, a known_hosts file or a key.
 type FileError struct {
 	File string
 	Line int   // from 1; 0: the file as a whole
 	Err  error // what is wrong; never nil
 }
 
-// Error is "sshtunnel: FILE:LINE: what", without ":LINE" where the fault is no line's.
+// Error returns "sshtunnel: FILE:LINE: what", without ":LINE" if Line is 0.
 func (e *FileError) Error() string {
 	return fmt.Sprintf("sshtunnel: %s: %v", place(e.File, e.Line), e.Err)
 }
 
-// Unwrap is Err, so that errors.Is finds fs.ErrNotExist, fs.ErrPermission and the like.
+// Unwrap returns Err, so that errors.Is finds fs.ErrNotExist, fs.ErrPermission and the like.
 func (e *FileError) Unwrap() error { return e.Err }
 
-// fileError names the file of an error of package os once.
+// fileError makes a FileError of an error of package os, so that the file is named only once.
 func fileError(file string, err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
@@ -60,17 +61,17 @@ func place(file string, line int) string {
 	return fmt.Sprintf("%s:%d", file, line)
 }
 
-// AuthError says that a server has not let the user in.
+// AuthError says that a server did not let the user in.
 type AuthError struct {
 	Host string // user@host:port
 	// Tried are the methods that the server has refused, in order, with the keys: "publickey
 	// (/home/ann/.ssh/id_ed25519)".
 	Tried   []string
-	Allowed []string // the methods that the server would take
-	Causes  []error  // what kept this side from trying more: keys that cannot be used, questions that nobody answers
+	Allowed []string // the methods that the server accepts
+	Causes  []error  // why more was not tried: keys that cannot be used, questions that nobody answers
 }
 
-// Error names the host and user, what was tried, and what could not be.
+// Error names the host and user, what was tried, and what could not be tried.
 func (e *AuthError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "sshtunnel: %s: the server does not let this user in: ", e.Host)
@@ -88,7 +89,7 @@ func (e *AuthError) Error() string {
 	return b.String()
 }
 
-// Unwrap is Causes.
+// Unwrap returns Causes.
 func (e *AuthError) Unwrap() []error { return e.Causes }
 
 // KnownKey is a line of a known_hosts file.
@@ -99,17 +100,21 @@ type KnownKey struct {
 	Fingerprint string // "SHA256:…", as ssh-keygen -l prints it
 }
 
-// HostKeyError says that a server's key is not one to be trusted. errors.Is finds ErrUnknownHost,
+// HostKeyError says that a server's key is not trusted. errors.Is finds ErrUnknownHost,
 // ErrHostKeyChanged, ErrHostKeyRevoked and ErrHostCertificate in it.
 type HostKeyError struct {
-	Host        string     // as known_hosts has it: "gateway", "[gateway]:2222"
-	Type        string     // of the key that the server has
-	Fingerprint string     // of the key that the server has: "SHA256:…"
-	File        string     // the file that decided; for an unknown key the one that it would be recorded in; "": there is none
-	Line        int        // the line there; 0 for an unknown key
-	Want        []KnownKey // the keys that the files have for this host
-	Entry       string     // the line for known_hosts, for a program that asks somebody about an unknown key; "" else
-	Err         error      // what is wrong
+	Host        string // as known_hosts has it: "gateway", "[gateway]:2222"
+	Type        string // of the server's key
+	Fingerprint string // of the server's key: "SHA256:…"
+	// File is the file that decided. For an unknown key it is the file in which the key would be
+	// recorded. "": none.
+	File string
+	Line int        // the line there; 0 for an unknown key
+	Want []KnownKey // the keys that the files have for this host
+	// Entry is the line for known_hosts, for a program that asks its user about an unknown key. For
+	// other errors it is "".
+	Entry string
+	Err   error // what is wrong
 }
 
 // Error names host, key, file and line.
@@ -125,14 +130,16 @@ func (e *HostKeyError) Error() string {
 	case errors.Is(e.Err, ErrHostKeyChanged):
 		var want []string
 		for _, known := range e.Want {
-			want = append(want, fmt.Sprintf("%s: %s %s", place(known.File, known.Line), known.Type, known.Fingerprint))
+			at := place(known.File, known.Line)
+			want = append(want, fmt.Sprintf("%s: %s %s", at, known.Type, known.Fingerprint))
 		}
-		return fmt.Sprintf("sshtunnel: %s: %v, or somebody else answers in its place: %s is not what is known (%s)",
+		return fmt.Sprintf("sshtunnel: %s: %v, or somebody else answers in its place: "+
+			"%s is not what is known (%s)",
 			e.Host, e.Err, key, strings.Join(want, ", "))
 	default:
 		return fmt.Sprintf("sshtunnel: %s: %v: %s (%s)", e.Host, e.Err, key, place(e.File, e.Line))
 	}
 }
 
-// Unwrap is Err.
+// Unwrap returns Err.
 func (e *HostKeyError) Unwrap() error { return e.Err }

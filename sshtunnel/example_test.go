@@ -14,14 +14,17 @@ import (
 	"github.com/zmqauth/zmqauth/sshtunnel"
 )
 
-// Any client that takes a dialler goes through a tunnel, here one of package net/http.
+// Any client that takes a dialler can use a tunnel. This one is of package net/http.
 func ExampleTunnel_Dial() {
 	gateway := startGateway()
 	defer gateway.stop()
-	website := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }))
+	website := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "hello")
+	}))
 	defer website.Close()
 
-	tunnel, err := sshtunnel.Open(context.Background(), sshtunnel.Config{Host: "gateway", ConfigFile: gateway.sshConfig})
+	tunnel, err := sshtunnel.Open(context.Background(),
+		sshtunnel.Config{Host: "gateway", ConfigFile: gateway.sshConfig})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -39,18 +42,20 @@ func ExampleTunnel_Dial() {
 	// Output: hello, <nil>
 }
 
-// A host that is met for the first time: somebody is asked, and its key recorded.
+// The first connection to a host: the user is asked, and the key is recorded.
 func ExampleHostKeyError() {
 	gateway := startGateway()
 	defer gateway.stop()
-	cfg := sshtunnel.Config{Host: "gateway", ConfigFile: gateway.sshConfig, KnownHosts: gateway.dir + "/empty"}
+	cfg := sshtunnel.Config{Host: "gateway", ConfigFile: gateway.sshConfig,
+		KnownHosts: gateway.dir + "/empty"}
 	_, err := sshtunnel.Open(context.Background(), cfg)
 	var stranger *sshtunnel.HostKeyError
 	if !errors.As(err, &stranger) || !errors.Is(err, sshtunnel.ErrUnknownHost) {
 		fmt.Println("want an unknown host, got", err)
 		return
 	}
-	fmt.Println("the fingerprint that somebody is to compare:", strings.HasPrefix(stranger.Fingerprint, "SHA256:"))
+	fmt.Println("the fingerprint that somebody is to compare:",
+		strings.HasPrefix(stranger.Fingerprint, "SHA256:"))
 	if err := os.WriteFile(stranger.File, []byte(stranger.Entry+"\n"), 0o600); err != nil {
 		fmt.Println(err)
 		return
@@ -66,8 +71,8 @@ func ExampleHostKeyError() {
 	// known now: <nil> <nil>
 }
 
-// A gateway behind another one that wants a password, which ssh_config cannot hold. Passwords are
-// sent to the host that they are for, and to no other.
+// A gateway behind another one that needs a password, which cannot be in ssh_config. Each password
+// is sent to its own host only.
 func ExampleConfig_jumps() {
 	outer, inner := startGateway(), startGateway()
 	defer outer.stop()

@@ -11,7 +11,7 @@ import (
 	"github.com/zmqauth/zmqauth/sshtunnel"
 )
 
-// A forward for another program, or for a socket that is to be disconnected later.
+// A forward for another program, or for a socket that will be disconnected later.
 func ExampleTunnel_Forward() {
 	gateway := startGateway()
 	defer gateway.stop()

@@ -17,8 +17,7 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// exampleGateway is an SSH server in this process, for the examples, with the files that its user
-// needs.
+// exampleGateway is an SSH server in this process for the examples, with the files of its user.
 type exampleGateway struct {
 	dir       string
 	sshConfig string
@@ -29,7 +28,7 @@ type exampleGateway struct {
 	conns     []net.Conn
 }
 
-// startGateway panics where it cannot: an example has no test to fail.
+// startGateway panics if it fails, because an example has no test to fail.
 func startGateway() *exampleGateway {
 	check := func(err error) {
 		if err != nil {
@@ -67,7 +66,8 @@ func startGateway() *exampleGateway {
 	for name, text := range map[string]string{
 		"key":         string(pem.EncodeToMemory(block)),
 		"known_hosts": knownhosts.Line([]string{g.listener.Addr().String()}, host.PublicKey()) + "\n",
-		"config": fmt.Sprintf("Host gateway\n\tHostName %s\n\tPort %s\n\tUser ann\n\tIdentityFile %s\n\tUserKnownHostsFile %s\n",
+		"config": fmt.Sprintf("Host gateway\n\tHostName %s\n\tPort %s\n\tUser ann\n"+
+			"\tIdentityFile %s\n\tUserKnownHostsFile %s\n",
 			address, port, filepath.Join(g.dir, "key"), filepath.Join(g.dir, "known_hosts")),
 	} {
 		check(os.WriteFile(filepath.Join(g.dir, name), []byte(text), 0o600))

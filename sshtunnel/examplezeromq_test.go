@@ -12,7 +12,7 @@ import (
 	"github.com/zmqauth/zmqauth/sshtunnel"
 )
 
-// A ZeroMQ client whose server only the SSH server can reach.
+// A ZeroMQ client of a server that only the SSH server can reach.
 func Example() {
 	gateway := startGateway() // an SSH server that lets ann in; a real one is in ~/.ssh/config
 	defer gateway.stop()

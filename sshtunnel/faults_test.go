@@ -21,9 +21,11 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// goServer is an SSH server in this process, for what sshd does not do. handle gets the connections
-// of users who are in.
-func goServer(t testing.TB, config *ssh.ServerConfig, handle func(ssh.Conn, <-chan ssh.NewChannel)) Config {
+// goServer starts an SSH server in this process, for what sshd does not do. handle gets the
+// connections of users that are logged in.
+func goServer(
+	t testing.TB, config *ssh.ServerConfig, handle func(ssh.Conn, <-chan ssh.NewChannel),
+) Config {
 	t.Helper()
 	key := newKey(t, filepath.Join(t.TempDir(), "key"))
 	signer, err := ssh.ParsePrivateKey([]byte(readText(t, key)))
@@ -38,15 +40,16 @@ func goServer(t testing.TB, config *ssh.ServerConfig, handle func(ssh.Conn, <-ch
 		go ssh.DiscardRequests(requests)
 		handle(server, channels)
 	})
-	cfg := Config{Host: address, User: "ann", KeyFile: key, ConfigFile: "none", Agent: "none", Logger: testLogger(t)}
+	cfg := Config{Host: address, User: "ann", KeyFile: key, ConfigFile: "none", Agent: "none",
+		Logger: testLogger(t)}
 	host, port, err := net.SplitHostPort(address)
 	must.OK(t, err)
 	cfg.known(t, fmt.Sprintf("[%s]:%s %s", host, port, readText(t, key+".pub")))
 	return cfg
 }
 
-// TestSilentServers: whatever a server leaves undone, Open ends with its context, and with the time
-// for connecting.
+// TestSilentServers: at whatever step the server becomes silent, Open ends with its context and
+// with ConnectTimeout.
 func TestSilentServers(t *testing.T) {
 	testpeer.NothingLeft(t)
 	hang := func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
@@ -70,7 +73,8 @@ func TestSilentServers(t *testing.T) {
 		}, "prove who it is"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := Config{Host: serve(t, s.handle), User: "ann", ConfigFile: "none", KnownHosts: os.DevNull, Agent: "none"}
+			cfg := Config{Host: serve(t, s.handle), User: "ann", ConfigFile: "none", KnownHosts: os.DevNull,
+				Agent: "none"}
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			began := time.Now()
@@ -97,10 +101,11 @@ func TestSilentServers(t *testing.T) {
 	}
 	t.Run("does not decide about the user", func(t *testing.T) {
 		release := make(chan struct{})
-		cfg := goServer(t, &ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {
+		wait := func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) {
 			<-release
 			return nil, errors.New("no")
-		}}, nil)
+		}
+		cfg := goServer(t, &ssh.ServerConfig{PublicKeyCallback: wait}, nil)
 		t.Cleanup(func() { close(release) })
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
@@ -110,7 +115,10 @@ func TestSilentServers(t *testing.T) {
 		}
 	})
 	t.Run("does not open streams", func(t *testing.T) {
-		cfg := goServer(t, &ssh.ServerConfig{NoClientAuth: true}, func(conn ssh.Conn, _ <-chan ssh.NewChannel) { _ = conn.Wait() })
+		cfg := goServer(t, &ssh.ServerConfig{NoClientAuth: true},
+			func(conn ssh.Conn, _ <-chan ssh.NewChannel) {
+				_ = conn.Wait()
+			})
 		tunnel := open(t, cfg)
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
@@ -119,11 +127,12 @@ func TestSilentServers(t *testing.T) {
 		}
 	})
 	t.Run("does not close streams", func(t *testing.T) {
-		cfg := goServer(t, &ssh.ServerConfig{NoClientAuth: true}, func(conn ssh.Conn, channels <-chan ssh.NewChannel) {
-			for channel := range channels {
-				_, _, _ = channel.Accept()
-			}
-		})
+		cfg := goServer(t, &ssh.ServerConfig{NoClientAuth: true},
+			func(conn ssh.Conn, channels <-chan ssh.NewChannel) {
+				for channel := range channels {
+					_, _, _ = channel.Accept()
+				}
+			})
 		tunnel := open(t, cfg)
 		for range 3 {
 			conn, err := tunnel.Dial(patient(t), "tcp", "127.0.0.1:1")
@@ -138,22 +147,28 @@ func TestSilentServers(t *testing.T) {
 func TestServersThatAreNone(t *testing.T) {
 	testpeer.NothingLeft(t)
 	for name, handle := range map[string]func(net.Conn){
-		"closes":           func(net.Conn) {},
-		"speaks otherwise": func(conn net.Conn) { _, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\n") },
-		"speaks SSH 1":     func(conn net.Conn) { _, _ = io.WriteString(conn, "SSH-1.5-old\r\n") },
-		"speaks nonsense":  func(conn net.Conn) { _, _ = io.WriteString(conn, "SSH-2.0-x\r\n"+strings.Repeat("nonsense", 10000)) },
-		"talks and talks":  func(conn net.Conn) { _, _ = io.Copy(conn, zeros{}) },
+		"closes": func(net.Conn) {},
+		"speaks otherwise": func(conn net.Conn) {
+			_, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\n")
+		},
+		"speaks SSH 1": func(conn net.Conn) { _, _ = io.WriteString(conn, "SSH-1.5-old\r\n") },
+		"speaks nonsense": func(conn net.Conn) {
+			_, _ = io.WriteString(conn, "SSH-2.0-x\r\n"+strings.Repeat("nonsense", 10000))
+		},
+		"talks and talks": func(conn net.Conn) { _, _ = io.Copy(conn, zeros{}) },
 		"greets in a novel": func(conn net.Conn) {
 			_, _ = io.Copy(conn, io.MultiReader(strings.NewReader(strings.Repeat("line\r\n", 1<<20))))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := Config{Host: serve(t, handle), User: "ann", ConfigFile: "none", KnownHosts: os.DevNull, Agent: "none"}
+			cfg := Config{Host: serve(t, handle), User: "ann", ConfigFile: "none", KnownHosts: os.DevNull,
+				Agent: "none"}
 			openFails(t, cfg, cfg.Host)
 		})
 	}
 	t.Run("nobody", func(t *testing.T) {
-		cfg := Config{Host: fmt.Sprint("127.0.0.1:", freePort(t)), User: "ann", ConfigFile: "none", Agent: "none"}
+		cfg := Config{Host: fmt.Sprint("127.0.0.1:", freePort(t)), User: "ann", ConfigFile: "none",
+			Agent: "none"}
 		openFails(t, cfg, cfg.Host, "connection refused")
 	})
 }
@@ -162,13 +177,15 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
-// TestHostWithADash: it is the name of a host, which there is not, and nothing else.
+// TestHostWithADash: a host that begins with a dash is the name of a host that does not exist, and
+// nothing else.
 func TestHostWithADash(t *testing.T) {
 	dir := t.TempDir()
 	for _, host := range []string{"-oProxyCommand=touch " + dir + "/executed", "-F" + dir, "--", "-"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		_, err := Open(ctx, Config{Host: host, User: "ann", ConfigFile: "none", KnownHosts: os.DevNull, Agent: "none"})
+		_, err := Open(ctx,
+			Config{Host: host, User: "ann", ConfigFile: "none", KnownHosts: os.DevNull, Agent: "none"})
 		saysAll(t, err, "ann@"+host)
 		var unknown *net.DNSError
 		if !errors.As(err, &unknown) && !errors.Is(err, context.DeadlineExceeded) {
@@ -192,7 +209,9 @@ func TestIPv6(t *testing.T) {
 		tunnel := open(t, cfg)
 		listener, err := net.Listen("tcp", "[::1]:0")
 		must.OK(t, err)
-		serveOn(t, listener, func(conn net.Conn) { _, _ = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn}) })
+		serveOn(t, listener, func(conn net.Conn) {
+			_, _ = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn})
+		})
 		echoes(t, tunnel, listener.Addr().String())
 		endpoint, err := tunnel.Forward("tcp://" + listener.Addr().String())
 		must.OK(t, err)
@@ -203,8 +222,8 @@ func TestIPv6(t *testing.T) {
 	}
 }
 
-// TestTamperedConnection: somebody on the way who changes a bit ends the connection, and no stream
-// looks finished by that.
+// TestTamperedConnection: if somebody on the way changes a bit, the connection ends, and no stream
+// looks complete.
 func TestTamperedConnection(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)

@@ -12,11 +12,12 @@ import (
 	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
 
-// maxSocketName is as long as the name of a forward's socket gets, in bytes: it is a number.
+// maxSocketName is the largest length of the name of a forward's socket in bytes. The name is a
+// number.
 const maxSocketName = 10
 
-// How often a remote that cannot be reached is logged as a warning.
-const complainEvery = time.Minute
+// warnInterval is the least time between two warnings about a remote that cannot be reached.
+const warnInterval = time.Minute
 
 // forward is a local endpoint for a remote.
 type forward struct {
@@ -25,21 +26,21 @@ type forward struct {
 	endpoint string
 	listener net.Listener
 
-	mu         sync.Mutex
-	complained time.Time // when a warning was last logged; zero: the remote can be reached
+	mu     sync.Mutex
+	warned time.Time // when a warning was logged last; zero: the remote can be reached
 }
 
 // Forward returns a local endpoint for remote, "tcp://host:port" or "ipc:///path" as the SSH server
-// would reach it. It is a Unix socket ("ipc://…") in a directory that only this user can enter,
-// or "tcp://127.0.0.1:port" with [Config.LocalTCP]; it lives until Close, also while the connection
-// is down. The same remote always has the same endpoint.
+// reaches it. The endpoint is a Unix socket ("ipc://…") in a directory that only this user can
+// enter, or "tcp://127.0.0.1:port" with [Config.LocalTCP]. It lasts until Close, also while the
+// connection is down. The same remote always has the same endpoint.
 //
-// Each connection to the endpoint becomes a stream to the remote. Where nobody listens there it is
-// closed, and a ZeroMQ socket tries again by itself; the log has the reason, once a minute at most.
-// While the tunnel is down it waits for half a minute.
+// Each connection to the endpoint becomes a stream to the remote. If nobody listens there, the
+// connection is closed, and a ZeroMQ socket tries again by itself. The reason is logged, once a
+// minute at most. While the tunnel is down, a connection waits for half a minute.
 //
-// A directory that is left behind, because the program was killed, has no one listening in it and
-// may be removed.
+// If the program is killed, the directory is left behind. It can be removed then, as nobody listens
+// in it.
 func (t *Tunnel) Forward(remote string) (endpoint string, err error) {
 	to, err := parseEndpoint(remote)
 	if err != nil {
@@ -63,19 +64,19 @@ func (t *Tunnel) Forward(remote string) (endpoint string, err error) {
 }
 
 // A Connector connects to an endpoint, "ipc://path" or "tcp://host:port". The *Socket of
-// github.com/pebbe/zmq4 is one, and so are the sockets of other bindings: this package needs none
-// of them, nor cgo.
+// github.com/pebbe/zmq4 is one, and so are the sockets of other bindings. This package needs none
+// of them, and no cgo.
 type Connector interface {
 	Connect(endpoint string) error
 }
 
-// Connect does what s.Connect(remote) does, through the tunnel. With a *zmq4.Socket it returns at
-// once, and libzmq connects as soon as it can, and again whenever the connection is lost. It is to
-// be called by the goroutine that owns s. To disconnect, ask Forward for the endpoint.
+// Connect connects s to remote through the tunnel. With a *zmq4.Socket it returns at once. libzmq
+// connects as soon as it can, and again whenever the connection is lost. Connect must be called by
+// the goroutine that owns s. To disconnect, get the endpoint from Forward.
 //
-// A message that was under way when a connection is lost is lost with it, as over any other
-// transport. A REQ socket waits for its answer for ever then, unless ZMQ_REQ_RELAXED and
-// ZMQ_REQ_CORRELATE are set.
+// As with any other transport, a message that is under way when a connection is lost is lost, too.
+// A REQ socket then waits for its answer for ever, unless ZMQ_REQ_RELAXED and ZMQ_REQ_CORRELATE are
+// set.
 func (t *Tunnel) Connect(s Connector, remote string) error {
 	endpoint, err := t.Forward(remote)
 	if err != nil {
@@ -87,7 +88,7 @@ func (t *Tunnel) Connect(s Connector, remote string) error {
 	return nil
 }
 
-// listen is called with the tunnel's lock held.
+// listen opens the local endpoint. The caller holds the tunnel's mutex.
 func (f *forward) listen(number int) (err error) {
 	if f.tunnel.localTCP {
 		if f.listener, err = net.Listen("tcp4", "127.0.0.1:0"); err == nil {
@@ -117,7 +118,8 @@ func (f *forward) serve() {
 		}
 		if err != nil {
 			pause = acceptPause(pause)
-			f.tunnel.logger.Warn("sshtunnel: a forward cannot accept connections for now", "remote", f.remote.String(), "error", err)
+			f.tunnel.logger.Warn("sshtunnel: a forward cannot accept connections for now",
+				"remote", f.remote.String(), "error", err)
 			select {
 			case <-time.After(pause):
 			case <-f.tunnel.ctx.Done():
@@ -125,15 +127,15 @@ func (f *forward) serve() {
 			continue
 		}
 		pause = 0
-		if end := local.(near); !f.tunnel.keep(end, func(error) {}, func() { f.carry(end) }) {
+		if end := local.(localEnd); !f.tunnel.track(end, func(error) {}, func() { f.carry(end) }) {
 			_ = local.Close()
 		}
 	}
 }
 
-// carry takes one connection to the remote.
-func (f *forward) carry(local near) {
-	ctx, cancel := context.WithTimeout(f.tunnel.ctx, streamPatience)
+// carry connects one local connection to the remote.
+func (f *forward) carry(local localEnd) {
+	ctx, cancel := context.WithTimeout(f.tunnel.ctx, streamTimeout)
 	s, err := f.tunnel.open(ctx, f.remote)
 	cancel()
 	f.report(err)
@@ -141,29 +143,29 @@ func (f *forward) carry(local near) {
 		_ = local.Close()
 		return
 	}
-	s.pipe(local, nobody{})
+	s.pipe(local, unknownOwner{})
 }
 
-// report logs when the remote cannot be reached, and when it can be again.
+// report logs that the remote cannot be reached, and that it can be reached again.
 func (f *forward) report(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	logger := f.tunnel.logger.With("remote", f.remote.String())
 	switch {
 	case f.tunnel.ctx.Err() != nil:
-	case err == nil && !f.complained.IsZero():
-		f.complained = time.Time{}
+	case err == nil && !f.warned.IsZero():
+		f.warned = time.Time{}
 		logger.Info("sshtunnel: the remote can be reached again")
-	case err != nil && time.Since(f.complained) >= complainEvery:
-		f.complained = time.Now()
+	case err != nil && time.Since(f.warned) >= warnInterval:
+		f.warned = time.Now()
 		logger.Warn("sshtunnel: the remote cannot be reached", "error", err)
 	case err != nil:
 		logger.Debug("sshtunnel: the remote cannot be reached", "error", err)
 	}
 }
 
-// acceptPause is how long to wait after an error of Accept that may pass, such as too many open
-// files.
+// acceptPause returns how long to wait after an error of Accept that may pass, such as too many
+// open files.
 func acceptPause(before time.Duration) time.Duration {
 	return min(max(2*before, 5*time.Millisecond), time.Second)
 }

@@ -24,8 +24,9 @@ func TestBadEndpoints(t *testing.T) {
 	tunnel := open(t, server.config(t))
 	unused := connector(func(endpoint string) error { panic("connected to " + endpoint) })
 	for _, endpoint := range []string{
-		"", "127.0.0.1:5555", "tcp://*:5555", "tcp://127.0.0.1", "tcp://127.0.0.1:*", "tcp://127.0.0.1:0", "tcp://127.0.0.1:65536",
-		"tcp://:5555", "tcp://eth0;127.0.0.1:5555", "tcp://::1:5555", "tcp://a b:5555", "udp://127.0.0.1:5555", "inproc://x",
+		"", "127.0.0.1:5555", "tcp://*:5555", "tcp://127.0.0.1", "tcp://127.0.0.1:*",
+		"tcp://127.0.0.1:0", "tcp://127.0.0.1:65536", "tcp://:5555", "tcp://eth0;127.0.0.1:5555",
+		"tcp://::1:5555", "tcp://a b:5555", "udp://127.0.0.1:5555", "inproc://x",
 		"ipc://relative", "ipc://@abstract",
 		"tcp://127.0.0.1:http", "tcp://127.0.0.1:+5", "tcp://127.0.0.1:5555/path", "tcp://user@host:5555",
 	} {
@@ -43,7 +44,7 @@ type connector func(endpoint string) error
 
 func (c connector) Connect(endpoint string) error { return c(endpoint) }
 
-// TestConnector: whatever connects is given the forward's endpoint, and its error is passed on.
+// TestConnector: any Connector gets the forward's endpoint, and its error is returned.
 func TestConnector(t *testing.T) {
 	server := newSSHD(t)
 	tunnel := open(t, server.config(t))
@@ -65,7 +66,7 @@ func TestConnector(t *testing.T) {
 	}
 }
 
-// TestPrivateDirectory: nobody else gets at the socket of a forward, and Close removes it.
+// TestPrivateDirectory: no other user can reach the socket of a forward, and Close removes it.
 func TestPrivateDirectory(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -112,7 +113,7 @@ func TestPrivateDirectory(t *testing.T) {
 	}
 }
 
-// TestForwardElsewhere: where $TMPDIR will not do, the endpoint is in another directory.
+// TestForwardElsewhere: if $TMPDIR is not suitable, the endpoint is in another directory.
 func TestForwardElsewhere(t *testing.T) {
 	server := newSSHD(t)
 	long := filepath.Join(t.TempDir(), strings.Repeat("x", privatedir.MaxPath))

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// FuzzHostSpec: what is read is a host that can be dialled, and means the same when it is written
-// out again.
+// FuzzHostSpec: the result is a host that can be dialled. Written out and parsed again, it is the
+// same.
 func FuzzHostSpec(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		spec, err := parseHostSpec(text)
@@ -29,12 +29,13 @@ func FuzzHostSpec(f *testing.F) {
 		}
 		again, err := parseHostSpec(written)
 		if err != nil || again != spec {
-			t.Fatalf("%q is read as %+v, and that, written as %q, as %+v (%v)", text, spec, written, again, err)
+			t.Fatalf("%q is read as %+v, and that, written as %q, as %+v (%v)", text, spec, written, again,
+				err)
 		}
 	})
 }
 
-// FuzzEndpoint: what is read as an endpoint is read as the same again.
+// FuzzEndpoint: an endpoint that is written out and parsed again is the same.
 func FuzzEndpoint(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := parseEndpoint(text)
@@ -50,8 +51,8 @@ func FuzzEndpoint(f *testing.F) {
 	})
 }
 
-// FuzzConfig: whatever is in an ssh_config, reading it ends, opens nothing else, and either gives a
-// target or an error that names a line.
+// FuzzConfig: reading any ssh_config ends and opens no other file. It gives a target, or an error
+// that names a line.
 func FuzzConfig(f *testing.F) {
 	for _, seed := range configurations {
 		f.Add(seed)
@@ -59,13 +60,14 @@ func FuzzConfig(f *testing.F) {
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.Contains(strings.ToLower(text), "include") {
-			return // other files are another matter
+			return // it would open other files
 		}
 		r := &configReader{name: "gateway", localUser: "ann", home: dir, found: settings{}}
 		err := r.parse("config", text, 0)
 		var fault *FileError
 		if err != nil {
-			if !errors.As(err, &fault) || fault.File != "config" || fault.Line < 1 || fault.Line > strings.Count(text, "\n")+1 {
+			if !errors.As(err, &fault) || fault.File != "config" || fault.Line < 1 ||
+				fault.Line > strings.Count(text, "\n")+1 {
 				t.Fatalf("%v does not name a line", err)
 			}
 			return
@@ -78,8 +80,9 @@ func FuzzConfig(f *testing.F) {
 			}
 		}
 		resolved := &resolver{
-			target: &target{host: "gateway", network: "tcp", logger: quiet()}, cfg: Config{Host: "gateway", ConfigFile: "config"},
-			found: r.found, given: "gateway", localUser: "ann", home: dir,
+			target: &target{host: "gateway", network: "tcp", logger: quiet()},
+			cfg:    Config{Host: "gateway", ConfigFile: "config"},
+			found:  r.found, given: "gateway", localUser: "ann", home: dir,
 		}
 		for _, step := range resolved.steps() {
 			if err := step(); err != nil && !errors.As(err, &fault) {
@@ -92,8 +95,8 @@ func FuzzConfig(f *testing.F) {
 	})
 }
 
-// FuzzKnownHosts: whatever is in a known_hosts file, nothing is known that a line of it does not
-// say in so many words, and no revocation is overlooked.
+// FuzzKnownHosts: whatever is in a known_hosts file, a key is known only if a line says so
+// literally, and no revocation is missed.
 func FuzzKnownHosts(f *testing.F) {
 	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4TRpNePnAS"
 	wanted, _, _, _, err := ssh.ParseAuthorizedKey([]byte(key))
@@ -101,8 +104,9 @@ func FuzzKnownHosts(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		known, guess := &knownHosts{revoked: map[string]knownLine{}}, &knownHosts{guess: true}
-		if err := known.parse("known_hosts", []byte(text), "[gateway]:2222", guess, "gateway"); err != nil {
+		known, portless := &knownHosts{revoked: map[string]knownLine{}}, &knownHosts{portless: true}
+		if err := known.parse("known_hosts", []byte(text), "[gateway]:2222", portless,
+			"gateway"); err != nil {
 			var fault *FileError
 			if !errors.As(err, &fault) || fault.Line < 1 {
 				t.Fatalf("%v does not name a line", err)
@@ -110,25 +114,28 @@ func FuzzKnownHosts(f *testing.F) {
 			return
 		}
 		lines := strings.Split(text, "\n")
-		for _, found := range slices.Concat(known.keys, known.authorities, guess.keys, guess.authorities) {
-			if line := lines[found.line-1]; strings.Contains(line, "@revoked ") || !strings.Contains(line, found.key.Type()) {
+		for _, found := range slices.Concat(known.keys, known.authorities, portless.keys,
+			portless.authorities) {
+			if line := lines[found.line-1]; strings.Contains(line, "@revoked ") ||
+				!strings.Contains(line, found.key.Type()) {
 				t.Fatalf("%q is taken for the host's", line)
 			}
 		}
 		_, revoked := known.revokes(wanted)
 		for _, line := range lines {
-			if fields := strings.Fields(line); len(fields) == 4 && fields[0] == "@revoked" && strings.Join(fields[2:], " ") == key && !revoked {
+			if fields := strings.Fields(line); len(fields) == 4 && fields[0] == "@revoked" &&
+				strings.Join(fields[2:], " ") == key && !revoked {
 				t.Fatalf("%q is overlooked", line)
 			}
 		}
 	})
 }
 
-// FuzzPattern compares the patterns with a plain definition of them.
+// FuzzPattern compares the patterns with a simple definition of them.
 func FuzzPattern(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, pattern string) {
 		if len(text) > 12 || len(pattern) > 12 {
-			return // the plain definition takes exponential time
+			return // the simple definition takes exponential time
 		}
 		if got, want := matchPattern(text, pattern), matchPlainly(text, pattern); got != want {
 			t.Fatalf("%q matches %q: %v, want %v", text, pattern, got, want)
@@ -143,6 +150,7 @@ func matchPlainly(text, pattern string) bool {
 	case pattern[0] == '*':
 		return matchPlainly(text, pattern[1:]) || text != "" && matchPlainly(text[1:], pattern)
 	default:
-		return text != "" && (pattern[0] == '?' || pattern[0] == text[0]) && matchPlainly(text[1:], pattern[1:])
+		return text != "" && (pattern[0] == '?' || pattern[0] == text[0]) &&
+			matchPlainly(text[1:], pattern[1:])
 	}
 }

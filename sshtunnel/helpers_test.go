@@ -15,10 +15,11 @@ import (
 	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// patience is how long a test waits for what must come: long enough that only a fault exceeds it.
+// patience is how long a test waits for something that must happen. It is so long that only a fault
+// exceeds it.
 const patience = 30 * time.Second
 
-// testLogger shows what was logged when the test has failed.
+// testLogger returns a logger whose lines are shown if the test fails.
 func testLogger(t testing.TB) *slog.Logger {
 	log := &logbuffer.Buffer{}
 	t.Cleanup(func() {
@@ -59,7 +60,7 @@ func open(t testing.TB, cfg Config) *Tunnel {
 	return tunnel
 }
 
-// openFails returns what Open has failed with, and makes sure that its text has all the parts.
+// openFails returns the error of Open, and checks that its text has all the parts.
 func openFails(t testing.TB, cfg Config, parts ...string) error {
 	t.Helper()
 	tunnel, err := Open(patient(t), cfg)
@@ -90,13 +91,13 @@ func saysAll(t testing.TB, err error, parts ...string) {
 func echo(t testing.TB) string {
 	t.Helper()
 	return serve(t, func(conn net.Conn) {
-		// Without the methods by which the system would copy: it keeps pipes for that, which look like
-		// something left behind.
+		// io.Copy must not see the methods that let the system copy. The runtime keeps pipes for
+		// that, which would look like a leak.
 		_, _ = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn})
 	})
 }
 
-// serve runs handle for each connection to the address that it returns, until the test ends.
+// serve runs handle for each connection, until the test ends, and returns the address.
 func serve(t testing.TB, handle func(net.Conn)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -141,7 +142,7 @@ func serveOn(t testing.TB, listener net.Listener, handle func(net.Conn)) {
 	})
 }
 
-// says makes sure that what is sent to an echo comes back.
+// says checks that an echo sends text back.
 func says(t testing.TB, conn net.Conn, text string) {
 	t.Helper()
 	must.OK(t, conn.SetDeadline(time.Now().Add(patience)))
@@ -155,7 +156,7 @@ func says(t testing.TB, conn net.Conn, text string) {
 	}
 }
 
-// echoes makes sure that a stream through the tunnel works.
+// echoes checks that a stream through the tunnel works.
 func echoes(t testing.TB, tunnel *Tunnel, address string) {
 	t.Helper()
 	conn, err := tunnel.Dial(patient(t), "tcp", address)

@@ -13,13 +13,13 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// hostKeyCheck judges the key of one server, once for each connection. ssh asks again whenever new
-// keys are exchanged; then only the same key will do.
+// hostKeyCheck verifies the key of one server, once for each connection. Package ssh asks again at
+// each key exchange. From the second time on, only the same key is accepted.
 type hostKeyCheck struct {
 	target   *target
 	known    *knownHosts
 	accepted []byte // the key as it goes over the wire; nil: none yet
-	onAccept func() // the server has proved who it is
+	onAccept func() // called when the key was accepted
 
 	mu    sync.Mutex
 	fault error // why the key was refused
@@ -38,9 +38,9 @@ func newHostKeyCheck(t *target, onAccept func()) (*hostKeyCheck, error) {
 	return &hostKeyCheck{target: t, known: known, onAccept: onAccept}, nil
 }
 
-// algorithms are those to ask the server for: first the certificates, where there is an authority
-// for it, and the kinds of keys that are known of it. A server has several keys, and one that is
-// asked for another would seem to have changed.
+// algorithms returns the host key algorithms to ask the server for. First come certificates, if
+// known_hosts has an authority for this host, and then the types of the known keys. A server has
+// several keys: if it were asked for another one, its key would seem to have changed.
 func (c *hostKeyCheck) algorithms() []string {
 	var first, others []string
 	for _, algorithm := range c.target.algorithms.HostKeys {
@@ -49,7 +49,7 @@ func (c *hostKeyCheck) algorithms() []string {
 			return slices.Contains(signatures(l.key.Type()), algorithm)
 		})
 		switch {
-		case certified && len(c.known.authorities) == 0: // there is nothing to check one with
+		case certified && len(c.known.authorities) == 0: // a certificate could not be verified
 		case certified || known:
 			first = append(first, algorithm)
 		default:
@@ -60,7 +60,7 @@ func (c *hostKeyCheck) algorithms() []string {
 	return append(first, others...)
 }
 
-// rank has certificates before plain keys.
+// rank sorts certificates before plain keys.
 func rank(algorithm string) int {
 	if isCertificate(algorithm) {
 		return 0
@@ -70,7 +70,7 @@ func rank(algorithm string) int {
 
 func isCertificate(algorithm string) bool { return strings.Contains(algorithm, "-cert-v0") }
 
-// signatures are the algorithms that a key of that type can sign with.
+// signatures returns the algorithms that a key of the type can sign with.
 func signatures(keyType string) []string {
 	if keyType == ssh.KeyAlgoRSA {
 		return []string{ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSA}
@@ -78,8 +78,8 @@ func signatures(keyType string) []string {
 	return []string{keyType}
 }
 
-// callback is ssh.ClientConfig's HostKeyCallback. It is called after the server has proved that it
-// has the key.
+// callback is the HostKeyCallback of ssh.ClientConfig. It is called after the server has proved
+// that it has the key.
 func (c *hostKeyCheck) callback(_ string, _ net.Addr, key ssh.PublicKey) error {
 	wire := key.Marshal()
 	if c.accepted != nil && bytes.Equal(wire, c.accepted) {
@@ -102,7 +102,7 @@ func (c *hostKeyCheck) callback(_ string, _ net.Addr, key ssh.PublicKey) error {
 	return nil
 }
 
-// failed is why the key was refused; nil: it was not.
+// failed returns why the key was refused; nil: it was not.
 func (c *hostKeyCheck) failed() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -120,7 +120,7 @@ func (c *hostKeyCheck) judge(key ssh.PublicKey) error {
 		if refused = c.judgeCertificate(certificate); refused == nil {
 			return nil
 		}
-		key = certificate.Key // its owner has signed with it, so it is as good as without the certificate
+		key = certificate.Key // the server has proved that it has it
 	}
 	if _, ok := c.known.find(c.known.keys, key); ok {
 		return nil
@@ -128,7 +128,7 @@ func (c *hostKeyCheck) judge(key ssh.PublicKey) error {
 	if refused != nil {
 		return refused
 	}
-	if len(c.known.keys) > 0 && !c.known.guess {
+	if len(c.known.keys) > 0 && !c.known.portless {
 		return c.describe(key, ErrHostKeyChanged)
 	}
 	if !c.target.acceptNew {
@@ -137,18 +137,20 @@ func (c *hostKeyCheck) judge(key ssh.PublicKey) error {
 	return c.record(key)
 }
 
-// judgeCertificate accepts what one of the host's authorities has signed for this host and this
-// time.
+// judgeCertificate accepts a certificate that one of the host's authorities has signed for this
+// host and the present time.
 func (c *hostKeyCheck) judgeCertificate(certificate *ssh.Certificate) error {
 	at, ok := c.known.find(c.known.authorities, certificate.SignatureKey)
 	if !ok {
-		return c.describe(certificate, fmt.Errorf("%w: no authority for this host has signed it", ErrHostCertificate))
+		return c.describe(certificate,
+			fmt.Errorf("%w: no authority for this host has signed it", ErrHostCertificate))
 	}
 	err := checkCertificate(certificate, certificateName(c.target.knownName))
 	if err == nil {
 		return nil
 	}
-	fault := c.describe(certificate, fmt.Errorf("%w: %s", ErrHostCertificate, strings.TrimPrefix(err.Error(), "ssh: ")))
+	fault := c.describe(certificate,
+		fmt.Errorf("%w: %s", ErrHostCertificate, strings.TrimPrefix(err.Error(), "ssh: ")))
 	fault.File, fault.Line = at.file, at.line
 	return fault
 }
@@ -157,10 +159,11 @@ func checkCertificate(certificate *ssh.Certificate, host string) error {
 	if certificate.CertType != ssh.HostCert {
 		return errors.New("it is not a host's")
 	}
-	if format := certificate.Signature.Format; slices.Contains(ssh.InsecureAlgorithms().HostKeys, format) {
+	insecure := ssh.InsecureAlgorithms().HostKeys
+	if format := certificate.Signature.Format; slices.Contains(insecure, format) {
 		return fmt.Errorf("it is signed with %s", format)
 	}
-	// Names in certificates may be patterns, which CheckCert does not know.
+	// Names in certificates may be patterns, which CheckCert does not support.
 	for _, principal := range certificate.ValidPrincipals {
 		if matchPattern(host, strings.ToLower(principal)) {
 			host = principal
@@ -170,7 +173,7 @@ func checkCertificate(certificate *ssh.Certificate, host string) error {
 	return (&ssh.CertChecker{}).CheckCert(host, certificate)
 }
 
-// certificateName is the host that a certificate is for: without the port.
+// certificateName returns the name that a certificate must have: the host without the port.
 func certificateName(knownName string) string {
 	if inside, ok := strings.CutPrefix(knownName, "["); ok {
 		if end := strings.LastIndex(inside, "]:"); end >= 0 {
@@ -180,7 +183,7 @@ func certificateName(knownName string) string {
 	return knownName
 }
 
-// describe is a HostKeyError with all that is known about the host.
+// describe returns a HostKeyError with everything that is known about the host.
 func (c *hostKeyCheck) describe(key ssh.PublicKey, err error) *HostKeyError {
 	plain := key
 	if certificate, ok := key.(*ssh.Certificate); ok {
@@ -200,7 +203,7 @@ func (c *hostKeyCheck) describe(key ssh.PublicKey, err error) *HostKeyError {
 		if len(fault.Want) > 0 {
 			fault.File, fault.Line = fault.Want[0].File, fault.Want[0].Line
 		}
-		for _, want := range fault.Want { // best the line that this key would have to be in
+		for _, want := range fault.Want { // a line for the same type of key is better
 			if want.Type == fault.Type {
 				fault.File, fault.Line = want.File, want.Line
 				break
@@ -209,14 +212,15 @@ func (c *hostKeyCheck) describe(key ssh.PublicKey, err error) *HostKeyError {
 	case errors.Is(err, ErrUnknownHost):
 		fault.Want = nil
 		if unread := c.known.unread; len(unread) > 0 {
-			fault.Err = fmt.Errorf("%w (%s cannot be read)", err, strings.Join(unread[:min(3, len(unread))], ", "))
+			places := strings.Join(unread[:min(3, len(unread))], ", ")
+			fault.Err = fmt.Errorf("%w (%s cannot be read)", err, places)
 		}
 		fault.Entry = c.target.knownName + " " + string(bytes.TrimSpace(ssh.MarshalAuthorizedKey(key)))
 	}
 	return fault
 }
 
-// record accepts a host that nothing is known about, and remembers its key.
+// record accepts the key of an unknown host and appends it to known_hosts.
 func (c *hostKeyCheck) record(key ssh.PublicKey) error {
 	if len(c.known.files) == 0 {
 		return c.describe(key, ErrUnknownHost)
@@ -227,9 +231,11 @@ func (c *hostKeyCheck) record(key ssh.PublicKey) error {
 	}
 	file := c.known.files[0]
 	if err := appendLine(file, name+" "+string(ssh.MarshalAuthorizedKey(key))); err != nil {
-		return fmt.Errorf("sshtunnel: the key of %s is not accepted, because it cannot be recorded: %w", c.target.knownName, inner{err})
+		return fmt.Errorf("sshtunnel: the key of %s is not accepted, because it cannot be recorded: %w",
+			c.target.knownName, inner{err})
 	}
-	c.target.logger.Info("sshtunnel: a new host is accepted", "host", c.target.knownName, "type", key.Type(),
+	c.target.logger.Info("sshtunnel: a new host is accepted",
+		"host", c.target.knownName, "type", key.Type(),
 		"fingerprint", ssh.FingerprintSHA256(key), "file", file)
 	return nil
 }

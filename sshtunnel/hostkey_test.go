@@ -14,7 +14,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// known gives the Config a known_hosts file with that text, and returns its path.
+// known gives the Config a known_hosts file with the text, and returns its path.
 func (c *Config) known(t testing.TB, text string) string {
 	t.Helper()
 	c.KnownHosts = filepath.Join(t.TempDir(), "known_hosts")
@@ -38,7 +38,7 @@ func TestUnknownHost(t *testing.T) {
 	if strings.Contains(server.Log.String(), "publickey") {
 		t.Error("the server has been shown a key")
 	}
-	// What the error has for known_hosts is what lets the server in.
+	// The error's entry for known_hosts makes the server known.
 	cfg.known(t, fault.Entry)
 	must.OK(t, open(t, cfg).Err())
 
@@ -61,18 +61,22 @@ func TestChangedHostKey(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
 	other := readText(t, newKey(t, filepath.Join(t.TempDir(), "other"))+".pub")
-	for name, accept := range map[string]bool{"refused": false, "refused also where new ones are accepted": true} {
+	for name, accept := range map[string]bool{
+		"refused": false, "refused also where new ones are accepted": true,
+	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := server.config(t)
 			cfg.AcceptNewHostKeys = accept
 			text := "# first line\n" + server.Name() + " " + other
 			file := cfg.known(t, text)
-			err := openFails(t, cfg, server.Name(), "changed", fmt.Sprintf("%s:2: ssh-ed25519 SHA256:", file))
+			err := openFails(t, cfg, server.Name(), "changed",
+				fmt.Sprintf("%s:2: ssh-ed25519 SHA256:", file))
 			var fault *HostKeyError
 			if !errors.Is(err, ErrHostKeyChanged) || !errors.As(err, &fault) {
 				t.Fatalf("%#v", err)
 			}
-			if fault.File != file || fault.Line != 2 || len(fault.Want) != 1 || fault.Want[0].Fingerprint == fault.Fingerprint {
+			if fault.File != file || fault.Line != 2 || len(fault.Want) != 1 ||
+				fault.Want[0].Fingerprint == fault.Fingerprint {
 				t.Errorf("%#v", fault)
 			}
 			if readText(t, file) != text {
@@ -82,8 +86,8 @@ func TestChangedHostKey(t *testing.T) {
 	}
 }
 
-// TestHostKeyOfAnotherKind: a server has several keys; the one that is known is asked for,
-// whichever the server prefers.
+// TestHostKeyOfAnotherKind: a server has several keys. The known one is asked for, whichever the
+// server prefers.
 func TestHostKeyOfAnotherKind(t *testing.T) {
 	dir := t.TempDir()
 	keys := map[string]string{}
@@ -102,7 +106,7 @@ func TestHostKeyOfAnotherKind(t *testing.T) {
 			cfg := server.config(t)
 			cfg.known(t, server.Name()+" "+readText(t, key+".pub"))
 			must.OK(t, open(t, cfg).Err())
-			// And where only another one of that kind is known, the server has changed.
+			// If only another key of that type is known, the server's key has changed.
 			other := newKey(t, filepath.Join(t.TempDir(), "other"), "-t", kind)
 			cfg.known(t, server.Name()+" "+readText(t, other+".pub"))
 			if err := openFails(t, cfg); !errors.Is(err, ErrHostKeyChanged) {
@@ -143,7 +147,7 @@ func TestRevokedKey(t *testing.T) {
 		cfg.ConfigFile = filepath.Join(dir, "config")
 		revoked := filepath.Join(dir, "revoked")
 		write(t, cfg.ConfigFile, "RevokedHostKeys "+revoked+"\n")
-		openFails(t, cfg, revoked) // it has to be there
+		openFails(t, cfg, revoked) // the file must exist
 		write(t, revoked, "# none yet\n")
 		must.OK(t, open(t, cfg).Err())
 		write(t, revoked, "# one\n"+key)
@@ -156,19 +160,21 @@ func TestRevokedKey(t *testing.T) {
 	})
 }
 
-// TestHashedKnownHosts: what ssh-keygen -H makes of a file.
+// TestHashedKnownHosts: a file that ssh-keygen -H has hashed works.
 func TestHashedKnownHosts(t *testing.T) {
 	server := newSSHD(t)
 	cfg := server.config(t)
-	file := cfg.known(t, "other.example "+readText(t, newKey(t, filepath.Join(t.TempDir(), "other"))+".pub")+server.knownLine(t))
+	other := readText(t, newKey(t, filepath.Join(t.TempDir(), "other"))+".pub")
+	file := cfg.known(t, "other.example "+other+server.knownLine(t))
 	keygen(t, "-q", "-H", "-f", file)
-	if text := readText(t, file); strings.Contains(text, "127.0.0.1") || strings.Count(text, "|1|") != 2 {
+	if text := readText(t, file); strings.Contains(text, "127.0.0.1") ||
+		strings.Count(text, "|1|") != 2 {
 		t.Fatalf("not hashed:\n%s", text)
 	}
 	must.OK(t, open(t, cfg).Err())
 
-	other := readText(t, newKey(t, filepath.Join(t.TempDir(), "other"))+".pub")
-	cfg.known(t, server.Name()+" "+other)
+	changed := readText(t, newKey(t, filepath.Join(t.TempDir(), "other"))+".pub")
+	cfg.known(t, server.Name()+" "+changed)
 	keygen(t, "-q", "-H", "-f", cfg.KnownHosts)
 	if err := openFails(t, cfg, cfg.KnownHosts+":1"); !errors.Is(err, ErrHostKeyChanged) {
 		t.Error(err)
@@ -182,10 +188,13 @@ func TestAcceptNewHostKeys(t *testing.T) {
 	cfg.AcceptNewHostKeys = true
 	cfg.KnownHosts = filepath.Join(dir, "ssh", "known_hosts")
 	must.OK(t, open(t, cfg).Err())
-	if text := readText(t, cfg.KnownHosts); !strings.HasPrefix(server.knownLine(t), strings.TrimSpace(text)) {
+	text := strings.TrimSpace(readText(t, cfg.KnownHosts))
+	if !strings.HasPrefix(server.knownLine(t), text) {
 		t.Errorf("recorded %q", text)
 	}
-	for path, mode := range map[string]os.FileMode{cfg.KnownHosts: 0o600, filepath.Dir(cfg.KnownHosts): 0o700} {
+	for path, mode := range map[string]os.FileMode{
+		cfg.KnownHosts: 0o600, filepath.Dir(cfg.KnownHosts): 0o700,
+	} {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != mode {
 			t.Errorf("%s: %v, %v", path, info.Mode(), err)
 		}
@@ -220,7 +229,7 @@ func TestAcceptNewHostKeys(t *testing.T) {
 		must.OK(t, os.Mkdir(filepath.Join(home, ".ssh"), 0o700))
 		own := filepath.Join(home, ".ssh", "config")
 		for _, c := range []struct{ file, text string }{
-			{own, "StrictHostKeyChecking accept-new"}, // the user's wish is not the program's
+			{own, "StrictHostKeyChecking accept-new"}, // the user allows it, but not the program
 			{own, "StrictHostKeyChecking no"},
 			{"", "StrictHostKeyChecking no"},
 			{"", "StrictHostKeyChecking off"},
@@ -251,7 +260,7 @@ func TestAcceptNewHostKeys(t *testing.T) {
 	})
 }
 
-// TestNewHostIsKnownByItsBestKey: of several keys the one that ssh would take is recorded.
+// TestNewHostIsKnownByItsBestKey: of several keys, the one that ssh would choose is recorded.
 func TestNewHostIsKnownByItsBestKey(t *testing.T) {
 	rsa := newKey(t, filepath.Join(t.TempDir(), "rsa"), "-t", "rsa", "-b", "2048")
 	server := newSSHD(t, "HostKey "+rsa)
@@ -264,8 +273,8 @@ func TestNewHostIsKnownByItsBestKey(t *testing.T) {
 	}
 }
 
-// TestPortsInKnownHosts: a server at another port counts under its port, and under its name alone
-// where that has its key.
+// TestPortsInKnownHosts: a server at another port is known by host and port. The host alone counts
+// only if it has the server's key.
 func TestPortsInKnownHosts(t *testing.T) {
 	server := newSSHD(t)
 	key := readText(t, server.HostKey+".pub")
@@ -274,13 +283,14 @@ func TestPortsInKnownHosts(t *testing.T) {
 		text string
 		want error
 	}{
-		"its port":                        {server.Name() + " " + key, nil},
-		"another port":                    {"[127.0.0.1]:1 " + key, ErrUnknownHost},
-		"a pattern for ports":             {"[127.0.0.1]:* " + key, nil},
-		"a pattern for everything":        {"* " + key, nil},
-		"its name":                        {"127.0.0.1 " + key, nil},
-		"its name, with another key":      {"127.0.0.1 " + other, ErrUnknownHost},
-		"its port, with another key":      {server.Name() + " " + other + "127.0.0.1 " + key, ErrHostKeyChanged},
+		"its port":                   {server.Name() + " " + key, nil},
+		"another port":               {"[127.0.0.1]:1 " + key, ErrUnknownHost},
+		"a pattern for ports":        {"[127.0.0.1]:* " + key, nil},
+		"a pattern for everything":   {"* " + key, nil},
+		"its name":                   {"127.0.0.1 " + key, nil},
+		"its name, with another key": {"127.0.0.1 " + other, ErrUnknownHost},
+		"its port, with another key": {server.Name() + " " + other + "127.0.0.1 " + key,
+			ErrHostKeyChanged},
 		"a pattern that leaves it out":    {"!" + server.Name() + ",* " + key, nil}, // by its name alone
 		"patterns that leave out both":    {"!" + server.Name() + ",!127.0.0.1,* " + key, ErrUnknownHost},
 		"several names":                   {"gateway," + server.Name() + " " + key, nil},
@@ -301,7 +311,7 @@ func TestPortsInKnownHosts(t *testing.T) {
 	}
 }
 
-// TestHostCertificate: a server whose key an authority has signed.
+// TestHostCertificate: a server whose key an authority has signed is accepted.
 func TestHostCertificate(t *testing.T) {
 	testpeer.NothingLeft(t)
 	dir := t.TempDir()
@@ -313,7 +323,8 @@ func TestHostCertificate(t *testing.T) {
 	server := newSSHD(t, "HostKey "+host, "HostCertificate "+host+"-cert.pub")
 	sign := func(args ...string) {
 		t.Helper()
-		keygen(t, append(append([]string{"-q", "-s", authority, "-I", "gateway"}, args...), host+".pub")...)
+		keygen(t,
+			append(append([]string{"-q", "-s", authority, "-I", "gateway"}, args...), host+".pub")...)
 		server.stop(t)
 		must.OK(t, server.Start())
 	}
@@ -339,9 +350,11 @@ func TestHostCertificate(t *testing.T) {
 	check("by one for its name without the port", "@cert-authority 127.0.0.* "+authorityKey, nil)
 	check("by one for others", "@cert-authority *.example "+authorityKey, ErrUnknownHost)
 	check("by somebody else", "@cert-authority * "+stranger, ErrHostCertificate)
-	check("by a revoked authority", "@cert-authority * "+authorityKey+"@revoked * "+authorityKey, ErrHostKeyRevoked)
+	check("by a revoked authority", "@cert-authority * "+authorityKey+"@revoked * "+authorityKey,
+		ErrHostKeyRevoked)
 	check("with a revoked key", "@cert-authority * "+authorityKey+"@revoked * "+key, ErrHostKeyRevoked)
-	check("with a known key, by somebody else", "@cert-authority * "+stranger+server.Name()+" "+key, nil)
+	check("with a known key, by somebody else", "@cert-authority * "+stranger+server.Name()+" "+key,
+		nil)
 	check("with a known key, no authority", server.Name()+" "+key, nil)
 	sign("-h", "-n", "gateway.example")
 	check("for another name", "@cert-authority * "+authorityKey, ErrHostCertificate)
@@ -354,7 +367,7 @@ func TestHostCertificate(t *testing.T) {
 	check("of a user", "@cert-authority * "+authorityKey, ErrHostCertificate)
 }
 
-// TestHostKeyAlias: the name to look for in known_hosts, without a port.
+// TestHostKeyAlias: HostKeyAlias is the name to look for in known_hosts, without a port.
 func TestHostKeyAlias(t *testing.T) {
 	server := newSSHD(t)
 	cfg := server.config(t)
@@ -368,13 +381,14 @@ func TestHostKeyAlias(t *testing.T) {
 	}
 }
 
-// TestSeveralKnownHosts: the files of ssh_config, of the user and of the system.
+// TestSeveralKnownHosts: all files of ssh_config are used, those of the user and of the system.
 func TestSeveralKnownHosts(t *testing.T) {
 	server := newSSHD(t)
 	dir := t.TempDir()
 	cfg := server.config(t)
 	cfg.KnownHosts, cfg.ConfigFile = "", filepath.Join(dir, "config")
-	write(t, cfg.ConfigFile, "UserKnownHostsFile "+dir+"/one \""+dir+"/two files\"\nGlobalKnownHostsFile "+dir+"/global\n")
+	write(t, cfg.ConfigFile,
+		"UserKnownHostsFile "+dir+"/one \""+dir+"/two files\"\nGlobalKnownHostsFile "+dir+"/global\n")
 	if err := openFails(t, cfg, dir+"/one"); !errors.Is(err, ErrUnknownHost) {
 		t.Error(err)
 	}

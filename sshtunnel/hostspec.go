@@ -8,15 +8,15 @@ import (
 	"unicode"
 )
 
-// hostSpec is what somebody has written to name a host.
+// hostSpec is a parsed host specification, such as user@host:port.
 type hostSpec struct {
-	user string // "": not said
+	user string // "": not given
 	host string
-	port int // 0: not said
+	port int // 0: not given
 }
 
-// parseHostSpec reads host, host:port, user@host:port and [IPv6]:port, with or without ssh://
-// before it. An IPv6 address without brackets has no port.
+// parseHostSpec parses host, host:port, user@host:port and [IPv6]:port, with or without the prefix
+// ssh://. An IPv6 address without brackets has no port.
 func parseHostSpec(text string) (hostSpec, error) {
 	rest := text
 	if uri, ok := strings.CutPrefix(rest, "ssh://"); ok {
@@ -42,7 +42,8 @@ func parseHostSpec(text string) (hostSpec, error) {
 		}
 		port, ok := strings.CutPrefix(after, ":")
 		if !ok {
-			return hostSpec{}, fmt.Errorf("sshtunnel: host %q: something other than a port behind the brackets", text)
+			return hostSpec{}, fmt.Errorf("sshtunnel: host %q: "+
+				"something other than a port behind the brackets", text)
 		}
 		return spec.withPort(port, text)
 	case strings.Count(rest, ":") == 1:
@@ -68,13 +69,13 @@ func (s hostSpec) checked(text string) (hostSpec, error) {
 	if s.host == "" {
 		return hostSpec{}, fmt.Errorf("sshtunnel: host %q: there is no host in it", text)
 	}
-	if strings.ContainsFunc(text, unicode.IsControl) { // which would go into the log
+	if strings.ContainsFunc(text, unicode.IsControl) { // it would get into the log
 		return hostSpec{}, fmt.Errorf("sshtunnel: host %q: a control character", text)
 	}
 	return s, nil
 }
 
-// parsePort reads a port's decimal number.
+// parsePort parses a decimal port number.
 func parsePort(text string) (int, error) {
 	number, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || number == 0 {
@@ -83,7 +84,7 @@ func parsePort(text string) (int, error) {
 	return int(number), nil
 }
 
-// zoneless is an IPv6 address without the interface it may name.
+// zoneless returns an IPv6 address without its zone.
 func zoneless(address string) string {
 	address, _, _ = strings.Cut(address, "%")
 	return address

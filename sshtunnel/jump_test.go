@@ -14,11 +14,12 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// hostBlock is what ssh_config says about a server.
+// hostBlock returns the lines of ssh_config for a server.
 func (s *sshd) hostBlock(t testing.TB, name string, more ...string) string {
 	t.Helper()
-	lines := append([]string{"Host " + name, "HostName 127.0.0.1", fmt.Sprint("Port ", s.Port), "User " + s.User,
-		"IdentityFile " + s.UserKey(), "UserKnownHostsFile " + s.knownHosts(t)}, more...)
+	lines := append(
+		[]string{"Host " + name, "HostName 127.0.0.1", fmt.Sprint("Port ", s.Port), "User " + s.User,
+			"IdentityFile " + s.UserKey(), "UserKnownHostsFile " + s.knownHosts(t)}, more...)
 	return strings.Join(lines, "\n\t") + "\n"
 }
 
@@ -29,8 +30,8 @@ func configFile(t testing.TB, blocks ...string) string {
 	return file
 }
 
-// TestJump goes through two servers to a third one. Each has a key of its own and lets in another
-// user's key.
+// TestJump connects through two servers to a third one. Each has a key of its own and accepts
+// another user's key.
 func TestJump(t *testing.T) {
 	testpeer.NothingLeft(t)
 	first, second, last := newSSHD(t), newSSHD(t), newSSHD(t)
@@ -43,11 +44,12 @@ func TestJump(t *testing.T) {
 	})
 	t.Run("one after the other", func(t *testing.T) {
 		cfg := cfg
-		cfg.ConfigFile = configFile(t, first.hostBlock(t, "first"), second.hostBlock(t, "second", "ProxyJump first"),
+		cfg.ConfigFile = configFile(t, first.hostBlock(t, "first"),
+			second.hostBlock(t, "second", "ProxyJump first"),
 			last.hostBlock(t, "last", "ProxyJump ssh://second"))
 		echoes(t, open(t, cfg), echo(t))
 		first.stop(t)
-		cfg.Jumps = []Config{} // not through the others, who are not needed here
+		cfg.Jumps = []Config{} // without the jump hosts, which are not needed here
 		echoes(t, open(t, cfg), echo(t))
 		must.OK(t, first.Start())
 	})
@@ -75,7 +77,8 @@ func TestJump(t *testing.T) {
 		jump.known(t, first.Name()+" "+readText(t, second.HostKey+".pub"))
 		cfg.Jumps = []Config{jump}
 		var fault *HostKeyError
-		if err := openFails(t, cfg, first.Name()); !errors.Is(err, ErrHostKeyChanged) || !errors.As(err, &fault) || fault.Host != first.Name() {
+		if err := openFails(t, cfg, first.Name()); !errors.Is(err, ErrHostKeyChanged) ||
+			!errors.As(err, &fault) || fault.Host != first.Name() {
 			t.Error(err)
 		}
 	})
@@ -93,7 +96,8 @@ func TestJump(t *testing.T) {
 		jump.KeyFile = newKey(t, filepath.Join(t.TempDir(), "stranger"))
 		cfg.Jumps = []Config{jump}
 		var refused *AuthError
-		if err := openFails(t, cfg); !errors.As(err, &refused) || !strings.HasSuffix(refused.Host, fmt.Sprint(":", first.Port)) {
+		if err := openFails(t, cfg); !errors.As(err, &refused) ||
+			!strings.HasSuffix(refused.Host, fmt.Sprint(":", first.Port)) {
 			t.Error(err)
 		}
 	})
@@ -110,8 +114,7 @@ func TestJump(t *testing.T) {
 	})
 }
 
-// TestNoPasswordForJumpHosts: the password for the last server is not sent to those on the way,
-// unless it is meant for them.
+// TestNoPasswordForJumpHosts: the password for the last server is not sent to the jump hosts.
 func TestNoPasswordForJumpHosts(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	first := newSSHD(t, allowPassword, allowInteractive)
@@ -123,15 +126,17 @@ func TestNoPasswordForJumpHosts(t *testing.T) {
 	jump := first.config(t)
 	jump.KeyFile = ""
 	cfg.Jumps = []Config{jump}
-	openFails(t, cfg, fmt.Sprint(first.Port), "there is no Config.Password", "there is no Config.Prompt")
+	openFails(t, cfg, fmt.Sprint(first.Port), "there is no Config.Password",
+		"there is no Config.Prompt")
 	cfg.Prompt = func(string, string, []string, []bool) ([]string, error) {
 		t.Error("Prompt is called for a jump host")
 		return nil, errors.New("no")
 	}
 	openFails(t, cfg, fmt.Sprint(first.Port))
-	cfg.Jumps, cfg.ConfigFile = nil, configFile(t, first.hostBlock(t, "first", "IdentitiesOnly yes", "PubkeyAuthentication no"),
+	cfg.Jumps, cfg.KnownHosts = nil, ""
+	cfg.ConfigFile = configFile(t,
+		first.hostBlock(t, "first", "IdentitiesOnly yes", "PubkeyAuthentication no"),
 		"Match originalhost 127.0.0.1\nProxyJump first\n")
-	cfg.KnownHosts = ""
 	openFails(t, cfg, fmt.Sprint(first.Port))
 	if count.Load() != 0 {
 		t.Fatal("the password is asked for")

@@ -11,20 +11,25 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// errNoPassphrase is what is wrong with a key that is encrypted where nobody can be asked.
-var errNoPassphrase = errors.New("the key is encrypted, and neither Config.Passphrase nor Config.Password is there to ask")
+// errNoPassphrase says that a key is encrypted and that there is nobody to ask for the passphrase.
+var errNoPassphrase = errors.New(
+	"the key is encrypted, and neither Config.Passphrase nor Config.Password is there to ask")
 
 // identity is a key to offer to a server.
 type identity struct {
 	keyFile
 	public ssh.PublicKey
-	signer ssh.Signer // nil: the file holds the public half only, or cannot be decrypted; the agent may have the key
-	fault  error      // why there is no signer
+	// signer is nil if the file has the public half only, or cannot be decrypted. The agent may have
+	// the key.
+	signer ssh.Signer
+	fault  error // why signer is nil
 }
 
-// loadIdentity reads a private key, or a public one whose private half the agent has. Encrypted
-// keys are not decrypted before something is to be signed.
-func loadIdentity(ctx context.Context, file keyFile, t *target, secrets *secrets) (*identity, error) {
+// loadIdentity reads a private key, or a public one whose private half the agent has. An encrypted
+// key is not decrypted before it has to sign.
+func loadIdentity(
+	ctx context.Context, file keyFile, t *target, secrets *secrets,
+) (*identity, error) {
 	data, err := readKeyFile(file.path)
 	if err != nil {
 		return nil, err
@@ -34,8 +39,10 @@ func loadIdentity(ctx context.Context, file keyFile, t *target, secrets *secrets
 		if err != nil {
 			return nil, &FileError{File: file.path, Err: errors.New("neither a private nor a public key")}
 		}
-		fault := &FileError{File: file.path, Err: errors.New("a public key, whose private half no agent has")}
-		return &identity{keyFile: file, public: public, fault: fault}, nil
+		fault := errors.New("a public key, whose private half no agent has")
+		return &identity{
+			keyFile: file, public: public, fault: &FileError{File: file.path, Err: fault},
+		}, nil
 	}
 	raw, err := ssh.ParseRawPrivateKey(data)
 	var missing *ssh.PassphraseMissingError
@@ -52,12 +59,12 @@ func loadIdentity(ctx context.Context, file keyFile, t *target, secrets *secrets
 	return &identity{keyFile: file, public: signer.PublicKey(), signer: signer}, nil
 }
 
-// keyError does not repeat what a parser found in a private key.
+// keyError does not repeat the parser's error, which may quote the private key.
 func keyError(path string) error {
 	return &FileError{File: path, Err: errors.New("not a private key of a supported kind")}
 }
 
-// newSigner is one that signs with RSA keys by SHA-2 alone.
+// newSigner returns a signer. With an RSA key it signs with SHA-2 only.
 func newSigner(raw any) (ssh.Signer, error) {
 	signer, err := ssh.NewSignerFromKey(raw)
 	if err != nil || signer.PublicKey().Type() != ssh.KeyAlgoRSA {
@@ -73,14 +80,15 @@ func algorithmsOf(public ssh.PublicKey) []string {
 	return []string{public.Type()}
 }
 
-// encryptedIdentity is one that asks for its passphrase when the server has accepted it. A file in
-// an old format does not tell what its public half is; then that is in a file beside it, or the
-// passphrase is asked for at once.
+// encryptedIdentity returns an identity that asks for its passphrase after the server has accepted
+// its public half. A file in an old format does not contain the public half. Then the public half
+// is read from the file KEY.pub; if there is none, the passphrase is asked for at once.
 func encryptedIdentity(
 	ctx context.Context, file keyFile, data []byte, public ssh.PublicKey, t *target, secrets *secrets,
 ) (*identity, error) {
 	lazy := &lazySigner{
-		ctx: ctx, path: file.path, data: data, public: public, passphrase: t.passphrase, secrets: secrets, usual: file.usual,
+		ctx: ctx, path: file.path, data: data, public: public,
+		passphrase: t.passphrase, secrets: secrets, byDefault: file.byDefault,
 	}
 	if public == nil {
 		beside, err := readFile(file.path+".pub", maxKeyFile)
@@ -110,7 +118,7 @@ func encryptedIdentity(
 	return found, nil
 }
 
-// lazySigner decrypts its key when it has to sign.
+// lazySigner decrypts its key when it has to sign for the first time.
 type lazySigner struct {
 	ctx        context.Context
 	path       string
@@ -118,7 +126,7 @@ type lazySigner struct {
 	public     ssh.PublicKey
 	passphrase func(string) (string, error)
 	secrets    *secrets
-	usual      bool  // see keyFile
+	byDefault  bool  // see keyFile
 	failed     error // why it could not sign
 }
 
@@ -130,10 +138,13 @@ func (s *lazySigner) Sign(random io.Reader, data []byte) (*ssh.Signature, error)
 	return s.SignWithAlgorithm(random, data, s.Algorithms()[0])
 }
 
-func (s *lazySigner) SignWithAlgorithm(random io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+func (s *lazySigner) SignWithAlgorithm(
+	random io.Reader, data []byte, algorithm string,
+) (*ssh.Signature, error) {
 	signer, err := s.decrypt()
 	if err == nil && !bytes.Equal(signer.PublicKey().Marshal(), s.public.Marshal()) {
-		err = &FileError{File: s.path, Err: errors.New("not the private half of the public key beside it")}
+		fault := errors.New("not the private half of the public key beside it")
+		err = &FileError{File: s.path, Err: fault}
 	}
 	if err != nil {
 		s.failed = err
@@ -166,8 +177,9 @@ func (s *lazySigner) decrypt() (ssh.Signer, error) {
 	return signer, nil
 }
 
-// withCertificates is the key, after its certificates: the one beside it (KEY-cert.pub), and those
-// in the files. The faults are of those that others can write.
+// withCertificates returns the signers for the certificates of the key, followed by the signer of
+// the key itself. The certificates are in KEY-cert.pub and in the given files. faults has an error
+// for each file that other users can write.
 func withCertificates(id *identity, files []string) (signers []ssh.Signer, faults []error) {
 	for _, path := range append([]string{id.path + "-cert.pub"}, files...) {
 		data, err := readFile(path, maxKeyFile)
@@ -175,7 +187,7 @@ func withCertificates(id *identity, files []string) (signers []ssh.Signer, fault
 			faults = append(faults, err)
 		}
 		if err != nil {
-			continue // as ssh does; most keys have none
+			continue // as ssh does; most keys have no certificate
 		}
 		public, _, _, _, err := ssh.ParseAuthorizedKey(data)
 		if err != nil {

@@ -15,22 +15,24 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// The lines are compared here and not by x/crypto's package knownhosts: that one gives up the whole
-// file for one line that it cannot read, takes a port apart from its host (so that "*" and
-// "[gateway]:*" miss what they match for ssh), takes an authority's key for a host's, and cannot
-// say which keys there are for a host, which decides what to ask it for.
+// This package does not use package knownhosts of x/crypto, which refuses the whole file for one
+// line that it cannot parse. It also separates the port from the host, so that "*" and
+// "[gateway]:*" do not match what they match for ssh. It takes an authority's key for a host's key.
+// And it cannot list the keys of a host, which decide which algorithms to ask the server for.
 
 // knownHosts is what known_hosts files say about one host (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
 type knownHosts struct {
 	keys        []knownLine // the host's own
-	authorities []knownLine // those that may vouch for it
-	guess       bool        // these lines are for the host at the usual port: they can let it in, not keep it out
-	revoked     map[string]knownLine
-	files       []string // all that were asked
-	unread      []string // the places of lines that could not be read
+	authorities []knownLine // those that may sign certificates for the host
+	// portless means that the lines are for the host without its port. Another key there does not
+	// mean that the key has changed.
+	portless bool
+	revoked  map[string]knownLine
+	files    []string // all files, whether they exist or not
+	unread   []string // FILE:LINE of the lines that could not be parsed
 }
 
-// knownLine is a key and where it is written.
+// knownLine is a key and the line that it is on.
 type knownLine struct {
 	file string
 	line int
@@ -38,21 +40,25 @@ type knownLine struct {
 }
 
 func (l knownLine) describe() KnownKey {
-	return KnownKey{File: l.file, Line: l.line, Type: l.key.Type(), Fingerprint: ssh.FingerprintSHA256(l.key)}
+	fingerprint := ssh.FingerprintSHA256(l.key)
+	return KnownKey{File: l.file, Line: l.line, Type: l.key.Type(), Fingerprint: fingerprint}
 }
 
-// loadKnownHosts reads what the files say about a host: under its name, which may have a port, or
-// else under the host's name alone, as ssh does. A file that is not there says nothing.
-func loadKnownHosts(files []string, name, plainName string, logger *slog.Logger) (*knownHosts, error) {
+// loadKnownHosts reads the lines for a host. It looks for name, which may have a port. If there is
+// no line for it, it looks for plainName, the host without the port, as ssh does. A file that does
+// not exist counts as empty.
+func loadKnownHosts(
+	files []string, name, plainName string, logger *slog.Logger,
+) (*knownHosts, error) {
 	found := &knownHosts{revoked: map[string]knownLine{}, files: files}
-	guess := &knownHosts{revoked: found.revoked, files: files, guess: true}
+	portless := &knownHosts{revoked: found.revoked, files: files, portless: true}
 	for _, file := range files {
 		data, err := readFile(file, maxKnownHosts)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err == nil {
-			err = found.parse(file, data, name, guess, plainName)
+			err = found.parse(file, data, name, portless, plainName)
 		}
 		if err != nil {
 			return nil, err
@@ -62,15 +68,18 @@ func loadKnownHosts(files []string, name, plainName string, logger *slog.Logger)
 		logger.Debug("sshtunnel: a line of known_hosts that cannot be read is left out", "file", place)
 	}
 	if plainName != "" && len(found.keys) == 0 && len(found.authorities) == 0 {
-		guess.unread = found.unread
-		return guess, nil
+		portless.unread = found.unread
+		return portless, nil
 	}
 	return found, nil
 }
 
-// parse adds what a file says about the host under its name, and what it says under the plain one
-// to guess. A line that cannot be read is left out, but for one that might revoke a key.
-func (k *knownHosts) parse(file string, data []byte, name string, guess *knownHosts, plainName string) error {
+// parse adds the lines of a file for name to k, and those for plainName to portless. It skips lines
+// that it cannot parse. But a line with a marker that it cannot parse is an error, because it might
+// revoke a key.
+func (k *knownHosts) parse(
+	file string, data []byte, name string, portless *knownHosts, plainName string,
+) error {
 	for i, text := range bytes.Split(data, []byte("\n")) {
 		line, err := parseKnownLine(text)
 		switch {
@@ -88,7 +97,7 @@ func (k *knownHosts) parse(file string, data []byte, name string, guess *knownHo
 			continue
 		}
 		k.add(at, line, name)
-		guess.add(at, line, plainName)
+		portless.add(at, line, plainName)
 	}
 	return nil
 }
@@ -104,16 +113,17 @@ func (k *knownHosts) add(at knownLine, line *parsedLine, name string) {
 	}
 }
 
-// loadRevoked adds the keys of a file that RevokedHostKeys names. Like ssh, it goes nowhere without
-// that file.
+// loadRevoked adds the keys of the RevokedHostKeys file. As in ssh, it is an error if the file does
+// not exist.
 func (k *knownHosts) loadRevoked(file string) error {
 	data, err := readFile(file, maxKnownHosts)
 	if err != nil {
 		return err
 	}
 	if bytes.HasPrefix(data, []byte("SSHKRL\n\x00")) {
-		return &FileError{File: file, Err: errors.New("a revocation list in ssh-keygen's binary format is not supported; write " +
-			"one public key a line")}
+		fault := errors.New("a revocation list in ssh-keygen's binary format is not supported; " +
+			"write one public key a line")
+		return &FileError{File: file, Err: fault}
 	}
 	for i, text := range bytes.Split(data, []byte("\n")) {
 		if text = bytes.TrimSpace(text); len(text) == 0 || text[0] == '#' {
@@ -131,8 +141,8 @@ func (k *knownHosts) loadRevoked(file string) error {
 	return nil
 }
 
-// revokes tells whether a key, or with a certificate the key in it or the authority's, must never
-// be accepted.
+// revokes reports whether a key is revoked. A certificate is revoked if its key or its authority's
+// key is.
 func (k *knownHosts) revokes(key ssh.PublicKey) (knownLine, bool) {
 	keys := []ssh.PublicKey{key}
 	if certificate, ok := key.(*ssh.Certificate); ok {
@@ -147,7 +157,9 @@ func (k *knownHosts) revokes(key ssh.PublicKey) (knownLine, bool) {
 }
 
 func (k *knownHosts) find(lines []knownLine, key ssh.PublicKey) (knownLine, bool) {
-	i := slices.IndexFunc(lines, func(l knownLine) bool { return bytes.Equal(l.key.Marshal(), key.Marshal()) })
+	i := slices.IndexFunc(lines, func(l knownLine) bool {
+		return bytes.Equal(l.key.Marshal(), key.Marshal())
+	})
 	if i < 0 {
 		return knownLine{}, false
 	}
@@ -161,7 +173,7 @@ type parsedLine struct {
 	key    ssh.PublicKey
 }
 
-// parseKnownLine reads a line; it returns nil for one that is empty or a comment.
+// parseKnownLine parses a line. It returns nil for an empty line or a comment.
 func parseKnownLine(text []byte) (*parsedLine, error) {
 	text = bytes.Trim(text, blanks+"\r")
 	if len(text) == 0 || text[0] == '#' {
@@ -190,7 +202,7 @@ func parseKnownLine(text []byte) (*parsedLine, error) {
 	return line, nil
 }
 
-// matches tells whether the line is about the host, which is in lower case.
+// matches reports whether the line is about the host. name must be in lower case.
 func (l *parsedLine) matches(name string) bool {
 	if strings.HasPrefix(l.hosts[0], "|") {
 		salt, sum, err := decodeHashed(l.hosts[0])
@@ -199,7 +211,7 @@ func (l *parsedLine) matches(name string) bool {
 	return matchList(name, l.hosts)
 }
 
-// decodeHashed reads |1|SALT|HASH.
+// decodeHashed parses |1|SALT|HASH.
 func decodeHashed(text string) (salt, sum []byte, err error) {
 	parts := strings.Split(text, "|")
 	if len(parts) != 4 || parts[1] != "1" {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// link is what an SSH connection runs over. It takes note of when the server was last heard, and of
-// how that ended.
+// link is the connection that an SSH connection runs over. It records when the server was last
+// heard, and the first error.
 type link struct {
 	net.Conn
 	began     time.Time
@@ -16,8 +16,8 @@ type link struct {
 	broken    atomic.Pointer[error] // the first error
 
 	mu      sync.Mutex
-	reading bool          // somebody is in Read
-	entered chan struct{} // closed when somebody is again; nil: nobody waits for that
+	reading bool          // a goroutine is in Read
+	resumed chan struct{} // closed when a goroutine enters Read; nil: nobody waits for that
 }
 
 func newLink(conn net.Conn) *link { return &link{Conn: conn, began: time.Now()} }
@@ -39,30 +39,30 @@ func (l *link) setReading(reading bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reading = reading
-	if reading && l.entered != nil {
-		close(l.entered)
-		l.entered = nil
+	if reading && l.resumed != nil {
+		close(l.resumed)
+		l.resumed = nil
 	}
 }
 
-// readOn is closed as soon as somebody wants to read: the SSH connection has not come to an end by
-// what was read before.
-func (l *link) readOn() <-chan struct{} {
+// readAgain returns a channel that is closed as soon as a goroutine is in Read. If that happens,
+// the SSH connection did not end with what was read before.
+func (l *link) readAgain() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.entered == nil {
-		l.entered = make(chan struct{})
+	if l.resumed == nil {
+		l.resumed = make(chan struct{})
 	}
-	entered := l.entered
+	resumed := l.resumed
 	if l.reading {
-		close(l.entered)
-		l.entered = nil
+		close(l.resumed)
+		l.resumed = nil
 	}
-	return entered
+	return resumed
 }
 
-// Write fails once nothing can come any more: x/crypto would wait for ever for the answer to a
-// channel that it opens between the end of the connection and the moment when it knows of it.
+// Write fails once nothing more can be read. Otherwise x/crypto could wait for ever: for the answer
+// to a channel that it opens after the end of the connection, but before it has noticed the end.
 func (l *link) Write(p []byte) (int, error) {
 	if err := l.err(); err != nil {
 		return 0, err
@@ -74,12 +74,12 @@ func (l *link) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// silence is how long nothing has come.
+// silence returns how long nothing has come from the server.
 func (l *link) silence() time.Duration {
 	return time.Since(l.began) - time.Duration(l.lastHeard.Load())
 }
 
-// err is why nothing can come any more; nil: something can.
+// err returns why nothing more can be read; nil: the link works.
 func (l *link) err() error {
 	if err := l.broken.Load(); err != nil {
 		return *err

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// localUser is the user that this program runs as, and its home directory; "" where they cannot be
-// known.
+// localUser returns the user that this program runs as, and the home directory. They are "" if they
+// are unknown.
 func localUser() (name, home string) {
 	home = os.Getenv("HOME")
 	if current, err := user.Current(); err == nil {
@@ -23,7 +23,7 @@ func localUser() (name, home string) {
 	return name, home
 }
 
-// expandHome replaces a leading ~/ by the home directory.
+// expandHome replaces a leading ~/ with the home directory.
 func expandHome(path, home string) string {
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
 		return filepath.Join(home, rest)

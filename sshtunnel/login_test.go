@@ -28,8 +28,8 @@ func TestKey(t *testing.T) {
 	echoes(t, open(t, server.config(t)), echo(t))
 }
 
-// TestKeyKinds logs in with every kind of key that ssh-keygen makes and sshd takes, in the file
-// formats they come in.
+// TestKeyKinds logs in with every type of key that ssh-keygen makes and sshd accepts, in each file
+// format.
 func TestKeyKinds(t *testing.T) {
 	server := newSSHD(t)
 	for name, args := range map[string][]string{
@@ -48,14 +48,14 @@ func TestKeyKinds(t *testing.T) {
 	}
 }
 
-// authorize lets in the holders of the keys in a file of public keys.
+// authorize adds the keys of a public key file to those that may log in.
 func (s *sshd) authorize(t testing.TB, file string) {
 	t.Helper()
 	path := filepath.Join(s.Dir, "authorized_keys")
 	write(t, path, readText(t, path)+readText(t, file))
 }
 
-// asked is a callback that counts how often it is called.
+// asked returns a callback that counts its calls.
 func asked(count *atomic.Int32, answer string) func() (string, error) {
 	return func() (string, error) {
 		count.Add(1)
@@ -71,7 +71,8 @@ func TestEncryptedKey(t *testing.T) {
 		"PEM without the public key": {"-m", "PEM", "-t", "ecdsa"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			key := newKey(t, filepath.Join(t.TempDir(), "key"), append(args, "-N", "open sesame", "-a", "1")...)
+			key := newKey(t, filepath.Join(t.TempDir(), "key"),
+				append(args, "-N", "open sesame", "-a", "1")...)
 			server.authorize(t, key+".pub")
 			if strings.Contains(name, "without") {
 				must.OK(t, os.Remove(key+".pub"))
@@ -108,7 +109,7 @@ func TestEncryptedKey(t *testing.T) {
 	}
 }
 
-// TestPassphraseIsAskedForInNeed: a key that the server does not want is not decrypted for it.
+// TestPassphraseIsAskedForInNeed: a key that the server does not accept is not decrypted.
 func TestPassphraseIsAskedForInNeed(t *testing.T) {
 	server := newSSHD(t)
 	cfg := server.config(t)
@@ -161,8 +162,8 @@ func TestUnusableKeys(t *testing.T) {
 	}
 }
 
-// TestUsualKeys: without a word about keys those in ~/.ssh are offered, and one that cannot be used
-// does not keep others out.
+// TestUsualKeys: by default the keys in ~/.ssh are offered. One that cannot be used does not
+// prevent the use of others.
 func TestUsualKeys(t *testing.T) {
 	server := newSSHD(t, allowPassword)
 	home := t.TempDir()
@@ -204,7 +205,8 @@ func TestPassword(t *testing.T) {
 	cfg.Password = asked(&count, "battery staple")
 	err := openFails(t, cfg, server.User+"@127.0.0.1", "tried password", "publickey")
 	var refused *AuthError
-	if !errors.As(err, &refused) || !slices.Equal(refused.Tried, []string{"password"}) || !slices.Contains(refused.Allowed, "password") {
+	if !errors.As(err, &refused) || !slices.Equal(refused.Tried, []string{"password"}) ||
+		!slices.Contains(refused.Allowed, "password") {
 		t.Errorf("%#v", err)
 	}
 	if count.Load() != 1 || strings.Contains(err.Error(), "battery") {
@@ -244,9 +246,13 @@ func TestKeyboardInteractive(t *testing.T) {
 			return make([]string, len(questions)), nil
 		}
 		openFails(t, cfg, "tried keyboard-interactive")
-		cfg.Prompt = func(string, string, []string, []bool) ([]string, error) { return []string{"one", "two", "three"}, nil }
+		cfg.Prompt = func(string, string, []string, []bool) ([]string, error) {
+			return []string{"one", "two", "three"}, nil
+		}
 		openFails(t, cfg, "3 answers to 1 questions")
-		cfg.Prompt = func(string, string, []string, []bool) ([]string, error) { return nil, context.Canceled }
+		cfg.Prompt = func(string, string, []string, []bool) ([]string, error) {
+			return nil, context.Canceled
+		}
 		if err := openFails(t, cfg, "no answer"); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v does not say why", err)
 		}
@@ -265,7 +271,7 @@ func TestKeyboardInteractive(t *testing.T) {
 	t.Run("with nothing", func(t *testing.T) { openFails(t, cfg, "there is no Config.Prompt") })
 }
 
-// TestTwoFactors: a server that wants a key and then a password.
+// TestTwoFactors: a server asks for a key and then for a password.
 func TestTwoFactors(t *testing.T) {
 	server := newSSHD(t, allowPassword, "AuthenticationMethods publickey,password")
 	cfg := server.config(t)
@@ -274,7 +280,7 @@ func TestTwoFactors(t *testing.T) {
 	must.OK(t, open(t, cfg).Err())
 }
 
-// TestWrongPasswordIsSentOnce: one that was refused by one method is not tried again by another.
+// TestWrongPasswordIsSentOnce: a password that was refused by one method is not tried with another.
 func TestWrongPasswordIsSentOnce(t *testing.T) {
 	server := newSSHD(t, allowPassword, allowInteractive)
 	cfg := server.config(t)
@@ -282,7 +288,9 @@ func TestWrongPasswordIsSentOnce(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	cfg.Password = func() (string, error) { return "battery staple", nil }
 	openFails(t, cfg, "tried password")
-	testpeer.Eventually(t, "sshd has logged it", func() bool { return strings.Contains(server.Log.String(), "Connection closed by") })
+	testpeer.Eventually(t, "sshd has logged it", func() bool {
+		return strings.Contains(server.Log.String(), "Connection closed by")
+	})
 	server.logged(t, "Failed ", 1)
 }
 
@@ -305,8 +313,8 @@ func TestSilentCallback(t *testing.T) {
 	}
 }
 
-// TestUserCertificate logs in with a certificate beside the key, of which the server knows the
-// authority alone.
+// TestUserCertificate logs in with a certificate beside the key. The server knows only its
+// authority.
 func TestUserCertificate(t *testing.T) {
 	dir := t.TempDir()
 	authority := newKey(t, filepath.Join(dir, "authority"))

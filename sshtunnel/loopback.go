@@ -5,9 +5,9 @@ import (
 	"net"
 )
 
-// loopbackPair is two ends of a TCP connection within this process, for systems without
-// socketpair(2). Other processes can connect to its port while it is made: they are turned away.
-func loopbackPair() (here, there near, err error) {
+// loopbackPair returns the two ends of a TCP connection within this process, for systems without
+// socketpair(2). It closes the connections of other processes that connect to its port meanwhile.
+func loopbackPair() (here, there localEnd, err error) {
 	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return nil, nil, err

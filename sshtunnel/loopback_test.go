@@ -8,12 +8,12 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestLoopbackPair: what a system does that has no socketpair(2).
+// TestLoopbackPair tests the replacement for socketpair(2).
 func TestLoopbackPair(t *testing.T) {
 	testpeer.NothingLeft(t)
 	here, there, err := loopbackPair()
 	must.OK(t, err)
-	for _, ends := range [][2]near{{here, there}, {there, here}} {
+	for _, ends := range [][2]localEnd{{here, there}, {there, here}} {
 		_, err := io.WriteString(ends[0], "hello")
 		must.OK(t, err)
 		must.OK(t, ends[0].CloseWrite())

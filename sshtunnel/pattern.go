@@ -1,10 +1,10 @@
 package sshtunnel
 
-// matchPattern tells whether text is what pattern describes: * stands for anything, ? for one
-// character (ssh_config(5), PATTERNS). Its time is at most the product of the lengths.
+// matchPattern reports whether text matches pattern: * matches any text, ? matches one character
+// (ssh_config(5), PATTERNS). The time is at most proportional to the product of the lengths.
 func matchPattern(text, pattern string) bool {
 	var t, p int
-	star, resume := -1, 0 // the last * and where in text it is to go on
+	star, resume := -1, 0 // the last * and the position in text from which to continue after it
 	for t < len(text) {
 		switch {
 		case p < len(pattern) && pattern[p] == '*':
@@ -26,7 +26,8 @@ func matchPattern(text, pattern string) bool {
 	return p == len(pattern)
 }
 
-// matchList tells whether one of the patterns matches, and none of those with a ! before them.
+// matchList reports whether text matches one of the patterns and none of the negated ones, which
+// begin with !.
 func matchList(text string, patterns []string) bool {
 	found := false
 	for _, pattern := range patterns {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestPauses: attempts come at growing intervals, none of them at once.
+// TestPauses: attempts come at growing intervals, and there is always a pause.
 func TestPauses(t *testing.T) {
 	for err, want := range map[error]time.Duration{
 		nil: maxPause, io.EOF: maxPause, &AuthError{}: maxRefusedPause,

@@ -7,13 +7,14 @@ import (
 )
 
 const (
+	// firstPause is the pause before the first attempt.
 	firstPause = 100 * time.Millisecond
-	// A connection that has lasted so long was a good one: after it the pauses begin anew.
+	// After a connection that lasted this long, the pauses start over.
 	goodConnection = 10 * time.Second
-	// The longest pause before the next attempt, where the server cannot be reached…
+	// maxPause is the longest pause while the server cannot be reached.
 	maxPause = 30 * time.Second
-	// …and where it has refused the user, who may be locked out for asking again and again, or
-	// cannot prove who it is.
+	// maxRefusedPause is the longest pause while the server refuses the user or cannot prove its
+	// identity. A user who tries too often may be locked out.
 	maxRefusedPause = 5 * time.Minute
 )
 
@@ -30,9 +31,10 @@ func (t *Tunnel) watch() {
 		if t.ctx.Err() != nil {
 			return
 		}
-		t.logger.Warn("sshtunnel: the connection is lost, and is opened again", "host", t.last().String(), "error", conn.failure)
+		t.logger.Warn("sshtunnel: the connection is lost, and is opened again",
+			"host", t.last().String(), "error", conn.failure)
 		if time.Since(opened) > goodConnection {
-			tries = 0 // else a server that drops everybody at once would see this one all the time
+			tries = 0 // only now, to spare a server that drops each connection at once
 		}
 		if conn = t.reconnect(&tries); conn == nil {
 			return
@@ -43,7 +45,7 @@ func (t *Tunnel) watch() {
 	}
 }
 
-// reconnect tries until it has a connection; nil: the tunnel is closed.
+// reconnect tries until it has a connection. It returns nil if the tunnel is closed first.
 func (t *Tunnel) reconnect(tries *int) *connection {
 	var err error
 	for {
@@ -73,19 +75,20 @@ func (t *Tunnel) reconnect(tries *int) *connection {
 	}
 }
 
-// longestPause is the one after an attempt that has failed with err: longer where another is of
-// little use until somebody has changed something.
+// longestPause returns the longest pause after an attempt that failed with err. It is longer if
+// another attempt is of little use before somebody changes something.
 func longestPause(err error) time.Duration {
 	var refused *AuthError
-	var stranger *HostKeyError
-	if errors.As(err, &refused) || errors.As(err, &stranger) {
+	var hostKey *HostKeyError
+	if errors.As(err, &refused) || errors.As(err, &hostKey) {
 		return maxRefusedPause
 	}
 	return maxPause
 }
 
-// pause is how long to wait before an attempt after so many others: twice as long each time, less
-// up to half of it, so that many clients of a server that comes back do not all come at once.
+// pause returns how long to wait before the next attempt. It doubles with each attempt. A random
+// part of up to half is subtracted, so that the clients of a server that comes back do not all
+// connect at once.
 func pause(tries int, longest time.Duration) time.Duration {
 	d := longest
 	if tries < 20 {

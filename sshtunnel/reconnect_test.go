@@ -19,7 +19,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestDialWaits: while the connection is down, Dial waits for it, or until its context ends.
+// TestDialWaits: while the connection is down, Dial waits for it or until its context ends.
 func TestDialWaits(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -55,7 +55,7 @@ func TestDialWaits(t *testing.T) {
 	server.logged(t, "Accepted publickey", 2) // one for all five
 }
 
-// TestStreamsEndWithAnError: what a lost connection cuts off does not look finished.
+// TestStreamsEndWithAnError: a stream that a lost connection cuts off does not look complete.
 func TestStreamsEndWithAnError(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -89,8 +89,8 @@ func TestStreamsEndWithAnError(t *testing.T) {
 	}
 }
 
-// TestSilentlyGone: a server that is there but does not answer any more, as one behind a cut cable,
-// is given up.
+// TestSilentlyGone: a connection is given up if its server does not answer any more, as behind a
+// cut cable.
 func TestSilentlyGone(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -115,8 +115,7 @@ func TestSilentlyGone(t *testing.T) {
 	echoes(t, tunnel, address) // over another connection
 }
 
-// TestBusyIsNotSilent: a connection that carries a lot is not taken for a dead one, however long
-// answers take.
+// TestBusyIsNotSilent: a busy connection does not count as lost, however long answers take.
 func TestBusyIsNotSilent(t *testing.T) {
 	server := newSSHD(t)
 	cfg := server.config(t)
@@ -145,8 +144,8 @@ func TestBusyIsNotSilent(t *testing.T) {
 	}
 }
 
-// TestOtherServerComesBack: one with another key is never accepted, however often it is tried; once
-// the right one is back, or known_hosts has been changed, all is well again.
+// TestOtherServerComesBack: a server with another key is never accepted, however often it is tried.
+// When the right one is back, or known_hosts has changed, the tunnel works again.
 func TestOtherServerComesBack(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -162,7 +161,9 @@ func TestOtherServerComesBack(t *testing.T) {
 	newKey(t, filepath.Join(t.TempDir(), "other"))
 	write(t, server.HostKey, readText(t, newKey(t, filepath.Join(t.TempDir(), "other"))))
 	must.OK(t, server.Start())
-	testpeer.Eventually(t, "it has been tried twice", func() bool { return strings.Count(log.String(), "host key has changed") >= 2 })
+	testpeer.Eventually(t, "it has been tried twice", func() bool {
+		return strings.Count(log.String(), "host key has changed") >= 2
+	})
 	if err := tunnel.Err(); !errors.Is(err, ErrHostKeyChanged) {
 		t.Errorf("%v, want ErrHostKeyChanged", err)
 	}
@@ -178,8 +179,8 @@ func TestOtherServerComesBack(t *testing.T) {
 	echoes(t, tunnel, address)
 }
 
-// TestUserIsRefusedLater: a user who is not let in any more is tried again with care, and is back
-// once the server changes its mind.
+// TestUserIsRefusedLater: if the server refuses the user after a while, attempts become rare. The
+// tunnel works again when the server accepts the user.
 func TestUserIsRefusedLater(t *testing.T) {
 	server := newSSHD(t)
 	address := echo(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestAnswersAreRemembered: nobody is asked again when the connection is opened again, but for what
-// the server has refused.
+// TestAnswersAreRemembered: a reconnection asks no questions again, except for answers that the
+// server has refused.
 func TestAnswersAreRemembered(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	for name, prompt := range map[string]bool{"Password": false, "Prompt": true} {

@@ -10,15 +10,14 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// remote is where a stream leads to at the far end: a TCP port or a Unix socket that the SSH server
-// can reach.
+// remote is the far end of a stream: a TCP port or a Unix socket that the SSH server can reach.
 type remote struct {
 	host string
 	port int
 	path string // of a Unix socket; "": a TCP port
 }
 
-// parseEndpoint reads a ZeroMQ endpoint: tcp://host:port or ipc:///path.
+// parseEndpoint parses a ZeroMQ endpoint: tcp://host:port or ipc:///path.
 func parseEndpoint(endpoint string) (remote, error) {
 	transport, address, ok := strings.Cut(endpoint, "://")
 	var r remote
@@ -39,7 +38,7 @@ func parseEndpoint(endpoint string) (remote, error) {
 	return r, nil
 }
 
-// parseRemote reads what net.Dial would take.
+// parseRemote parses a network and address of package net.
 func parseRemote(network, address string) (remote, error) {
 	switch network {
 	case "tcp":
@@ -64,11 +63,11 @@ func parseRemote(network, address string) (remote, error) {
 	return remote{}, net.UnknownNetworkError(network)
 }
 
-// notInHost tells whether a character has no place in a host: a wildcard, or part of something else
-// that libzmq knows.
+// notInHost reports whether a character cannot be in a host: it is a wildcard, or part of libzmq's
+// syntax.
 func notInHost(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("*;/@", r) }
 
-// String is the remote as an endpoint; equal remotes have equal ones.
+// String returns the remote as an endpoint. Equal remotes have equal endpoints.
 func (r remote) String() string {
 	if r.path != "" {
 		return "ipc://" + r.path
@@ -76,7 +75,7 @@ func (r remote) String() string {
 	return "tcp://" + net.JoinHostPort(r.host, strconv.Itoa(r.port))
 }
 
-// Network and address of a net.Addr.
+// addr returns the remote as a net.Addr.
 func (r remote) addr() net.Addr {
 	if r.path != "" {
 		return addr{"unix", r.path}
@@ -89,8 +88,8 @@ type addr struct{ network, address string }
 func (a addr) Network() string { return a.network }
 func (a addr) String() string  { return a.address }
 
-// channel is the kind of SSH channel that leads there, and what it is opened with: RFC 4254,
-// section 7.2, and OpenSSH's PROTOCOL, section 2.4.
+// channel returns the type of the SSH channel to the remote and the payload of its request (RFC
+// 4254, section 7.2; OpenSSH's PROTOCOL, section 2.4).
 func (r remote) channel() (kind string, payload []byte) {
 	if r.path != "" {
 		return "direct-streamlocal@openssh.com", ssh.Marshal(struct {

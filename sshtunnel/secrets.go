@@ -9,9 +9,8 @@ import (
 	"sync"
 )
 
-// secrets asks the program's callbacks and remembers what they said, for as long as the tunnel
-// lives. A question that is being answered is not asked a second time: who waits for it later gets
-// the same answer.
+// secrets calls the program's callbacks and remembers their answers until the tunnel is closed. It
+// does not ask a question twice at a time: further callers wait for the same answer.
 type secrets struct {
 	logger *slog.Logger
 	mu     sync.Mutex
@@ -28,9 +27,11 @@ func newSecrets(logger *slog.Logger) *secrets {
 	return &secrets{logger: logger, known: map[string]*answer{}}
 }
 
-// ask returns what is remembered for the purpose, or what the callback says. It does not wait
-// longer than ctx; the callback goes on then, and what it says is there for the next one who asks.
-func (s *secrets) ask(ctx context.Context, purpose string, callback func() ([]string, error)) ([]string, error) {
+// ask returns the remembered answer for the purpose, or calls the callback. It returns when ctx
+// ends. The callback then goes on, and the next caller gets its answer.
+func (s *secrets) ask(
+	ctx context.Context, purpose string, callback func() ([]string, error),
+) ([]string, error) {
 	s.mu.Lock()
 	a := s.known[purpose]
 	if a == nil {
@@ -47,13 +48,14 @@ func (s *secrets) ask(ctx context.Context, purpose string, callback func() ([]st
 	}
 }
 
-// call runs a callback; one that fails is asked again next time.
+// call runs a callback. If it fails, it is called again next time.
 func (s *secrets) call(a *answer, purpose string, callback func() ([]string, error)) {
 	defer close(a.done)
 	defer func() {
-		if panicked := recover(); panicked != nil {
-			a.err = fmt.Errorf("the callback has panicked: %v", panicked)
-			s.logger.Error("sshtunnel: a callback of Config has panicked", "panic", panicked, "stack", string(debug.Stack()))
+		if value := recover(); value != nil {
+			a.err = fmt.Errorf("the callback has panicked: %v", value)
+			s.logger.Error("sshtunnel: a callback of Config has panicked",
+				"panic", value, "stack", string(debug.Stack()))
 		}
 		if a.err != nil {
 			s.forget(purpose)
@@ -69,7 +71,7 @@ func (s *secrets) forget(purpose string) {
 	delete(s.known, purpose)
 }
 
-// forgetFor drops the answers to a server that has refused them.
+// forgetFor drops the answers that a server has refused.
 func (s *secrets) forgetFor(t *target) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,13 +82,13 @@ func (s *secrets) forgetFor(t *target) {
 	}
 }
 
-// forgetAll drops everything.
+// forgetAll drops all answers.
 func (s *secrets) forgetAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.known)
 }
 
-// loginPurpose begins the purposes of all that is sent to a server: to this one alone, as two on
-// the way may have the same name, such as localhost.
+// loginPurpose returns the prefix of the purposes for one server. It contains the target's pointer,
+// because two servers on the way may have the same name, such as localhost.
 func loginPurpose(t *target) string { return fmt.Sprintf("login\x00%p\x00", t) }

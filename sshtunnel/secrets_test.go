@@ -11,7 +11,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// TestOneQuestionAtATime: while somebody thinks about an answer, nobody asks for it again.
+// TestOneQuestionAtATime: while a question is open, it is not asked again.
 func TestOneQuestionAtATime(t *testing.T) {
 	s := newSecrets(testLogger(t))
 	var count atomic.Int32
@@ -35,8 +35,8 @@ func TestOneQuestionAtATime(t *testing.T) {
 	}
 }
 
-// TestHopsOfOneName: what was said to one host is not said to another that is called the same, as
-// localhost is on each.
+// TestHopsOfOneName: an answer for one host is not sent to another of the same name, such as
+// localhost.
 func TestHopsOfOneName(t *testing.T) {
 	jumps := []Config{{Host: "ann@localhost:22"}}
 	targets, err := resolve(Config{Host: "ann@localhost:22", ConfigFile: "none", Jumps: jumps})

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// socketPair is two ends of a connection within this process.
-func socketPair() (here, there near, err error) {
+// socketPair returns the two ends of a connection within this process.
+func socketPair() (here, there localEnd, err error) {
 	syscall.ForkLock.RLock()
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err == nil {
@@ -24,7 +24,7 @@ func socketPair() (here, there near, err error) {
 	here, err1 := fileConn(pair[0])
 	there, err2 := fileConn(pair[1])
 	if err := errors.Join(err1, err2); err != nil {
-		for _, end := range []near{here, there} {
+		for _, end := range []localEnd{here, there} {
 			if end != nil {
 				_ = end.Close()
 			}
@@ -34,8 +34,8 @@ func socketPair() (here, there near, err error) {
 	return here, there, nil
 }
 
-// fileConn takes a descriptor over.
-func fileConn(descriptor int) (near, error) {
+// fileConn makes a connection of a descriptor, which it takes over.
+func fileConn(descriptor int) (localEnd, error) {
 	file := os.NewFile(uintptr(descriptor), "stream")
 	defer file.Close()
 	conn, err := net.FileConn(file)

@@ -1,4 +1,5 @@
 package sshtunnel
 
-// socketPair is two ends of a connection within this process. Windows has no socketpair(2).
-func socketPair() (here, there near, err error) { return loopbackPair() }
+// socketPair returns the two ends of a connection within this process. Windows has no
+// socketpair(2).
+func socketPair() (here, there localEnd, err error) { return loopbackPair() }

@@ -4,71 +4,30 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 )
 
-// The files are read here and not with kevinburke/ssh_config, which (v1.6.0) takes "Match host a
-// user b" for three hosts, does not see that "Host a<TAB>b" are two, cuts a file name off at a #,
-// lets ? match nothing, and cannot say in which of the included files an error is. A test compares
-// what comes out with ssh -G.
-
-// directive is one line of an ssh_config that counts for the host asked about.
-type directive struct {
-	file  string
-	line  int
-	words []string // what follows the keyword; never empty
-}
-
-func (d directive) errorf(format string, args ...any) error {
-	return &FileError{File: d.file, Line: d.line, Err: fmt.Errorf(format, args...)}
-}
-
-// settings are the directives that count, by keyword in lower case. All but those of severalTimes
-// have one.
-type settings map[string][]directive
-
-// How many words the directives have that count here: one, or any number.
-const (
-	oneWord = iota
-	manyWords
-)
-
-var keywords = map[string]int{
-	"addressfamily": oneWord, "certificatefile": oneWord, "ciphers": oneWord, "connecttimeout": oneWord,
-	"globalknownhostsfile": manyWords, "hashknownhosts": oneWord, "hostkeyalgorithms": oneWord, "hostkeyalias": oneWord,
-	"hostname": oneWord, "identitiesonly": oneWord, "identityagent": oneWord, "identityfile": oneWord,
-	"kbdinteractiveauthentication": oneWord, "kexalgorithms": oneWord, "macs": oneWord, "passwordauthentication": oneWord,
-	"port": oneWord, "preferredauthentications": oneWord, "proxycommand": manyWords, "proxyjump": oneWord,
-	"pubkeyauthentication": oneWord, "revokedhostkeys": oneWord, "serveralivecountmax": oneWord,
-	"serveraliveinterval": oneWord, "stricthostkeychecking": oneWord, "user": oneWord, "userknownhostsfile": manyWords,
-}
-
-// Other names of the same, from older versions of ssh.
-var oldNames = map[string]string{
-	"challengeresponseauthentication": "kbdinteractiveauthentication",
-	"skeyauthentication":              "kbdinteractiveauthentication",
-	"dsaauthentication":               "pubkeyauthentication",
-}
-
-var severalTimes = []string{"identityfile", "certificatefile"}
+// This package does not use kevinburke/ssh_config. Version 1.6.0 takes "Match host a user b" for
+// three hosts and "Host a<TAB>b" for one. It cuts off a file name at a #, its ? may match nothing,
+// and it cannot say in which of the included files an error is. A test compares the result of this
+// package with ssh -G.
 
 // maxIncludes is how deep files may include each other, as in ssh.
 const maxIncludes = 16
 
 // configReader reads ssh_config files for one host.
 type configReader struct {
-	name      string // the host as it was given, which Host patterns are compared to
-	user      string // as it was given; "": not
+	name      string // the host as it was given, which Host patterns match
+	user      string // as it was given; "": not given
 	localUser string
 	home      string
 	found     settings
 }
 
-// readConfig reads the file that the Config means. own tells that it is the user's, which nobody
-// has named.
+// readConfig reads the file of Config.ConfigFile. own means that it is the user's default file,
+// which the program has not named.
 func readConfig(configFile, name, user string) (found settings, own bool, err error) {
 	local, home := localUser()
 	r := &configReader{name: name, user: user, localUser: local, home: home, found: settings{}}
@@ -97,7 +56,8 @@ func (r *configReader) read(path string, depth int) error {
 	return r.parse(path, string(data), depth)
 }
 
-// parse takes the lines of one file. Where it is included, it is in a part that counts.
+// parse reads the lines of one file. A file is included only from a part that applies, so it begins
+// as one.
 func (r *configReader) parse(path, text string, depth int) error {
 	active := true
 	for i, line := range strings.Split(text, "\n") {
@@ -139,7 +99,7 @@ func (r *configReader) parse(path, text string, depth int) error {
 	return nil
 }
 
-// set takes note of a directive: the first one counts.
+// set records a directive. The first one of a keyword counts.
 func (r *configReader) set(keyword string, d directive) error {
 	if keywords[keyword] == oneWord && len(d.words) != 1 {
 		return d.errorf("%s: one value is wanted, there are %d", keyword, len(d.words))
@@ -157,13 +117,13 @@ func (r *configReader) set(keyword string, d directive) error {
 			return nil
 		}
 	}
-	if r.found[keyword] == nil || slices.Contains(severalTimes, keyword) {
+	if r.found[keyword] == nil || slices.Contains(repeatable, keyword) {
 		r.found[keyword] = append(r.found[keyword], d)
 	}
 	return nil
 }
 
-// include reads the files that the patterns name: those without a directory are in ~/.ssh.
+// include reads the files that match the patterns. Relative patterns are in ~/.ssh.
 func (r *configReader) include(d directive, depth int) error {
 	if depth == maxIncludes {
 		return d.errorf("include: more than %d files deep; does one include itself?", maxIncludes)
@@ -180,7 +140,8 @@ func (r *configReader) include(d directive, depth int) error {
 		for _, file := range files {
 			err := r.read(file, depth+1)
 			var fault *FileError
-			if errors.As(err, &fault) && fault.File == file && fault.Line == 0 && errors.Is(err, fs.ErrNotExist) {
+			if errors.As(err, &fault) && fault.File == file && fault.Line == 0 &&
+				errors.Is(err, fs.ErrNotExist) {
 				continue // gone since it was listed
 			}
 			if err != nil {
@@ -191,8 +152,8 @@ func (r *configReader) include(d directive, depth int) error {
 	return nil
 }
 
-// match tells whether what follows counts. Criteria hold from left to right, so that one that is
-// not supported is an error only where those before it all hold.
+// match reports whether the lines after a Match line apply. It evaluates the criteria from left to
+// right. So an unsupported criterion is an error only if all criteria before it are true.
 func (r *configReader) match(d directive) (bool, error) {
 	words := d.words
 	if strings.EqualFold(words[0], "all") {
@@ -222,7 +183,7 @@ func (r *configReader) match(d directive) (bool, error) {
 	return true, nil
 }
 
-// subject is what a criterion of Match is about.
+// subject returns the value that a criterion of Match is compared with.
 func (r *configReader) subject(criterion string) (string, error) {
 	switch criterion {
 	case "originalhost":
@@ -243,59 +204,10 @@ func (r *configReader) subject(criterion string) (string, error) {
 	case "localuser":
 		return r.localUser, nil
 	case "exec":
-		return "", errors.New("exec would run a program, which this package never does; describe the host in a file of its " +
-			"own and name it in Config.ConfigFile")
+		return "", errors.New("exec would run a program, which this package never does; " +
+			"describe the host in a file of its own and name it in Config.ConfigFile")
 	default:
-		return "", fmt.Errorf("%q is not supported; describe the host in a file of its own and name it in Config.ConfigFile", criterion)
-	}
-}
-
-// expand replaces %X by what X stands for, and %% by %.
-func expand(text string, tokens map[byte]string) (string, error) {
-	if !strings.Contains(text, "%") {
-		return text, nil
-	}
-	var b strings.Builder
-	for i := 0; i < len(text); i++ {
-		if text[i] != '%' {
-			b.WriteByte(text[i])
-			continue
-		}
-		i++
-		switch {
-		case i == len(text):
-			return "", fmt.Errorf("%q ends with a %%", text)
-		case text[i] == '%':
-			b.WriteByte('%')
-		default:
-			value, ok := tokens[text[i]]
-			if !ok {
-				return "", fmt.Errorf("%q: %%%c is not known here", text, text[i])
-			}
-			b.WriteString(value)
-		}
-	}
-	return b.String(), nil
-}
-
-// expandVariables replaces ${NAME} by the environment's value.
-func expandVariables(text string) (string, error) {
-	var b strings.Builder
-	for {
-		before, after, ok := strings.Cut(text, "${")
-		b.WriteString(before)
-		if !ok {
-			return b.String(), nil
-		}
-		name, rest, ok := strings.Cut(after, "}")
-		if !ok {
-			return "", errors.New("a ${ without its end")
-		}
-		value, ok := os.LookupEnv(name)
-		if !ok {
-			return "", fmt.Errorf("the environment has no %s", name)
-		}
-		b.WriteString(value)
-		text = rest
+		return "", fmt.Errorf("%q is not supported; "+
+			"describe the host in a file of its own and name it in Config.ConfigFile", criterion)
 	}
 }

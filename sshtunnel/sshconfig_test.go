@@ -15,7 +15,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// The configurations that are compared with ssh's own reading. DIR is the directory they are in.
+// The configurations that are compared with ssh -G. DIR stands for their directory.
 var configurations = map[string]string{
 	"plain": `
 Host gateway
@@ -46,7 +46,8 @@ Host !gateway *
 Host [abc]* {a,b}
 	Port 3
 `,
-	"blanks": "\tHost\tgateway\tother\n\t \tPort\t=\t77   \nUser=ann\nHostKeyAlias =  bob\n\n   # comment\nHost other\r\n  ConnectTimeout 5\r\n",
+	"blanks": "\tHost\tgateway\tother\n\t \tPort\t=\t77   \nUser=ann\nHostKeyAlias =  bob\n\n" +
+		"   # comment\nHost other\r\n  ConnectTimeout 5\r\n",
 	"quotes": `
 Host "gateway" 'other'
 	User "ann"
@@ -143,11 +144,12 @@ Port 77
 `,
 }
 
-// TestConfigAsSSHReadsIt compares what is read with what ssh -G prints.
+// TestConfigAsSSHReadsIt compares the result with the output of ssh -G.
 func TestConfigAsSSHReadsIt(t *testing.T) {
 	program := testpeer.Program(t, install, "ssh")
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "included-1"), "Port 11\nHost other\nUser included\nHost gateway\nConnectTimeout 11\n")
+	write(t, filepath.Join(dir, "included-1"),
+		"Port 11\nHost other\nUser included\nHost gateway\nConnectTimeout 11\n")
 	write(t, filepath.Join(dir, "included-2"), "Match host gateway\nUser two\n")
 	write(t, filepath.Join(dir, "included one"), "HostKeyAlias included\n")
 	defaults := filepath.Join(dir, "empty")
@@ -199,12 +201,15 @@ func askSSH(t *testing.T, program, file, host, user string) map[string][]string 
 	return said
 }
 
-func compareSetting(t *testing.T, host, user, keyword string, found settings, want, unset map[string][]string) {
+func compareSetting(
+	t *testing.T, host, user, keyword string, found settings, want, unset map[string][]string,
+) {
 	t.Helper()
 	if user != "" && keyword == "user" {
-		return // the command line's
+		return // it comes from the command line
 	}
-	if keyword == "proxycommand" || slices.Contains([]string{"ciphers", "macs", "kexalgorithms", "hostkeyalgorithms"}, keyword) {
+	if keyword == "proxycommand" ||
+		slices.Contains([]string{"ciphers", "macs", "kexalgorithms", "hostkeyalgorithms"}, keyword) {
 		return // ssh prints them after more has been done to them
 	}
 	if found[keyword] == nil {
@@ -238,7 +243,8 @@ func compareSetting(t *testing.T, host, user, keyword string, found settings, wa
 			theirs[i] = (time.Duration(seconds) * time.Second).String()
 		case "hostname":
 			theirs[i] = strings.ToLower(value)
-		case "identitiesonly", "hashknownhosts", "pubkeyauthentication", "kbdinteractiveauthentication", "passwordauthentication":
+		case "identitiesonly", "hashknownhosts", "pubkeyauthentication", "kbdinteractiveauthentication",
+			"passwordauthentication":
 			theirs[i] = strings.NewReplacer("true", "yes", "false", "no").Replace(value)
 		}
 	}
@@ -250,9 +256,10 @@ func compareSetting(t *testing.T, host, user, keyword string, found settings, wa
 	}
 }
 
-// TestConfigErrors: each names file and line.
+// TestConfigErrors: each error names file and line.
 func TestConfigErrors(t *testing.T) {
 	dir := t.TempDir()
+	execute := "Match host gateway exec \"touch " + dir + "/executed\""
 	for name, c := range map[string]struct{ text, where, what string }{
 		"no value":             {"\nPort", ":2", "nothing behind"},
 		"two values":           {"Port 1 2", ":1", "one value is wanted, there are 2"},
@@ -270,7 +277,7 @@ func TestConfigErrors(t *testing.T) {
 		"algorithms":           {"Ciphers rot13", ":1", "none of them is supported"},
 		"a jump host":          {"ProxyJump one,,two", ":1", "no host in it"},
 		"ProxyCommand":         {"Host *\n ProxyCommand touch " + dir + "/executed", ":2", "never does"},
-		"Match exec":           {"Match host gateway exec \"touch " + dir + "/executed\"", ":1", "never does"},
+		"Match exec":           {execute, ":1", "never does"},
 		"Match canonical":      {"Match canonical", ":1", "nothing behind"},
 		"Match final host":     {"Match final host x", ":1", "not supported"},
 		"Match alone":          {"Match", ":1", "nothing behind"},
@@ -293,9 +300,10 @@ func TestConfigErrors(t *testing.T) {
 			}
 		})
 	}
-	// What is for other hosts does no harm to this one.
+	// Errors in parts for other hosts do not matter.
 	file := filepath.Join(dir, "config")
-	write(t, file, "Match host other exec \"touch "+dir+"/executed\"\nPort http\nHost other\nProxyCommand x\nInclude "+dir+"/config\n")
+	write(t, file, "Match host other exec \"touch "+dir+"/executed\"\nPort http\n"+
+		"Host other\nProxyCommand x\nInclude "+dir+"/config\n")
 	_, err := resolve(Config{Host: "gateway", ConfigFile: file})
 	must.OK(t, err)
 }

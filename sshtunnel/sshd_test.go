@@ -18,10 +18,10 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// sshd is OpenSSH's server, which ends with the test.
+// sshd is OpenSSH's server. It ends with the test.
 type sshd struct{ *daemon.SSHD }
 
-// thePassword is that of sshd's user, where there are passwords.
+// thePassword is the password of sshd's user, on servers with passwords.
 const thePassword = daemon.Password
 
 // privatePAM is the library that gives sshd a PAM of its own, compiled once for all tests that need
@@ -45,8 +45,8 @@ func compilePAM() (library string, err error) {
 }
 
 func TestMain(m *testing.M) {
-	// What the runtime opens at the first connection is not something that the first test leaves
-	// behind.
+	// The runtime opens descriptors at the first connection. They must not count as a leak of the
+	// first test.
 	if listener, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
 		_ = listener.Close()
 	}
@@ -57,8 +57,8 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// newSSHD starts a server that logs in whoever has its key. Lines are added to its configuration
-// before the others, where the first of a kind counts.
+// newSSHD starts a server that accepts the key that it has made. lines are added at the beginning
+// of its configuration, where the first of a keyword counts.
 func newSSHD(t testing.TB, lines ...string) *sshd {
 	t.Helper()
 	library, err := compilePAM()
@@ -80,14 +80,14 @@ func newSSHD(t testing.TB, lines ...string) *sshd {
 	return s
 }
 
-// stop kills sshd and all its connections, as a crash of the machine would, and returns when they
+// stop kills sshd and all its connections, as a crash of the machine would. It returns when they
 // are gone.
 func (s *sshd) stop(t testing.TB) {
 	t.Helper()
 	must.OK(t, s.Stop())
 }
 
-// knownHosts is a file with the server's key.
+// knownHosts makes a file with the server's key.
 func (s *sshd) knownHosts(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "known_hosts")
@@ -100,22 +100,24 @@ func (s *sshd) knownLine(t testing.TB) string {
 	return s.Name() + " " + readText(t, s.HostKey+".pub")
 }
 
-// logged makes sure that sshd has logged the text so many times, and not more. It may take a while
-// to come through.
+// logged checks that sshd has logged the text exactly so many times. It waits for log lines that
+// are on the way.
 func (s *sshd) logged(t testing.TB, text string, times int) {
 	t.Helper()
-	testpeer.Eventually(t, fmt.Sprintf("sshd logs %q %d times", text, times), func() bool { return strings.Count(s.Log.String(), text) >= times })
+	testpeer.Eventually(t, fmt.Sprintf("sshd logs %q %d times", text, times), func() bool {
+		return strings.Count(s.Log.String(), text) >= times
+	})
 	if got := strings.Count(s.Log.String(), text); got != times {
 		t.Errorf("sshd has logged %q %d times, want %d", text, got, times)
 	}
 }
 
-// config logs in to the server with its user's key.
+// config returns a Config that logs in to the server with its user's key.
 func (s *sshd) config(t testing.TB) Config {
 	t.Helper()
 	return Config{
-		Host: "127.0.0.1", Port: s.Port, User: s.User, KeyFile: s.UserKey(), KnownHosts: s.knownHosts(t), ConfigFile: "none",
-		Agent: "none", Logger: testLogger(t),
+		Host: "127.0.0.1", Port: s.Port, User: s.User, KeyFile: s.UserKey(),
+		KnownHosts: s.knownHosts(t), ConfigFile: "none", Agent: "none", Logger: testLogger(t),
 	}
 }
 
@@ -128,7 +130,8 @@ func newKey(t testing.TB, path string, args ...string) string {
 
 func keygen(t testing.TB, args ...string) {
 	t.Helper()
-	if out, err := exec.Command(testpeer.Program(t, install, "ssh-keygen"), args...).CombinedOutput(); err != nil {
+	command := exec.Command(testpeer.Program(t, install, "ssh-keygen"), args...)
+	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("ssh-keygen %q: %v\n%s", args, err, out)
 	}
 }

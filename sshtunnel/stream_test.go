@@ -26,7 +26,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestManyStreams: hundreds at once, each with data of its own, over one connection.
+// TestManyStreams runs hundreds of streams at once over one connection, each with data of its own.
 func TestManyStreams(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -51,7 +51,7 @@ func TestManyStreams(t *testing.T) {
 	server.logged(t, "Accepted publickey", 1) // one for all
 }
 
-// roundTripOf sends data to an echo, and wants it back.
+// roundTripOf sends data to an echo and expects it back.
 func roundTripOf(ctx context.Context, tunnel *Tunnel, address string, data []byte) error {
 	conn, err := tunnel.Dial(ctx, "tcp", address)
 	if err != nil {
@@ -73,9 +73,9 @@ func roundTripOf(ctx context.Context, tunnel *Tunnel, address string, data []byt
 	return nil
 }
 
-// TestBigTransfer sends a gigabyte through a forward, and one through Dial, and looks at the
-// memory. sshd wants new keys several times on the way. Under the race detector, which makes the
-// cryptography some ten times slower, it is less.
+// TestBigTransfer sends a gigabyte through a forward and one through Dial, and measures the memory.
+// sshd exchanges keys several times meanwhile. Under the race detector, which makes the
+// cryptography some ten times slower, it sends less.
 func TestBigTransfer(t *testing.T) {
 	testpeer.NothingLeft(t)
 	bigTransfer := int64(1 << 30)
@@ -94,14 +94,17 @@ func TestBigTransfer(t *testing.T) {
 	must.OK(t, err)
 	peak := watchHeap(t)
 	for name, dial := range map[string]func() (net.Conn, error){
-		"Dial":    func() (net.Conn, error) { return tunnel.Dial(patient(t), "tcp", address) },
-		"Forward": func() (net.Conn, error) { return net.Dial("unix", strings.TrimPrefix(endpoint, "ipc://")) },
+		"Dial": func() (net.Conn, error) { return tunnel.Dial(patient(t), "tcp", address) },
+		"Forward": func() (net.Conn, error) {
+			return net.Dial("unix", strings.TrimPrefix(endpoint, "ipc://"))
+		},
 	} {
 		conn, err := dial()
 		must.OK(t, err)
 		began := time.Now()
 		sum := sha256.New()
-		n, err := io.Copy(io.MultiWriter(conn, sum), io.LimitReader(rand.NewChaCha8([32]byte{1}), bigTransfer))
+		n, err := io.Copy(io.MultiWriter(conn, sum),
+			io.LimitReader(rand.NewChaCha8([32]byte{1}), bigTransfer))
 		if err != nil || n != bigTransfer {
 			t.Fatalf("%s: %d bytes sent, %v", name, n, err)
 		}
@@ -111,14 +114,15 @@ func TestBigTransfer(t *testing.T) {
 			t.Errorf("%s: what arrives is not what was sent (%v)", name, err)
 		}
 		must.OK(t, conn.Close())
-		t.Logf("%s: %d MiB, %.0f MB/s", name, bigTransfer>>20, float64(bigTransfer)/1e6/time.Since(began).Seconds())
+		t.Logf("%s: %d MiB, %.0f MB/s", name, bigTransfer>>20,
+			float64(bigTransfer)/1e6/time.Since(began).Seconds())
 	}
 	if grown := peak(); grown > 32<<20 {
 		t.Errorf("the heap has grown by %d MiB", grown>>20)
 	}
 }
 
-// watchHeap returns a function that tells by how much the heap has grown at most since then.
+// watchHeap returns a function that returns the largest growth of the heap since then.
 func watchHeap(t testing.TB) (peak func() int64) {
 	t.Helper()
 	heap := func() int64 {
@@ -149,7 +153,7 @@ func watchHeap(t testing.TB) (peak func() int64) {
 	})
 }
 
-// TestHalfClose: the end of one direction is passed on, the other goes on.
+// TestHalfClose: the end of one direction is passed on, and the other continues.
 func TestHalfClose(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -172,7 +176,8 @@ func TestHalfClose(t *testing.T) {
 			if conns["Dial"], err = tunnel.Dial(patient(t), "tcp", address); err != nil {
 				t.Fatal(err)
 			}
-			if conns["Forward"], err = net.Dial(map[string]string{"ipc": "unix", "tcp": "tcp"}[network], local); err != nil {
+			network = map[string]string{"ipc": "unix", "tcp": "tcp"}[network]
+			if conns["Forward"], err = net.Dial(network, local); err != nil {
 				t.Fatal(err)
 			}
 			for name, conn := range conns {
@@ -191,8 +196,8 @@ func TestHalfClose(t *testing.T) {
 	}
 }
 
-// TestClosedStreamIsGone: a stream that is closed leaves nothing behind while the tunnel lives on,
-// whatever the far end does.
+// TestClosedStreamIsGone: a closed stream leaves nothing behind while the tunnel lives on, whatever
+// the far end does.
 func TestClosedStreamIsGone(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -204,7 +209,9 @@ func TestClosedStreamIsGone(t *testing.T) {
 		"it is silent":       func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) },
 		"it never reads":     func(net.Conn) { <-release },
 		"it writes for ever": func(conn net.Conn) { _, _ = io.Copy(conn, rand.NewChaCha8([32]byte{})) },
-		"it is an echo":      func(conn net.Conn) { _, _ = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn}) },
+		"it is an echo": func(conn net.Conn) {
+			_, _ = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			address := serve(t, handle)
@@ -225,7 +232,7 @@ func TestClosedStreamIsGone(t *testing.T) {
 	}
 }
 
-// TestDeadlines: they work as those of package net do.
+// TestDeadlines: deadlines work as those of package net.
 func TestDeadlines(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -252,7 +259,7 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-// TestDialErrors: what comes of an address where nobody is, or that is none.
+// TestDialErrors: an address where nobody listens, or that makes no sense, is an error.
 func TestDialErrors(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -267,8 +274,9 @@ func TestDialErrors(t *testing.T) {
 	_, err = tunnel.Dial(patient(t), "unix", filepath.Join(t.TempDir(), "none"))
 	saysAll(t, err, "open failed")
 	for _, c := range []struct{ network, address string }{
-		{"udp", "127.0.0.1:53"}, {"tcp4", "127.0.0.1:53"}, {"tcp", "127.0.0.1"}, {"tcp", "127.0.0.1:"}, {"tcp", "127.0.0.1:http"},
-		{"tcp", ":53"}, {"tcp", "*:53"}, {"tcp", "127.0.0.1:0"}, {"tcp", "127.0.0.1:65536"}, {"tcp", "a b:53"},
+		{"udp", "127.0.0.1:53"}, {"tcp4", "127.0.0.1:53"}, {"tcp", "127.0.0.1"},
+		{"tcp", "127.0.0.1:"}, {"tcp", "127.0.0.1:http"}, {"tcp", "127.0.0.1:0"},
+		{"tcp", "127.0.0.1:65536"}, {"tcp", ":53"}, {"tcp", "*:53"}, {"tcp", "a b:53"},
 		{"unix", "relative"}, {"unix", ""},
 	} {
 		_, err := tunnel.Dial(patient(t), c.network, c.address)
@@ -282,8 +290,8 @@ func TestDialErrors(t *testing.T) {
 	must.OK(t, tunnel.Err())
 }
 
-// TestDialDoesNotOutlastItsContext: not even where the far end neither accepts nor refuses, and
-// sshd waits for it.
+// TestDialDoesNotOutlastItsContext: Dial ends with its context even if the far end neither accepts
+// nor refuses, and sshd waits for it.
 func TestDialDoesNotOutlastItsContext(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -297,7 +305,7 @@ func TestDialDoesNotOutlastItsContext(t *testing.T) {
 	echoes(t, tunnel, echo(t)) // nobody else waits for that
 }
 
-// fullListener listens, and has no room for more connections.
+// fullListener returns a listener whose backlog is full.
 func fullListener(t testing.TB) string {
 	t.Helper()
 	descriptor, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
@@ -320,7 +328,7 @@ func fullListener(t testing.TB) string {
 	return ""
 }
 
-// TestUnixSocketAtTheFarEnd: Dial and Forward reach those too.
+// TestUnixSocketAtTheFarEnd: Dial and Forward can reach Unix sockets, too.
 func TestUnixSocketAtTheFarEnd(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -330,7 +338,9 @@ func TestUnixSocketAtTheFarEnd(t *testing.T) {
 	path := filepath.Join(dir, "socket")
 	listener, err := net.Listen("unix", path)
 	must.OK(t, err)
-	serveOn(t, listener, func(conn net.Conn) { _, _ = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn}) })
+	serveOn(t, listener, func(conn net.Conn) {
+		_, _ = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn})
+	})
 	tunnel := open(t, server.config(t))
 	conn, err := tunnel.Dial(patient(t), "unix", path)
 	must.OK(t, err)

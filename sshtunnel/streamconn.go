@@ -9,40 +9,40 @@ import (
 	"time"
 )
 
-// How long what was written before Close may take to get out.
-const streamLinger = time.Minute
+// lingerTime is how long data that was written before Close may take to be delivered.
+const lingerTime = time.Minute
 
-// streamConn is the net.Conn of a stream: one end of a socket pair, so that deadlines, half-closing
-// and Close are those that the system has.
+// streamConn is the net.Conn of a stream. It is one end of a socket pair, so that deadlines,
+// half-close and Close work as the system does them.
 type streamConn struct {
-	near
+	localEnd
 	stream *stream
 	remote net.Addr
 	linger time.Duration
 
-	lingered chan struct{} // closed when the time after Close is over
+	lingered chan struct{} // closed when the linger time after Close is over
 
 	mu     sync.Mutex
 	closed bool
-	ended  bool        // the stream
-	timer  *time.Timer // of a stream that is closed and has not ended yet
+	ended  bool        // the stream has ended
+	timer  *time.Timer // runs while closed and not ended
 	cause  error       // why it was cut off
 }
 
-// newStreamConn returns the connection, and the end that the stream is to be piped to.
-func newStreamConn(s *stream, to remote, linger time.Duration) (*streamConn, near, error) {
+// newStreamConn returns the connection, and the other end, which must be piped to the stream.
+func newStreamConn(s *stream, to remote, linger time.Duration) (*streamConn, localEnd, error) {
 	here, far, err := socketPair()
 	if err != nil {
 		return nil, nil, fmt.Errorf("socket pair: %w", err)
 	}
 	conn := &streamConn{
-		near: here, stream: s, remote: to.addr(), linger: linger, lingered: make(chan struct{}),
+		localEnd: here, stream: s, remote: to.addr(), linger: linger, lingered: make(chan struct{}),
 	}
 	return conn, far, nil
 }
 
-// run carries what goes through the connection until both ways have ended.
-func (c *streamConn) run(far near) {
+// run copies data between the stream and far until both directions have ended.
+func (c *streamConn) run(far localEnd) {
 	c.stream.pipe(far, c)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -60,7 +60,7 @@ func (c *streamConn) isClosed() bool {
 
 func (c *streamConn) expired() <-chan struct{} { return c.lingered }
 
-// cut takes note of why the stream is cut off.
+// cut records why the stream is cut off.
 func (c *streamConn) cut(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,15 +69,15 @@ func (c *streamConn) cut(err error) {
 	}
 }
 
-// Read returns the reason instead of io.EOF where the stream was cut off.
+// Read returns the reason instead of io.EOF if the stream was cut off.
 func (c *streamConn) Read(p []byte) (int, error) {
-	n, err := c.near.Read(p)
+	n, err := c.localEnd.Read(p)
 	return n, c.explain(err)
 }
 
-// Write returns the reason where the stream was cut off.
+// Write returns the reason if the stream was cut off.
 func (c *streamConn) Write(p []byte) (int, error) {
-	n, err := c.near.Write(p)
+	n, err := c.localEnd.Write(p)
 	return n, c.explain(err)
 }
 
@@ -93,8 +93,8 @@ func (c *streamConn) explain(err error) error {
 	return c.cause
 }
 
-// Close closes the connection. What was written before still goes out, if the far end takes it in
-// time.
+// Close closes the connection. Data that was written before is still delivered if the far end takes
+// it in time.
 func (c *streamConn) Close() error {
 	c.mu.Lock()
 	if !c.closed && !c.ended {
@@ -102,11 +102,11 @@ func (c *streamConn) Close() error {
 	}
 	c.closed = true
 	c.mu.Unlock()
-	return c.near.Close()
+	return c.localEnd.Close()
 }
 
-// RemoteAddr is the address that was dialled.
+// RemoteAddr returns the address that was dialled.
 func (c *streamConn) RemoteAddr() net.Addr { return c.remote }
 
-// LocalAddr has no address: the far end sees the SSH server's.
+// LocalAddr returns an empty address: the far end sees an address of the SSH server.
 func (c *streamConn) LocalAddr() net.Addr { return addr{c.remote.Network(), ""} }

@@ -10,7 +10,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// TestResolve: what comes of a Config.
+// TestResolve: the targets for a Config.
 func TestResolve(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
@@ -51,27 +51,33 @@ Host quiet
 	if got := gateway.String(); got != "bob@10.1.2.3:2222" {
 		t.Error(got)
 	}
-	if gateway.keys[0].path != home+"/keys/bob@10.1.2.3" || gateway.keys[1].path != "/keys/gateway-2222" || len(gateway.keys) != 2 {
+	if gateway.keys[0].path != home+"/keys/bob@10.1.2.3" ||
+		gateway.keys[1].path != "/keys/gateway-2222" || len(gateway.keys) != 2 {
 		t.Errorf("%+v", gateway.keys)
 	}
 	if gateway.knownHosts[0] != home+"/known/gateway" || gateway.agent != home+"/agent" {
 		t.Errorf("%q, %q", gateway.knownHosts, gateway.agent)
 	}
-	if gateway.connectTimeout != 7*time.Second || gateway.keepAlive != 9*time.Second || gateway.aliveCount != 2 {
+	if gateway.connectTimeout != 7*time.Second || gateway.keepAlive != 9*time.Second ||
+		gateway.aliveCount != 2 {
 		t.Errorf("%v, %v, %d", gateway.connectTimeout, gateway.keepAlive, gateway.aliveCount)
 	}
 	algorithms := gateway.algorithms
 	if !slices.Equal(algorithms.Ciphers, []string{"aes256-gcm@openssh.com"}) ||
-		slices.Contains(algorithms.MACs, "hmac-sha1") || !slices.Contains(algorithms.MACs, "hmac-sha2-256") ||
-		!strings.HasPrefix(algorithms.KeyExchanges[0], "ecdh") || !slices.Contains(algorithms.KeyExchanges, "curve25519-sha256") {
+		slices.Contains(algorithms.MACs, "hmac-sha1") ||
+		!slices.Contains(algorithms.MACs, "hmac-sha2-256") ||
+		!strings.HasPrefix(algorithms.KeyExchanges[0], "ecdh") ||
+		!slices.Contains(algorithms.KeyExchanges, "curve25519-sha256") {
 		t.Errorf("%+v", algorithms)
 	}
 	quiet := one(Config{Host: "quiet"})
-	if quiet.keepAlive > 0 || quiet.agent != "" || len(quiet.keys) != 0 || !slices.Equal(quiet.methods, []string{methodKey}) {
+	if quiet.keepAlive > 0 || quiet.agent != "" || len(quiet.keys) != 0 ||
+		!slices.Equal(quiet.methods, []string{methodKey}) {
 		t.Errorf("%+v", quiet)
 	}
 	plain := one(Config{Host: "elsewhere"})
-	if plain.String() != local+"@elsewhere:22" || plain.agent != "/environment/agent" || len(plain.keys) != 3 || plain.knownName != "elsewhere" {
+	if plain.String() != local+"@elsewhere:22" || plain.agent != "/environment/agent" ||
+		len(plain.keys) != 3 || plain.knownName != "elsewhere" {
 		t.Errorf("%+v", plain)
 	}
 	for host, want := range map[string]string{
@@ -87,7 +93,8 @@ Host quiet
 			t.Errorf("%s: %s, want %s", host, got, want)
 		}
 	}
-	if got := one(Config{Host: "ann@gateway:77", User: "carol", Port: 78}).String(); got != "carol@10.1.2.3:78" {
+	preferred := one(Config{Host: "ann@gateway:77", User: "carol", Port: 78})
+	if got := preferred.String(); got != "carol@10.1.2.3:78" {
 		t.Error(got)
 	}
 	if got := one(Config{Host: "[FE80::1%eth0]:77"}).knownName; got != "[fe80::1%eth0]:77" {

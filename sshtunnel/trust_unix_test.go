@@ -82,8 +82,8 @@ var trusting = map[string]func(t *testing.T, s *sshd, authority string, cfg *Con
 	},
 }
 
-// TestFilesOfOthers: a file that others than root and this user can write is refused, of whatever
-// kind it is, and a private key that others can read is.
+// TestFilesOfOthers: a file of any kind is refused if users other than root and this one can write
+// it, and a private key if others can read it.
 func TestFilesOfOthers(t *testing.T) {
 	const keep = -1
 	defects := map[string]struct {
@@ -130,7 +130,8 @@ func TestFilesOfOthers(t *testing.T) {
 	}
 }
 
-// TestConfigFilesOfOthers: the user's own ssh_config, and what it includes by a relative name.
+// TestConfigFilesOfOthers: the rule applies to the user's own ssh_config and to files that it
+// includes by a relative name.
 func TestConfigFilesOfOthers(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
@@ -149,7 +150,7 @@ func TestConfigFilesOfOthers(t *testing.T) {
 	}
 }
 
-// TestNullDevice: it is an empty file, whoever can write it.
+// TestNullDevice: the null device is an empty file, although everybody can write it.
 func TestNullDevice(t *testing.T) {
 	for _, limit := range []int{0, 1} {
 		if data, err := readFile(os.DevNull, limit); err != nil || len(data) != 0 {

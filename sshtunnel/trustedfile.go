@@ -9,37 +9,39 @@ import (
 	"github.com/zmqauth/zmqauth/internal/files"
 )
 
-// What files may hold, in bytes: far more than any of their kind does.
+// The largest sizes of files in bytes. They are far above what is usual.
 const (
 	maxKeyFile    = 1 << 20
 	maxConfigFile = 1 << 20
 	maxKnownHosts = 64 << 20
 )
 
-// maxGrowing is how often a file is read again that others append to, as to known_hosts.
+// maxGrowing is how often a file is read again if other programs append to it meanwhile, as to
+// known_hosts.
 const maxGrowing = 10
 
-// untrustedError is what is wrong with who may write or read a file.
+// untrustedError says that the wrong users can write or read a file.
 type untrustedError struct{ error }
 
 func (e untrustedError) Unwrap() error { return e.error }
 
-// isUntrusted tells whether a file cannot be used for who may write or read it.
+// isUntrusted reports whether a file cannot be used because the wrong users can write or read it.
 func isUntrusted(err error) bool {
 	_, ok := errors.AsType[untrustedError](err)
 	return ok
 }
 
-// readFile reads a file that decides something. It belongs to root or to this user, and nobody else
-// can write it. The null device is an empty file: ssh_config names it where there is to be none.
+// readFile reads a file that influences security. The file must belong to root or to this user, and
+// nobody else may be able to write it. The null device is an empty file: ssh_config uses it to name
+// no file.
 func readFile(path string, limit int) ([]byte, error) {
 	return readChecked(path, limit, func(stamp files.Stamp, _ []byte) error {
 		return stamp.Check(path)
 	})
 }
 
-// readKeyFile reads the file of a public key, as readFile does, or of a private one. That one
-// others cannot read either, but a group may.
+// readKeyFile reads a key. A public key is treated as by readFile. A private key must not be
+// readable by every user; a group may read it.
 func readKeyFile(path string) ([]byte, error) {
 	return readChecked(path, maxKeyFile, func(stamp files.Stamp, data []byte) error {
 		if isPrivate(data) {
@@ -49,7 +51,7 @@ func readKeyFile(path string) ([]byte, error) {
 	})
 }
 
-// isPrivate tells whether a key's file is in a format that only private keys have.
+// isPrivate reports whether a key file is in a format that only private keys have.
 func isPrivate(data []byte) bool {
 	block, _ := pem.Decode(data)
 	return block != nil

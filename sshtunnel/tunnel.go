@@ -14,13 +14,13 @@ import (
 	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
 
-// Tunnel is one SSH connection, opened again whenever it is lost, and the streams and forwards that
-// go through it. Its methods may be called by many goroutines at once.
+// Tunnel is one SSH connection, with the streams and forwards that go through it. It opens the
+// connection again whenever it is lost. Its methods may be called by many goroutines at once.
 type Tunnel struct {
-	targets  []*target // the hosts to go through, and the last
+	targets  []*target // the jump hosts, and then the server
 	logger   *slog.Logger
 	localTCP bool
-	linger   time.Duration // of streams that are closed
+	linger   time.Duration // of closed streams
 	secrets  *secrets
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
@@ -31,16 +31,17 @@ type Tunnel struct {
 	mu       sync.Mutex
 	closed   bool
 	conn     *connection   // nil: being opened again
-	err      error         // why there is none
+	err      error         // why conn is nil
 	changed  chan struct{} // closed, and replaced, when conn or err change
 	forwards map[remote]*forward
-	dir      *privatedir.Dir      // of the forwards' sockets; nil: none yet
-	locals   map[near]func(error) // this machine's ends of the streams, and who is to know that one is cut off
+	dir      *privatedir.Dir // of the forwards' sockets; nil: none yet
+	// locals are the local ends of the streams. The function is told why one is cut off.
+	locals map[localEnd]func(error)
 }
 
-// Open opens an SSH connection. It returns when the user is logged in, with an error where that
-// fails: *HostKeyError, *AuthError, *FileError and what package net has. Nothing lasts longer than
-// ctx, whatever the server does; the connection itself does not depend on ctx.
+// Open opens an SSH connection and returns when the user is logged in. The error is a
+// *HostKeyError, *AuthError or *FileError, or one of package net. ctx limits the time of Open,
+// whatever the server does. The connection does not depend on ctx.
 func Open(ctx context.Context, cfg Config) (*Tunnel, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -51,8 +52,9 @@ func Open(ctx context.Context, cfg Config) (*Tunnel, error) {
 	}
 	last := targets[len(targets)-1]
 	t := &Tunnel{
-		targets: targets, logger: last.logger, localTCP: cfg.LocalTCP, linger: streamLinger, secrets: newSecrets(last.logger),
-		changed: make(chan struct{}), forwards: map[remote]*forward{}, locals: map[near]func(error){},
+		targets: targets, logger: last.logger, localTCP: cfg.LocalTCP, linger: lingerTime,
+		secrets: newSecrets(last.logger),
+		changed: make(chan struct{}), forwards: map[remote]*forward{}, locals: map[localEnd]func(error){},
 	}
 	if t.conn, err = connect(ctx, targets, t.secrets); err != nil {
 		return nil, err
@@ -63,11 +65,11 @@ func Open(ctx context.Context, cfg Config) (*Tunnel, error) {
 }
 
 // Dial opens a stream to an address as the SSH server sees it: network "tcp" with host:port, or
-// "unix" with the path of a socket. While the connection is down it waits until it is back, or ctx
-// ends. ctx does not matter to the stream afterwards.
+// "unix" with the path of a socket. While the connection is down, Dial waits until it is back or
+// ctx ends. Afterwards ctx does not matter to the stream.
 //
-// The stream's deadlines work, and it has a CloseWrite. Where the connection is lost, it ends with
-// an error and not with io.EOF.
+// The stream supports deadlines and has a method CloseWrite. If the connection is lost, the stream
+// ends with an error, not with io.EOF.
 func (t *Tunnel) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	to, err := parseRemote(network, address)
 	if err != nil {
@@ -82,14 +84,14 @@ func (t *Tunnel) Dial(ctx context.Context, network, address string) (net.Conn, e
 		_ = s.Close()
 		return nil, fmt.Errorf("sshtunnel: dial %s: %w", to, err)
 	}
-	if !t.keep(far, conn.cut, func() { conn.run(far) }) {
+	if !t.track(far, conn.cut, func() { conn.run(far) }) {
 		_ = s.Close()
 		return nil, errors.Join(ErrClosed, conn.Close(), far.Close())
 	}
 	return conn, nil
 }
 
-// open opens a stream, over the connection there is or the one that comes next.
+// open opens a stream over the present connection, or over the next one if there is none.
 func (t *Tunnel) open(ctx context.Context, to remote) (*stream, error) {
 	for {
 		conn, err := t.current(ctx)
@@ -107,7 +109,7 @@ func (t *Tunnel) open(ctx context.Context, to remote) (*stream, error) {
 		select {
 		case <-conn.done:
 		case <-ctx.Done():
-		case <-time.After(time.Second): // the answer was nonsense, and would be again
+		case <-time.After(time.Second): // the server's answer made no sense, and would not the next time
 			return nil, t.explain(to, err)
 		}
 	}
@@ -122,7 +124,7 @@ func (t *Tunnel) explain(to remote, err error) error {
 
 func (t *Tunnel) last() *target { return t.targets[len(t.targets)-1] }
 
-// current is the connection, as soon as there is one.
+// current returns the connection. If it is down, current waits until it is back.
 func (t *Tunnel) current(ctx context.Context) (*connection, error) {
 	for {
 		t.mu.Lock()
@@ -145,8 +147,9 @@ func (t *Tunnel) current(ctx context.Context) (*connection, error) {
 	}
 }
 
-// Err is nil while the tunnel is connected, and otherwise why it is not: what the connection was
-// lost by, or what the last attempt to open it again has met; ErrClosed after Close.
+// Err returns nil while the tunnel is connected. Otherwise it returns why it is not: why the
+// connection was lost, or why the last attempt to open it again failed. After Close it returns
+// ErrClosed.
 func (t *Tunnel) Err() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -159,7 +162,7 @@ func (t *Tunnel) Err() error {
 	return t.err
 }
 
-// set takes note of what the connection is now.
+// set changes the state of the connection.
 func (t *Tunnel) set(conn *connection, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -168,9 +171,9 @@ func (t *Tunnel) set(conn *connection, err error) {
 	t.changed = make(chan struct{})
 }
 
-// keep runs a goroutine that Close waits for, and whose near end it cuts off. After Close it does
-// not, and returns false.
-func (t *Tunnel) keep(local near, cut func(error), run func()) bool {
+// track runs a goroutine that Close waits for. Close resets its local end. After Close, track does
+// not run it and returns false.
+func (t *Tunnel) track(local localEnd, cut func(error), run func()) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -186,9 +189,9 @@ func (t *Tunnel) keep(local near, cut func(error), run func()) bool {
 	return true
 }
 
-// Close ends the connection, its streams and forwards, and removes the forwards' sockets. ZeroMQ
-// sockets that are connected through it go on trying, in vain. It waits until everything has ended,
-// and may be called again.
+// Close ends the connection, its streams and forwards, and removes the sockets of the forwards.
+// ZeroMQ sockets that are connected through it keep trying, in vain. Close waits until everything
+// has ended. It may be called again.
 func (t *Tunnel) Close() error {
 	t.closing.Do(func() {
 		t.mu.Lock()
@@ -206,9 +209,9 @@ func (t *Tunnel) Close() error {
 			<-conn.done
 		}
 		t.mu.Lock()
-		for local, cut := range t.locals { // one that nobody reads from would keep its stream waiting
+		for local, cut := range t.locals { // a stream waits for ever if nobody reads its local end
 			cut(ErrClosed)
-			drop(local)
+			reset(local)
 		}
 		t.mu.Unlock()
 		t.work.Wait()

@@ -19,8 +19,8 @@ import (
 
 var _ Connector = (*zmq4.Socket)(nil)
 
-// answers runs a REP socket that answers with what it is asked, until the test ends, and returns
-// its endpoint.
+// answers runs a REP socket that sends back each request, until the test ends, and returns its
+// endpoint.
 func answers(t testing.TB, ctx *zmq4.Context) string {
 	t.Helper()
 	rep := testzmq.NewSocket(t, ctx, zmq4.REP)
@@ -50,7 +50,7 @@ func answers(t testing.TB, ctx *zmq4.Context) string {
 	return endpoint
 }
 
-// newREQ may ask again where an answer was lost with a connection.
+// newREQ returns a REQ socket that may repeat a request if the answer was lost with a connection.
 func newREQ(t testing.TB, ctx *zmq4.Context) *zmq4.Socket {
 	t.Helper()
 	req := testzmq.NewSocket(t, ctx, zmq4.REQ)
@@ -59,7 +59,7 @@ func newREQ(t testing.TB, ctx *zmq4.Context) *zmq4.Socket {
 	return req
 }
 
-// ask asks until there is the answer.
+// ask repeats a request until the answer comes.
 func ask(t testing.TB, req *zmq4.Socket, question string) {
 	t.Helper()
 	testpeer.Eventually(t, "an answer to "+question, func() bool {
@@ -73,7 +73,7 @@ func ask(t testing.TB, req *zmq4.Socket, question string) {
 	})
 }
 
-// TestConnect: several ZeroMQ sockets of several kinds through one tunnel.
+// TestConnect connects several types of ZeroMQ sockets through one tunnel.
 func TestConnect(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -113,7 +113,7 @@ func TestConnect(t *testing.T) {
 	}
 }
 
-// TestManySockets: a hundred sockets at once, each with its own stream.
+// TestManySockets connects a hundred sockets at once, each with a stream of its own.
 func TestManySockets(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
@@ -145,7 +145,7 @@ func TestManySockets(t *testing.T) {
 	}
 }
 
-// TestServerComesLater: a remote where nobody listens yet is tried again by libzmq, and is logged
+// TestServerComesLater: libzmq tries again if nobody listens at the remote yet, and that is logged
 // once.
 func TestServerComesLater(t *testing.T) {
 	testpeer.NothingLeft(t)
@@ -177,8 +177,8 @@ func TestServerComesLater(t *testing.T) {
 	})
 }
 
-// TestServerRestarts kills sshd under a live pair of ZeroMQ sockets, several times: once it is
-// back, requests go on.
+// TestServerRestarts kills sshd several times under a live pair of ZeroMQ sockets. When it is back,
+// requests work again.
 func TestServerRestarts(t *testing.T) {
 	testpeer.NothingLeft(t)
 	for name, localTCP := range map[string]bool{"ipc": false, "tcp": true} {
@@ -205,8 +205,8 @@ func TestServerRestarts(t *testing.T) {
 	}
 }
 
-// TestPlainREQ: a REQ socket without any options goes on too, if it had its answer when the
-// connection was lost.
+// TestPlainREQ: a REQ socket without any options works again, too, if no answer was missing when
+// the connection was lost.
 func TestPlainREQ(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)

@@ -1,24 +1,22 @@
 package stream
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
-// How long Accept is left alone after errors in a row that may pass.
+// Accept is not called for a while after an error that may pass. The time doubles with each error
+// in a row.
 const (
 	minBackOff = 5 * time.Millisecond
 	maxBackOff = time.Second
 )
 
-// sayInterval is how often what may happen very often is logged.
-const sayInterval = time.Second
+// logInterval is the least time between two log lines about something that may happen very often.
+const logInterval = time.Second
 
-// serve accepts connections until v is to end.
+// serve accepts connections until v or the server ends.
 func (s *Server) serve(v *serving) error {
 	v.close = sync.OnceValue(v.listener.Close)
 	defer v.close()
@@ -30,8 +28,8 @@ func (s *Server) serve(v *serving) error {
 	}
 	defer s.end(v)
 	var backOff time.Duration
-	var said time.Time // when an error was logged last
-	for s.awaitPlace(v) {
+	var logged time.Time // the last time an error was logged
+	for s.awaitCapacity(v) {
 		conn, err := v.listener.Accept()
 		switch {
 		case err == nil && conn != nil:
@@ -40,11 +38,11 @@ func (s *Server) serve(v *serving) error {
 		case s.isOver(v):
 		case isTemporary(err):
 			backOff = min(max(2*backOff, minBackOff), maxBackOff)
-			if time.Since(said) >= sayInterval {
-				said = time.Now()
+			if time.Since(logged) >= logInterval {
+				logged = time.Now()
 				s.logger().Warn("stream: cannot accept for now", "listener", v.listener.Addr(), "error", err)
 			}
-			if isExhaustion(err) && s.relieve() {
+			if isExhaustion(err) && s.freeDescriptor() {
 				backOff = minBackOff
 			}
 			s.pause(v, backOff)
@@ -60,7 +58,7 @@ func (s *Server) serve(v *serving) error {
 	return ErrServerClosed
 }
 
-// begin counts v among the listeners.
+// begin adds v to the listeners.
 func (s *Server) begin(v *serving) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,8 +70,8 @@ func (s *Server) begin(v *serving) error {
 	return nil
 }
 
-// end undoes begin. Where one client only was to be served and none has come, none will be any
-// more.
+// end undoes begin. If v was to serve one client and none has been authenticated, it admits none
+// from then on.
 func (s *Server) end(v *serving) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,18 +83,18 @@ func (s *Server) end(v *serving) {
 	s.notify()
 }
 
-// isOver tells whether v has nobody to accept any more.
+// isOver reports whether v must not accept any more clients.
 func (s *Server) isOver(v *serving) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.isOverLocked(v)
 }
 
+// isOverLocked is isOver for a caller that holds the mutex.
 func (s *Server) isOverLocked(v *serving) bool { return s.isStopping() || v.over || v.taken != nil }
 
-// awaitPlace waits until there may be one more client, and is false when there is to be none any
-// more.
-func (s *Server) awaitPlace(v *serving) bool {
+// awaitCapacity waits until there may be one more client. It returns false if v ends first.
+func (s *Server) awaitCapacity(v *serving) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !s.isOverLocked(v) {
@@ -108,11 +106,10 @@ func (s *Server) awaitPlace(v *serving) bool {
 	return false
 }
 
-// isFull tells whether there are as many authenticated clients as there may be. The caller holds
-// the mutex.
+// isFull reports whether MaxConns authenticated clients are connected. The caller holds the mutex.
 func (s *Server) isFull() bool { return s.MaxConns > 0 && len(s.entered) >= s.MaxConns }
 
-// pause waits, unless v ends.
+// pause waits for d. It returns early if v ends.
 func (s *Server) pause(v *serving, d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,31 +120,4 @@ func (s *Server) pause(v *serving, d time.Duration) {
 		}
 		s.await(left)
 	}
-}
-
-// isExhaustion tells whether an error of Accept means that the process or the system has run out of
-// something.
-func isExhaustion(err error) bool {
-	errno, ok := errors.AsType[syscall.Errno](err)
-	return ok && isExhausted(errno)
-}
-
-// isTemporary tells whether an error of Accept says nothing about the listener, but about one
-// client or about the system's state. A deadline that someone has set on the listener is meant to
-// end it.
-func isTemporary(err error) bool {
-	if isExhaustion(err) {
-		return true
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return false
-	}
-	if errno, ok := errors.AsType[syscall.Errno](err); ok {
-		return isClients(errno)
-	}
-	temporary, ok := errors.AsType[interface {
-		error
-		Temporary() bool
-	}](err)
-	return ok && temporary.Temporary()
 }

@@ -22,7 +22,7 @@ func acceptError(err error) error {
 	return &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", err)}
 }
 
-// TestAcceptErrors: those that may pass are survived, and said; others end Serve.
+// TestAcceptErrors: errors that may pass are survived and logged. Others end Serve.
 func TestAcceptErrors(t *testing.T) {
 	testpeer.NothingLeft(t)
 	for name, c := range map[string]struct {
@@ -46,7 +46,9 @@ func TestAcceptErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			log := &logbuffer.Buffer{}
 			handled := make(chan struct{})
-			s := &Server{Logger: log.Logger(), Handler: func(context.Context, net.Conn, any) { close(handled) }}
+			s := &Server{Logger: log.Logger(), Handler: func(context.Context, net.Conn, any) {
+				close(handled)
+			}}
 			l := &scriptedListener{done: make(chan struct{})}
 			here, there := net.Pipe()
 			defer there.Close()
@@ -63,7 +65,8 @@ func TestAcceptErrors(t *testing.T) {
 			served := make(chan error, 1)
 			go func() { served <- s.Serve(l) }()
 			if !c.temporary {
-				if err := <-served; err == nil || !errors.Is(err, c.err) && c.err != nil || !strings.HasPrefix(err.Error(), "stream: accept on 127.0.0.1:0: ") {
+				if err := <-served; err == nil || !errors.Is(err, c.err) && c.err != nil ||
+					!strings.HasPrefix(err.Error(), "stream: accept on 127.0.0.1:0: ") {
 					t.Errorf("Serve: %v", err)
 				}
 				return
@@ -85,7 +88,7 @@ type temporaryError struct{}
 func (temporaryError) Error() string   { return "in a moment" }
 func (temporaryError) Temporary() bool { return true }
 
-// TestBackOff: errors in a row do not keep the processor busy, and Close does not wait for the next
+// TestBackOff: errors in a row do not keep the processor busy. Close does not wait for the next
 // try.
 func TestBackOff(t *testing.T) {
 	testpeer.NothingLeft(t)

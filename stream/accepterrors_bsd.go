@@ -4,5 +4,5 @@ package stream
 
 import "syscall"
 
-// errNotOnNetwork is one that this system does not have.
+// errNotOnNetwork is an error number that does not occur: only Linux has ENONET.
 const errNotOnNetwork = syscall.Errno(1 << 30)

@@ -2,5 +2,5 @@ package stream
 
 import "syscall"
 
-// errNotOnNetwork is one that only Linux has: "Machine is not on the network".
+// errNotOnNetwork is "Machine is not on the network", which only Linux has.
 const errNotOnNetwork = syscall.ENONET

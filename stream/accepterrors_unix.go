@@ -4,7 +4,7 @@ package stream
 
 import "syscall"
 
-// isExhausted tells whether the process or the system has run out of something.
+// isExhausted reports whether the process or the system has run out of a resource.
 func isExhausted(errno syscall.Errno) bool {
 	switch errno {
 	case syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS:
@@ -13,9 +13,10 @@ func isExhausted(errno syscall.Errno) bool {
 	return false
 }
 
-// isClients tells whether accept(2) has failed for a reason of one client's. Most of them come from
-// the client's network, and on Linux alone ("Error handling").
-func isClients(errno syscall.Errno) bool {
+// isClientError reports whether accept(2) failed because of a single client. On Linux, accept(2)
+// also returns the network errors that are already pending on the new connection (accept(2), "Error
+// handling").
+func isClientError(errno syscall.Errno) bool {
 	switch errno {
 	case syscall.ECONNABORTED, syscall.EPROTO, syscall.EPERM, syscall.EINTR, syscall.EAGAIN,
 		syscall.ETIMEDOUT, syscall.ENETDOWN, syscall.ENOPROTOOPT, syscall.EHOSTDOWN,

@@ -6,13 +6,13 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// isExhausted tells whether the process or the system has run out of something.
+// isExhausted reports whether the process or the system has run out of a resource.
 func isExhausted(errno syscall.Errno) bool {
 	return errno == windows.WSAEMFILE || errno == windows.WSAENOBUFS
 }
 
-// isClients tells whether accepting has failed for a reason of one client's.
-func isClients(errno syscall.Errno) bool {
+// isClientError reports whether accepting failed because of a single client.
+func isClientError(errno syscall.Errno) bool {
 	switch errno {
 	case windows.WSAECONNABORTED, windows.WSAECONNRESET, windows.WSAEINTR, windows.WSAEWOULDBLOCK,
 		windows.WSAENETDOWN:

@@ -7,25 +7,27 @@ import (
 	"net"
 )
 
-// An Authenticator proves who is at the other end of a connection. It returns the connection to use
-// from then on (the same, or one that wraps it) and the credentials: any value the application
-// wants to have beside it.
+// An Authenticator proves who the peer of a connection is. It returns the connection to use from
+// then on (conn, or one that wraps it) and the credentials. The credentials are any value that the
+// application wants to have with the connection.
 //
-// A nil error is the only yes, and it takes a connection that is not nil. With an error, whoever
-// called Authenticate closes conn, and what was returned beside the error if that is not nil; so an
-// Authenticator that has begun to wrap conn returns what it has made.
+// A client is authenticated only if the error is nil and the returned connection is not. If the
+// error is not nil, the caller of Authenticate closes conn, and also the returned connection if
+// there is one. So an Authenticator that fails after it has wrapped conn returns the wrapper with
+// the error.
 //
-// ctx ends when the time for the handshake is over or the server is closed; a [Server] closes conn
-// then, so that an Authenticator that only reads and writes conn need not look at ctx. One that
-// waits for anything else must heed ctx. Authenticate may be called by many goroutines at once.
+// ctx ends when the handshake has taken too long or when the server is closed. A [Server] closes
+// conn at that moment, so an Authenticator that only reads and writes conn need not look at ctx.
+// One that waits for anything else must obey ctx. Authenticate may be called by many goroutines at
+// once.
 //
-// An Authenticator that also has a method Check() error is asked by [Server.Serve] before the first
-// client comes: an error tells that it could let nobody in.
+// If an Authenticator has a method Check() error, [Server.Serve] calls it before it accepts the
+// first client. An error means that the Authenticator could let nobody in.
 type Authenticator interface {
 	Authenticate(ctx context.Context, conn net.Conn) (net.Conn, any, error)
 }
 
-// AuthenticatorFunc makes an [Authenticator] of a function. A nil one refuses.
+// AuthenticatorFunc makes an [Authenticator] of a function. A nil function refuses everybody.
 type AuthenticatorFunc func(ctx context.Context, conn net.Conn) (net.Conn, any, error)
 
 // Authenticate calls f.
@@ -36,7 +38,7 @@ func (f AuthenticatorFunc) Authenticate(ctx context.Context, conn net.Conn) (net
 	return f(ctx, conn)
 }
 
-// Check is an error where f is nil.
+// Check returns an error if f is nil.
 func (f AuthenticatorFunc) Check() error {
 	if f == nil {
 		return errNilAuthenticator
@@ -44,18 +46,18 @@ func (f AuthenticatorFunc) Check() error {
 	return nil
 }
 
-// AuthenticationError tells that a connection was not authenticated. A [Server] logs it, [Dial] and
+// AuthenticationError says that a connection was not authenticated. A [Server] logs it; [Dial] and
 // [DialTLS] return it.
 type AuthenticationError struct {
 	Err error // what the Authenticator said; never nil
 }
 
-// Error is "stream: not authenticated: " with the reason.
+// Error returns "stream: not authenticated: " and the reason.
 func (e *AuthenticationError) Error() string {
 	return fmt.Sprintf("stream: not authenticated: %v", e.Err)
 }
 
-// Unwrap is Err.
+// Unwrap returns e.Err.
 func (e *AuthenticationError) Unwrap() error { return e.Err }
 
 var (
@@ -64,10 +66,10 @@ var (
 	errNoConn           = errors.New("the Authenticator returned neither a connection nor an error")
 )
 
-// checker is what an Authenticator may offer to find out in advance that it can let nobody in.
+// checker is implemented by Authenticators that can tell in advance that they could let nobody in.
 type checker interface{ Check() error }
 
-// check asks a for what it lacks.
+// check returns an error if a could let nobody in.
 func check(a Authenticator) error {
 	if a == nil {
 		return errNilAuthenticator
@@ -78,10 +80,10 @@ func check(a Authenticator) error {
 	return nil
 }
 
-// Chain runs several Authenticators in a row, each on the connection that the one before it
-// returned, as in Chain(tls, magicWord). The first error ends it. The credentials are the last that
-// are not nil; an Authenticator that wants to combine its own with those from before it reads them
-// with [Credentials]. A Chain of none refuses everybody.
+// Chain runs several Authenticators in a row, as in Chain(tls, magicWord). Each one gets the
+// connection that the one before it returned. The first error ends the chain. The credentials are
+// the last ones that are not nil. An Authenticator that wants to combine its own credentials with
+// earlier ones reads those with [Credentials]. An empty Chain refuses everybody.
 func Chain(authenticators ...Authenticator) Authenticator {
 	return chain(append([]Authenticator(nil), authenticators...))
 }
@@ -109,7 +111,7 @@ func (c chain) Authenticate(ctx context.Context, conn net.Conn) (net.Conn, any, 
 		next, proved, err := authenticate(ctx, a, conn)
 		if err != nil {
 			if next == nil {
-				next = conn // what an earlier one has wrapped is to be closed, too
+				next = conn // the wrapper of an earlier Authenticator, which must be closed, too
 			}
 			return next, nil, err
 		}
@@ -124,11 +126,11 @@ func (c chain) Authenticate(ctx context.Context, conn net.Conn) (net.Conn, any, 
 
 type credentialsKey struct{}
 
-// Credentials are what the Authenticators before the present one in a [Chain] have proved: the last
-// that were not nil. ctx is that of Authenticate.
+// Credentials returns what the earlier Authenticators of a [Chain] have proved: the last
+// credentials that are not nil. ctx is the context that Authenticate was called with.
 func Credentials(ctx context.Context) any { return ctx.Value(credentialsKey{}) }
 
-// authenticate calls a, and makes a refusal of everything that is not a clear yes.
+// authenticate calls a. Everything but a connection without an error is a refusal.
 func authenticate(ctx context.Context, a Authenticator, conn net.Conn) (net.Conn, any, error) {
 	if a == nil {
 		return nil, nil, errNilAuthenticator
@@ -143,7 +145,7 @@ func authenticate(ctx context.Context, a Authenticator, conn net.Conn) (net.Conn
 	return next, credentials, nil
 }
 
-// refusal makes an AuthenticationError of err, unless it is one.
+// refusal returns err as an AuthenticationError, wrapped if it is not one yet.
 func refusal(err error) *AuthenticationError {
 	if refused, ok := err.(*AuthenticationError); ok {
 		return refused

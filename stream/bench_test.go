@@ -14,10 +14,10 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// BenchmarkForward pipes data through both ends of mutual TLS on loopback, ForwardTLS and Forward,
-// beside a connection that leads straight to the backend, and beside two stunnels in the place of
-// both ends; each in turn, so that all meet the same machine. x-of-bare and x-of-stunnel are the
-// shares of the others' rate.
+// BenchmarkForward pipes data over loopback through both ends of mutual TLS, ForwardTLS and
+// Forward. It compares that with a direct connection to the backend, and with two stunnels in place
+// of the two ends. The three take turns, so that all run under the same load. x-of-bare and
+// x-of-stunnel are the ratios to the rates of the others.
 func BenchmarkForward(b *testing.B) {
 	for _, c := range []struct {
 		name  string
@@ -54,7 +54,9 @@ func BenchmarkForward(b *testing.B) {
 					paths[i].took += time.Since(begun)
 				}
 			}
-			rate := func(took time.Duration) float64 { return float64(c.bytes) * float64(b.N) / 1e6 / took.Seconds() }
+			rate := func(took time.Duration) float64 {
+				return float64(c.bytes) * float64(b.N) / 1e6 / took.Seconds()
+			}
 			for _, p := range paths {
 				b.ReportMetric(rate(p.took), p.name+"-MB/s")
 			}
@@ -70,7 +72,7 @@ const (
 	roundTripCount = 500
 )
 
-// bulk sends, and waits for the word that all has arrived.
+// bulk sends data, and waits until the backend says that everything has arrived.
 func bulk(conn net.Conn) error {
 	chunk := make([]byte, 1<<16)
 	if _, err := conn.Write([]byte{'b'}); err != nil {
@@ -143,7 +145,9 @@ func forwardPath(b *testing.B, back string, ca *authority, server, client identi
 	l := newListener(b)
 	startOn(b, &Server{
 		Authenticator: &TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: ca.file},
-		Handler:       func(ctx context.Context, conn net.Conn, _ any) { _ = Forward(ctx, conn, "tcp", back) },
+		Handler: func(ctx context.Context, conn net.Conn, _ any) {
+			_ = Forward(ctx, conn, "tcp", back)
+		},
 	}, l)
 	cfg := config(client, ca)
 	cfg.Logger = quiet()

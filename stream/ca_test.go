@@ -10,7 +10,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testca"
 )
 
-// authority is a throwaway CA, whose files are in a directory of the test's.
+// authority is a throwaway CA. Its files are in a directory of the test.
 type authority struct {
 	*testca.Authority
 	t    testing.TB
@@ -26,7 +26,7 @@ func newAuthority(t testing.TB, name string) *authority {
 	return &authority{ca, t, dir, ca.File}
 }
 
-// identity is the files of a certificate and its key.
+// identity is a certificate file and its key file.
 type identity struct{ cert, key string }
 
 // issue makes a certificate for client and server alike, good for loopback, from an hour ago.

@@ -12,37 +12,36 @@ import (
 	"time"
 )
 
-// TLSClient is what [DialTLS] and [ForwardTLS] need to know. The zero value verifies the server's
-// certificate by the system's CAs, for the host that is dialled, and shows no certificate. Files
-// are read by each call of DialTLS, so that those that have been replaced hold for the next
-// connection.
+// TLSClient configures [DialTLS] and [ForwardTLS]. With the zero value, the server's certificate is
+// verified with the system's CAs and the host that is dialled, and the client shows no certificate.
+// Each call of DialTLS reads the files again, so that the next connection uses files that have been
+// replaced.
 type TLSClient struct {
-	// CertFile and KeyFile hold the client's certificate with its chain, and its private key, in
-	// PEM; "": none. Without KeyFile the key is in CertFile. Who may own, write and read the files
-	// is as with a [TLSAuthenticator].
+	// CertFile is the client's certificate with its chain, KeyFile is its private key. Both are PEM;
+	// "" means none. If only KeyFile is empty, the key is in CertFile. The rules for owners and modes
+	// of the files are those of [TLSAuthenticator].
 	CertFile, KeyFile string
-	// CAFile holds the certificates in PEM of those who may have certified the server; "": the
-	// system's CAs.
+	// CAFile has the PEM certificates of the CAs that may certify the server; "": the system's CAs.
 	CAFile string
-	// ServerName is the name that the server's certificate must be for; "": the host that is dialled.
+	// ServerName is the name that the server's certificate must have; "": the host that is dialled.
 	ServerName string
-	// CipherSuites are those for TLS 1.0 to 1.2; nil: Go's defaults.
+	// CipherSuites are the suites for TLS 1.0 to 1.2; nil: Go's defaults.
 	CipherSuites []uint16
-	// MinVersion is the oldest version, as tls.VersionTLS13; 0: TLS 1.2.
+	// MinVersion is the oldest TLS version, such as tls.VersionTLS13; 0: TLS 1.2.
 	MinVersion uint16
-	// InsecureSkipVerify accepts any server, and with it anyone who gets in between.
+	// InsecureSkipVerify accepts any server, and so any attacker between client and server.
 	InsecureSkipVerify bool
-	// Handshake is the client's half of what follows TLS, as the other half of a [Chain]; nil:
-	// nothing. The connection that it returns is what DialTLS returns; what it returns as credentials
-	// is dropped.
+	// Handshake is the client's half of a handshake that follows TLS, the counterpart of a [Chain] on
+	// the server; nil: none. DialTLS returns the connection that Handshake returns. The credentials
+	// are ignored.
 	Handshake Authenticator
-	// Logger is told by ForwardTLS of connections that failed; nil: slog.Default().
+	// Logger receives the failed connections of ForwardTLS; nil: slog.Default().
 	Logger *slog.Logger
 }
 
-// Dial connects ("tcp" with host:port, or "unix" with a path) and does the client's half of a
-// handshake that is not TLS. When ctx ends before that is done, so does Dial; afterwards ctx means
-// nothing to the connection. The error of a is in an *[AuthenticationError].
+// Dial connects to a server ("tcp" with host:port, or "unix" with a path) and does the client's
+// half of a handshake that is not TLS. ctx limits both, and does not matter to the connection
+// afterwards. If a refuses, the error is an *[AuthenticationError].
 func Dial(ctx context.Context, network, address string, a Authenticator) (net.Conn, error) {
 	if err := check(a); err != nil {
 		return nil, err
@@ -50,15 +49,14 @@ func Dial(ctx context.Context, network, address string, a Authenticator) (net.Co
 	return dial(ctx, network, address, a)
 }
 
-// DialTLS connects to address, host:port, and returns once TLS and cfg.Handshake are done. Unless
-// cfg says otherwise, the server must prove to be the host that is dialled. A server that is not
-// that, or that refuses, is an *[AuthenticationError]. When ctx ends before, so does DialTLS;
-// afterwards it means nothing to the connection. Without a cfg.Handshake the connection is a
-// *[tls.Conn].
+// DialTLS connects to address, host:port. It returns when TLS and cfg.Handshake are done. By
+// default the server must prove that it is the host that was dialled. If it cannot, or if it
+// refuses the client, the error is an *[AuthenticationError]. ctx limits all of that, and does not
+// matter to the connection afterwards. Without cfg.Handshake the connection is a *[tls.Conn].
 //
-// With TLS 1.3 the client's part is over before the server has looked at its certificate: one that
-// is refused learns it from the first Read, whose error begins with "remote error: tls:", unless
-// there is a cfg.Handshake that reads.
+// With TLS 1.3 the client finishes its part before the server has verified the client's
+// certificate. A refused client therefore learns of it from the first Read, whose error begins with
+// "remote error: tls:", unless cfg.Handshake reads before.
 func DialTLS(ctx context.Context, address string, cfg TLSClient) (net.Conn, error) {
 	network, address, err := endpoint("tcp", address)
 	if err != nil {
@@ -68,20 +66,21 @@ func DialTLS(ctx context.Context, address string, cfg TLSClient) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	handshake := Authenticator(AuthenticatorFunc(func(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
-		secured := tls.Client(conn, config)
-		if err := secured.HandshakeContext(ctx); err != nil {
-			return nil, nil, &AuthenticationError{handshakeError(ctx, err)}
-		}
-		return secured, nil, nil
-	}))
+	var handshake Authenticator = AuthenticatorFunc(
+		func(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
+			secured := tls.Client(conn, config)
+			if err := secured.HandshakeContext(ctx); err != nil {
+				return nil, nil, &AuthenticationError{handshakeError(ctx, err)}
+			}
+			return secured, nil, nil
+		})
 	if cfg.Handshake != nil {
 		handshake = Chain(handshake, cfg.Handshake)
 	}
 	return dial(ctx, network, address, handshake)
 }
 
-// dial connects and authenticates. Neither outlives ctx, whatever a does.
+// dial connects and authenticates. It returns when ctx ends, whatever a does.
 func dial(ctx context.Context, network, address string, a Authenticator) (_ net.Conn, err error) {
 	network, address, err = endpoint(network, address)
 	if err != nil {
@@ -107,12 +106,13 @@ func dial(ctx context.Context, network, address string, a Authenticator) (_ net.
 		}
 		return nil, refusal(err)
 	}
-	_ = conn.SetDeadline(time.Time{}) // an error: it never has one
+	// A connection that returns an error here has no deadline to clear.
+	_ = conn.SetDeadline(time.Time{})
 	_ = raw.SetDeadline(time.Time{})
 	return conn, nil
 }
 
-// config is what crypto/tls needs, for the server at address.
+// config returns the crypto/tls configuration for the server at address.
 func (c *TLSClient) config(address string) (*tls.Config, error) {
 	if c.CertFile == "" && c.KeyFile != "" {
 		return nil, errors.New("stream: TLSClient with a KeyFile, but without a CertFile")
@@ -142,7 +142,8 @@ func (c *TLSClient) config(address string) (*tls.Config, error) {
 		name, _, _ = strings.Cut(host, "%") // an IPv6 zone is no part of a name
 	}
 	if name == "" && !c.InsecureSkipVerify {
-		return nil, fmt.Errorf("stream: address %q has no host, and there is no ServerName: nothing to verify the server by", address)
+		return nil, fmt.Errorf("stream: address %q has no host, and there is no ServerName: "+
+			"nothing to verify the server by", address)
 	}
 	config := &tls.Config{
 		RootCAs:                     material.ca,
@@ -153,9 +154,11 @@ func (c *TLSClient) config(address string) (*tls.Config, error) {
 		DynamicRecordSizingDisabled: true,
 	}
 	if certificate := material.certificate; certificate != nil {
-		// Whoever the server says it trusts: it can refuse a certificate and say why, where without one
-		// it could only say that there was none.
-		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
+		// The certificate is sent even if the server's list of CAs does not match it. The server can
+		// then say why it refuses the certificate; without one it could only say that none came.
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return certificate, nil
+		}
 	}
 	return config, nil
 }

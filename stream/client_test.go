@@ -17,10 +17,12 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestDialTLSVerifies: the chain and the name, unless told otherwise by a name that says so.
+// TestDialTLSVerifies: DialTLS verifies the chain and the name, unless InsecureSkipVerify is set.
 func TestDialTLSVerifies(t *testing.T) {
 	ca, foreign := newAuthority(t, "CA"), newAuthority(t, "another CA")
-	elsewhere := func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"elsewhere.example"}, nil }
+	elsewhere := func(c *x509.Certificate) {
+		c.DNSNames, c.IPAddresses = []string{"elsewhere.example"}, nil
+	}
 	servers := map[string]string{}
 	for name, id := range map[string]identity{
 		"good":      ca.issue("good"),
@@ -31,7 +33,8 @@ func TestDialTLSVerifies(t *testing.T) {
 			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 		}),
 	} {
-		servers[name] = start(t, &Server{Handler: echo, Authenticator: &TLSAuthenticator{CertFile: id.cert, KeyFile: id.key}})
+		servers[name] = start(t,
+			&Server{Handler: echo, Authenticator: &TLSAuthenticator{CertFile: id.cert, KeyFile: id.key}})
 	}
 	for _, c := range []struct {
 		server string
@@ -52,7 +55,8 @@ func TestDialTLSVerifies(t *testing.T) {
 		{"expired", TLSClient{InsecureSkipVerify: true}, ""},
 	} {
 		err := sayHello(t, servers[c.server], c.client)
-		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+		if c.want == "" && err != nil ||
+			c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s, %+v: %v, want %q", c.server, c.client, err, c.want)
 		}
 		if refused := new(AuthenticationError); err != nil && !errors.As(err, &refused) {
@@ -66,7 +70,7 @@ func TestDialTLSVerifies(t *testing.T) {
 	}
 }
 
-// TestDialTLSErrors: what cannot be meant is an error before anything is dialled.
+// TestDialTLSErrors: a configuration that makes no sense is an error before anything is dialled.
 func TestDialTLSErrors(t *testing.T) {
 	ca := newAuthority(t, "CA")
 	ann, bob := ca.issue("ann"), ca.issue("bob")
@@ -77,19 +81,21 @@ func TestDialTLSErrors(t *testing.T) {
 		client  TLSClient
 		want    string
 	}{
-		"no port":             {"localhost", TLSClient{}, "localhost"},
-		"another transport":   {"ipc:///tmp/x", TLSClient{}, "ipc:///tmp/x"},
-		"no host":             {":1", TLSClient{}, "nothing to verify the server by"},
-		"a key alone":         {"localhost:1", TLSClient{KeyFile: ann.key}, "without a CertFile"},
-		"another's key":       {"localhost:1", TLSClient{CertFile: ann.cert, KeyFile: bob.key}, bob.key},
-		"missing certificate": {"localhost:1", TLSClient{CertFile: "/nowhere.crt", KeyFile: ann.key}, "/nowhere.crt: no such file"},
-		"empty CA":            {"localhost:1", TLSClient{CAFile: empty}, empty + ": no PEM certificate"},
-		"unknown version":     {"localhost:1", TLSClient{MinVersion: 7}, "unknown TLS version"},
-		"unknown suite":       {"localhost:1", TLSClient{CipherSuites: []uint16{7}}, "unknown cipher suite"},
-		"nil handshake":       {"localhost:1", TLSClient{Handshake: AuthenticatorFunc(nil)}, "is nil"},
+		"no port":           {"localhost", TLSClient{}, "localhost"},
+		"another transport": {"ipc:///tmp/x", TLSClient{}, "ipc:///tmp/x"},
+		"no host":           {":1", TLSClient{}, "nothing to verify the server by"},
+		"a key alone":       {"localhost:1", TLSClient{KeyFile: ann.key}, "without a CertFile"},
+		"another's key":     {"localhost:1", TLSClient{CertFile: ann.cert, KeyFile: bob.key}, bob.key},
+		"missing certificate": {"localhost:1", TLSClient{CertFile: "/nowhere.crt", KeyFile: ann.key},
+			"/nowhere.crt: no such file"},
+		"empty CA":        {"localhost:1", TLSClient{CAFile: empty}, empty + ": no PEM certificate"},
+		"unknown version": {"localhost:1", TLSClient{MinVersion: 7}, "unknown TLS version"},
+		"unknown suite":   {"localhost:1", TLSClient{CipherSuites: []uint16{7}}, "unknown cipher suite"},
+		"nil handshake":   {"localhost:1", TLSClient{Handshake: AuthenticatorFunc(nil)}, "is nil"},
 	} {
 		conn, err := DialTLS(patient(t), c.address, c.client)
-		if conn != nil || err == nil || !strings.HasPrefix(err.Error(), "stream: ") || !strings.Contains(err.Error(), c.want) {
+		if conn != nil || err == nil || !strings.HasPrefix(err.Error(), "stream: ") ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -98,8 +104,8 @@ func TestDialTLSErrors(t *testing.T) {
 	}
 }
 
-// TestDialTLSEnds with its context, while connecting and in either handshake; afterwards the
-// context means nothing.
+// TestDialTLSEnds: the end of ctx ends DialTLS while it connects and in either handshake. It does
+// not end an established connection.
 func TestDialTLSEnds(t *testing.T) {
 	testpeer.NothingLeft(t)
 	ca := newAuthority(t, "CA")
@@ -118,7 +124,9 @@ func TestDialTLSEnds(t *testing.T) {
 			address := start(t, &Server{Authenticator: authenticator, Handler: echo})
 			return DialTLS(ctx, address, TLSClient{CAFile: ca.file, Handshake: hold})
 		},
-		"without TLS": func(ctx context.Context) (net.Conn, error) { return Dial(ctx, "tcp", silent.Addr().String(), hold) },
+		"without TLS": func(ctx context.Context) (net.Conn, error) {
+			return Dial(ctx, "tcp", silent.Addr().String(), hold)
+		},
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 		conn, err := dial(ctx)
@@ -128,15 +136,15 @@ func TestDialTLSEnds(t *testing.T) {
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	conn, err := DialTLS(ctx, start(t, &Server{Authenticator: authenticator, Handler: echo}), TLSClient{CAFile: ca.file})
+	conn, err := DialTLS(ctx, start(t, &Server{Authenticator: authenticator, Handler: echo}),
+		TLSClient{CAFile: ca.file})
 	must.OK(t, err)
 	defer conn.Close()
 	cancel()
 	must.OK(t, exchange(conn, "hello"))
 }
 
-// TestHandshakeAfterTLS: both halves of a custom handshake behind TLS, whose server combines what
-// both have proved.
+// TestHandshakeAfterTLS: a custom handshake follows TLS. The server combines what both have proved.
 func TestHandshakeAfterTLS(t *testing.T) {
 	ca := newAuthority(t, "CA")
 	server, ann := ca.issue("server"), ca.issue("ann")
@@ -152,7 +160,7 @@ func TestHandshakeAfterTLS(t *testing.T) {
 	})
 	say := func(text string) AuthenticatorFunc {
 		return func(_ context.Context, conn net.Conn) (net.Conn, any, error) {
-			_ = conn.SetDeadline(time.Now().Add(patience)) // which is not to last
+			_ = conn.SetDeadline(time.Now().Add(patience)) // Dial must clear it
 			if _, err := io.WriteString(conn, text); err != nil {
 				return nil, nil, err
 			}
@@ -168,7 +176,8 @@ func TestHandshakeAfterTLS(t *testing.T) {
 	}
 	got := make(chan any, 1)
 	address := start(t, &Server{
-		Authenticator: Chain(&TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: ca.file}, word),
+		Authenticator: Chain(
+			&TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: ca.file}, word),
 		Handler: func(ctx context.Context, conn net.Conn, credentials any) {
 			got <- credentials
 			echo(ctx, conn, nil)
@@ -181,16 +190,19 @@ func TestHandshakeAfterTLS(t *testing.T) {
 		t.Errorf("credentials %v", who)
 	}
 	client.Handshake = say("pass alice")
-	if err := sayHello(t, address, client); err == nil || !strings.Contains(err.Error(), "the server says no") {
+	if err := sayHello(t, address, client); err == nil ||
+		!strings.Contains(err.Error(), "the server says no") {
 		t.Errorf("a wrong word: %v", err)
 	}
 }
 
-// TestChainCredentials: the last that are not nil, and never those of a chain that ends in a
-// refusal.
+// TestChainCredentials: the credentials of a Chain are the last ones that are not nil. A refusal
+// has none.
 func TestChainCredentials(t *testing.T) {
 	prove := func(credentials any) Authenticator {
-		return AuthenticatorFunc(func(_ context.Context, c net.Conn) (net.Conn, any, error) { return c, credentials, nil })
+		return AuthenticatorFunc(func(_ context.Context, c net.Conn) (net.Conn, any, error) {
+			return c, credentials, nil
+		})
 	}
 	here, there := net.Pipe()
 	defer here.Close()
@@ -204,30 +216,35 @@ func TestChainCredentials(t *testing.T) {
 		{Chain(prove("a"), prove("b"), prove(nil)), "b"},
 		{Chain(prove(nil), Chain(prove("a"), prove(nil))), "a"},
 	} {
-		if conn, credentials, err := c.chain.Authenticate(context.Background(), here); err != nil || credentials != c.want || conn != here {
+		if conn, credentials, err := c.chain.Authenticate(context.Background(), here); err != nil ||
+			credentials != c.want || conn != here {
 			t.Errorf("%v, %v, want %v", credentials, err, c.want)
 		}
 	}
-	no := AuthenticatorFunc(func(context.Context, net.Conn) (net.Conn, any, error) { return nil, "b", errors.New("no") })
-	if _, credentials, err := Chain(prove("a"), no).Authenticate(context.Background(), here); err == nil || credentials != nil {
+	no := AuthenticatorFunc(func(context.Context, net.Conn) (net.Conn, any, error) {
+		return nil, "b", errors.New("no")
+	})
+	_, credentials, err := Chain(prove("a"), no).Authenticate(context.Background(), here)
+	if err == nil || credentials != nil {
 		t.Errorf("%v, %v", credentials, err)
 	}
 }
 
-// TestDialClosesWrapper: what the client's half had made is closed when it fails.
+// TestDialClosesWrapper: if the client's half fails, the connection that it has made is closed.
 func TestDialClosesWrapper(t *testing.T) {
 	l := newListener(t)
 	var wrapper *closeCounter
-	_, err := Dial(patient(t), "tcp", l.Addr().String(), AuthenticatorFunc(func(_ context.Context, c net.Conn) (net.Conn, any, error) {
-		wrapper = &closeCounter{Conn: c}
-		return wrapper, nil, errors.New("no")
-	}))
+	_, err := Dial(patient(t), "tcp", l.Addr().String(),
+		AuthenticatorFunc(func(_ context.Context, c net.Conn) (net.Conn, any, error) {
+			wrapper = &closeCounter{Conn: c}
+			return wrapper, nil, errors.New("no")
+		}))
 	if err == nil || wrapper.closed.Load() != 1 {
 		t.Errorf("%v, closed %d times", err, wrapper.closed.Load())
 	}
 }
 
-// TestRefusedLater: with TLS 1.3 DialTLS cannot know yet, but the first Read does.
+// TestRefusedLater: with TLS 1.3, the first Read reports the refusal that DialTLS cannot know of.
 func TestRefusedLater(t *testing.T) {
 	_, address, client := tlsServer(t, nil)
 	client.CertFile, client.KeyFile = "", ""
@@ -237,7 +254,8 @@ func TestRefusedLater(t *testing.T) {
 	if version := conn.(*tls.Conn).ConnectionState().Version; version != tls.VersionTLS13 {
 		t.Fatal(tls.VersionName(version))
 	}
-	if _, err := conn.Read(make([]byte, 1)); err == nil || !strings.HasPrefix(err.Error(), "remote error: tls: ") {
+	if _, err := conn.Read(make([]byte, 1)); err == nil ||
+		!strings.HasPrefix(err.Error(), "remote error: tls: ") {
 		t.Error(err)
 	}
 }

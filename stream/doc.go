@@ -5,7 +5,9 @@
 // Handler with the connection and the credentials:
 //
 //	server := &stream.Server{
-//		Authenticator: &stream.TLSAuthenticator{CertFile: "server.crt", KeyFile: "server.key", CAFile: "ca.crt"},
+//		Authenticator: &stream.TLSAuthenticator{
+//			CertFile: "server.crt", KeyFile: "server.key", CAFile: "ca.crt",
+//		},
 //		Handler: func(ctx context.Context, conn net.Conn, credentials any) {
 //			client := credentials.([]*x509.Certificate)[0].Subject.CommonName
 //			…
@@ -20,7 +22,7 @@
 //	})
 //
 // An [AuthenticatorFunc] is any other proof, [Chain] runs several in a row, and TLSClient.Handshake
-// and [Dial] have the client's half of them.
+// and [Dial] do the client's half of them.
 //
 // # ZeroMQ over TLS
 //
@@ -30,12 +32,12 @@
 //
 //	REQ ─ ipc:// ─ ForwardTLS ═ TLS ═ Server, Forward ─ ipc:// ─ REP
 //
-// # What it holds against
+// # Robustness
 //
-// A silent or slow client delays nobody, see [Server]. Panics of Authenticators and Handlers are
-// logged and end one connection. What cannot be meant, such as a TLSAuthenticator without a
-// certificate, is an error before the first client comes. The files of certificates are read again
-// when they change. Secrets and credentials are never logged.
+// A silent or slow client delays nobody else: see [Server]. A panic of an Authenticator or a
+// Handler is logged and ends one connection. A configuration that makes no sense, such as a
+// TLSAuthenticator without a certificate, is an error before the first client is accepted.
+// Certificate files are read again when they change. Secrets and credentials are never logged.
 //
-// The package is pure Go, and knows nothing of libzmq.
+// The package is pure Go and does not use libzmq.
 package stream

@@ -12,9 +12,9 @@ import (
 	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
 
-// endpoint takes apart what ZeroMQ calls one, "tcp://host:port" or "ipc://path", where network is
-// "" or the address begins so; else they are what package net takes: "tcp", "tcp4" or "tcp6" with
-// "host:port", or "unix" with a path.
+// endpoint returns the network and the address that package net takes. The input is either a ZeroMQ
+// endpoint, "tcp://host:port" or "ipc://path", whose network is "" or agrees with it; or what
+// package net takes already: "tcp", "tcp4" or "tcp6" with "host:port", or "unix" with a path.
 func endpoint(network, address string) (string, string, error) {
 	scheme, rest, found := strings.Cut(address, "://")
 	switch {
@@ -45,8 +45,8 @@ func endpoint(network, address string) (string, string, error) {
 	return network, address, nil
 }
 
-// listen listens at an endpoint. A Unix socket at which nobody listens any more is replaced. With a
-// mode that is not 0 the new one has it from the start.
+// listen listens on an endpoint. It replaces a Unix socket on which nobody listens any more. A mode
+// other than 0 is the mode of the new socket before anybody can connect.
 func listen(ctx context.Context, network, address string, mode fs.FileMode) (net.Listener, error) {
 	network, address, err := endpoint(network, address)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/zmqauth/zmqauth/stream"
 )
 
-// A server that says to each client who it is, by its certificate.
+// A server that tells each client the name in its certificate.
 func Example() {
 	dir, err := makeCertificates("server", "ann")
 	check(err)
@@ -53,7 +53,7 @@ func Example() {
 	// Output: you are ann
 }
 
-// Both halves of a handshake of one's own.
+// Both halves of a custom handshake.
 func ExampleAuthenticatorFunc() {
 	expect := stream.AuthenticatorFunc(func(_ context.Context, conn net.Conn) (net.Conn, any, error) {
 		word := make([]byte, 5)
@@ -78,7 +78,9 @@ func ExampleAuthenticatorFunc() {
 
 	server := &stream.Server{
 		Authenticator: expect,
-		Handler:       func(_ context.Context, conn net.Conn, credentials any) { fmt.Fprintln(conn, "welcome,", credentials) },
+		Handler: func(_ context.Context, conn net.Conn, credentials any) {
+			fmt.Fprintln(conn, "welcome,", credentials)
+		},
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
@@ -101,7 +103,7 @@ func ExampleAuthenticatorFunc() {
 	// stream: not authenticated: EOF
 }
 
-// TLS, then a name, which only the holder of a certificate for it may say.
+// TLS, then a user name that must match the client's certificate.
 func ExampleChain() {
 	dir, err := makeCertificates("server", "ann")
 	check(err)
@@ -120,9 +122,12 @@ func ExampleChain() {
 	})
 	server := &stream.Server{
 		Authenticator: stream.Chain(&stream.TLSAuthenticator{
-			CertFile: filepath.Join(dir, "server.crt"), KeyFile: filepath.Join(dir, "server.key"), CAFile: filepath.Join(dir, "ca.crt"),
+			CertFile: filepath.Join(dir, "server.crt"), KeyFile: filepath.Join(dir, "server.key"),
+			CAFile: filepath.Join(dir, "ca.crt"),
 		}, name),
-		Handler: func(_ context.Context, conn net.Conn, credentials any) { fmt.Fprintln(conn, "welcome,", credentials) },
+		Handler: func(_ context.Context, conn net.Conn, credentials any) {
+			fmt.Fprintln(conn, "welcome,", credentials)
+		},
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
@@ -132,11 +137,13 @@ func ExampleChain() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	conn, err := stream.DialTLS(ctx, l.Addr().String(), stream.TLSClient{
-		CAFile: filepath.Join(dir, "ca.crt"), CertFile: filepath.Join(dir, "ann.crt"), KeyFile: filepath.Join(dir, "ann.key"),
-		Handshake: stream.AuthenticatorFunc(func(_ context.Context, conn net.Conn) (net.Conn, any, error) {
-			_, err := io.WriteString(conn, "ann")
-			return conn, nil, err
-		}),
+		CAFile: filepath.Join(dir, "ca.crt"), CertFile: filepath.Join(dir, "ann.crt"),
+		KeyFile: filepath.Join(dir, "ann.key"),
+		Handshake: stream.AuthenticatorFunc(
+			func(_ context.Context, conn net.Conn) (net.Conn, any, error) {
+				_, err := io.WriteString(conn, "ann")
+				return conn, nil, err
+			}),
 	})
 	check(err)
 	defer conn.Close()
@@ -146,9 +153,11 @@ func ExampleChain() {
 	// Output: welcome, ann
 }
 
-// A server for one client, who is served when he has been authenticated.
+// A server for one client. It ends when the first authenticated client has been served.
 func ExampleServer_ServeOne() {
-	server := &stream.Server{Handler: func(_ context.Context, conn net.Conn, _ any) { fmt.Fprintln(conn, "only you") }}
+	server := &stream.Server{Handler: func(_ context.Context, conn net.Conn, _ any) {
+		fmt.Fprintln(conn, "only you")
+	}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
 	served := make(chan error)
@@ -172,7 +181,8 @@ func ExampleForwardTLS() {
 	dir, err := makeCertificates("server", "ann")
 	check(err)
 	defer os.RemoveAll(dir)
-	backend, err := net.Listen("unix", filepath.Join(dir, "backend")) // a ZeroMQ socket would be bound to it
+	// A ZeroMQ socket would be bound to it.
+	backend, err := net.Listen("unix", filepath.Join(dir, "backend"))
 	check(err)
 	defer backend.Close()
 	go func() {
@@ -184,7 +194,8 @@ func ExampleForwardTLS() {
 
 	server := &stream.Server{
 		Authenticator: &stream.TLSAuthenticator{
-			CertFile: filepath.Join(dir, "server.crt"), KeyFile: filepath.Join(dir, "server.key"), CAFile: filepath.Join(dir, "ca.crt"),
+			CertFile: filepath.Join(dir, "server.crt"), KeyFile: filepath.Join(dir, "server.key"),
+			CAFile: filepath.Join(dir, "ca.crt"),
 		},
 		Handler: func(ctx context.Context, conn net.Conn, _ any) {
 			check(stream.Forward(ctx, conn, "", "ipc://"+filepath.Join(dir, "backend")))
@@ -194,9 +205,11 @@ func ExampleForwardTLS() {
 	check(err)
 	go server.Serve(l)
 
-	tunnel, err := stream.ForwardTLS(context.Background(), "tcp://127.0.0.1:0", l.Addr().String(), stream.TLSClient{
-		CAFile: filepath.Join(dir, "ca.crt"), CertFile: filepath.Join(dir, "ann.crt"), KeyFile: filepath.Join(dir, "ann.key"),
-	})
+	tunnel, err := stream.ForwardTLS(context.Background(), "tcp://127.0.0.1:0", l.Addr().String(),
+		stream.TLSClient{
+			CAFile: filepath.Join(dir, "ca.crt"), CertFile: filepath.Join(dir, "ann.crt"),
+			KeyFile: filepath.Join(dir, "ann.key"),
+		})
 	check(err)
 	conn, err := net.Dial("tcp", tunnel.Endpoint()[len("tcp://"):])
 	check(err)

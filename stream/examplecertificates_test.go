@@ -33,14 +33,16 @@ func makeCertificates(names ...string) (dir string, err error) {
 			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		}
 		if ca == nil {
-			template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
+			template.IsCA, template.BasicConstraintsValid = true, true
+			template.KeyUsage = x509.KeyUsageCertSign
 			ca, caKey = template, key
 		}
 		der, err3 := x509.CreateCertificate(rand.Reader, template, ca, key.Public(), caKey)
 		certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 		err := errors.Join(err1, err2, err3,
 			os.WriteFile(filepath.Join(dir, name+".crt"), certificate, 0o644),
-			os.WriteFile(filepath.Join(dir, name+".key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600))
+			os.WriteFile(filepath.Join(dir, name+".key"),
+				pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600))
 		if err != nil {
 			return "", errors.Join(err, os.RemoveAll(dir))
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// dialFrom is a connection from another address of this machine's.
+// dialFrom connects from another address of this machine.
 func dialFrom(t testing.TB, source, address string) net.Conn {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
@@ -27,21 +27,22 @@ func dialFrom(t testing.TB, source, address string) net.Conn {
 	return conn
 }
 
-// tlsServer is one with mutual TLS and an echo, and the configuration of a client that it knows.
+// tlsServer starts an echo server with mutual TLS. It returns the configuration of a client that
+// the server accepts.
 func tlsServer(t testing.TB, change func(*Server)) (s *Server, address string, client TLSClient) {
 	t.Helper()
 	ca := newAuthority(t, "CA")
 	server := ca.issue("server")
-	s = &Server{Handler: echo, Authenticator: &TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: ca.file}}
+	s = &Server{Handler: echo,
+		Authenticator: &TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: ca.file}}
 	if change != nil {
 		change(s)
 	}
 	return s, start(t, s), config(ca.issue("ann"), ca)
 }
 
-// TestThousandSilent: with the default limits, 1,000 connections that say nothing and one that
-// dribbles do not keep a good client waiting, where without room being made each 128 of them would
-// for 10 s; and Close ends them all.
+// TestThousandSilent: with the default limits, 1,000 silent connections and a very slow one do not
+// delay a good client. Without eviction, each 128 of them would for 10 s. Close ends all of them.
 func TestThousandSilent(t *testing.T) {
 	log := &logbuffer.Buffer{}
 	s, address, client := tlsServer(t, func(s *Server) { s.Logger = log.Logger() })
@@ -69,7 +70,8 @@ func TestThousandSilent(t *testing.T) {
 		must.OK(t, sayHello(t, address, client))
 		waits = append(waits, time.Since(begun))
 	}
-	if slices.Sort(waits); waits[10] > DefaultHandshakeTimeout/20 || waits[19] > DefaultHandshakeTimeout/5 {
+	if slices.Sort(waits); waits[10] > DefaultHandshakeTimeout/20 ||
+		waits[19] > DefaultHandshakeTimeout/5 {
 		t.Errorf("good clients waited %v", waits)
 	}
 	if n := s.counts(); n.pending > DefaultMaxHandshakes {
@@ -78,7 +80,7 @@ func TestThousandSilent(t *testing.T) {
 	if n := strings.Count(log.String(), "level=WARN"); n == 0 || n > 100 {
 		t.Errorf("%d warnings", n)
 	}
-	if n := strings.Count(log.String(), "level=INFO"); n > 1 { // the slow one
+	if n := strings.Count(log.String(), "level=INFO"); n > 1 { // that of the slow one
 		t.Errorf("the flood is in the log, %d lines", n)
 	}
 	begun := time.Now()
@@ -94,16 +96,20 @@ func TestThousandSilent(t *testing.T) {
 	}
 }
 
-// TestSilentWait: silent clients get half of the places at once, and wait for others until they
-// speak or have had the time for it; one that speaks goes first.
+// TestSilentWait: silent clients get half of the slots at once. Further ones wait in the backlog
+// until they send something or have had the time to. A client that sends something goes first.
 func TestSilentWait(t *testing.T) {
 	const grace = patience / 2
-	s, address, client := tlsServer(t, func(s *Server) { s.MaxHandshakes, s.HandshakeTimeout = 4, silentShare*grace })
+	s, address, client := tlsServer(t, func(s *Server) {
+		s.MaxHandshakes, s.HandshakeTimeout = 4, silentShare*grace
+	})
 	var silent []net.Conn
 	for range 6 {
 		silent = append(silent, dialTCP(t, address))
 	}
-	testpeer.Eventually(t, "they have found their places", func() bool { return s.counts() == counts{waiting: 4, pending: 2} })
+	testpeer.Eventually(t, "they are where they belong", func() bool {
+		return s.counts() == counts{waiting: 4, pending: 2}
+	})
 	begun := time.Now()
 	for range 10 {
 		must.OK(t, sayHello(t, address, client))
@@ -111,7 +117,9 @@ func TestSilentWait(t *testing.T) {
 	if took := time.Since(begun); took > grace/2 {
 		t.Errorf("good clients waited %v", took)
 	}
-	testpeer.Eventually(t, "the silent ones are where they were", func() bool { return s.counts() == counts{waiting: 4, pending: 2} })
+	testpeer.Eventually(t, "the silent ones are where they were", func() bool {
+		return s.counts() == counts{waiting: 4, pending: 2}
+	})
 	must.OK(t, s.Close())
 	for _, conn := range silent {
 		if !closed(conn) {
@@ -120,17 +128,18 @@ func TestSilentWait(t *testing.T) {
 	}
 }
 
-// TestSpeakersFirst: when there is one place for two, whoever has spoken gets it, although the
-// other came before.
+// TestSpeakersFirst: if two clients wait for one slot, the one that has sent something gets it,
+// even if the other came first.
 func TestSpeakersFirst(t *testing.T) {
 	testpeer.NothingLeft(t)
 	l := newListener(t)
 	first := make(chan net.Conn, 1)
-	s := &Server{MaxHandshakes: 1, HandshakeTimeout: patience, Logger: quiet(), Handler: echo, Authenticator: AuthenticatorFunc(
-		func(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
-			first <- conn
-			return password(ctx, conn)
-		})}
+	s := &Server{MaxHandshakes: 1, HandshakeTimeout: patience, Logger: quiet(), Handler: echo,
+		Authenticator: AuthenticatorFunc(
+			func(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
+				first <- conn
+				return password(ctx, conn)
+			})}
 	accept := func() *session {
 		dialTCP(t, l.Addr().String())
 		conn, err := l.Accept()
@@ -143,7 +152,7 @@ func TestSpeakersFirst(t *testing.T) {
 	s.mu.Lock()
 	s.init()
 	s.waiting = []*session{silent, speaker}
-	s.seatAll()
+	s.admitAll()
 	if len(s.waiting) != 1 || s.waiting[0] != silent {
 		t.Errorf("%d wait", len(s.waiting))
 	}
@@ -155,8 +164,8 @@ func TestSpeakersFirst(t *testing.T) {
 	must.OK(t, s.Shutdown(patient(t)))
 }
 
-// TestSilentGreeted: a client that waits to be greeted first is served, although strangers are
-// silent, too.
+// TestSilentGreeted: a client that waits for the server's greeting is served, although strangers
+// are silent, too.
 func TestSilentGreeted(t *testing.T) {
 	greet := AuthenticatorFunc(func(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
 		if _, err := conn.Write([]byte("hello")); err != nil {
@@ -164,7 +173,8 @@ func TestSilentGreeted(t *testing.T) {
 		}
 		return password(ctx, conn)
 	})
-	address := start(t, &Server{Authenticator: greet, Handler: echo, MaxHandshakes: 4, HandshakeTimeout: patience})
+	address := start(t,
+		&Server{Authenticator: greet, Handler: echo, MaxHandshakes: 4, HandshakeTimeout: patience})
 	for range 20 {
 		dialTCP(t, address)
 	}
@@ -175,14 +185,17 @@ func TestSilentGreeted(t *testing.T) {
 	must.OK(t, exchange(conn, "hello"))
 }
 
-// TestFlood: strangers that come back as soon as they are closed, silent ones and such that send
-// half a greeting, keep nobody out, neither who comes from elsewhere nor, in a few tries at most,
-// who comes from the same address.
+// TestFlood: strangers that come back as soon as they are closed keep nobody out, whether they are
+// silent or send half a greeting. A client from another address gets in at once, one from the same
+// address within a few tries.
 func TestFlood(t *testing.T) {
 	const handshakes, strangers = 8, 12
-	for name, greeting := range map[string]string{"silent": "", "half a greeting": "\x16\x03\x01\x02\x00\x01"} {
+	greetings := map[string]string{"silent": "", "half a greeting": "\x16\x03\x01\x02\x00\x01"}
+	for name, greeting := range greetings {
 		t.Run(name, func(t *testing.T) {
-			_, address, client := tlsServer(t, func(s *Server) { s.MaxHandshakes, s.HandshakeTimeout = handshakes, time.Minute })
+			_, address, client := tlsServer(t, func(s *Server) {
+				s.MaxHandshakes, s.HandshakeTimeout = handshakes, time.Minute
+			})
 			flood(t, address, strangers, greeting)
 			config, err := client.config(address)
 			must.OK(t, err)
@@ -206,26 +219,30 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// TestCrowdDelaysNobodyElse: of those who wait, the one from another address goes before a crowd
-// that came earlier, each of which would be safe for a while.
+// TestCrowdDelaysNobodyElse: a client from another address goes before a crowd that came earlier
+// and is protected from eviction for a while.
 func TestCrowdDelaysNobodyElse(t *testing.T) {
 	const handshakes, timeout = 8, 20 * time.Second
-	s, address, client := tlsServer(t, func(s *Server) { s.MaxHandshakes, s.HandshakeTimeout = handshakes, timeout })
-	for range waitingShare * handshakes {
+	s, address, client := tlsServer(t, func(s *Server) {
+		s.MaxHandshakes, s.HandshakeTimeout = handshakes, timeout
+	})
+	for range backlogPerSlot * handshakes {
 		_, err := io.WriteString(dialTCP(t, address), "\x16\x03\x01\x02\x00\x01")
 		must.OK(t, err)
 	}
-	testpeer.Eventually(t, "the crowd has all places", func() bool { return s.counts().pending == handshakes })
+	testpeer.Eventually(t, "the crowd has all slots", func() bool {
+		return s.counts().pending == handshakes
+	})
 	config, err := client.config(address)
 	must.OK(t, err)
 	begun := time.Now()
 	must.OK(t, exchange(tls.Client(dialFrom(t, "127.0.0.2", address), config), "hello"))
-	if took := time.Since(begun); took > waitingShare*timeout/spokenShare/2 {
+	if took := time.Since(begun); took > backlogPerSlot*timeout/spokenShare/2 {
 		t.Errorf("it has waited for %v", took)
 	}
 }
 
-// flood has strangers send a greeting and wait, and come back when they are closed, until the test
+// flood has strangers send a greeting and wait. They come back when they are closed, until the test
 // ends.
 func flood(t *testing.T, address string, strangers int, greeting string) {
 	t.Helper()
@@ -250,10 +267,12 @@ func flood(t *testing.T, address string, strangers int, greeting string) {
 	t.Cleanup(cancel)
 }
 
-// TestHonestCrowd: many that come at once are let in one after another, and drive nobody out. The
-// time is long, as the clients have to share a machine.
+// TestHonestCrowd: many clients that come at once are admitted one after another, and none is
+// evicted. The timeout is long, because the clients share a machine.
 func TestHonestCrowd(t *testing.T) {
-	_, address, client := tlsServer(t, func(s *Server) { s.MaxHandshakes, s.HandshakeTimeout = 4, 10*time.Minute })
+	_, address, client := tlsServer(t, func(s *Server) {
+		s.MaxHandshakes, s.HandshakeTimeout = 4, 10*time.Minute
+	})
 	config, err := client.config(address)
 	must.OK(t, err)
 	var group sync.WaitGroup
@@ -268,7 +287,7 @@ func TestHonestCrowd(t *testing.T) {
 	group.Wait()
 }
 
-// TestVictim: who has to make room.
+// TestVictim: which handshake is evicted.
 func TestVictim(t *testing.T) {
 	const timeout = 10 * time.Second // 50 ms for the silent, 500 ms for the others
 	l := newListener(t)
@@ -291,16 +310,26 @@ func TestVictim(t *testing.T) {
 		victim  int      // -1: none
 		wait    time.Duration
 	}{
-		"the oldest silent one":             {[]client{{"10.0.0.1/32", time.Second, false}, {"10.0.0.1/32", time.Second / 2, false}}, 0, 0},
-		"silent before slow":                {[]client{{"10.0.0.1/32", time.Second, true}, {"10.0.0.1/32", time.Second / 10, false}}, 1, 0},
-		"the oldest slow one":               {[]client{{"10.0.0.1/32", 2 * time.Second, true}, {"10.0.0.1/32", time.Second, true}}, 0, 0},
-		"of the largest crowd":              {[]client{{"10.0.0.1/32", 9 * time.Second, false}, {"10.0.0.2/32", time.Second, true}, {"10.0.0.2/32", time.Second, true}}, 1, 0},
-		"of the older crowd of two":         {[]client{{"10.0.0.1/32", time.Second, true}, {"10.0.0.2/32", time.Second / 2, false}}, 0, 0},
-		"of another crowd, if that is safe": {[]client{{"10.0.0.1/32", 6 * time.Second / 10, false}, {"10.0.0.2/32", time.Second / 10, true}, {"10.0.0.2/32", time.Second / 10, true}}, 0, 0},
-		"none: another crowd is safer":      {[]client{{"10.0.0.1/32", 4 * time.Second / 10, false}, {"10.0.0.2/32", time.Second / 5, true}, {"10.0.0.2/32", time.Second / 10, true}}, -1, time.Second / 10},
-		"none: young and silent":            {[]client{{"10.0.0.1/32", 40 * time.Millisecond, false}, {"10.0.0.1/32", 30 * time.Millisecond, false}}, -1, 10 * time.Millisecond},
-		"none: young and speaking":          {[]client{{"10.0.0.1/32", 300 * time.Millisecond, true}}, -1, 200 * time.Millisecond},
-		"no addresses at all":               {[]client{{"", time.Second, true}, {"", time.Second, true}}, 0, 0},
+		"the oldest silent one": {[]client{{"10.0.0.1/32", time.Second, false},
+			{"10.0.0.1/32", time.Second / 2, false}}, 0, 0},
+		"silent before slow": {[]client{{"10.0.0.1/32", time.Second, true},
+			{"10.0.0.1/32", time.Second / 10, false}}, 1, 0},
+		"the oldest slow one": {[]client{{"10.0.0.1/32", 2 * time.Second, true},
+			{"10.0.0.1/32", time.Second, true}}, 0, 0},
+		"of the largest crowd": {[]client{{"10.0.0.1/32", 9 * time.Second, false},
+			{"10.0.0.2/32", time.Second, true}, {"10.0.0.2/32", time.Second, true}}, 1, 0},
+		"of the older crowd of two": {[]client{{"10.0.0.1/32", time.Second, true},
+			{"10.0.0.2/32", time.Second / 2, false}}, 0, 0},
+		"of another crowd, if that is safe": {[]client{{"10.0.0.1/32", 6 * time.Second / 10, false},
+			{"10.0.0.2/32", time.Second / 10, true}, {"10.0.0.2/32", time.Second / 10, true}}, 0, 0},
+		"none: another crowd is safer": {[]client{{"10.0.0.1/32", 4 * time.Second / 10, false},
+			{"10.0.0.2/32", time.Second / 5, true}, {"10.0.0.2/32", time.Second / 10, true}}, -1,
+			time.Second / 10},
+		"none: young and silent": {[]client{{"10.0.0.1/32", 40 * time.Millisecond, false},
+			{"10.0.0.1/32", 30 * time.Millisecond, false}}, -1, 10 * time.Millisecond},
+		"none: young and speaking": {[]client{{"10.0.0.1/32", 300 * time.Millisecond, true}}, -1,
+			200 * time.Millisecond},
+		"no addresses at all": {[]client{{"", time.Second, true}, {"", time.Second, true}}, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var h handshakes
@@ -310,7 +339,10 @@ func TestVictim(t *testing.T) {
 				if c.network != "" {
 					prefix = netip.MustParsePrefix(c.network)
 				}
-				s := &session{raw: silent, network: prefix, accepted: now.Add(-c.age), begun: now.Add(-c.age), spoken: c.spoken}
+				begun := now.Add(-c.age)
+				s := &session{
+					raw: silent, network: prefix, accepted: begun, begun: begun, spoken: c.spoken,
+				}
 				sessions = append(sessions, s)
 				h.add(s)
 			}
@@ -336,8 +368,9 @@ func TestVictim(t *testing.T) {
 
 func TestNetwork(t *testing.T) {
 	for address, want := range map[string]string{
-		"192.0.2.1:5": "192.0.2.1/32", "[::ffff:192.0.2.1]:5": "192.0.2.1/32", "[2001:db8::1:2:3:4]:5": "2001:db8::/64",
-		"[fe80::1%lo]:5": "fe80::/64", "@": "invalid Prefix", "": "invalid Prefix",
+		"192.0.2.1:5": "192.0.2.1/32", "[::ffff:192.0.2.1]:5": "192.0.2.1/32",
+		"[2001:db8::1:2:3:4]:5": "2001:db8::/64", "[fe80::1%lo]:5": "fe80::/64",
+		"@": "invalid Prefix", "": "invalid Prefix",
 	} {
 		if got := network(textAddr(address)).String(); got != want {
 			t.Errorf("%s: %s, want %s", address, got, want)

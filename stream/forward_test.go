@@ -17,17 +17,21 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// forwarder is a TLS server that forwards to a backend, and what Forward has returned.
-func forwarder(t *testing.T, network, address string) (server string, client TLSClient, results chan error) {
+// forwarder starts a TLS server that forwards to a backend. results has what Forward returns.
+func forwarder(
+	t *testing.T, network, address string,
+) (server string, client TLSClient, results chan error) {
 	t.Helper()
 	results = make(chan error, 16)
 	_, server, client = tlsServer(t, func(s *Server) {
-		s.Handler = func(ctx context.Context, conn net.Conn, _ any) { results <- Forward(ctx, conn, network, address) }
+		s.Handler = func(ctx context.Context, conn net.Conn, _ any) {
+			results <- Forward(ctx, conn, network, address)
+		}
 	})
 	return server, client, results
 }
 
-// backend accepts connections and hands each to serve.
+// backend accepts connections and passes each to serve.
 func backend(t *testing.T, l net.Listener, serve func(conn net.Conn)) {
 	t.Helper()
 	t.Cleanup(func() { _ = l.Close() })
@@ -45,14 +49,14 @@ func backend(t *testing.T, l net.Listener, serve func(conn net.Conn)) {
 	}()
 }
 
-// TestForwardHalfClose: to backends of every kind. Each side ends its half, and gets the rest of
-// the other's.
+// TestForwardHalfClose: with each kind of backend, each side ends its half and still gets the rest
+// of the other's.
 func TestForwardHalfClose(t *testing.T) {
 	tcp := newListener(t)
 	path := filepath.Join(t.TempDir(), "backend")
 	local, err := net.Listen("unix", path)
 	must.OK(t, err)
-	// All that comes, then its length in letters, after the client has ended its half.
+	// The backend echoes everything. When the client ends its half, it sends the length as text.
 	serve := func(conn net.Conn) {
 		data, err := io.ReadAll(conn)
 		if err == nil {
@@ -62,7 +66,8 @@ func TestForwardHalfClose(t *testing.T) {
 	backend(t, tcp, serve)
 	backend(t, local, serve)
 	for _, c := range [][2]string{
-		{"tcp", tcp.Addr().String()}, {"", "tcp://" + tcp.Addr().String()}, {"tcp", "tcp://" + tcp.Addr().String()},
+		{"tcp", tcp.Addr().String()}, {"", "tcp://" + tcp.Addr().String()},
+		{"tcp", "tcp://" + tcp.Addr().String()},
 		{"unix", path}, {"", "ipc://" + path},
 	} {
 		server, client, results := forwarder(t, c[0], c[1])
@@ -83,7 +88,7 @@ func TestForwardHalfClose(t *testing.T) {
 	}
 }
 
-// TestForwardBackendEndsFirst: its half alone ends, and what the client sends afterwards still
+// TestForwardBackendEndsFirst: only the backend's half ends. What the client sends afterwards still
 // arrives.
 func TestForwardBackendEndsFirst(t *testing.T) {
 	l := newListener(t)
@@ -114,7 +119,7 @@ func TestForwardBackendEndsFirst(t *testing.T) {
 	must.OK(t, <-results)
 }
 
-// TestForwardErrors name the side, and the other side can tell them from an orderly end.
+// TestForwardErrors: errors name the side. The other side can tell them from an orderly end.
 func TestForwardErrors(t *testing.T) {
 	l := newListener(t)
 	backendEnds := make(chan error, 1)
@@ -134,7 +139,9 @@ func TestForwardErrors(t *testing.T) {
 		raw := conn.(*tls.Conn).NetConn().(*net.TCPConn)
 		must.OK(t, raw.SetLinger(0))
 		must.OK(t, raw.Close())
-		if err := <-results; err == nil || !strings.HasPrefix(err.Error(), "stream: read from the client: ") || !errors.Is(err, syscall.ECONNRESET) {
+		if err := <-results; err == nil ||
+			!strings.HasPrefix(err.Error(), "stream: read from the client: ") ||
+			!errors.Is(err, syscall.ECONNRESET) {
 			t.Error(err)
 		}
 		if err := <-backendEnds; !errors.Is(err, syscall.ECONNRESET) {
@@ -173,12 +180,14 @@ func TestForwardErrors(t *testing.T) {
 		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("the client sees %v", err)
 		}
-		if err := <-results; err == nil || !strings.HasPrefix(err.Error(), "stream: read from the backend: ") {
+		if err := <-results; err == nil ||
+			!strings.HasPrefix(err.Error(), "stream: read from the backend: ") {
 			t.Error(err)
 		}
 	})
 	nobody := newListener(t)
 	must.OK(t, nobody.Close())
+	tooLong := "/" + strings.Repeat("x", 107)
 	for want, c := range map[string][2]string{
 		"stream: the backend: dial tcp " + nobody.Addr().String(): {"tcp", nobody.Addr().String()},
 		"stream: the backend: dial unix /nowhere":                 {"", "ipc:///nowhere"},
@@ -186,7 +195,7 @@ func TestForwardErrors(t *testing.T) {
 		`stream: endpoint "nowhere": want`:                        {"", "nowhere"},
 		`stream: network "udp": want`:                             {"udp", "127.0.0.1:1"},
 		"stream: a Unix socket without a path":                    {"unix", ""},
-		"stream: /" + strings.Repeat("x", 107) + ": the path":     {"unix", "/" + strings.Repeat("x", 107)},
+		"stream: " + tooLong + ": the path":                       {"unix", tooLong},
 	} {
 		server, client, results := forwarder(t, c[0], c[1])
 		conn, err := DialTLS(patient(t), server, client)
@@ -201,7 +210,7 @@ func TestForwardErrors(t *testing.T) {
 	}
 }
 
-// TestForwardEndsWithContext, whether or not anything is under way.
+// TestForwardEndsWithContext: Forward ends with its context, whether or not data is under way.
 func TestForwardEndsWithContext(t *testing.T) {
 	testpeer.NothingLeft(t)
 	l := newListener(t)
@@ -223,8 +232,8 @@ func TestForwardEndsWithContext(t *testing.T) {
 	}
 }
 
-// TestForwardWithoutHalves: a connection that cannot be closed by halves is closed as a whole, and
-// nothing is lost that was sent before.
+// TestForwardWithoutHalves: a connection that cannot be half-closed is closed as a whole. Nothing
+// that was sent before is lost.
 func TestForwardWithoutHalves(t *testing.T) {
 	testpeer.NothingLeft(t)
 	l := newListener(t)
@@ -252,8 +261,8 @@ func TestForwardWithoutHalves(t *testing.T) {
 	must.OK(t, <-ended)
 }
 
-// pour is a backend that sends more than anybody takes, and calls read for what comes. It does not
-// mind half-closes.
+// pour is a backend that sends more than anybody takes, and calls read for what comes. It ignores
+// half-closes.
 func pour(t *testing.T, l net.Listener, read func(conn net.Conn)) {
 	t.Helper()
 	backend(t, l, func(conn net.Conn) {
@@ -271,18 +280,21 @@ func pour(t *testing.T, l net.Listener, read func(conn net.Conn)) {
 	})
 }
 
-// gone is a pipe from a Unix socket, whose client has been sent something, to a backend.
-func gone(t *testing.T, l net.Listener, drainTime time.Duration) (client net.Conn, p *pipes, ended chan error) {
+// gone makes a pipe from a Unix socket to a backend. The socket's client has been sent something.
+func gone(
+	t *testing.T, l net.Listener, drainTime time.Duration,
+) (client net.Conn, p *pipes, ended chan error) {
 	t.Helper()
-	door, err := net.Listen("unix", filepath.Join(t.TempDir(), "door"))
+	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
 	must.OK(t, err)
-	defer door.Close()
-	client, err = net.Dial("unix", door.Addr().String())
+	defer listener.Close()
+	client, err = net.Dial("unix", listener.Addr().String())
 	must.OK(t, err)
 	t.Cleanup(func() { _ = client.Close() })
-	server, err := door.Accept()
+	server, err := listener.Accept()
 	must.OK(t, err)
-	p = newPipes(end{"the client", server}, end{"the backend", dialTCP(t, l.Addr().String())}, drainTime)
+	p = newPipes(end{"the client", server}, end{"the backend", dialTCP(t, l.Addr().String())},
+		drainTime)
 	ended = make(chan error, 1)
 	go func() { ended <- p.copy(context.Background()) }()
 	_, err = io.ReadFull(client, make([]byte, 1<<20))
@@ -290,9 +302,9 @@ func gone(t *testing.T, l net.Listener, drainTime time.Duration) (client net.Con
 	return client, p, ended
 }
 
-// TestForwardDeliversLastWords: what a client has sent before it was gone arrives, although it
-// takes nothing any more, and however late the backend reads it. On a Unix socket that is how a
-// ZeroMQ socket ends which still has messages to get.
+// TestForwardDeliversLastWords: what a client sent before it went away arrives, although the client
+// takes nothing any more, and however late the backend reads it. A ZeroMQ socket on a Unix socket
+// ends like that if it still has messages to receive.
 func TestForwardDeliversLastWords(t *testing.T) {
 	testpeer.NothingLeft(t)
 	l := newListener(t)
@@ -304,7 +316,8 @@ func TestForwardDeliversLastWords(t *testing.T) {
 		_ = conn.Close()
 	})
 	client, p, ended := gone(t, l, patience)
-	n, err := client.Write(make([]byte, 150_000)) // what the kernel holds for a Unix socket, and more than it holds for TCP
+	// What the kernel holds for a Unix socket, and more than it holds for TCP.
+	n, err := client.Write(make([]byte, 150_000))
 	must.OK(t, err)
 	must.OK(t, client.Close())
 	testpeer.Eventually(t, "the client's half has ended", func() bool {
@@ -316,13 +329,15 @@ func TestForwardDeliversLastWords(t *testing.T) {
 	if sum := <-got; sum != int64(n) {
 		t.Errorf("%d of %d bytes arrive", sum, n)
 	}
-	if err := <-ended; err == nil || !strings.HasSuffix(err.Error(), "broken pipe") && !strings.HasSuffix(err.Error(), "connection reset by peer") {
+	if err := <-ended; err == nil ||
+		!strings.HasSuffix(err.Error(), "broken pipe") &&
+			!strings.HasSuffix(err.Error(), "connection reset by peer") {
 		t.Error(err)
 	}
 }
 
-// TestForwardDoesNotPourForEver: a backend that does not end its half although the client is gone,
-// and it has been told so, is cut off.
+// TestForwardDoesNotPourForEver: a backend is cut off if it does not end its half after it was told
+// that the client is gone.
 func TestForwardDoesNotPourForEver(t *testing.T) {
 	testpeer.NothingLeft(t)
 	l := newListener(t)
@@ -339,11 +354,13 @@ func TestForwardDoesNotPourForEver(t *testing.T) {
 	}
 }
 
-// TestForwardMemory: it does not grow with what is piped.
+// TestForwardMemory: the use of memory does not grow with the amount of data.
 func TestForwardMemory(t *testing.T) {
 	const total = 128 << 20
 	l := newListener(t)
-	backend(t, l, func(conn net.Conn) { _, _ = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn}) })
+	backend(t, l, func(conn net.Conn) {
+		_, _ = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn})
+	})
 	server, client, results := forwarder(t, "tcp", l.Addr().String())
 	conn, err := DialTLS(patient(t), server, client)
 	must.OK(t, err)
@@ -363,16 +380,16 @@ func TestForwardMemory(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&memory)
 	before := memory.HeapInuse
-	for looked := time.Now(); ; {
+	for polled := time.Now(); ; {
 		n, err := conn.Read(chunk)
 		sum += uint64(n)
 		if err == io.EOF {
 			break
 		}
 		must.OK(t, err)
-		if time.Since(looked) > 20*time.Millisecond {
+		if time.Since(polled) > 20*time.Millisecond {
 			runtime.ReadMemStats(&memory)
-			most, looked = max(most, memory.HeapInuse), time.Now()
+			most, polled = max(most, memory.HeapInuse), time.Now()
 		}
 	}
 	must.OK(t, <-results)

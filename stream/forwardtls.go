@@ -13,54 +13,57 @@ import (
 )
 
 const (
-	// remoteTimeout is how long a server may take to accept a connection and to finish its handshake.
+	// remoteTimeout is how long a server may take to accept a connection and to finish the handshake.
 	remoteTimeout = 10 * time.Second
-	// While the server fails, the next connection waits before it is tried, minHold, and longer with
-	// each further failure, up to maxHold: a ZeroMQ socket comes back ten times a second.
-	minHold = 50 * time.Millisecond
-	maxHold = time.Second
-	// quickEnd is how soon a connection that the server breaks counts as one that it has refused: with
-	// TLS 1.3 it refuses a certificate after the handshake.
-	quickEnd = 2 * time.Second
+	// After a failure of the server, the next connection waits before the server is tried again:
+	// minRetryDelay at first, twice as long after each further failure, maxRetryDelay at most. A
+	// ZeroMQ socket alone would reconnect ten times a second.
+	minRetryDelay = 50 * time.Millisecond
+	maxRetryDelay = time.Second
+	// refusalTime tells a refusal from a later break. With TLS 1.3 the server refuses a certificate
+	// after the handshake, so a connection that the server breaks sooner than this counts as refused.
+	refusalTime = 2 * time.Second
 
 	serverSide = "the server"
 )
 
-// socketName is the Unix socket in its private directory.
+// socketName is the name of the Unix socket in its private directory.
 const socketName = "s"
 
-// A Forwarding is a local endpoint whose connections come out of a TLS connection each. See
+// A Forwarding is a local endpoint whose connections go through one TLS connection each. See
 // [ForwardTLS].
 type Forwarding struct {
 	endpoint  string
 	directory *privatedir.Dir // of the endpoint's socket; nil: it has none of its own
 	server    Server
-	ended     chan struct{} // closed when all is over
-	err       error         // to be read after ended
+	ended     chan struct{} // closed when everything has ended
+	err       error         // must be read after ended is closed
 
 	remote string
 	config TLSClient
 
-	mu     sync.Mutex
-	failed int       // connections in a row
-	again  time.Time // when the next may be tried
-	said   string    // of the last failure; "": none
+	mu         sync.Mutex
+	failed     int       // failures in a row
+	retryAt    time.Time // when the next connection may be tried
+	lastReason string    // of the last failure; "": none
 }
 
-// ForwardTLS is the other end of [Forward]: a local endpoint, each connection to which is piped
-// through a TLS connection of its own to remote, host:port. A ZeroMQ socket that connects to it
-// talks over TLS without knowing.
+// ForwardTLS is the counterpart of [Forward] on the client's side. It makes a local endpoint. Each
+// connection to it is piped through a TLS connection of its own to remote, host:port. A ZeroMQ
+// socket that connects to the endpoint uses TLS without knowing it.
 //
 // local is an endpoint:
-//   - "" for a Unix socket in a new directory that nobody else may enter. It is in $TMPDIR, or, where
-//     that makes the path too long or others can rename what is in it, in $XDG_RUNTIME_DIR or /tmp.
-//   - "ipc://path", a socket of mode 0600.
-//   - "tcp://127.0.0.1:0", where any user of this machine can connect, and for that reason nobody
-//     else: an address that is not loopback is an error.
+//   - "" for a Unix socket in a new directory that no other user can enter. The directory is in
+//     $TMPDIR. If the path would be too long there, or if others can rename what is in $TMPDIR, it
+//     is in $XDG_RUNTIME_DIR or /tmp.
+//   - "ipc://path" for a socket of mode 0600.
+//   - "tcp://127.0.0.1:0" for a TCP port. Every user of this machine can connect to it. An address
+//     that is not loopback is an error, because other machines could connect, too.
 //
-// The files and fields of cfg are checked at once, remote is not: each local connection dials anew,
-// and is closed when that fails, which is logged. The next ones wait a while then, up to a second
-// when failures go on. The forwarding lasts until ctx ends or Close is called.
+// ForwardTLS checks the files and fields of cfg at once, but does not connect to remote. Each local
+// connection dials anew. If that fails, the local connection is closed, the failure is logged, and
+// the next connections wait for a while: up to a second if failures go on. The forwarding lasts
+// until ctx ends or Close is called.
 func ForwardTLS(ctx context.Context, local, remote string, cfg TLSClient) (*Forwarding, error) {
 	_, address, err := endpoint("tcp", remote)
 	if err != nil {
@@ -90,17 +93,19 @@ func ForwardTLS(ctx context.Context, local, remote string, cfg TLSClient) (*Forw
 	return f, nil
 }
 
-// Endpoint is what a ZeroMQ socket connects to: "ipc://path" or "tcp://host:port".
+// Endpoint returns the endpoint that a ZeroMQ socket connects to: "ipc://path" or
+// "tcp://host:port".
 func (f *Forwarding) Endpoint() string { return f.endpoint }
 
-// Close ends the endpoint and all connections, and waits until nothing is left of them. Further
-// calls do nothing.
+// Close closes the endpoint and all connections, and waits until they have ended. Further calls do
+// nothing.
 func (f *Forwarding) Close() error {
 	_ = f.server.Close()
 	return f.Wait()
 }
 
-// Wait returns when the forwarding has ended: nil after Close and the end of the context, else why.
+// Wait waits until the forwarding has ended. It returns nil after Close or the end of the context,
+// otherwise the reason.
 func (f *Forwarding) Wait() error {
 	<-f.ended
 	return f.err
@@ -122,18 +127,20 @@ func (f *Forwarding) listen(ctx context.Context, local string) (net.Listener, er
 	}
 	if network == "unix" {
 		if address[0] == '@' {
-			return nil, fmt.Errorf("stream: local endpoint %s: an abstract socket is open to every user of this machine, a path is not", local)
+			return nil, fmt.Errorf("stream: local endpoint %s: an abstract socket is open to every "+
+				"user of this machine, a path is not", local)
 		}
 		f.endpoint = local
 		return listen(ctx, network, address, 0o600)
 	}
-	// Resolved once, so that what is looked at is what is listened on.
+	// The name is resolved once, so that the address that is checked is the one that is listened on.
 	tcp, err := net.ResolveTCPAddr(network, address)
 	if err != nil {
 		return nil, fmt.Errorf("stream: local endpoint %s: %w", local, err)
 	}
 	if !tcp.IP.IsLoopback() {
-		return nil, fmt.Errorf("stream: local endpoint %s: only a loopback address is not open to other machines", local)
+		return nil, fmt.Errorf("stream: local endpoint %s: "+
+			"only a loopback address is not open to other machines", local)
 	}
 	l, err := listen(ctx, network, tcp.String(), 0)
 	if err == nil {
@@ -165,12 +172,13 @@ func (f *Forwarding) handle(ctx context.Context, conn net.Conn, _ any) {
 	broken, piped := errors.AsType[*sideError](err)
 	switch {
 	case err == nil:
-		f.succeeded()
-	case !piped, broken.side == serverSide && time.Since(begun) < quickEnd:
-		f.failedBy(err)
+		f.noteSuccess()
+	case !piped, broken.side == serverSide && time.Since(begun) < refusalTime:
+		f.noteFailure(err)
 	default:
-		f.succeeded()
-		loggerOr(f.config.Logger).Info("stream: a forwarded connection broke", "remote", f.remote, "error", err)
+		f.noteSuccess()
+		loggerOr(f.config.Logger).Info("stream: a forwarded connection broke",
+			"remote", f.remote, "error", err)
 	}
 }
 
@@ -184,10 +192,10 @@ func (f *Forwarding) forward(ctx context.Context, conn net.Conn) error {
 	return pipe(ctx, end{"the local client", conn}, end{serverSide, remote})
 }
 
-// awaitTurn waits until the server may be tried, and is false where ctx has ended before.
+// awaitTurn waits until the server may be tried. It returns false if ctx ends first.
 func (f *Forwarding) awaitTurn(ctx context.Context) bool {
 	f.mu.Lock()
-	wait := time.Until(f.again)
+	wait := time.Until(f.retryAt)
 	f.mu.Unlock()
 	if wait <= 0 {
 		return ctx.Err() == nil
@@ -202,28 +210,30 @@ func (f *Forwarding) awaitTurn(ctx context.Context) bool {
 	}
 }
 
-// failedBy notes that the server could not be used.
-func (f *Forwarding) failedBy(err error) {
-	reason := err // without the ports, which differ each time
+// noteFailure records that the server could not be used. A reason that was already logged is logged
+// at the debug level.
+func (f *Forwarding) noteFailure(err error) {
+	reason := err // the innermost error, as the outer ones have ports that differ each time
 	for inner := errors.Unwrap(reason); inner != nil; inner = errors.Unwrap(reason) {
 		reason = inner
 	}
 	f.mu.Lock()
-	f.again = time.Now().Add(min(minHold<<min(f.failed, 10), maxHold))
+	f.retryAt = time.Now().Add(min(minRetryDelay<<min(f.failed, 10), maxRetryDelay))
 	f.failed++
-	known := f.said == reason.Error()
-	f.said = reason.Error()
+	known := f.lastReason == reason.Error()
+	f.lastReason = reason.Error()
 	f.mu.Unlock()
 	level := slog.LevelWarn
-	if known { // as each further time is of no news
+	if known {
 		level = slog.LevelDebug
 	}
-	loggerOr(f.config.Logger).Log(context.Background(), level, "stream: a connection could not be forwarded", "remote", f.remote, "error", err)
+	loggerOr(f.config.Logger).Log(context.Background(), level,
+		"stream: a connection could not be forwarded", "remote", f.remote, "error", err)
 }
 
-// succeeded notes that the server could be used.
-func (f *Forwarding) succeeded() {
+// noteSuccess records that the server could be used.
+func (f *Forwarding) noteSuccess() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.failed, f.again, f.said = 0, time.Time{}, ""
+	f.failed, f.retryAt, f.lastReason = 0, time.Time{}, ""
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// forwardTLS is a local endpoint until the test ends.
+// forwardTLS makes a local endpoint that lasts until the test ends.
 func forwardTLS(t *testing.T, local, remote string, client TLSClient) *Forwarding {
 	t.Helper()
 	if client.Logger == nil {
@@ -42,7 +42,8 @@ func dialEndpoint(t *testing.T, e string) net.Conn {
 	return conn
 }
 
-// TestForwardTLSErrors: what cannot be meant is an error at once, and leaves nothing.
+// TestForwardTLSErrors: a configuration that makes no sense is an error at once, and leaves nothing
+// behind.
 func TestForwardTLSErrors(t *testing.T) {
 	testpeer.NothingLeft(t)
 	dir := t.TempDir()
@@ -54,7 +55,8 @@ func TestForwardTLSErrors(t *testing.T) {
 	bad := client
 	bad.CAFile = "/nowhere.crt"
 	long := "ipc:///" + strings.Repeat("x", privatedir.MaxPath)
-	tooLong := fmt.Sprintf("may have %d bytes, this one has %d", privatedir.MaxPath, privatedir.MaxPath+1)
+	tooLong := fmt.Sprintf("may have %d bytes, this one has %d", privatedir.MaxPath,
+		privatedir.MaxPath+1)
 	for name, c := range map[string]struct {
 		local, remote string
 		client        TLSClient
@@ -74,7 +76,8 @@ func TestForwardTLSErrors(t *testing.T) {
 		"no CA":             {"", remote, bad, "/nowhere.crt: no such file"},
 	} {
 		f, err := ForwardTLS(context.Background(), c.local, c.remote, c.client)
-		if f != nil || err == nil || !strings.HasPrefix(err.Error(), "stream: ") || !strings.Contains(err.Error(), c.want) {
+		if f != nil || err == nil || !strings.HasPrefix(err.Error(), "stream: ") ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -84,8 +87,8 @@ func TestForwardTLSErrors(t *testing.T) {
 	must.OK(t, exchange(dialEndpoint(t, taken.Endpoint()), "still here"))
 }
 
-// TestForwardTLSEndsWithContext, which closes connections, dials that are under way, and the
-// directory.
+// TestForwardTLSEndsWithContext: the end of ctx closes connections, ends dials that are under way,
+// and removes the directory.
 func TestForwardTLSEndsWithContext(t *testing.T) {
 	testpeer.NothingLeft(t)
 	_, remote, client := tlsServer(t, nil)
@@ -107,15 +110,16 @@ func TestForwardTLSEndsWithContext(t *testing.T) {
 		if !closed(conn) {
 			t.Error("the connection is still open")
 		}
-		if _, err := os.Stat(filepath.Dir(strings.TrimPrefix(f.Endpoint(), "ipc://"))); !os.IsNotExist(err) {
+		directory := filepath.Dir(strings.TrimPrefix(f.Endpoint(), "ipc://"))
+		if _, err := os.Stat(directory); !os.IsNotExist(err) {
 			t.Errorf("the directory is left: %v", err)
 		}
 	}
 }
 
 // TestForwardTLSFailures: an unreachable server and one that refuses the certificate are logged
-// once for each reason, and are tried again, but not all the time; once the server is there, all
-// goes well.
+// once for each reason. They are tried again, but not all the time. Once the server works,
+// connections work.
 func TestForwardTLSFailures(t *testing.T) {
 	testpeer.NothingLeft(t)
 	ca, foreign := newAuthority(t, "CA"), newAuthority(t, "another CA")
@@ -146,7 +150,7 @@ func TestForwardTLSFailures(t *testing.T) {
 			t.Fatal("it goes through without a server")
 		}
 	}
-	if took := time.Since(begun); took < 7*minHold { // 1+2+4
+	if took := time.Since(begun); took < 7*minRetryDelay { // 1+2+4
 		t.Errorf("4 tries within %v", took)
 	}
 	if n := warnings(); n != 1 || !strings.Contains(log.String(), "connection refused") {
@@ -164,7 +168,8 @@ func TestForwardTLSFailures(t *testing.T) {
 			t.Fatal("it goes through with a certificate that the server does not know")
 		}
 	}
-	if n := warnings(); n != 2 || !strings.Contains(log.String(), "remote error: tls: ") || refused.Load() != 3 {
+	if n := warnings(); n != 2 || !strings.Contains(log.String(), "remote error: tls: ") ||
+		refused.Load() != 3 {
 		t.Errorf("%d warnings, %d refusals:\n%s", n, refused.Load(), log)
 	}
 	put(id)

@@ -17,8 +17,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestForwardTLSEndpoints: the kinds of local endpoints, who may use them, and that nothing is left
-// of them.
+// TestForwardTLSEndpoints: the kinds of local endpoints and their modes. Nothing is left of them.
 func TestForwardTLSEndpoints(t *testing.T) {
 	testpeer.NothingLeft(t)
 	_, remote, client := tlsServer(t, nil)
@@ -64,8 +63,8 @@ func TestForwardTLSEndpoints(t *testing.T) {
 	}
 }
 
-// TestForwardTLSElsewhere: where $TMPDIR will not do, the endpoint is in another directory, and
-// nothing is left in either.
+// TestForwardTLSElsewhere: if $TMPDIR is not suitable, the endpoint is in another directory.
+// Nothing is left in either.
 func TestForwardTLSElsewhere(t *testing.T) {
 	testpeer.NothingLeft(t)
 	_, remote, client := tlsServer(t, nil)
@@ -97,7 +96,8 @@ func TestForwardTLSElsewhere(t *testing.T) {
 	}
 }
 
-// TestForwardTLSStaleSocket: a path that a program has left behind is used again.
+// TestForwardTLSStaleSocket: the path of a socket that another program left behind can be used
+// again.
 func TestForwardTLSStaleSocket(t *testing.T) {
 	testpeer.NothingLeft(t)
 	_, remote, client := tlsServer(t, nil)
@@ -106,7 +106,7 @@ func TestForwardTLSStaleSocket(t *testing.T) {
 	must.OK(t, err)
 	stale.SetUnlinkOnClose(false)
 	must.OK(t, stale.Close())
-	old := syscall.Umask(0) // which is not to make the new socket anybody's
+	old := syscall.Umask(0) // the socket must be private all the same
 	f := forwardTLS(t, "ipc://"+path, remote, client)
 	syscall.Umask(old)
 	must.OK(t, exchange(dialEndpoint(t, f.Endpoint()), "hello"))

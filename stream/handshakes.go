@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -12,20 +11,20 @@ import (
 
 var (
 	errTimeout = errors.New("the handshake took too long")
-	errCrowded = errors.New("closed in favour of a newer client, as too many handshakes went on")
+	errEvicted = errors.New("closed in favour of a newer client, as too many handshakes went on")
 )
 
-// A handshake is safe from newcomers for a part of HandshakeTimeout.
+// A handshake cannot be evicted during the first part of HandshakeTimeout.
 const (
-	// silentShare is the part where the client has sent nothing yet. It is enough for the first
-	// packet, which most protocols send as soon as they are connected.
+	// silentShare is the divisor for a client that has sent nothing yet. A 200th is enough for the
+	// first packet, which most protocols send as soon as they are connected.
 	silentShare = 200
-	// spokenShare is the part where it has. Were that shorter than a handshake takes a busy machine, a
-	// crowd of honest clients would drive each other out for ever.
+	// spokenShare is the divisor for a client that has sent something. If a 20th were shorter than a
+	// handshake takes on a busy machine, a crowd of honest clients would evict each other for ever.
 	spokenShare = 20
 )
 
-// handshakes are those that go on, in the order in which they began, by the client's network.
+// handshakes are the handshakes in progress, by the client's network, the oldest first.
 type handshakes struct {
 	networks map[netip.Prefix][]*session
 	count    int
@@ -53,9 +52,11 @@ func (h *handshakes) all() []*session {
 	return slices.Concat(slices.Collect(maps.Values(h.networks))...)
 }
 
-// victim is the handshake that has to make room for a newcomer: of the network with the most, the
-// oldest that is silent, or else the oldest. Where all of these are safe it is one of another
-// network, that is not safe even if it had spoken; or nil, and there may be one after wait.
+// victim returns the handshake to evict for a new client. Networks with more handshakes come first.
+// Within one network, it is the oldest silent client whose protection is over, or else the oldest
+// client. In the networks with fewer handshakes than the largest, a silent client is protected as
+// long as one that has sent something. If every handshake is protected, victim returns nil and the
+// time after which there may be one.
 func (h *handshakes) victim(now time.Time, timeout time.Duration) (c *session, wait time.Duration) {
 	silent, spoken := timeout/silentShare, timeout/spokenShare
 	crowds := slices.SortedFunc(maps.Values(h.networks), func(a, b []*session) int {
@@ -80,27 +81,4 @@ func (h *handshakes) victim(now time.Time, timeout time.Duration) (c *session, w
 		}
 	}
 	return nil, wait
-}
-
-// network is what a peer can be told by, where it may have many addresses: one IPv4 address, or 64
-// bits of an IPv6 address. The zero value stands for all whose address is none of IP, as those of a
-// Unix socket.
-func network(address net.Addr) netip.Prefix {
-	if address == nil {
-		return netip.Prefix{}
-	}
-	peer, err := netip.ParseAddrPort(address.String())
-	if err != nil {
-		return netip.Prefix{}
-	}
-	ip := peer.Addr().Unmap().WithZone("")
-	bits := 64
-	if ip.Is4() {
-		bits = 32
-	}
-	prefix, err := ip.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return prefix
 }

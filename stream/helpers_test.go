@@ -13,8 +13,9 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestMain is the server of TestTooManyFiles where it is told so. Else it opens a socket before all
-// tests: with the first the runtime opens descriptors that it keeps, which are no test's.
+// TestMain is the server of TestTooManyFiles if childVariable is set. Otherwise it opens a socket
+// before all tests: with the first socket the runtime opens descriptors that it keeps, which belong
+// to no test.
 func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" {
 		serveWithFewFiles()
@@ -28,10 +29,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// childVariable tells the test's program to be the server of TestTooManyFiles.
+// childVariable tells the test program to be the server of TestTooManyFiles.
 const childVariable = "ZMQAUTH_STREAM_TEST_CHILD"
 
-// patience is how long a test waits for what must come: long enough that only a fault exceeds it.
+// patience is how long a test waits for something that must happen. It is so long that only a fault
+// exceeds it.
 const patience = 30 * time.Second
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -51,8 +53,8 @@ func newListener(t testing.TB) net.Listener {
 	return l
 }
 
-// start serves on a port of the kernel's choice until the test ends, and returns host:port. Nothing
-// of it may be left then.
+// start serves on a port that the kernel chooses, until the test ends, and returns host:port. It
+// checks that the server leaves nothing behind.
 func start(t testing.TB, s *Server) string {
 	t.Helper()
 	testpeer.NothingLeft(t)
@@ -78,13 +80,13 @@ func startOn(t testing.TB, s *Server, l net.Listener) {
 	})
 }
 
-// echo is a Handler that sends back what it gets. It hides from io.Copy what conn can do: to
-// splice, it would keep pipes open until the next garbage collection.
+// echo is a Handler that sends back what it receives. It hides the methods of conn from io.Copy:
+// with splice, io.Copy would keep pipes open until the next garbage collection.
 func echo(_ context.Context, conn net.Conn, _ any) {
 	_, _ = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn})
 }
 
-// dialTCP is a connection that is closed when the test ends.
+// dialTCP connects. The connection is closed when the test ends.
 func dialTCP(t testing.TB, address string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -94,7 +96,7 @@ func dialTCP(t testing.TB, address string) net.Conn {
 	return conn
 }
 
-// exchange sends text and wants it back.
+// exchange sends text and expects it back.
 func exchange(conn net.Conn, text string) error {
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(conn, text); err != nil {
@@ -104,7 +106,7 @@ func exchange(conn net.Conn, text string) error {
 	return err
 }
 
-// sayHello dials, and sends and gets "hello".
+// sayHello dials, sends "hello" and expects it back.
 func sayHello(t testing.TB, address string, cfg TLSClient) error {
 	t.Helper()
 	conn, err := DialTLS(patient(t), address, cfg)

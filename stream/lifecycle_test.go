@@ -14,17 +14,21 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestBeforeServe: Shutdown and Close may come first, in any number, and Serve then closes its
-// listener.
+// TestBeforeServe: after any number of calls of Shutdown and Close, Serve closes its listener.
 func TestBeforeServe(t *testing.T) {
 	testpeer.NothingLeft(t)
 	for name, end := range map[string]func(*Server) error{
-		"Close":           (*Server).Close,
-		"Close twice":     func(s *Server) error { return errors.Join(s.Close(), s.Close()) },
-		"Shutdown":        func(s *Server) error { return s.Shutdown(context.Background()) },
-		"Shutdown, Close": func(s *Server) error { return errors.Join(s.Shutdown(context.Background()), s.Close()) },
-		"Close, Shutdown": func(s *Server) error { return errors.Join(s.Close(), s.Shutdown(context.Background())) },
-		"Shutdown, too late": func(s *Server) error { // nothing goes on, so that there is nothing to wait for
+		"Close":       (*Server).Close,
+		"Close twice": func(s *Server) error { return errors.Join(s.Close(), s.Close()) },
+		"Shutdown":    func(s *Server) error { return s.Shutdown(context.Background()) },
+		"Shutdown, Close": func(s *Server) error {
+			return errors.Join(s.Shutdown(context.Background()), s.Close())
+		},
+		"Close, Shutdown": func(s *Server) error {
+			return errors.Join(s.Close(), s.Shutdown(context.Background()))
+		},
+		// The server is idle, so there is nothing to wait for.
+		"Shutdown, too late": func(s *Server) error {
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
 			return s.Shutdown(ctx)
@@ -34,7 +38,8 @@ func TestBeforeServe(t *testing.T) {
 		must.OK(t, end(s))
 		l := newListener(t)
 		for what, err := range map[string]error{
-			"Serve": s.Serve(l), "ServeOne": s.ServeOne(newListener(t)), "ListenAndServe": s.ListenAndServe("tcp", "127.0.0.1:0"),
+			"Serve": s.Serve(l), "ServeOne": s.ServeOne(newListener(t)),
+			"ListenAndServe": s.ListenAndServe("tcp", "127.0.0.1:0"),
 		} {
 			if err != ErrServerClosed {
 				t.Errorf("%s, then %s: %v", name, what, err)
@@ -48,8 +53,8 @@ func TestBeforeServe(t *testing.T) {
 	}
 }
 
-// TestShutdownWaits: for the Handlers, and no longer than its context; handshakes and listeners end
-// at once.
+// TestShutdownWaits: Shutdown waits for the Handlers, but no longer than its context. Handshakes
+// and listeners end at once.
 func TestShutdownWaits(t *testing.T) {
 	s := &Server{Authenticator: password, Handler: echo}
 	address := start(t, s)
@@ -76,14 +81,16 @@ func TestShutdownWaits(t *testing.T) {
 	}
 }
 
-// TestShutdownEndsThoseWithoutPlace: who is authenticated but has no place yet is not handled any
-// more.
-func TestShutdownEndsThoseWithoutPlace(t *testing.T) {
+// TestShutdownEndsThoseWithoutSlot: after Shutdown, an authenticated client that still waits for
+// its turn is not handled.
+func TestShutdownEndsThoseWithoutSlot(t *testing.T) {
 	s := &Server{Authenticator: password, Handler: echo, MaxConns: 1}
 	address := start(t, s)
-	// Both are in their handshake at once, so that both are authenticated, and one has no place.
+	// Both are in their handshake at once. So both are authenticated, and one waits for its turn.
 	first, second := dialTCP(t, address), dialTCP(t, address)
-	testpeer.Eventually(t, "both are in their handshake", func() bool { return s.counts().pending == 2 })
+	testpeer.Eventually(t, "both are in their handshake", func() bool {
+		return s.counts().pending == 2
+	})
 	must.OK(t, giveWord(first))
 	must.OK(t, exchange(first, "hello"))
 	must.OK(t, giveWord(second))
@@ -97,7 +104,8 @@ func TestShutdownEndsThoseWithoutPlace(t *testing.T) {
 	must.OK(t, <-ended)
 }
 
-// TestCloseEndsAllAtOnce: Handlers' connections and contexts too, whatever TLS would like to say.
+// TestCloseEndsAllAtOnce: Close ends the Handlers' connections and contexts, too, and does not wait
+// for TLS to say goodbye.
 func TestCloseEndsAllAtOnce(t *testing.T) {
 	ca := newAuthority(t, "CA")
 	server := ca.issue("server")
@@ -126,15 +134,18 @@ func TestCloseEndsAllAtOnce(t *testing.T) {
 	}
 }
 
-// TestHandlerContextEnds with the Handler, so that what it has begun ends, too.
+// TestHandlerContextEnds: the context of a Handler ends when it returns, so that what it has begun
+// ends, too.
 func TestHandlerContextEnds(t *testing.T) {
 	contexts := make(chan context.Context, 1)
-	address := start(t, &Server{Handler: func(ctx context.Context, _ net.Conn, _ any) { contexts <- ctx }})
+	address := start(t, &Server{Handler: func(ctx context.Context, _ net.Conn, _ any) {
+		contexts <- ctx
+	}})
 	dialTCP(t, address)
 	<-(<-contexts).Done()
 }
 
-// TestServeSeveral: one Server serves two listeners, with common limits, and ends both.
+// TestServeSeveral: one Server serves two listeners with common limits, and ends both.
 func TestServeSeveral(t *testing.T) {
 	s := &Server{Authenticator: password, Handler: echo, MaxConns: 1}
 	first := start(t, s)
@@ -165,7 +176,9 @@ func TestServeOne(t *testing.T) {
 			t.Error("not closed")
 		}
 		silent := dialTCP(t, address)
-		testpeer.Eventually(t, "the silent one is in its handshake", func() bool { return s.counts().pending == 1 })
+		testpeer.Eventually(t, "the silent one is in its handshake", func() bool {
+			return s.counts().pending == 1
+		})
 		conn := enter(t, address)
 		if !closed(silent) {
 			t.Error("another client's handshake goes on")
@@ -180,18 +193,19 @@ func TestServeOne(t *testing.T) {
 	must.OK(t, s.Close())
 }
 
-// TestServeOneOfMany: of many that come at once exactly one is handled.
+// TestServeOneOfMany: of many clients that come at once, exactly one is handled.
 func TestServeOneOfMany(t *testing.T) {
 	testpeer.NothingLeft(t)
 	for range 20 {
 		l := newListener(t)
 		var mu sync.Mutex
 		handled := 0
-		s := &Server{Authenticator: password, Logger: quiet(), Handler: func(_ context.Context, conn net.Conn, _ any) {
-			mu.Lock()
-			defer mu.Unlock()
-			handled++
-		}}
+		s := &Server{Authenticator: password, Logger: quiet(),
+			Handler: func(_ context.Context, conn net.Conn, _ any) {
+				mu.Lock()
+				defer mu.Unlock()
+				handled++
+			}}
 		var group sync.WaitGroup
 		for range 8 {
 			conn := dialTCP(t, l.Addr().String())
@@ -216,7 +230,7 @@ func TestServeOneErrors(t *testing.T) {
 		t.Errorf("after a panic: %v", err)
 	}
 
-	// Whoever is in his handshake when ServeOne gives up is not handled afterwards.
+	// A client that is in its handshake when ServeOne gives up is not handled afterwards.
 	broken := errors.New("broken")
 	inside, goOn := make(chan struct{}), make(chan struct{})
 	s = &Server{
@@ -247,16 +261,17 @@ func TestServeOneErrors(t *testing.T) {
 	must.OK(t, s.Shutdown(patient(t)))
 }
 
-// TestServeOneWithoutPlace: a client that was authenticated, but closed before there was a place
-// for it, has not been served.
-func TestServeOneWithoutPlace(t *testing.T) {
+// TestServeOneWithoutSlot: if a client is authenticated but closed before its turn, it has not been
+// served.
+func TestServeOneWithoutSlot(t *testing.T) {
 	testpeer.NothingLeft(t)
 	inside, goOn := make(chan struct{}), make(chan struct{})
-	authenticator := AuthenticatorFunc(func(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
-		close(inside)
-		<-goOn
-		return conn, nil, nil
-	})
+	authenticator := AuthenticatorFunc(
+		func(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
+			close(inside)
+			<-goOn
+			return conn, nil, nil
+		})
 	s := &Server{Authenticator: authenticator, Handler: echo, Logger: quiet(), MaxConns: 1}
 	l := newListener(t)
 	served := make(chan error, 1)
@@ -264,10 +279,10 @@ func TestServeOneWithoutPlace(t *testing.T) {
 	dialTCP(t, l.Addr().String())
 	<-inside
 	s.mu.Lock()
-	s.handling++ // the place is another's
+	s.handling++ // another client has the slot
 	s.mu.Unlock()
 	close(goOn)
-	testpeer.Eventually(t, "it waits for a place", func() bool {
+	testpeer.Eventually(t, "it waits for its turn", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return len(s.entered) == 1
@@ -278,11 +293,12 @@ func TestServeOneWithoutPlace(t *testing.T) {
 	}
 }
 
-// TestLifecycleRaces: Close and Shutdown at any moment leave nothing.
+// TestLifecycleRaces: Close and Shutdown leave nothing behind, at whatever moment they come.
 func TestLifecycleRaces(t *testing.T) {
 	testpeer.NothingLeft(t)
 	for i := range 100 {
-		s := &Server{Authenticator: password, Handler: echo, Logger: quiet(), MaxHandshakes: 2, MaxConns: 2}
+		s := &Server{Authenticator: password, Handler: echo, Logger: quiet(), MaxHandshakes: 2,
+			MaxConns: 2}
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		must.OK(t, err)
 		var group sync.WaitGroup
@@ -316,6 +332,7 @@ func TestLifecycleRaces(t *testing.T) {
 // counts is what a Server is busy with.
 type counts struct{ waiting, pending, entered, abandoned int }
 
+// counts returns what a Server is busy with.
 func (s *Server) counts() counts {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestListenAndServe: on a Unix socket, also where a server before has left one, and what it says
-// of addresses that are none.
+// TestListenAndServe: a Unix socket works, also after an earlier server has left one behind. An
+// address that makes no sense is an error.
 func TestListenAndServe(t *testing.T) {
 	testpeer.NothingLeft(t)
 	path := filepath.Join(t.TempDir(), "socket")

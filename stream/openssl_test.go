@@ -12,8 +12,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestOpenSSLClients: openssl s_client gets in with a certificate, by both versions, and is told
-// why without.
+// TestOpenSSLClients: openssl s_client gets in with a certificate, with both versions of TLS.
+// Without one it is told why not.
 func TestOpenSSLClients(t *testing.T) {
 	openssl := testpeer.Program(t, "openssl", "openssl")
 	_, address, client := tlsServer(t, nil)
@@ -26,10 +26,13 @@ func TestOpenSSLClients(t *testing.T) {
 		"TLS 1.2":                        {append([]string{"-tls1_2"}, with...), ""},
 		"TLS 1.3, without a certificate": {[]string{"-tls1_3"}, "alert certificate required"},
 		"TLS 1.2, without a certificate": {[]string{"-tls1_2"}, "alert handshake failure"},
-		"TLS 1.1":                        {append([]string{"-tls1_1", "-cipher", "ALL:@SECLEVEL=0"}, with...), "alert protocol version"},
+		"TLS 1.1": {append([]string{"-tls1_1", "-cipher", "ALL:@SECLEVEL=0"}, with...),
+			"alert protocol version"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			arguments := append([]string{"s_client", "-connect", address, "-CAfile", client.CAFile, "-verify_return_error", "-brief"}, c.arguments...)
+			arguments := append([]string{
+				"s_client", "-connect", address, "-CAfile", client.CAFile, "-verify_return_error", "-brief",
+			}, c.arguments...)
 			command := exec.CommandContext(patient(t), openssl, arguments...)
 			log := &logbuffer.Buffer{}
 			command.Stderr = log
@@ -42,7 +45,8 @@ func TestOpenSSLClients(t *testing.T) {
 			line, _ := bufio.NewReader(stdout).ReadString('\n')
 			_ = stdin.Close()
 			err = command.Wait()
-			if c.refusal == "" && (line != "hello\n" || err != nil) || c.refusal != "" && (line != "" || err == nil) {
+			if c.refusal == "" && (line != "hello\n" || err != nil) ||
+				c.refusal != "" && (line != "" || err == nil) {
 				t.Errorf("%q, %v\n%s", line, err, log)
 			}
 			if !strings.Contains(log.String(), c.refusal) {

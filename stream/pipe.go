@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// pipeBuffer is what is read at once: two records of TLS.
+	// pipeBuffer is the number of bytes read at once: two TLS records.
 	pipeBuffer = 32 << 10
-	// drainTime is how long a side has to end its half when the other side is gone and it has been
-	// told so. It may first have to read what the other has sent before.
+	// drainTime is how long a side may take to end its half after the other side is gone. It may first
+	// have to read what the other side has sent before.
 	drainTime = 30 * time.Second
 )
 
@@ -25,25 +25,26 @@ type end struct {
 	conn net.Conn
 }
 
-// closeWrite tells the peer that nothing will follow. A connection that has no halves is closed.
+// closeWrite tells the peer that nothing will follow. A connection that cannot be half-closed is
+// closed.
 func (e end) closeWrite() {
 	if closer, ok := e.conn.(interface{ CloseWrite() error }); ok {
-		_ = closer.CloseWrite() // an error: then reading fails, too
+		_ = closer.CloseWrite() // if this fails, reading fails, too
 		return
 	}
 	_ = e.conn.Close()
 }
 
-// isComplete tells whether all that the peer has sent was read, although reading has ended with an
-// error: the peer of a Unix socket that is closed before it has read everything is said to have
-// reset the connection.
+// isComplete reports whether everything that the peer sent has been read although reading ended
+// with err. If the peer of a Unix socket closes it before it has read everything, the system
+// reports a reset.
 func (e end) isComplete(err error) bool {
 	_, ok := e.conn.(*net.UnixConn)
 	return ok && errors.Is(err, syscall.ECONNRESET)
 }
 
-// reset ends the connection so that the peer can tell it from an orderly end: by TCP's reset, and
-// with TLS without its notice, which Close would send.
+// reset ends the connection so that the peer can tell it from an orderly end: with a TCP reset, and
+// under TLS without the close_notify alert that Close would send.
 func (e end) reset() {
 	conn := e.conn
 	for {
@@ -60,32 +61,34 @@ func (e end) reset() {
 	_ = e.conn.Close()
 }
 
-// sideError tells which side of a pipe has failed.
+// sideError says which side of a pipe has failed.
 type sideError struct {
 	what, side string
 	err        error
 }
 
-func (e *sideError) Error() string { return fmt.Sprintf("stream: %s %s: %v", e.what, e.side, e.err) }
+func (e *sideError) Error() string {
+	return fmt.Sprintf("stream: %s %s: %v", e.what, e.side, e.err)
+}
 func (e *sideError) Unwrap() error { return e.err }
 
-// pipe copies what comes from each side to the other until both have ended, and closes both. The
-// error is the first.
+// pipe copies data between a and b until both directions have ended, and closes both. It returns
+// the first error.
 func pipe(ctx context.Context, a, b end) error { return newPipes(a, b, drainTime).copy(ctx) }
 
-// pipes is both directions of a pipe.
+// pipes are both directions of a pipe.
 type pipes struct {
 	drainTime time.Duration
 
 	mu     sync.Mutex
 	halves [2]half
-	err    error // the first; others follow from it
+	err    error // the first one, which causes the others
 }
 
-// half is one direction. What changes is guarded by the mutex of pipes.
+// half is one direction. The mutex of pipes guards the fields that change.
 type half struct {
 	from, to end
-	useless  bool // to takes nothing any more
+	broken   bool // writes to "to" have failed
 	ended    bool
 }
 
@@ -114,19 +117,20 @@ func (p *pipes) copy(ctx context.Context) error {
 
 var buffers = sync.Pool{New: func() any { return new([pipeBuffer]byte) }}
 
-// run copies until h.from ends or fails. When h.to fails, what comes is dropped until then: h.to
-// may have sent something before it went, which the other direction still delivers.
+// run copies data until h.from ends or fails. If h.to fails, run still reads h.from to its end and
+// discards the data. h.to may have sent something before it failed, which the other direction still
+// delivers.
 func (p *pipes) run(h, other *half) {
 	buffer := buffers.Get().(*[pipeBuffer]byte)
 	defer buffers.Put(buffer)
-	useless := false
+	broken := false
 	for {
 		n, err := h.from.conn.Read(buffer[:])
-		if n > 0 && !useless {
+		if n > 0 && !broken {
 			if _, err := h.to.conn.Write(buffer[:n]); err != nil {
-				useless = true
+				broken = true
 				p.fail(&sideError{"write to", h.to.name, err})
-				p.mark(h, other, func() { h.useless = true })
+				p.mark(h, other, func() { h.broken = true })
 			}
 		}
 		if err == nil {
@@ -146,20 +150,21 @@ func (p *pipes) run(h, other *half) {
 	}
 }
 
-// mark notes what has become of h. A direction that is useless has only the drain time left once
-// the other has ended.
+// mark changes the state of h. If one direction is broken and the other has ended, the broken one
+// gets drainTime to end.
 func (p *pipes) mark(h, other *half, change func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	change()
 	for _, pair := range [][2]*half{{h, other}, {other, h}} {
-		if pair[0].useless && pair[1].ended {
-			_ = pair[0].from.conn.SetReadDeadline(time.Now().Add(p.drainTime)) // an error: it is closed
+		if pair[0].broken && pair[1].ended {
+			// An error means that the connection is closed already.
+			_ = pair[0].from.conn.SetReadDeadline(time.Now().Add(p.drainTime))
 		}
 	}
 }
 
-// fail notes an error, unless it follows from another.
+// fail records an error, unless an earlier error is its cause.
 func (p *pipes) fail(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -168,8 +173,8 @@ func (p *pipes) fail(err error) {
 	}
 }
 
-// isClosed tells whether an error means that this end has closed the connection, as the other
-// direction does where there are no halves to close.
+// isClosed reports whether an error means that this process has closed the connection. The other
+// direction does that if the connection cannot be half-closed.
 func isClosed(err error) bool {
 	return errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
 }

@@ -5,11 +5,11 @@ import (
 	"syscall"
 )
 
-// received tells whether the peer of a connection has sent anything: with TCP on Linux ever,
-// whoever has read it since; else what was not read yet, which is all as long as the connection
-// waits. Where it cannot be known it is true.
+// received reports whether the peer of a connection has sent anything. For TCP on Linux that
+// includes data that was read already. Elsewhere only unread data counts, which is all of it while
+// the connection waits in the backlog. If the system cannot tell, received returns true.
 func received(conn net.Conn, waits bool) bool {
-	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok { // by the listener
+	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok { // the listener has wrapped it
 		conn = wrapped.NetConn()
 	}
 	socket, ok := conn.(syscall.Conn)
@@ -21,7 +21,7 @@ func received(conn net.Conn, waits bool) bool {
 		return true
 	}
 	spoken := true
-	// An error means that it is closed, and will be found to be.
+	// An error means that the connection is closed, which its next use will show.
 	_ = raw.Control(func(fd uintptr) { spoken = receivedBy(int(fd), waits) })
 	return spoken
 }

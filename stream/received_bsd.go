@@ -7,8 +7,8 @@ import "golang.org/x/sys/unix"
 // fionread is FIONREAD, which x/sys lacks: _IOR('f', 127, int) in <sys/filio.h>.
 const fionread = 0x4004667f
 
-// receivedBy is received for the descriptor of a socket. These systems do not tell how much has
-// been read from it.
+// receivedBy is received for a socket's descriptor. These systems do not count the bytes that were
+// already read.
 func receivedBy(fd int, waits bool) bool {
 	if !waits {
 		return true

@@ -10,7 +10,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestHasSpoken: with TCP also when what was sent has been read.
+// TestHasSpoken: for TCP, data counts even after it has been read.
 func TestHasSpoken(t *testing.T) {
 	local, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
 	must.OK(t, err)

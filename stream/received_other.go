@@ -2,5 +2,5 @@
 
 package stream
 
-// receivedBy is true, as it cannot be known here: a silent client is not told from others.
+// receivedBy returns true: this system cannot tell a silent client from others.
 func receivedBy(int, bool) bool { return true }

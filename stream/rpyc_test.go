@@ -17,9 +17,9 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// rpycServer is a ThreadedServer on a port of the kernel's choice, which it prints. With arguments
-// it has rpyc's own SSLAuthenticator: key, certificate, CA. For each client it prints whose
-// certificate it has seen. It ends with its standard input.
+// rpycServer is a ThreadedServer on a port that the kernel chooses; it prints the port. With the
+// arguments key, certificate and CA it uses rpyc's own SSLAuthenticator. For each client it prints
+// the name in the client's certificate. It ends with its standard input.
 const rpycServer = `
 import sys, threading
 import rpyc
@@ -30,7 +30,8 @@ class Service(rpyc.Service):
     def on_connect(self, conn):
         credentials = conn._config["credentials"]
         if credentials:
-            print("client", dict(pair for part in credentials["subject"] for pair in part)["commonName"], flush=True)
+            subject = dict(pair for part in credentials["subject"] for pair in part)
+            print("client", subject["commonName"], flush=True)
     def exposed_add(self, a, b):
         return a + b
     def exposed_each(self, values, f):  # calls back through the same connection
@@ -48,14 +49,15 @@ print(server.port, flush=True)
 sys.stdin.read()
 `
 
-// rpycClient connects by rpyc's own SSL client, calls, is called back, and sends a megabyte.
+// rpycClient connects with rpyc's own SSL client, calls, is called back, and sends a megabyte.
 const rpycClient = `
 import ssl, sys
 import rpyc
 from rpyc.utils.factory import ssl_connect
 port, ca, cert, key = sys.argv[1:]
 try:
-    conn = ssl_connect("127.0.0.1", int(port), keyfile=key or None, certfile=cert or None, ca_certs=ca)
+    files = dict(keyfile=key or None, certfile=cert or None, ca_certs=ca)
+    conn = ssl_connect("127.0.0.1", int(port), **files)
     conn.ping(data="x" * (1 << 20), timeout=30)
     print(conn.root.add(20, 3), conn.root.each([1, 2, 3], lambda v: v * v))
     conn.close()
@@ -63,11 +65,12 @@ except (ssl.SSLError, EOFError, OSError) as e:
     print("refused", getattr(e, "reason", None) or e)
 `
 
-// startRpyc starts rpycServer, and returns its address and what it prints afterwards.
+// startRpyc starts rpycServer. It returns the address and what the server prints afterwards.
 func startRpyc(t *testing.T, arguments ...string) (address string, lines *bufio.Reader) {
 	t.Helper()
 	python := testpeer.Python(t, "rpyc", "python3-rpyc")
-	command := exec.Command(python, append([]string{"-W", "ignore", "-c", rpycServer}, arguments...)...)
+	command := exec.Command(python,
+		append([]string{"-W", "ignore", "-c", rpycServer}, arguments...)...)
 	log := &logbuffer.Buffer{}
 	command.Stderr = log
 	stdin, err := command.StdinPipe()
@@ -90,10 +93,11 @@ func startRpyc(t *testing.T, arguments ...string) (address string, lines *bufio.
 	return net.JoinHostPort("127.0.0.1", strings.TrimSpace(port)), lines
 }
 
-// rpycMajor is the first number of rpyc's version.
+// rpycMajor returns the first number of rpyc's version.
 func rpycMajor(t *testing.T) (major int) {
 	t.Helper()
-	out, err := exec.Command(testpeer.Python(t, "rpyc", "python3-rpyc"), "-c", "import rpyc; print(rpyc.version.version[0])").Output()
+	out, err := exec.Command(testpeer.Python(t, "rpyc", "python3-rpyc"), "-c",
+		"import rpyc; print(rpyc.version.version[0])").Output()
 	must.OK(t, err)
 	_, err = fmt.Sscan(string(out), &major)
 	must.OK(t, err)
@@ -106,7 +110,9 @@ func TestRpycClient(t *testing.T) {
 	python := testpeer.Python(t, "rpyc", "python3-rpyc")
 	plain, _ := startRpyc(t)
 	_, address, client := tlsServer(t, func(s *Server) {
-		s.Handler = func(ctx context.Context, conn net.Conn, _ any) { _ = Forward(ctx, conn, "tcp", plain) }
+		s.Handler = func(ctx context.Context, conn net.Conn, _ any) {
+			_ = Forward(ctx, conn, "tcp", plain)
+		}
 	})
 	_, port, err := net.SplitHostPort(address)
 	must.OK(t, err)
@@ -119,14 +125,15 @@ func TestRpycClient(t *testing.T) {
 		{identity{}, "refused"},
 		{foreign, "refused"},
 	} {
-		out, err := exec.CommandContext(patient(t), python, "-W", "ignore", "-c", rpycClient, port, client.CAFile, c.id.cert, c.id.key).CombinedOutput()
+		out, err := exec.CommandContext(patient(t), python, "-W", "ignore", "-c", rpycClient, port,
+			client.CAFile, c.id.cert, c.id.key).CombinedOutput()
 		if err != nil || !strings.HasPrefix(string(out), c.want) {
 			t.Errorf("%v: %s, %v, want %s", c.id, out, err, c.want)
 		}
 	}
 }
 
-// TestRpycServer: rpyc's own SSLAuthenticator accepts DialTLS, sees whose certificate it is, and
+// TestRpycServer: rpyc's own SSLAuthenticator accepts DialTLS, sees the client's certificate, and
 // answers a ping.
 func TestRpycServer(t *testing.T) {
 	testpeer.NothingLeft(t)
@@ -137,7 +144,7 @@ func TestRpycServer(t *testing.T) {
 	must.OK(t, err)
 	defer conn.Close()
 
-	// A frame is its length, whether it is compressed, and a newline behind it; in it is brine, in
+	// A frame is its length, whether it is compressed, and a final newline. Its content is brine, in
 	// which 0x11 and 0x12 begin a tuple of two and three, 0x0e bytes, and 0x50 is zero: (request, 0,
 	// (ping, (value, ("hello",)))). From version 6 on the kind of a message is a byte before the
 	// brine.

@@ -16,89 +16,97 @@ import (
 var ErrServerClosed = errors.New("stream: server closed")
 
 const (
-	// DefaultHandshakeTimeout is what a HandshakeTimeout of 0 means.
+	// DefaultHandshakeTimeout is the HandshakeTimeout of a Server whose field is 0.
 	DefaultHandshakeTimeout = 10 * time.Second
-	// DefaultMaxHandshakes is what MaxHandshakes of 0 means.
+	// DefaultMaxHandshakes is the MaxHandshakes of a Server whose field is 0.
 	DefaultMaxHandshakes = 128
 )
 
-// A Server accepts connections, has each authenticated in a goroutine of its own, and hands those
-// that were to the Handler. The fields must not be changed, nor the struct copied, once it serves.
+// A Server accepts connections, authenticates each in a goroutine of its own, and passes the
+// authenticated ones to the Handler. Once it serves, the fields must not be changed and the struct
+// must not be copied.
 //
-// A client in its handshake takes one of MaxHandshakes places, for HandshakeTimeout at most. Eight
-// times as many connections may wait for a place. Those that have sent something go first, and of
-// these those of the address with the fewest handshakes; one that is silent waits for a 200th of
-// HandshakeTimeout (50 ms) unless more than half of the places are free. Where all are taken, the
-// next one gets the place of another: of the address with the most handshakes (of an IPv6 network
-// of 64 bits), and there of the oldest that is silent, or else the oldest. A handshake is safe from
-// that for a 20th of HandshakeTimeout (0.5 s), or for a 200th if its client has sent nothing yet
-// and no address has more. So a crowd of silent clients keeps nobody waiting, and a crowd of honest
-// ones that comes at once is let in one after another.
+// # Admission
+//
+// A handshake occupies one of MaxHandshakes slots, for HandshakeTimeout at most. The backlog of
+// clients that wait for a slot has eight times as many entries. Clients that have sent something
+// are admitted first; among these, the address with the fewest handshakes goes first. A silent
+// client waits for a 200th of HandshakeTimeout (50 ms by default), unless more than half of the
+// slots are free.
+//
+// If all slots are taken, the next client evicts a handshake: one of the address with the most
+// handshakes (an IPv6 network of 64 bits counts as one address), and there the oldest silent one,
+// or else the oldest. A handshake is protected from that for a 20th of HandshakeTimeout (0.5 s). If
+// its client has sent nothing yet and no address has more handshakes, it is protected for a 200th
+// only.
+//
+// So a crowd of silent clients delays nobody, and a crowd of honest clients that arrives at once is
+// admitted one after another.
 type Server struct {
 	// Authenticator proves who a client is; nil: everybody is let in, with nil credentials.
 	Authenticator Authenticator
-	// Handler serves one client. When it returns the connection is closed. ctx ends with that, and at
-	// once with Close. A panic is logged and ends this connection only. The connection has no
-	// deadline.
+	// Handler serves one client. The connection has no deadline, and is closed when Handler returns.
+	// ctx ends at that moment too, and at once with Close. A panic is logged and ends this connection
+	// only.
 	Handler func(ctx context.Context, conn net.Conn, credentials any)
 	// HandshakeTimeout is the time that the Authenticator has for one client; 0:
 	// DefaultHandshakeTimeout.
 	HandshakeTimeout time.Duration
-	// MaxHandshakes is how many may go on at once; 0: DefaultMaxHandshakes. An Authenticator that does
-	// not return although its connection is closed no longer counts, but when as many again are of
-	// that kind nobody is accepted until one returns.
+	// MaxHandshakes is the number of handshakes at once; 0: DefaultMaxHandshakes. An Authenticator
+	// that does not return although its connection is closed no longer counts. But if there are
+	// MaxHandshakes of that kind, nobody is accepted until one of them returns.
 	MaxHandshakes int
-	// MaxConns is how many authenticated clients are handled at once; 0: no limit. Beyond it clients
-	// wait to be accepted. An authenticated one that idles keeps its place: Handler alone knows what
-	// is too long.
+	// MaxConns is the number of authenticated clients at once; 0: no limit. Further clients wait until
+	// they are accepted. An idle authenticated client still counts: only the Handler knows how long a
+	// client may idle.
 	MaxConns int
-	// Logger is told of refusals (Info), of panics (Error), of accept errors and of too many
-	// handshakes (Warn, at most once a second), and of clients that are let in (Debug); nil:
-	// slog.Default().
+	// Logger receives refusals (Info), panics (Error), accept errors and an excess of handshakes
+	// (Warn, at most once a second), and clients that are let in (Debug); nil: slog.Default().
 	Logger *slog.Logger
 
 	mu        sync.Mutex
 	base      context.Context // ends with Close; nil before the first use
 	cancel    context.CancelFunc
 	stopping  chan struct{} // closed by Shutdown and Close
-	drained   chan struct{} // closed when nothing goes on any more, after stopping
+	drained   chan struct{} // closed when the server is stopping and idle
 	listeners map[*serving]struct{}
-	waiting   []*session            // for a place, in the order in which they came
-	ushering  bool                  // a goroutine finds places for them
-	dropping  int                   // of them, those being closed
-	pending   handshakes            // that were not given up
+	waiting   []*session            // the backlog, the oldest first
+	admitting bool                  // admitBacklog runs
+	dropping  int                   // dropped from the backlog, being closed
+	pending   handshakes            // in progress and not abandoned
 	entered   map[*session]struct{} // authenticated
-	handling  int                   // of entered, those in the Handler
-	abandoned int                   // given up, while their Authenticator has not returned
-	changed   chan struct{}         // closed at the next change of these; nil: nobody waits
+	handling  int                   // the entered that are in the Handler
+	abandoned int                   // given up, but their Authenticator has not returned
+	changed   chan struct{}         // closed at the next change of the above; nil: nobody waits
 
-	crowded     int // closed in favour of others since that was logged
-	saidCrowded time.Time
+	evicted       int // since the last log line about them
+	evictedLogged time.Time
 }
 
-// serving is one listener that is served.
+// serving is one listener in use.
 type serving struct {
 	listener net.Listener
-	close    func() error // once
+	close    func() error // only the first call has an effect
 
-	one   bool          // ends with the first client that is authenticated
-	taken *session      // that client
-	over  bool          // none is to be taken any more
-	ended chan struct{} // closed when the Handler of taken has returned, or has panicked, which is its fault
-	fault error
+	one   bool          // ends with the first authenticated client
+	taken *session      // that client; nil: none yet
+	over  bool          // no client will be taken
+	ended chan struct{} // closed when the Handler of taken has returned or panicked
+	fault error         // the panic; must be read after ended is closed
 }
 
-// Serve accepts connections on l until Shutdown or Close, then returns ErrServerClosed. Accept
-// errors that may pass, such as too many open files, are logged and survived. Where the
-// configuration lets nobody in, as an Authenticator whose Check is an error, Serve says so before
-// it accepts. l is closed in any case. Serve may be called for several listeners.
+// Serve accepts connections on l until Shutdown or Close, then returns ErrServerClosed. It logs and
+// survives accept errors that may pass, such as too many open files. If the configuration could let
+// nobody in (for example, the Authenticator's Check fails), Serve returns an error before it
+// accepts. Serve always closes l. It may be called for several listeners.
 func (s *Server) Serve(l net.Listener) error {
 	return s.serve(&serving{listener: l})
 }
 
-// ServeOne accepts connections on l until one client has been authenticated, closes l, and serves
-// this one alone. It returns nil when the Handler has returned; an error that tells of its panic;
-// ErrServerClosed if that came before it; or as Serve does.
+// ServeOne accepts connections on l until one client is authenticated. It then closes l and serves
+// that client alone. It returns nil when the Handler has returned, and an error if the Handler
+// panicked. It returns ErrServerClosed if Shutdown or Close came first, and otherwise the errors of
+// Serve.
 func (s *Server) ServeOne(l net.Listener) error {
 	v := &serving{listener: l, one: true, ended: make(chan struct{})}
 	err := s.serve(v)
@@ -109,11 +117,11 @@ func (s *Server) ServeOne(l net.Listener) error {
 		return err
 	}
 	<-v.ended
-	return v.fault // which is written before ended is closed
+	return v.fault
 }
 
 // ListenAndServe listens on address ("tcp" with host:port, or "unix" with a path) and serves as
-// Serve does. A Unix socket that a server has left behind without listening any more is replaced.
+// Serve does. It replaces a Unix socket that an earlier server has left behind.
 func (s *Server) ListenAndServe(network, address string) error {
 	if err := s.check(); err != nil {
 		return err
@@ -132,13 +140,14 @@ func (s *Server) ListenAndServe(network, address string) error {
 	return s.Serve(l)
 }
 
-// check is an error where the fields cannot be meant.
+// check returns an error if the fields make no sense.
 func (s *Server) check() error {
 	switch {
 	case s.Handler == nil:
 		return errors.New("stream: Server without a Handler")
 	case s.HandshakeTimeout < 0 || s.MaxHandshakes < 0 || s.MaxConns < 0:
-		return fmt.Errorf("stream: Server with a negative limit: HandshakeTimeout %v, MaxHandshakes %d, MaxConns %d",
+		return fmt.Errorf("stream: Server with a negative limit: "+
+			"HandshakeTimeout %v, MaxHandshakes %d, MaxConns %d",
 			s.HandshakeTimeout, s.MaxHandshakes, s.MaxConns)
 	case s.Authenticator == nil:
 		return nil
@@ -146,7 +155,7 @@ func (s *Server) check() error {
 	return check(s.Authenticator)
 }
 
-// init makes what the zero value lacks. The caller holds the mutex.
+// init sets the fields that the zero value lacks. The caller holds the mutex.
 func (s *Server) init() {
 	if s.base != nil {
 		return
@@ -157,7 +166,7 @@ func (s *Server) init() {
 	s.entered = make(map[*session]struct{})
 }
 
-// isStopping tells whether Shutdown or Close has been called. The caller holds the mutex.
+// isStopping reports whether Shutdown or Close has been called. The caller holds the mutex.
 func (s *Server) isStopping() bool {
 	select {
 	case <-s.stopping:
@@ -167,9 +176,9 @@ func (s *Server) isStopping() bool {
 	}
 }
 
-// Shutdown closes the listeners and ends the handshakes, then waits until every Handler has
-// returned, and every Authenticator, and returns nil; or until ctx ends, and returns its error,
-// while the Handlers go on.
+// Shutdown closes the listeners and ends the handshakes. It then waits until every Handler and
+// every Authenticator has returned, and returns nil. If ctx ends first, it returns the error of
+// ctx, and the Handlers go on.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop(false)
 	select {
@@ -186,13 +195,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // Close closes the listeners and all connections at once, and ends the context of every Handler. It
-// does not wait for them to return; Shutdown does, also after Close.
+// does not wait until they return. Shutdown does, also after Close.
 func (s *Server) Close() error {
 	s.stop(true)
 	return nil
 }
 
-// stop ends what Shutdown ends, or also what Close ends. The listeners come first.
+// stop does the work of Shutdown, or with all that of Close. It closes the listeners first.
 func (s *Server) stop(all bool) {
 	s.mu.Lock()
 	s.init()
@@ -215,7 +224,7 @@ func (s *Server) stop(all bool) {
 		conns = append(conns, c.raw)
 	}
 	for c := range s.entered {
-		if all || c.state == entered { // for which there was no place, and will be none
+		if all || c.state == entered { // one that waits for a slot in the Handler gets none
 			conns = append(conns, c.raw)
 		}
 	}
@@ -229,14 +238,14 @@ func (s *Server) stop(all bool) {
 	}
 }
 
-// notify wakes those who wait for a change, and tells when nothing goes on any more. The caller
-// holds the mutex.
+// notify wakes everyone who waits for a change. It closes drained if the server is stopping and
+// nothing is left to wait for. The caller holds the mutex.
 func (s *Server) notify() {
 	if s.changed != nil {
 		close(s.changed)
 		s.changed = nil
 	}
-	if s.isStopping() && !s.ushering && len(s.listeners)+s.dropping+s.pending.count+len(s.entered)+s.abandoned == 0 {
+	if s.isStopping() && s.isIdle() {
 		select {
 		case <-s.drained:
 		default:
@@ -245,8 +254,14 @@ func (s *Server) notify() {
 	}
 }
 
-// await gives up the mutex until there is a change, or d has passed if it is not 0, and takes it
-// again.
+// isIdle reports whether the server does nothing any more. The caller holds the mutex.
+func (s *Server) isIdle() bool {
+	clients := s.dropping + s.pending.count + len(s.entered) + s.abandoned
+	return !s.admitting && len(s.listeners)+clients == 0
+}
+
+// await releases the mutex until there is a change or d has passed, and takes it again. d = 0 means
+// no limit.
 func (s *Server) await(d time.Duration) {
 	if s.changed == nil {
 		s.changed = make(chan struct{})

@@ -17,8 +17,9 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// password lets in who sends "pass:" and a name within five more bytes; the name is the
-// credentials. Like many, it looks neither at ctx nor at the clock.
+// password is an Authenticator. It lets in a client that sends "pass:" and a name within five more
+// bytes. The name is the credentials. Like many Authenticators, it looks neither at ctx nor at the
+// clock.
 var password = AuthenticatorFunc(func(_ context.Context, conn net.Conn) (net.Conn, any, error) {
 	word := make([]byte, 10)
 	if _, err := io.ReadFull(conn, word); err != nil {
@@ -45,14 +46,14 @@ func giveWord(conn net.Conn) error {
 	return err
 }
 
-// closed tells whether the server has closed the connection, whatever else it has sent.
+// closed reports whether the server has closed the connection, whatever it has sent before.
 func closed(conn net.Conn) bool {
 	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	_, err := io.Copy(io.Discard, conn)
 	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// stillOpen tells whether the server has neither closed the connection nor sent anything yet.
+// stillOpen reports whether the server has neither closed the connection nor sent anything yet.
 func stillOpen(conn net.Conn) bool {
 	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 	_, err := conn.Read(make([]byte, 1))
@@ -62,10 +63,12 @@ func stillOpen(conn net.Conn) bool {
 func TestServerLetsInAndRefuses(t *testing.T) {
 	log := &logbuffer.Buffer{}
 	got := make(chan any, 1)
-	address := start(t, &Server{Authenticator: password, Logger: log.Logger(), Handler: func(ctx context.Context, conn net.Conn, credentials any) {
-		got <- credentials
-		echo(ctx, conn, nil)
-	}})
+	address := start(t,
+		&Server{Authenticator: password, Logger: log.Logger(),
+			Handler: func(ctx context.Context, conn net.Conn, credentials any) {
+				got <- credentials
+				echo(ctx, conn, nil)
+			}})
 	enter(t, address)
 	if who := <-got; who != "alice" {
 		t.Errorf("credentials %v", who)
@@ -73,11 +76,13 @@ func TestServerLetsInAndRefuses(t *testing.T) {
 	refused := dialTCP(t, address)
 	_, err := io.WriteString(refused, "guess:12345 and more that nobody reads")
 	must.OK(t, err)
-	if text, err := io.ReadAll(refused); err != nil || len(text) != 0 { // an orderly end, although not all was read
+	// An orderly end, although not all was read.
+	if text, err := io.ReadAll(refused); err != nil || len(text) != 0 {
 		t.Errorf("a refused client reads %q, %v", text, err)
 	}
 	testpeer.Eventually(t, "the refusal is logged", func() bool {
-		return strings.Contains(log.String(), "not authenticated: wrong password") && strings.Contains(log.String(), refused.LocalAddr().String())
+		return strings.Contains(log.String(), "not authenticated: wrong password") &&
+			strings.Contains(log.String(), refused.LocalAddr().String())
 	})
 	if strings.Contains(log.String(), "alice") || strings.Contains(log.String(), "guess") {
 		t.Errorf("the log shows credentials:\n%s", log)
@@ -102,29 +107,49 @@ func TestAuthenticatorsThatAreNoYes(t *testing.T) {
 	because := errors.New("because")
 	var wrapped atomic.Pointer[closeCounter]
 	for name, a := range map[string]Authenticator{
-		"neither connection nor error": AuthenticatorFunc(func(context.Context, net.Conn) (net.Conn, any, error) { return nil, "root", nil }),
-		"connection and error":         AuthenticatorFunc(func(_ context.Context, c net.Conn) (net.Conn, any, error) { return c, "root", because }),
-		"panic":                        AuthenticatorFunc(func(context.Context, net.Conn) (net.Conn, any, error) { panic("because") }),
-		"error after wrapping": AuthenticatorFunc(func(_ context.Context, c net.Conn) (net.Conn, any, error) {
-			wrapped.Store(&closeCounter{Conn: c})
-			return wrapped.Load(), "root", because
+		"neither connection nor error": AuthenticatorFunc(
+			func(context.Context, net.Conn) (net.Conn, any, error) {
+				return nil, "root", nil
+			}),
+		"connection and error": AuthenticatorFunc(
+			func(_ context.Context, c net.Conn) (net.Conn, any, error) {
+				return c, "root", because
+			}),
+		"panic": AuthenticatorFunc(func(context.Context, net.Conn) (net.Conn, any, error) {
+			panic("because")
 		}),
-		"nil connection of a type": AuthenticatorFunc(func(context.Context, net.Conn) (net.Conn, any, error) { return (*closeCounter)(nil), nil, because }),
-		"wrapper that panics":      AuthenticatorFunc(func(context.Context, net.Conn) (net.Conn, any, error) { return (*closeCounter)(nil), "root", nil }),
+		"error after wrapping": AuthenticatorFunc(
+			func(_ context.Context, c net.Conn) (net.Conn, any, error) {
+				wrapped.Store(&closeCounter{Conn: c})
+				return wrapped.Load(), "root", because
+			}),
+		"nil connection of a type": AuthenticatorFunc(
+			func(context.Context, net.Conn) (net.Conn, any, error) {
+				return (*closeCounter)(nil), nil, because
+			}),
+		"wrapper that panics": AuthenticatorFunc(func(context.Context, net.Conn) (net.Conn, any, error) {
+			return (*closeCounter)(nil), "root", nil
+		}),
 		"chain of a yes and a no": Chain(
-			AuthenticatorFunc(func(_ context.Context, c net.Conn) (net.Conn, any, error) { return c, "root", nil }),
-			AuthenticatorFunc(func(_ context.Context, c net.Conn) (net.Conn, any, error) { return nil, nil, because })),
+			AuthenticatorFunc(func(_ context.Context, c net.Conn) (net.Conn, any, error) {
+				return c, "root", nil
+			}),
+			AuthenticatorFunc(func(_ context.Context, c net.Conn) (net.Conn, any, error) {
+				return nil, nil, because
+			})),
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := &logbuffer.Buffer{}
-			address := start(t, &Server{Authenticator: a, Logger: log.Logger(), Handler: func(context.Context, net.Conn, any) {
-				t.Error("the Handler is called")
-			}})
+			address := start(t,
+				&Server{Authenticator: a, Logger: log.Logger(), Handler: func(context.Context, net.Conn, any) {
+					t.Error("the Handler is called")
+				}})
 			if !closed(dialTCP(t, address)) {
 				t.Error("the connection is not closed")
 			}
 			testpeer.Eventually(t, "the refusal is logged", func() bool {
-				return strings.Contains(log.String(), "not authenticated: ") || name == "wrapper that panics" && strings.Contains(log.String(), "a connection panicked")
+				return strings.Contains(log.String(), "not authenticated: ") ||
+					name == "wrapper that panics" && strings.Contains(log.String(), "a connection panicked")
 			})
 			if name == "panic" && !strings.Contains(log.String(), "server_test.go") {
 				t.Errorf("no stack in the log:\n%s", log)
@@ -136,13 +161,16 @@ func TestAuthenticatorsThatAreNoYes(t *testing.T) {
 	}
 }
 
-// TestNilAuthenticators: what would let nobody in is an error of Serve.
+// TestNilAuthenticators: an Authenticator that could let nobody in is an error of Serve.
 func TestNilAuthenticators(t *testing.T) {
 	for name, a := range map[string]Authenticator{
-		"nil function": AuthenticatorFunc(nil), "empty chain": Chain(), "chain with nil": Chain(password, nil),
+		"nil function":              AuthenticatorFunc(nil),
+		"empty chain":               Chain(),
+		"chain with nil":            Chain(password, nil),
 		"chain with a nil function": Chain(AuthenticatorFunc(nil)),
 	} {
-		if err := (&Server{Authenticator: a, Handler: echo}).Serve(newListener(t)); err == nil || err == ErrServerClosed {
+		if err := (&Server{Authenticator: a, Handler: echo}).Serve(newListener(t)); err == nil ||
+			err == ErrServerClosed {
 			t.Errorf("%s: %v", name, err)
 		}
 		here, there := net.Pipe()
@@ -152,17 +180,20 @@ func TestNilAuthenticators(t *testing.T) {
 		}
 	}
 	for name, s := range map[string]*Server{
-		"no Handler": {}, "negative time": {Handler: echo, HandshakeTimeout: -1}, "negative handshakes": {Handler: echo, MaxHandshakes: -1},
+		"no Handler":           {},
+		"negative time":        {Handler: echo, HandshakeTimeout: -1},
+		"negative handshakes":  {Handler: echo, MaxHandshakes: -1},
 		"negative connections": {Handler: echo, MaxConns: -1},
 	} {
-		if err := s.Serve(newListener(t)); err == nil || !strings.HasPrefix(err.Error(), "stream: Server with") {
+		if err := s.Serve(newListener(t)); err == nil ||
+			!strings.HasPrefix(err.Error(), "stream: Server with") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-// TestHandshakeDeadline: a client that is silent, or so slow that it never ends, is cut off when
-// its time is over, and one that was let in has all the time it wants.
+// TestHandshakeDeadline: a client that is silent or endlessly slow is cut off at the deadline. One
+// that was let in has all the time it wants.
 func TestHandshakeDeadline(t *testing.T) {
 	const time10 = 50 * time.Millisecond
 	deadlines := make(chan bool, 1)
@@ -174,7 +205,7 @@ func TestHandshakeDeadline(t *testing.T) {
 			case deadlines <- ok:
 			default:
 			}
-			_ = conn.SetDeadline(time.Now().Add(time10)) // which is not to last
+			_ = conn.SetDeadline(time.Now().Add(time10)) // the Server must clear it
 			return password(ctx, conn)
 		}),
 		Handler: echo,
@@ -201,8 +232,8 @@ func TestHandshakeDeadline(t *testing.T) {
 	must.OK(t, exchange(good, "still here")) // after the time of two others
 }
 
-// TestStuckAuthenticator: one that heeds neither its context nor its connection gives its place
-// free at its deadline, and its yes comes too late.
+// TestStuckAuthenticator: an Authenticator that heeds neither its context nor its connection loses
+// its slot at the deadline. If it accepts later, that is too late.
 func TestStuckAuthenticator(t *testing.T) {
 	release := make(chan struct{})
 	var first atomic.Bool
@@ -233,7 +264,7 @@ func TestStuckAuthenticator(t *testing.T) {
 	testpeer.Eventually(t, "it has ended", func() bool { return s.counts().abandoned == 0 })
 }
 
-// TestAuthenticatorsAreBounded: those that do not return do not pile up without end.
+// TestAuthenticatorsAreBounded: the number of Authenticators that do not return is limited.
 func TestAuthenticatorsAreBounded(t *testing.T) {
 	release := make(chan struct{})
 	var running, most atomic.Int32
@@ -263,13 +294,14 @@ func TestAuthenticatorsAreBounded(t *testing.T) {
 	}
 }
 
-// TestHandlerPanic: it is logged with its stack, and ends one connection only.
+// TestHandlerPanic: a panic is logged with its stack, and ends one connection only.
 func TestHandlerPanic(t *testing.T) {
 	log := &logbuffer.Buffer{}
-	address := start(t, &Server{Logger: log.Logger(), Handler: func(_ context.Context, conn net.Conn, _ any) {
-		_, _ = conn.Read(make([]byte, 1))
-		panic("oh dear")
-	}})
+	address := start(t,
+		&Server{Logger: log.Logger(), Handler: func(_ context.Context, conn net.Conn, _ any) {
+			_, _ = conn.Read(make([]byte, 1))
+			panic("oh dear")
+		}})
 	first, second := dialTCP(t, address), dialTCP(t, address)
 	for _, conn := range []net.Conn{first, second} {
 		_, err := io.WriteString(conn, "x")
@@ -278,20 +310,24 @@ func TestHandlerPanic(t *testing.T) {
 			t.Error("not closed")
 		}
 	}
-	testpeer.Eventually(t, "both panics are logged", func() bool { return strings.Count(log.String(), "oh dear") == 2 })
+	testpeer.Eventually(t, "both panics are logged", func() bool {
+		return strings.Count(log.String(), "oh dear") == 2
+	})
 	if !strings.Contains(log.String(), "server_test.go") {
 		t.Errorf("no stack in the log:\n%s", log)
 	}
 }
 
-// TestMaxConns: never more at once, the next one waits, and silent strangers take no place.
+// TestMaxConns: the limit is never exceeded, the next client waits, and silent strangers do not
+// count.
 func TestMaxConns(t *testing.T) {
 	var running, most atomic.Int32
-	s := &Server{Authenticator: password, MaxConns: 2, Handler: func(ctx context.Context, conn net.Conn, _ any) {
-		most.Store(max(most.Load(), running.Add(1)))
-		defer running.Add(-1)
-		echo(ctx, conn, nil)
-	}}
+	s := &Server{Authenticator: password, MaxConns: 2,
+		Handler: func(ctx context.Context, conn net.Conn, _ any) {
+			most.Store(max(most.Load(), running.Add(1)))
+			defer running.Add(-1)
+			echo(ctx, conn, nil)
+		}}
 	address := start(t, s)
 	for range 3 {
 		dialTCP(t, address)
@@ -307,7 +343,8 @@ func TestMaxConns(t *testing.T) {
 	if !stillOpen(third) {
 		t.Error("the third client is not kept waiting")
 	}
-	if n := s.counts(); n.entered > 3 || n.pending > 3 { // one more may have been accepted before the second had entered
+	// One more may have been accepted before the second had entered.
+	if n := s.counts(); n.entered > 3 || n.pending > 3 {
 		t.Errorf("they are accepted: %+v", n)
 	}
 	for _, conn := range more {
@@ -337,10 +374,11 @@ func TestMaxConns(t *testing.T) {
 	}
 }
 
-// TestMaxConnsOfThoseThatWait: who was accepted before all places were taken, but not
-// authenticated, is not until there is one.
+// TestMaxConnsOfThoseThatWait: a client that is in the backlog when the limit is reached is not
+// authenticated before the number of clients falls below it.
 func TestMaxConnsOfThoseThatWait(t *testing.T) {
-	s := &Server{Authenticator: password, Handler: echo, MaxConns: 1, MaxHandshakes: 2, HandshakeTimeout: silentShare * patience}
+	s := &Server{Authenticator: password, Handler: echo, MaxConns: 1, MaxHandshakes: 2,
+		HandshakeTimeout: silentShare * patience}
 	address := start(t, s)
 	dialTCP(t, address)
 	testpeer.Eventually(t, "one is in its handshake", func() bool { return s.counts().pending == 1 })

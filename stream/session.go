@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -12,37 +11,37 @@ import (
 	"time"
 )
 
-// session is one client of a Server, from Accept on.
+// session is one client of a Server, from Accept to the end of the connection.
 type session struct {
 	serving  *serving
 	raw      net.Conn
 	network  netip.Prefix
 	accepted time.Time
 
-	begun     time.Time       // its handshake
-	handshake context.Context // ends with its time
+	begun     time.Time       // when the handshake began
+	handshake context.Context // ends when the handshake must end
 	cancel    context.CancelCauseFunc
 	free      func() // frees the context
 
-	fault error // why it was not handled, or not to the end
+	fault error // why it was not handled, or why the Handler did not return
 	// Guarded by the server's mutex.
 	state  state
-	spoken bool // as hasSpoken has last found
+	spoken bool // the last result of hasSpoken
 }
 
-// state is where a session has got to.
+// state is the phase of a session.
 type state int
 
 const (
-	waiting   state = iota // for a place
-	pending                // in its handshake
-	abandoned              // given up, before its Authenticator has returned
-	entered                // authenticated, waiting for a place
+	waiting   state = iota // in the backlog
+	pending                // in the handshake
+	abandoned              // given up, but its Authenticator has not returned
+	entered                // authenticated, waiting for its turn
 	handled                // in the Handler
 	over
 )
 
-// hasSpoken tells whether the client has sent anything, as far as that can be known. The caller
+// hasSpoken reports whether the client has sent anything, as far as the system can tell. The caller
 // holds the server's mutex.
 func (c *session) hasSpoken() bool {
 	c.spoken = c.spoken || received(c.raw, c.state == waiting)
@@ -57,7 +56,7 @@ func (s *Server) start(c *session) {
 	ctx, cancel := context.WithCancelCause(s.base)
 	ctx, cancelTimer := context.WithDeadlineCause(ctx, c.begun.Add(s.handshakeTimeout()), errTimeout)
 	c.handshake, c.cancel = ctx, cancel
-	stop := context.AfterFunc(ctx, func() { s.giveUp(c) })
+	stop := context.AfterFunc(ctx, func() { s.handshakeEnded(c) })
 	c.free = func() {
 		stop()
 		cancelTimer()
@@ -67,8 +66,8 @@ func (s *Server) start(c *session) {
 	go s.run(c)
 }
 
-// abandon gives up a handshake: its place is free, and its context ends, so that its connection is
-// closed. The caller holds the mutex.
+// abandon gives up a handshake. Its slot is free at once, and its context ends, which closes the
+// connection. The caller holds the mutex.
 func (s *Server) abandon(c *session, why error) {
 	if c.state != pending {
 		return
@@ -80,8 +79,8 @@ func (s *Server) abandon(c *session, why error) {
 	s.notify()
 }
 
-// abandonOthers gives up every handshake of v's, and closes those that wait for theirs. The caller
-// holds the mutex.
+// abandonOthers abandons all handshakes of v and drops its waiting clients. The caller holds the
+// mutex.
 func (s *Server) abandonOthers(v *serving) {
 	s.dropWaiting(v, errTaken)
 	for _, c := range s.pending.all() {
@@ -91,22 +90,22 @@ func (s *Server) abandonOthers(v *serving) {
 	}
 }
 
-// giveUp is called when the context of a handshake has ended.
-func (s *Server) giveUp(c *session) {
+// handshakeEnded is called when the context of a handshake has ended.
+func (s *Server) handshakeEnded(c *session) {
 	s.mu.Lock()
 	s.abandon(c, context.Cause(c.handshake))
 	given := c.state == abandoned
 	s.mu.Unlock()
-	if given { // and not authenticated at the last moment
+	if given { // else it was authenticated at the last moment
 		_ = c.raw.Close()
 	}
 }
 
-// run is the goroutine of a client's.
+// run is the goroutine of a client.
 func (s *Server) run(c *session) {
 	defer s.leave(c)
-	defer c.raw.Close() // whatever becomes of it
-	defer func() {      // of a connection that an Authenticator has made
+	defer c.raw.Close()
+	defer func() { // a connection that an Authenticator made may panic
 		if fault := recover(); fault != nil {
 			c.fault = fmt.Errorf("stream: a connection panicked: %v", fault)
 			s.logPanic(c, "a connection", fault)
@@ -123,10 +122,10 @@ func (s *Server) run(c *session) {
 	c.free()
 	defer conn.Close()
 	if c.serving.one {
-		_ = c.serving.close() // nobody else is to come
+		_ = c.serving.close() // nobody else will be served
 	}
-	// What the Authenticator may have set is not for the Handler. Errors: a connection that is closed,
-	// or never has a deadline.
+	// The Handler must not inherit a deadline of the Authenticator. An error means that the connection
+	// is closed or never has a deadline.
 	_ = conn.SetDeadline(time.Time{})
 	_ = c.raw.SetDeadline(time.Time{})
 	if err := s.awaitTurn(c); err != nil {
@@ -138,7 +137,7 @@ func (s *Server) run(c *session) {
 	s.handle(c, conn, credentials)
 }
 
-// authenticate asks the Authenticator.
+// authenticate calls the Authenticator. A panic is a refusal.
 func (s *Server) authenticate(c *session) (conn net.Conn, credentials any, err error) {
 	if s.Authenticator == nil {
 		return c.raw, nil, nil
@@ -153,10 +152,11 @@ func (s *Server) authenticate(c *session) (conn net.Conn, credentials any, err e
 }
 
 func (s *Server) logPanic(c *session, whose string, fault any) {
-	s.logger().Error("stream: "+whose+" panicked", "remote", c.raw.RemoteAddr(), "panic", fault, "stack", string(debug.Stack()))
+	s.logger().Error("stream: "+whose+" panicked",
+		"remote", c.raw.RemoteAddr(), "panic", fault, "stack", string(debug.Stack()))
 }
 
-// enter makes an authenticated client of c, unless it was given up in the meantime.
+// enter makes c an authenticated client, unless it was abandoned in the meantime.
 func (s *Server) enter(c *session) error {
 	v := c.serving
 	s.mu.Lock()
@@ -175,7 +175,7 @@ func (s *Server) enter(c *session) error {
 	return nil
 }
 
-// awaitTurn waits for a place in the Handler.
+// awaitTurn waits until MaxConns allows another client in the Handler.
 func (s *Server) awaitTurn(c *session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,7 +203,7 @@ func (s *Server) handle(c *session, conn net.Conn, credentials any) {
 	s.Handler(ctx, conn, credentials)
 }
 
-// leave forgets a client, whose connection is closed by now.
+// leave removes a client from the server. Its connection is closed by then.
 func (s *Server) leave(c *session) {
 	c.free()
 	s.mu.Lock()
@@ -225,7 +225,8 @@ func (s *Server) leave(c *session) {
 	s.notify()
 }
 
-// refuse closes a connection that was not authenticated, and conn, which may wrap it or be nil.
+// refuse closes a connection that was not authenticated, and also conn, which may wrap it or be
+// nil.
 func (s *Server) refuse(c *session, conn net.Conn, why error) {
 	given := c.handshake.Err() != nil
 	if given {
@@ -233,7 +234,7 @@ func (s *Server) refuse(c *session, conn net.Conn, why error) {
 	}
 	s.logRefused(c, why)
 	if !given {
-		sayLast(conn, c.raw)
+		lingeringClose(conn, c.raw)
 	}
 	_ = c.raw.Close() // first, so that nothing waits for the peer
 	if conn != nil && conn != c.raw {
@@ -244,47 +245,27 @@ func (s *Server) refuse(c *session, conn net.Conn, why error) {
 func (s *Server) logRefused(c *session, why error) {
 	level := slog.LevelInfo
 	switch why {
-	case ErrServerClosed: // which is nothing that the client has done
+	case ErrServerClosed: // not the client's doing
 		level = slog.LevelDebug
-	case errCrowded: // by a flood, of which the log is not to be full
+	case errEvicted: // a flood must not fill the log
 		level = slog.LevelDebug
-		s.logCrowded()
+		s.logEvicted()
 	}
-	s.logger().Log(context.Background(), level, "stream: a client is not let in", "remote", c.raw.RemoteAddr(), "error", refusal(why))
+	s.logger().Log(context.Background(), level, "stream: a client is not let in",
+		"remote", c.raw.RemoteAddr(), "error", refusal(why))
 }
 
-// logCrowded tells how many have been closed in favour of others, at most once in a while.
-func (s *Server) logCrowded() {
+// logEvicted logs how many clients were evicted or dropped, at most once per logInterval.
+func (s *Server) logEvicted() {
 	s.mu.Lock()
-	s.crowded++
-	n, due := s.crowded, time.Since(s.saidCrowded) >= sayInterval
+	s.evicted++
+	n, due := s.evicted, time.Since(s.evictedLogged) >= logInterval
 	if due {
-		s.crowded, s.saidCrowded = 0, time.Now()
+		s.evicted, s.evictedLogged = 0, time.Now()
 	}
 	s.mu.Unlock()
 	if due {
-		s.logger().Warn("stream: too many handshakes at once, some are closed in favour of newer ones", "closed", n)
-	}
-}
-
-// lastWords is how long a refused client has to close the connection itself.
-const lastWords = 500 * time.Millisecond
-
-// sayLast lets a refused client read why. Were its connection closed while bytes from it are
-// unread, TCP would drop what it has not read yet, such as TLS's alert: so the connection is closed
-// for writing, and read until the client closes it, or for a short while.
-func sayLast(conn, raw net.Conn) {
-	closer, ok := raw.(interface{ CloseWrite() error })
-	if !ok {
-		return
-	}
-	if raw.SetDeadline(time.Now().Add(lastWords)) != nil {
-		return
-	}
-	if wrapper, ok := conn.(interface{ CloseWrite() error }); ok && conn != raw {
-		_ = wrapper.CloseWrite()
-	}
-	if closer.CloseWrite() == nil {
-		_, _ = io.Copy(io.Discard, raw)
+		s.logger().Warn("stream: too many handshakes at once, some are closed in favour of newer ones",
+			"closed", n)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// FuzzKeyMaterial: whatever is in the files, they are used whole or refused, by an error that names
-// one of them and repeats nothing of the key.
+// FuzzKeyMaterial: files are used whole, or refused with an error that names one of them and
+// repeats nothing of the key.
 func FuzzKeyMaterial(f *testing.F) {
 	ca := newAuthority(f, "CA")
 	id := ca.issue("server")
@@ -24,12 +24,14 @@ func FuzzKeyMaterial(f *testing.F) {
 	f.Add(seeds[2], seeds[1], seeds[0])
 	f.Add(seeds[0], seeds[1][:len(seeds[1])/2], seeds[2])
 	f.Add(append(seeds[1], seeds[0]...), seeds[1], append(seeds[2], seeds[0]...))
-	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), []byte("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"), []byte{})
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"),
+		[]byte("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"), []byte{})
 	f.Fuzz(func(t *testing.T, cert, key, ca []byte) {
 		files := materialFiles{"the-cert", "the-key", "the-ca"}
 		m, err := files.parse(map[string][]byte{"the-cert": cert, "the-key": key, "the-ca": ca})
 		if err == nil {
-			if m.certificate == nil || m.certificate.Leaf == nil || m.certificate.PrivateKey == nil || m.ca == nil {
+			if m.certificate == nil || m.certificate.Leaf == nil || m.certificate.PrivateKey == nil ||
+				m.ca == nil {
 				t.Errorf("used by half: %+v", m)
 			}
 			return

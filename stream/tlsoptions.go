@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// oldestVersion is what a MinVersion stands for.
+// oldestVersion returns the TLS version that a MinVersion stands for.
 func oldestVersion(version uint16) uint16 {
 	if version == 0 {
 		return tls.VersionTLS12
@@ -14,7 +14,8 @@ func oldestVersion(version uint16) uint16 {
 	return version
 }
 
-// checkVersions is an error where the versions are none that Go knows, or leave none.
+// checkVersions returns an error if Go does not know the versions, or if no version is between
+// them.
 func checkVersions(oldest, newest uint16) error {
 	known := []uint16{0, tls.VersionTLS10, tls.VersionTLS11, tls.VersionTLS12, tls.VersionTLS13}
 	for _, version := range []uint16{oldest, newest} {
@@ -23,20 +24,22 @@ func checkVersions(oldest, newest uint16) error {
 		}
 	}
 	if oldest = oldestVersion(oldest); newest != 0 && newest < oldest {
-		return fmt.Errorf("stream: no TLS version from %s to %s", tls.VersionName(oldest), tls.VersionName(newest))
+		return fmt.Errorf("stream: no TLS version from %s to %s",
+			tls.VersionName(oldest), tls.VersionName(newest))
 	}
 	return nil
 }
 
-// checkSuites is an error where Go does not know one of the suites, which it would pass over in
-// silence.
+// checkSuites returns an error if Go does not know one of the suites. Package crypto/tls would
+// ignore it silently.
 func checkSuites(suites []uint16) error {
 	if suites != nil && len(suites) == 0 {
 		return fmt.Errorf("stream: CipherSuites that are empty but not nil: nil means Go's defaults")
 	}
 	for _, id := range suites {
 		is := func(s *tls.CipherSuite) bool { return s.ID == id }
-		if !slices.ContainsFunc(tls.CipherSuites(), is) && !slices.ContainsFunc(tls.InsecureCipherSuites(), is) {
+		if !slices.ContainsFunc(tls.CipherSuites(), is) &&
+			!slices.ContainsFunc(tls.InsecureCipherSuites(), is) {
 			return fmt.Errorf("stream: unknown cipher suite %#04x", id)
 		}
 	}

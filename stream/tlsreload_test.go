@@ -33,7 +33,8 @@ func newReloadable(t *testing.T) *reloadable {
 	r := &reloadable{t: t, dir: t.TempDir(), ca: newAuthority(t, "CA"), log: &logbuffer.Buffer{}}
 	r.put(r.ca.issue("first"), r.ca)
 	r.address = start(t, &Server{Handler: echo, Logger: quiet(), Authenticator: &TLSAuthenticator{
-		CertFile: r.file("server.crt"), KeyFile: r.file("server.key"), CAFile: r.file("ca.crt"), Logger: r.log.Logger(),
+		CertFile: r.file("server.crt"), KeyFile: r.file("server.key"), CAFile: r.file("ca.crt"),
+		Logger: r.log.Logger(),
 	}})
 	return r
 }
@@ -55,7 +56,7 @@ func (r *reloadable) copy(from, name string) {
 	replace(r.t, r.file(name), content)
 }
 
-// config is a client's, who accepts the servers of ca.
+// config returns the configuration of a client that accepts the servers of ca.
 func config(client identity, ca *authority) TLSClient {
 	return TLSClient{CAFile: ca.file, CertFile: client.cert, KeyFile: client.key}
 }
@@ -70,7 +71,7 @@ func (r *reloadable) serverName(client TLSClient) string {
 	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.CommonName
 }
 
-// TestReload: changed files hold from the next handshake on, and open connections stay open.
+// TestReload: changed files apply from the next handshake on. Open connections stay open.
 func TestReload(t *testing.T) {
 	r := newReloadable(t)
 	ann := r.ca.issue("ann")
@@ -79,7 +80,7 @@ func TestReload(t *testing.T) {
 	defer old.Close()
 	must.OK(t, exchange(old, "before"))
 
-	for i := range 3 { // at once, one after the other: no two are too close for a change to be seen
+	for i := range 3 { // in quick succession, because no two changes may be too close
 		name := fmt.Sprint("server ", i)
 		second := r.ca.issue(name)
 		r.put(second, r.ca)
@@ -94,14 +95,15 @@ func TestReload(t *testing.T) {
 	}
 	r.copy(other.file, "ca.crt")
 	must.OK(t, sayHello(t, r.address, config(bob, r.ca)))
-	if err := sayHello(t, r.address, config(ann, r.ca)); err == nil || !strings.Contains(err.Error(), "remote error: tls:") {
+	if err := sayHello(t, r.address, config(ann, r.ca)); err == nil ||
+		!strings.Contains(err.Error(), "remote error: tls:") {
 		t.Errorf("a client whose CA has been removed: %v", err)
 	}
 	must.OK(t, exchange(old, "after"))
 }
 
-// TestReloadInPlace: files that are overwritten with content of the same size are seen to have
-// changed, too.
+// TestReloadInPlace: a change is noticed, too, if a file is overwritten with content of the same
+// size.
 func TestReloadInPlace(t *testing.T) {
 	r := newReloadable(t)
 	ann := config(r.ca.issue("ann"), r.ca)
@@ -128,8 +130,8 @@ func TestReloadInPlace(t *testing.T) {
 	}
 }
 
-// TestBadReload: what cannot be used leaves in force what was there, is logged once, and is tried
-// again when it is mended.
+// TestBadReload: if changed files cannot be used, the previous ones stay in force. That is logged
+// once. The files are used when they have been mended.
 func TestBadReload(t *testing.T) {
 	r := newReloadable(t)
 	ann := config(r.ca.issue("ann"), r.ca)
@@ -139,12 +141,20 @@ func TestBadReload(t *testing.T) {
 		damage func()
 		want   string // in the log
 	}{
-		{"certificate without its key", func() { r.copy(second.cert, "server.crt") }, "private key does not match"},
+		{"certificate without its key", func() {
+			r.copy(second.cert, "server.crt")
+		}, "private key does not match"},
 		{"empty key", func() { replace(t, r.file("server.key"), nil) }, "server.key: no PEM private key"},
-		{"half a CA", func() { must.OK(t, os.Truncate(r.file("ca.crt"), 100)) }, "ca.crt: of 1 PEM blocks only 0"},
-		{"a CA before ours and half of that", func() { replace(t, r.file("ca.crt"), join(t, newAuthority(t, "another CA").file, r.ca.file, 100)) }, "ca.crt: of 2 PEM blocks only 1"},
+		{"half a CA", func() {
+			must.OK(t, os.Truncate(r.file("ca.crt"), 100))
+		}, "ca.crt: of 1 PEM blocks only 0"},
+		{"a CA before ours and half of that", func() {
+			replace(t, r.file("ca.crt"), join(t, newAuthority(t, "another CA").file, r.ca.file, 100))
+		}, "ca.crt: of 2 PEM blocks only 1"},
 		{"no CA", func() { must.OK(t, os.Remove(r.file("ca.crt"))) }, "ca.crt: no such file"},
-		{"no certificate", func() { must.OK(t, os.Remove(r.file("server.crt"))) }, "server.crt: no such file"},
+		{"no certificate", func() {
+			must.OK(t, os.Remove(r.file("server.crt")))
+		}, "server.crt: no such file"},
 	} {
 		first := r.ca.issue("first")
 		r.put(first, r.ca)
@@ -165,12 +175,13 @@ func TestBadReload(t *testing.T) {
 			t.Errorf("%s: logged %d times:\n%s", c.name, n, r.log)
 		}
 	}
-	if strings.Contains(r.log.String(), "PRIVATE KEY-----") || strings.Contains(r.log.String(), "BEGIN") {
+	if strings.Contains(r.log.String(), "PRIVATE KEY-----") ||
+		strings.Contains(r.log.String(), "BEGIN") {
 		t.Error("the log shows what is in the files")
 	}
 }
 
-// join is a file's content, and the beginning of another's behind it.
+// join returns the content of a file, followed by the beginning of another.
 func join(t *testing.T, file, other string, length int) []byte {
 	t.Helper()
 	whole, err := os.ReadFile(file)
@@ -180,8 +191,7 @@ func join(t *testing.T, file, other string, length int) []byte {
 	return append(whole, part[:length]...)
 }
 
-// TestReloadSymbolicLinks: Kubernetes replaces all files of a secret by changing where one link
-// leads.
+// TestReloadSymbolicLinks: Kubernetes replaces all files of a secret by changing one link.
 func TestReloadSymbolicLinks(t *testing.T) {
 	r := newReloadable(t)
 	ann := config(r.ca.issue("ann"), r.ca)
@@ -189,7 +199,8 @@ func TestReloadSymbolicLinks(t *testing.T) {
 		id := r.ca.issue(name)
 		dir := r.file(".." + name)
 		must.OK(t, os.Mkdir(dir, 0o700))
-		for from, to := range map[string]string{id.cert: "tls.crt", id.key: "tls.key", r.ca.file: "ca.crt"} {
+		for from, to := range map[string]string{id.cert: "tls.crt", id.key: "tls.key",
+			r.ca.file: "ca.crt"} {
 			content, err := os.ReadFile(from)
 			must.OK(t, err)
 			must.OK(t, os.WriteFile(filepath.Join(dir, to), content, 0o600))
@@ -198,8 +209,10 @@ func TestReloadSymbolicLinks(t *testing.T) {
 		must.OK(t, os.Rename(r.file("..data_tmp"), r.file("..data")))
 	}
 	version("v1")
-	a := &TLSAuthenticator{CertFile: r.file("tls.crt"), KeyFile: r.file("tls.key"), CAFile: r.file("secret-ca.crt"), Logger: quiet()}
-	for name, target := range map[string]string{"tls.crt": "tls.crt", "tls.key": "tls.key", "secret-ca.crt": "ca.crt"} {
+	a := &TLSAuthenticator{CertFile: r.file("tls.crt"), KeyFile: r.file("tls.key"),
+		CAFile: r.file("secret-ca.crt"), Logger: quiet()}
+	for name, target := range map[string]string{"tls.crt": "tls.crt", "tls.key": "tls.key",
+		"secret-ca.crt": "ca.crt"} {
 		must.OK(t, os.Symlink(filepath.Join("..data", target), r.file(name)))
 	}
 	r.address = start(t, &Server{Handler: echo, Authenticator: a})
@@ -212,8 +225,8 @@ func TestReloadSymbolicLinks(t *testing.T) {
 	}
 }
 
-// TestResumption: a client resumes its session, but not once its CA has been removed, and neither
-// after other changes.
+// TestResumption: a client resumes its session, but not after its CA was removed or after other
+// changes.
 func TestResumption(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
@@ -224,7 +237,8 @@ func TestResumption(t *testing.T) {
 			roots := x509.NewCertPool()
 			roots.AddCert(r.ca.Certificate)
 			client := &tls.Config{
-				ServerName: "localhost", RootCAs: roots, Certificates: []tls.Certificate{pair}, MaxVersion: version,
+				ServerName: "localhost", RootCAs: roots, Certificates: []tls.Certificate{pair},
+				MaxVersion:         version,
 				ClientSessionCache: tls.NewLRUClientSessionCache(8),
 			}
 			hello := func() (resumed bool, err error) {
@@ -251,8 +265,8 @@ func TestResumption(t *testing.T) {
 	}
 }
 
-// TestReloadUnderLoad: while the files change all the time, in two steps, no honest client is
-// refused.
+// TestReloadUnderLoad: no honest client is refused while the files change all the time, in two
+// steps.
 func TestReloadUnderLoad(t *testing.T) {
 	r := newReloadable(t)
 	ann := config(r.ca.issue("ann"), r.ca)
@@ -286,8 +300,8 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-// TestFreshFile: one that was written a moment ago is looked at again, as another write may leave
-// the same times.
+// TestFreshFile: a file that was written a moment ago is checked again, because another write may
+// leave the same times.
 func TestFreshFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	must.OK(t, os.WriteFile(file, []byte("content"), 0o600))
@@ -302,7 +316,7 @@ func TestFreshFile(t *testing.T) {
 	testpeer.Eventually(t, "it is not fresh any more", look)
 }
 
-// TestReloadOfOneThatWaits: a handshake that began before a change does not hold up those after it.
+// TestReloadOfOneThatWaits: a handshake that began before a change does not delay later ones.
 func TestReloadOfOneThatWaits(t *testing.T) {
 	r := newReloadable(t)
 	ann := config(r.ca.issue("ann"), r.ca)
@@ -314,7 +328,7 @@ func TestReloadOfOneThatWaits(t *testing.T) {
 	_ = silent.Close()
 }
 
-// TestConcurrentFirstUse: many goroutines may be the first.
+// TestConcurrentFirstUse: many goroutines may be the first to use a TLSAuthenticator.
 func TestConcurrentFirstUse(t *testing.T) {
 	testpeer.NothingLeft(t)
 	ca := newAuthority(t, "CA")

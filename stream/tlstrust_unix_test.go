@@ -14,7 +14,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// trustee is the files of a server or client, one of which a test makes others'.
+// trustee is the files of a server or client. A test gives one of them to other users.
 type trustee struct{ cert, key, ca string }
 
 // errors are what comes of the files at each end: of a certificate with a key of its own, or with
@@ -31,12 +31,12 @@ func clientConfigError(c TLSClient) error {
 	return err
 }
 
-// newTrustee is one of good files, and the file of that kind.
+// newTrustee makes good files, and returns the one of the given kind.
 func newTrustee(t *testing.T, kind string) (f trustee, file string) {
 	t.Helper()
 	ca := newAuthority(t, "CA")
 	id := ca.issue("server")
-	must.OK(t, os.Chmod(ca.dir, 0o700)) // which is no excuse for what is in it
+	must.OK(t, os.Chmod(ca.dir, 0o700)) // the files in it are still not private
 	f = trustee{id.cert, id.key, ca.file}
 	switch kind {
 	case "certificate":
@@ -72,8 +72,8 @@ func (f trustee) linked(t *testing.T, file string) (_ trustee, link string) {
 	return f, link
 }
 
-// TestFilesOfOthers: a file that others than root and this user can write is refused, and a private
-// key that others can read is. Where the file lies does not matter.
+// TestFilesOfOthers: a file that users other than root and this one can write is refused, and so is
+// a private key that others can read. The directory of the file does not matter.
 func TestFilesOfOthers(t *testing.T) {
 	const keep, secret, written = -1, "a secret that others can reach", "others can write it"
 	tests := map[string]struct {
@@ -111,7 +111,8 @@ func TestFilesOfOthers(t *testing.T) {
 	}
 }
 
-// mustBe wants an error that begins so and says which command mends it, or none.
+// mustBe expects an error that begins with the given text and names the command that mends it, or
+// no error.
 func mustBe(t *testing.T, what string, err error, refused bool, want string) {
 	t.Helper()
 	switch {
@@ -124,8 +125,8 @@ func mustBe(t *testing.T, what string, err error, refused bool, want string) {
 	}
 }
 
-// TestReloadOfOthersFiles: files that others can write from now on leave in force what was there,
-// and hold once that is mended.
+// TestReloadOfOthersFiles: if others can write the files, the previous ones stay in force until
+// that is mended.
 func TestReloadOfOthersFiles(t *testing.T) {
 	r := newReloadable(t)
 	ann := config(r.ca.issue("ann"), r.ca)
@@ -152,7 +153,7 @@ func TestReloadOfOthersFiles(t *testing.T) {
 	}
 }
 
-// TestReadFileDoesNotWait: a FIFO in the place of a file is an error at once.
+// TestReadFileDoesNotWait: a FIFO in place of a file is an error at once.
 func TestReadFileDoesNotWait(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	must.OK(t, syscall.Mkfifo(fifo, 0o600))

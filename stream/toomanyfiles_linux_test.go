@@ -18,8 +18,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestTooManyFiles: a server of few descriptors, all of which silent clients have taken, lets in
-// who knows the word.
+// TestTooManyFiles: silent clients have taken all descriptors of a server. It still lets in a
+// client that knows the password.
 func TestTooManyFiles(t *testing.T) {
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), childVariable+"=1")

@@ -19,7 +19,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// zmqSocket is closed before its context ends with the test.
+// zmqSocket makes a socket that is closed before its context ends with the test.
 func zmqSocket(t *testing.T, kind zmq4.Type) *zmq4.Socket {
 	t.Helper()
 	ctx, err := zmq4.NewContext()
@@ -34,7 +34,7 @@ func zmqSocket(t *testing.T, kind zmq4.Type) *zmq4.Socket {
 	return s
 }
 
-// zmqBackend is a ZeroMQ socket at a private endpoint, and a TLS server that forwards to it.
+// zmqBackend starts a ZeroMQ socket at a private endpoint and a TLS server that forwards to it.
 func zmqBackend(t *testing.T, kind zmq4.Type) (s *zmq4.Socket, remote string, client TLSClient) {
 	t.Helper()
 	s = zmqSocket(t, kind)
@@ -48,7 +48,7 @@ func zmqBackend(t *testing.T, kind zmq4.Type) (s *zmq4.Socket, remote string, cl
 	return s, remote, client
 }
 
-// TestZeroMQRequests: a REQ and a REP socket talk over mutual TLS, over both kinds of local
+// TestZeroMQRequests: a REQ and a REP socket talk over mutual TLS, with both kinds of local
 // endpoint, also after the TLS connection was cut.
 func TestZeroMQRequests(t *testing.T) {
 	rep, remote, client := zmqBackend(t, zmq4.REP)
@@ -88,7 +88,7 @@ func ask(t *testing.T, req, rep *zmq4.Socket, question string) string {
 	for begun := time.Now(); time.Since(begun) < patience; {
 		_, err := req.Send(question, 0)
 		must.OK(t, err)
-		// All that wait, as the first may be one of before, and its answer is for nobody any more.
+		// Answer all requests that wait. The first may be an old one, whose answer is not awaited.
 		for text, err := rep.Recv(0); err == nil; text, err = rep.Recv(zmq4.DONTWAIT) {
 			_, err := rep.Send("answer to "+text, 0)
 			must.OK(t, err)
@@ -101,7 +101,7 @@ func ask(t *testing.T, req, rep *zmq4.Socket, question string) string {
 	return ""
 }
 
-// connSet is connections that can be cut.
+// connSet is a set of connections that can be cut.
 type connSet struct {
 	mu    sync.Mutex
 	conns []net.Conn
@@ -122,8 +122,8 @@ func (c *connSet) close() {
 	c.conns = nil
 }
 
-// TestZeroMQMessages: a hundred thousand messages arrive, all and in order, from a socket that is
-// closed once it has sent them.
+// TestZeroMQMessages: a hundred thousand messages arrive, all of them and in order, from a socket
+// that is closed as soon as it has sent them.
 func TestZeroMQMessages(t *testing.T) {
 	const count = 100_000
 	pull, remote, client := zmqBackend(t, zmq4.PULL)

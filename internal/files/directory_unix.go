@@ -8,12 +8,12 @@ import (
 	"path/filepath"
 )
 
-// CheckDirectory is the rule of trust for a directory in which something is to be made. Nobody but
-// root and this user can put something else in its place, neither in that directory nor in one
-// above it. One in which others can write has the sticky bit, as /tmp has. The error names the
+// CheckDirectory is the rule of trust for a directory in which a program makes files. Only root and
+// this user may be able to replace what is in it, and what is in the directories above it. A
+// directory in which others can write must have the sticky bit, as /tmp has. The error names the
 // directory and the command that mends it.
 //
-// The path is absolute and has no symbolic link in it: see [filepath.EvalSymlinks].
+// The path must be absolute and without symbolic links: see [filepath.EvalSymlinks].
 func CheckDirectory(path string) error {
 	for {
 		stamp, err := StampOf(path)

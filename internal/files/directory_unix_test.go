@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestCheckDirectoryRule: who may own and write a directory in which something is to be made.
+// TestCheckDirectoryRule: who may own and write a directory in which files are made.
 func TestCheckDirectoryRule(t *testing.T) {
 	by := reader{uid: 1000, gid: 100}
 	tests := map[string]struct {
@@ -45,7 +45,7 @@ func TestCheckDirectoryRule(t *testing.T) {
 	}
 }
 
-// TestCheckDirectory: a directory is as safe as those above it.
+// TestCheckDirectory: a directory is only as safe as those above it.
 func TestCheckDirectory(t *testing.T) {
 	base, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {

@@ -1,4 +1,4 @@
 package files
 
-// CheckDirectory does nothing, as Check.
+// CheckDirectory does nothing, like Check.
 func CheckDirectory(string) error { return nil }

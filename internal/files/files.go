@@ -1,7 +1,7 @@
 // Package files reads the files that a program trusts: certificates, keys, passwords, policies.
 //
 // There is one reader for all of them, [Read], and one rule of trust, [Stamp.Check] and
-// [Stamp.CheckSecret]. Errors name no path: the caller knows which one he gave.
+// [Stamp.CheckSecret]. Errors do not contain the path: the caller knows it.
 package files
 
 import (
@@ -11,17 +11,17 @@ import (
 	"syscall"
 )
 
-// What is wrong with a file, to be tested with errors.Is.
+// The faults of a file that callers test with errors.Is.
 var (
 	ErrNotRegular = errors.New("not a regular file")
 	ErrGrowing    = errors.New("it grows while it is read")
 )
 
-// MinBuffer is the least that Read reads into, in bytes. No certificate that tools write needs
-// more, and most files that do not tell their size fit.
+// MinBuffer is the smallest buffer that Read uses, in bytes. It is large enough for every
+// certificate that tools write, and for most files that do not report their size.
 const MinBuffer = 4 << 10
 
-// Bare is an error of package os without the path in it, which may be that of a temporary file.
+// Bare returns an error of package os without its path. The path may be that of a temporary file.
 func Bare(err error) error {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathErr.Err
@@ -32,13 +32,14 @@ func Bare(err error) error {
 	return err
 }
 
-// IsGone tells whether an error means that nothing is there, rather than that it cannot be read.
+// IsGone reports whether an error means that the file does not exist, and not that it cannot be
+// read.
 func IsGone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
-// IsTransient tells whether an error says nothing about a file, but about the system's state: too
-// many open files, no memory, a device that fails. It is worth another try.
+// IsTransient reports whether an error is about the state of the system and not about the file: too
+// many open files, no memory, a failing device. Another try may succeed.
 func IsTransient(err error) bool {
 	errno, ok := errors.AsType[syscall.Errno](err)
 	if !ok {

@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stamp tells whether a file is the one that was read, and unchanged. Two of the same file are
-// equal (==) where nothing has happened to it. The zero value is no file's.
+// Stamp identifies a file and its state. Two stamps are equal (==) if they are of the same file and
+// nothing has changed between them. The zero value is the stamp of no file.
 type Stamp struct {
 	device, inode uint64
 	size          int64
-	written       unix.Timespec // its content: two writes within one second differ
-	changed       unix.Timespec // its inode: a rename, another mode, a time that was set back
+	written       unix.Timespec // the time of its content, in nanoseconds
+	changed       unix.Timespec // the time of its inode: shows a rename, a new mode, a forged time
 	mode          fs.FileMode   // the permissions, and fs.ModeSticky
 	uid, gid      uint32
 }
@@ -31,7 +31,7 @@ func newStamp(info *unix.Stat_t) Stamp {
 	}
 }
 
-// StampOf is the stamp of the file that path leads to. Symbolic links are followed.
+// StampOf returns the stamp of the file at path. It follows symbolic links.
 func StampOf(path string) (Stamp, error) {
 	var info unix.Stat_t
 	if _, err := retry(func() (int, error) { return 0, unix.Stat(path, &info) }); err != nil {
@@ -40,16 +40,16 @@ func StampOf(path string) (Stamp, error) {
 	return newStamp(&info), nil
 }
 
-// Owner is the user and the group that the file belongs to.
+// Owner returns the user and the group that the file belongs to.
 func (s Stamp) Owner() (uid, gid int) { return int(s.uid), int(s.gid) }
 
-// Size is the file's length in bytes.
+// Size returns the file's length in bytes.
 func (s Stamp) Size() int64 { return s.size }
 
-// SameFile tells whether two stamps are of one file, whatever has happened to it between them.
+// SameFile reports whether two stamps are of the same file, even if it has changed between them.
 func (s Stamp) SameFile(other Stamp) bool {
 	return s.device == other.device && s.inode == other.inode
 }
 
-// Changed is when anything about the file has changed last, be it its content, name or mode.
+// Changed returns when anything about the file changed last: its content, name or mode.
 func (s Stamp) Changed() time.Time { return time.Unix(s.changed.Unix()) }

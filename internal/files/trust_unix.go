@@ -15,11 +15,11 @@ const (
 	othersAny   fs.FileMode = 0o007
 )
 
-// reader is who reads the files, and whom they have to be safe from others for.
+// reader is the user and group of the process that reads the files.
 type reader struct{ uid, gid uint32 }
 
-// readerOf is this process, as far as it matters to a file's stamp. The system is asked for no
-// more: it would take a thirtieth of the time of a large directory.
+// readerOf returns the ids of this process that matter for s. It asks the system only for those:
+// otherwise it would add a thirtieth to the time for a large directory.
 func readerOf(s Stamp) (by reader) {
 	if s.uid != 0 {
 		by.uid = uint32(os.Geteuid())
@@ -30,13 +30,14 @@ func readerOf(s Stamp) (by reader) {
 	return by
 }
 
-// Check is the rule of trust for what is in force: a certificate, a password file, a policy, a
-// directory of certificates. It belongs to root or to the user who reads it. Nobody else can write
-// it, but for root's group and the group of the user who reads it. The error says what is wrong
-// with path and which command mends it.
+// Check is the rule of trust for files that are in force: certificates, password files, policies,
+// directories of certificates. The file must belong to root or to the user who reads it. No other
+// user may be able to write it; root's group and the group of the user who reads it may. The error
+// says what is wrong with path and which command mends it.
 func (s Stamp) Check(path string) error { return s.check(path, readerOf(s)) }
 
-// CheckSecret is Check for what holds a secret: others cannot read it besides. Its group may.
+// CheckSecret is Check for files with secrets. In addition, not every user may be able to read it.
+// Its group may.
 func (s Stamp) CheckSecret(path string) error {
 	if err := s.Check(path); err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestCheck is the table of docs/security.md: who may own and write what is in force.
+// TestCheck is the table of docs/security.md: who may own and write files that are in force.
 func TestCheck(t *testing.T) {
 	by := reader{uid: 1000, gid: 100}
 	tests := map[string]struct {
@@ -45,7 +45,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestCheckSecret looks at real files of this user, in every mode that matters.
+// TestCheckSecret checks real files of this user in every mode that matters.
 func TestCheckSecret(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {

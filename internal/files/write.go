@@ -7,11 +7,11 @@ import (
 	"path/filepath"
 )
 
-// WriteNew writes a new file, of which others see all or nothing. What exists at path is never
-// replaced, be it a dangling symbolic link: the error is fs.ErrExist then.
+// WriteNew writes a new file. Others see either nothing or the whole file. It never replaces what
+// exists at path, not even a dangling symbolic link: the error is fs.ErrExist.
 func WriteNew(path string, data []byte, mode fs.FileMode) error {
 	dir := filepath.Dir(path)
-	// The file has mode 0600 until it is complete. Readers of directories pass over dot files.
+	// The file has mode 0600 until it is complete. Readers of directories ignore dot files.
 	file, err := os.CreateTemp(dir, ".zmqauth-*")
 	if err != nil {
 		return err
@@ -27,6 +27,7 @@ func WriteNew(path string, data []byte, mode fs.FileMode) error {
 	return syncDirectory(dir)
 }
 
+// fill sets the mode and writes the data.
 func fill(file *os.File, data []byte, mode fs.FileMode) error {
 	if err := file.Chmod(mode); err != nil {
 		return err
@@ -37,8 +38,8 @@ func fill(file *os.File, data []byte, mode fs.FileMode) error {
 	return file.Sync()
 }
 
-// syncDirectory makes the entries of dir survive a loss of power. Some file systems cannot: that is
-// no reason to fail.
+// syncDirectory makes the entries of dir survive a loss of power. Some file systems cannot do that,
+// which is no reason to fail.
 func syncDirectory(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -4,5 +4,5 @@ package privatedir
 
 import "os"
 
-// otherBases are the directories to try after $TMPDIR; "": not set.
+// otherBases returns the directories to try after $TMPDIR. "" is one that is not set.
 func otherBases() []string { return []string{os.Getenv("XDG_RUNTIME_DIR"), "/tmp"} }

@@ -1,4 +1,4 @@
 package privatedir
 
-// otherBases are none: the temporary directory is the user's own.
+// otherBases returns nothing: the temporary directory is the user's own.
 func otherBases() []string { return nil }

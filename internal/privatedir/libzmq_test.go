@@ -13,7 +13,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// TestBindLibzmq: libzmq removes whatever is in its way, and so is not asked where that is alive.
+// TestBindLibzmq: libzmq removes whatever is at its path. So it must not be called if a live socket
+// is there.
 func TestBindLibzmq(t *testing.T) {
 	ctx := testzmq.NewContext(t)
 	path := filepath.Join(shortDir(t), "s")

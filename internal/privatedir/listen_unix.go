@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// backlog is how many connections may wait to be accepted: as many as the system lets, which is
-// fewer, as with package net.
+// backlog is how many connections may wait to be accepted: as many as the system allows. The system
+// reduces it to its own limit.
 const backlog = math.MaxUint16
 
-// listen makes a Unix socket in steps, for which package net has one. Between them the mode is set:
-// nobody can connect before the last.
+// listen makes a Unix socket in several steps, unlike package net. It sets the mode before the last
+// step, so that nobody can connect before.
 func listen(path string, mode fs.FileMode) (*net.UnixListener, error) {
 	fd, err := newSocket()
 	if err != nil {
@@ -39,7 +39,7 @@ func listen(path string, mode fs.FileMode) (*net.UnixListener, error) {
 	return l, nil
 }
 
-// newSocket is one that no program inherits that this process starts.
+// newSocket makes a socket that is not inherited by programs that this process starts.
 func newSocket() (int, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -50,6 +50,7 @@ func newSocket() (int, error) {
 	return fd, err
 }
 
+// listenOn listens on a bound socket.
 func listenOn(file *os.File, path string, mode fs.FileMode) (*net.UnixListener, error) {
 	if err := setMode(path, mode); err != nil {
 		return nil, os.NewSyscallError("chmod", err)
@@ -61,5 +62,5 @@ func listenOn(file *os.File, path string, mode fs.FileMode) (*net.UnixListener, 
 	if err != nil {
 		return nil, err
 	}
-	return l.(*net.UnixListener), nil // which leaves the file alone
+	return l.(*net.UnixListener), nil // its Close does not remove the file
 }

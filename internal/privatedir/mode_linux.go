@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prepareMode gives a socket that is not bound yet the mode that its file will have; 0: any.
+// prepareMode sets the mode of a socket that is not bound yet. Its file will have that mode. 0
+// changes nothing.
 func prepareMode(fd int, mode fs.FileMode) error {
 	if mode == 0 {
 		return nil
@@ -14,5 +15,5 @@ func prepareMode(fd int, mode fs.FileMode) error {
 	return unix.Fchmod(fd, uint32(mode.Perm()))
 }
 
-// setMode has nothing to do any more.
+// setMode does nothing: the file has its mode from prepareMode.
 func setMode(string, fs.FileMode) error { return nil }

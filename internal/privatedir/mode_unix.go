@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prepareMode has nothing to do: only Linux gives the file of a socket the socket's mode.
+// prepareMode does nothing: only on Linux does the file of a socket get the socket's mode.
 func prepareMode(int, fs.FileMode) error { return nil }
 
-// setMode gives the file of a socket that does not listen yet its mode; 0: any.
+// setMode sets the mode of the file of a socket that does not listen yet. 0 changes nothing.
 func setMode(path string, mode fs.FileMode) error {
 	if mode == 0 {
 		return nil
@@ -20,6 +20,6 @@ func setMode(path string, mode fs.FileMode) error {
 	if err := unix.Lstat(path, &info); err != nil {
 		return err
 	}
-	perm := uint32(mode.Perm()) & uint32(info.Mode) // it had all bits but the umask's
+	perm := uint32(mode.Perm()) & uint32(info.Mode) // the file has all bits except those of the umask
 	return unix.Fchmodat(unix.AT_FDCWD, path, perm, unix.AT_SYMLINK_NOFOLLOW)
 }

@@ -1,8 +1,8 @@
-// Package privatedir makes private directories and Unix sockets, and removes what it has made.
+// Package privatedir makes private directories and Unix sockets, and removes them.
 //
-// A socket takes the place of one that nobody answers any more, never that of a live one or of
-// another file. What is removed is what was made here: never what somebody else has put in its
-// place since.
+// A new socket replaces one on which nobody listens any more. It never replaces a live one or
+// another kind of file. This package removes only what it has made: never what somebody else has
+// put in its place since.
 package privatedir
 
 import (
@@ -18,8 +18,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/files"
 )
 
-// MaxPath is how long the path of a Unix socket may be, in bytes: 107 on Linux, 103 on the BSDs and
-// macOS. The system's structure has one more, for the NUL behind it (unix(7)).
+// MaxPath is the largest length of the path of a Unix socket in bytes: 107 on Linux, 103 on the
+// BSDs and macOS. The system's structure has one more byte, for the final NUL (unix(7)).
 const MaxPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
 // prefix begins the names of private directories.
@@ -32,8 +32,8 @@ type Dir struct {
 }
 
 // Make makes a private directory for sockets whose names have at most longestName bytes. It is in
-// $TMPDIR; or, where paths would be too long there or others could replace the directory, in
-// $XDG_RUNTIME_DIR or /tmp. Where none of them will do, the error says why of each.
+// $TMPDIR. If paths would be too long there, or if others could replace the directory, it is in
+// $XDG_RUNTIME_DIR or /tmp. If none of them is suitable, the error has the reason for each.
 func Make(longestName int) (*Dir, error) {
 	var tried []string
 	var faults []error
@@ -51,6 +51,7 @@ func Make(longestName int) (*Dir, error) {
 	return nil, fmt.Errorf("no directory for sockets: %w", errors.Join(faults...))
 }
 
+// makeIn makes a private directory in base, or says why base is not suitable.
 func makeIn(base string, longestName int) (*Dir, error) {
 	base, err := filepath.Abs(base)
 	if err != nil {
@@ -77,15 +78,16 @@ func makeIn(base string, longestName int) (*Dir, error) {
 	return d, nil
 }
 
-// Path is the directory's absolute path.
+// Path returns the directory's absolute path.
 func (d *Dir) Path() string { return d.path }
 
-// Join is the path of a file in the directory.
+// Join returns the path of a file in the directory.
 func (d *Dir) Join(name string) string { return filepath.Join(d.path, name) }
 
-// Remove removes the sockets in the directory, and the directory. Where there is no directory of
-// that name any more, or another one, it does nothing. Any other file in it is not this package's:
-// it stays, and so does the directory, and that is an error.
+// Remove removes the sockets in the directory, and then the directory. It does nothing if the
+// directory is gone or if another one has taken its place. Other files in the directory do not
+// belong to this package. If there are any, they and the directory stay, and Remove returns an
+// error.
 func (d *Dir) Remove() error {
 	if !d.isThere() {
 		return nil
@@ -97,13 +99,14 @@ func (d *Dir) Remove() error {
 	return errors.Join(faults...)
 }
 
-// isThere tells whether the path still leads to the directory that was made.
+// isThere reports whether the path still leads to the directory that was made.
 func (d *Dir) isThere() bool {
 	info, err := os.Lstat(d.path)
 	return err == nil && os.SameFile(info, d.made)
 }
 
-// removeSockets looks at the directory that it has opened, whatever its path leads to meanwhile.
+// removeSockets removes the sockets through the opened directory. It does not matter if the path
+// leads to another directory meanwhile.
 func (d *Dir) removeSockets() error {
 	root, err := os.OpenRoot(d.path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -15,7 +15,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// shortDir is a directory of the test's in which paths of sockets are not too long.
+// shortDir makes a directory for the test in which paths of sockets are not too long.
 func shortDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "dir") // whatever $TMPDIR is in the test
@@ -26,8 +26,8 @@ func shortDir(t testing.TB) string {
 	return dir
 }
 
-// make1 is a private directory that is gone in the end.
-func make1(t *testing.T) *Dir {
+// makeOne makes a private directory, and checks that it is gone in the end.
+func makeOne(t *testing.T) *Dir {
 	t.Helper()
 	d, err := Make(1)
 	must.OK(t, err)
@@ -43,7 +43,7 @@ func exists(path string) bool {
 func TestMake(t *testing.T) {
 	base := shortDir(t)
 	t.Setenv("TMPDIR", base)
-	d := make1(t)
+	d := makeOne(t)
 	if filepath.Dir(d.Path()) != base {
 		t.Errorf("it is %s, not in %s", d.Path(), base)
 	}
@@ -60,7 +60,7 @@ func TestMake(t *testing.T) {
 	must.OK(t, d.Remove())
 }
 
-// TestMakeElsewhere: where $TMPDIR will not do, another directory is taken, and nothing is left.
+// TestMakeElsewhere: if $TMPDIR is not suitable, another directory is used, and nothing is left.
 func TestMakeElsewhere(t *testing.T) {
 	dir := shortDir(t)
 	sub := func(name string, mode fs.FileMode) string {
@@ -90,7 +90,8 @@ func TestMakeElsewhere(t *testing.T) {
 	}
 }
 
-// mustBeElsewhere wants another directory than that one, for a reason, or for none.
+// mustBeElsewhere expects another directory than the given one, because of the reason, or that one
+// if there is no reason.
 func mustBeElsewhere(t *testing.T, temporary, reason string) {
 	t.Helper()
 	runtime := shortDir(t)
@@ -104,7 +105,7 @@ func mustBeElsewhere(t *testing.T, temporary, reason string) {
 		if want == "" {
 			want = "/tmp"
 		}
-		if d := make1(t); filepath.Dir(d.Path()) != want {
+		if d := makeOne(t); filepath.Dir(d.Path()) != want {
 			t.Errorf("it is %s, not in %s", d.Path(), want)
 		} else {
 			must.OK(t, d.Remove())
@@ -124,7 +125,7 @@ func mustBeElsewhere(t *testing.T, temporary, reason string) {
 	}
 }
 
-// TestMakeNowhere: the error says why of each place.
+// TestMakeNowhere: the error has the reason for each directory.
 func TestMakeNowhere(t *testing.T) {
 	missing := filepath.Join(shortDir(t), "missing")
 	t.Setenv("TMPDIR", missing)
@@ -138,7 +139,8 @@ func TestMakeNowhere(t *testing.T) {
 	}
 }
 
-// TestMakeInAnothers: neither a directory of another user's will do nor one below it, be it sticky.
+// TestMakeInAnothers: a directory of another user is not suitable, nor is one below it, even with
+// the sticky bit.
 func TestMakeInAnothers(t *testing.T) {
 	above := filepath.Join(shortDir(t), "another's")
 	own := filepath.Join(above, "own")
@@ -156,7 +158,7 @@ func TestMakeInAnothers(t *testing.T) {
 
 // TestMakeFits: the longest name fits exactly.
 func TestMakeFits(t *testing.T) {
-	d := make1(t)
+	d := makeOne(t)
 	left := MaxPath - len(d.Join("")) - 1
 	for longest, good := range map[int]bool{left - 1: true, left + 11: false} { // random digits differ
 		other, err := makeIn(filepath.Dir(d.Path()), longest)
@@ -171,9 +173,9 @@ func TestMakeFits(t *testing.T) {
 	}
 }
 
-// TestRemove: the directory goes with the sockets in it, whoever has made them.
+// TestRemove: the directory is removed with the sockets in it, whoever has made them.
 func TestRemove(t *testing.T) {
-	d := make1(t)
+	d := makeOne(t)
 	l, err := Listen(t.Context(), d.Join("a"), 0)
 	must.OK(t, err)
 	leaveSocket(t, d.Join("b"))
@@ -184,9 +186,9 @@ func TestRemove(t *testing.T) {
 	must.OK(t, l.Close())
 }
 
-// TestRemoveLeavesOthersFiles: what is no socket is not this package's.
+// TestRemoveLeavesOthersFiles: a file that is not a socket does not belong to this package.
 func TestRemoveLeavesOthersFiles(t *testing.T) {
-	d := make1(t)
+	d := makeOne(t)
 	leaveSocket(t, d.Join("s"))
 	must.OK(t, os.WriteFile(d.Join("file"), []byte("precious"), 0o600))
 	must.OK(t, os.Mkdir(d.Join("dir"), 0o700))
@@ -203,7 +205,7 @@ func TestRemoveLeavesOthersFiles(t *testing.T) {
 	must.OK(t, d.Remove())
 }
 
-// TestRemoveAfterExchange: what has taken the directory's place is left alone.
+// TestRemoveAfterExchange: a directory that has taken the place of the private one is left alone.
 func TestRemoveAfterExchange(t *testing.T) {
 	precious := func(path string) string {
 		must.OK(t, os.Mkdir(path, 0o700))
@@ -220,7 +222,7 @@ func TestRemoveAfterExchange(t *testing.T) {
 	for name, replace := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("TMPDIR", shortDir(t))
-			d := make1(t)
+			d := makeOne(t)
 			moved := d.Path() + "-moved"
 			must.OK(t, os.Rename(d.Path(), moved))
 			replace(d.Path())
@@ -238,7 +240,7 @@ func TestRemoveAfterExchange(t *testing.T) {
 	}
 }
 
-// leaveSocket leaves a socket behind that nobody answers.
+// leaveSocket leaves behind a socket on which nobody listens.
 func leaveSocket(t testing.TB, path string) {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})

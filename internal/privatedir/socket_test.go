@@ -23,7 +23,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// reaches makes sure that what is sent to the path arrives at the listener.
+// reaches checks that data sent to the path arrives at the listener.
 func reaches(path string, l net.Listener) error {
 	conn, err := net.Dial("unix", path)
 	if err != nil {
@@ -45,7 +45,7 @@ func reaches(path string, l net.Listener) error {
 		_ = accepted.Close()
 		if err == nil && string(got) == word {
 			return nil
-		} // else it was a look at whether somebody is there
+		} // otherwise it was a check whether anybody listens
 	}
 }
 
@@ -94,7 +94,7 @@ func TestListenModes(t *testing.T) {
 	}
 }
 
-// TestListenInTheWay: what is there and is not a dead socket stays, and works.
+// TestListenInTheWay: anything at the path that is not a stale socket stays and works.
 func TestListenInTheWay(t *testing.T) {
 	testpeer.NothingLeft(t)
 	path := filepath.Join(shortDir(t), "s")
@@ -137,7 +137,7 @@ func TestListenInTheWay(t *testing.T) {
 	}
 }
 
-// fullSocket listens, and has no room for more connections.
+// fullSocket makes a socket that listens and whose backlog is full.
 func fullSocket(t *testing.T, path string) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	must.OK(t, err)
@@ -154,7 +154,7 @@ func fullSocket(t *testing.T, path string) error {
 	return errors.New("it takes any number of connections")
 }
 
-// TestListenStale: a socket that nobody answers is replaced, of whatever kind it was.
+// TestListenStale: a stale socket of any kind is replaced.
 func TestListenStale(t *testing.T) {
 	testpeer.NothingLeft(t)
 	path := filepath.Join(shortDir(t), "s")
@@ -190,8 +190,8 @@ func TestListenStale(t *testing.T) {
 	}
 }
 
-// TestListenRace: many want one path, over and over. Whoever has it is reached there until he gives
-// it up, in good order or not.
+// TestListenRace: many goroutines want the same path again and again. The one that has it can be
+// reached there until it closes the listener or drops it without cleaning up.
 func TestListenRace(t *testing.T) {
 	testpeer.NothingLeft(t)
 	path := filepath.Join(shortDir(t), "s")
@@ -223,7 +223,7 @@ func TestListenRace(t *testing.T) {
 	group.Wait()
 }
 
-// TestListenErrors are those of package net.
+// TestListenErrors: errors are those of package net.
 func TestListenErrors(t *testing.T) {
 	dir := shortDir(t)
 	must.OK(t, syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600)) // nobody waits for its writer
@@ -242,7 +242,7 @@ func TestListenErrors(t *testing.T) {
 	}
 }
 
-// TestCloseLeavesOthers: the file that Close removes is the one that was made.
+// TestCloseLeavesOthers: Close removes only the file that was made.
 func TestCloseLeavesOthers(t *testing.T) {
 	path := filepath.Join(shortDir(t), "s")
 	for name, replace := range map[string]func(){
@@ -266,14 +266,14 @@ func TestCloseLeavesOthers(t *testing.T) {
 	}
 }
 
-// TestLockedByAnother: whoever holds the lock of a directory for ever holds up nobody, but then no
-// socket is removed.
+// TestLockedByAnother: if somebody keeps a directory locked for ever, nobody else waits for ever,
+// but no socket is removed.
 func TestLockedByAnother(t *testing.T) {
 	dir := shortDir(t)
 	path := filepath.Join(dir, "s")
-	holder, err := os.Open(dir)
+	locked, err := os.Open(dir)
 	must.OK(t, err)
-	must.OK(t, unix.Flock(int(holder.Fd()), unix.LOCK_EX))
+	must.OK(t, unix.Flock(int(locked.Fd()), unix.LOCK_EX))
 	leaveSocket(t, path)
 	short := func() context.Context {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
@@ -286,13 +286,13 @@ func TestLockedByAnother(t *testing.T) {
 	l, err := Listen(short(), path+"2", 0)
 	must.OK(t, err)
 	must.OK(t, l.Close())
-	must.OK(t, holder.Close())
+	must.OK(t, locked.Close())
 	l, err = Listen(t.Context(), path, 0)
 	must.OK(t, err)
 	must.OK(t, l.Close())
 }
 
-// TestBind: what is bound by others is known by its file.
+// TestBind: a socket that another library has bound is recognised by its file.
 func TestBind(t *testing.T) {
 	path := filepath.Join(shortDir(t), "s")
 	leaveSocket(t, path)

@@ -20,14 +20,14 @@ type login struct {
 	ctx     context.Context
 	target  *target
 	secrets *secrets
-	broken  func() error // why the connection has ended; nil: it has not
+	broken  func() error // returns why the connection has ended; nil: it has not
 
 	agent   net.Conn
-	offered []string // the keys that the server was shown
+	offered []string // the keys that were offered to the server
 	lazy    []*lazySigner
-	causes  []error // why something could not be tried
+	causes  []error // why some methods or keys could not be tried
 	fatal   error   // what ends the attempt
-	begun   bool    // the server has been asked
+	begun   bool    // the server has asked for authentication
 }
 
 func (l *login) close() {
@@ -36,17 +36,17 @@ func (l *login) close() {
 	}
 }
 
-// next is ssh.ClientConfig's AuthCallback: it chooses what to try next.
+// next chooses what to try next. It is the AuthCallback of ssh.ClientConfig.
 func (l *login) next(state *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	l.begun = true
 	if err := l.broken(); err != nil {
-		return nil, err // else a lost connection would look like a refusal of all that is left
+		return nil, err // or else a lost connection would look like a refusal of the other methods
 	}
 	for _, lazy := range l.lazy {
-		if lazy.failed != nil && !lazy.usual {
+		if lazy.failed != nil && !lazy.byDefault {
 			return nil, lazy.failed
 		}
-		if lazy.failed != nil { // nobody has asked for this key by name
+		if lazy.failed != nil { // a default key, which nobody has asked for
 			l.causes = append(l.causes, lazy.failed)
 			lazy.failed = nil
 		}
@@ -55,14 +55,15 @@ func (l *login) next(state *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 		return nil, l.fatal
 	}
 	for _, method := range l.target.methods {
-		// A server may ask for two keys in a row, but each refusal of a method is final.
+		// A server may ask for two keys in a row, but a refusal of a method is final.
 		accepted := 0
 		for _, m := range state.PartialSuccessMethods {
 			if m == method {
 				accepted++
 			}
 		}
-		if !slices.Contains(state.AllowedMethods, method) || slices.Contains(state.TriedMethods, method) || accepted > 1 {
+		if !slices.Contains(state.AllowedMethods, method) ||
+			slices.Contains(state.TriedMethods, method) || accepted > 1 {
 			continue
 		}
 		if auth := l.method(method, state); auth != nil {
@@ -72,7 +73,7 @@ func (l *login) next(state *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	return nil, l.refused(state)
 }
 
-// failed is why the server has not let the user in; nil where that is not what has failed.
+// failed returns why the server did not let the user in, or nil if err has another cause.
 func (l *login) failed(err error) error {
 	if l.fatal != nil {
 		return l.fatal
@@ -84,7 +85,7 @@ func (l *login) failed(err error) error {
 		return refused
 	case errors.As(err, &unusable):
 		return unusable
-	case l.begun && !isNetwork(err): // such as: too many keys
+	case l.begun && !isNetwork(err): // for example, too many keys
 		refused = &AuthError{Host: l.target.String(), Causes: append(l.causes, err)}
 		if len(l.offered) > 0 {
 			refused.Tried = []string{methodKey + " (" + strings.Join(l.offered, ", ") + ")"}
@@ -94,13 +95,15 @@ func (l *login) failed(err error) error {
 	return nil
 }
 
-// isNetwork tells whether a connection was lost, and not ended by the server with a reason.
+// isNetwork reports whether the connection was lost. If the server ended it with a reason, it was
+// not.
 func isNetwork(err error) bool {
 	var network net.Error
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &network)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed) || errors.As(err, &network)
 }
 
-// method is how to log in by that method, nil where there is nothing to do it with.
+// method returns how to log in with the named method, or nil if the means are missing.
 func (l *login) method(name string, state *ssh.ClientAuthContext) ssh.AuthMethod {
 	switch name {
 	case methodKey:
@@ -113,7 +116,7 @@ func (l *login) method(name string, state *ssh.ClientAuthContext) ssh.AuthMethod
 		if l.target.prompt != nil {
 			return ssh.KeyboardInteractive(l.prompt())
 		}
-		// The same password again would only be another wrong one.
+		// The server has refused the password if it was tried already.
 		if l.target.password != nil && !slices.Contains(state.TriedMethods, methodPassword) {
 			return ssh.KeyboardInteractive(l.answerWithPassword())
 		}
@@ -121,7 +124,7 @@ func (l *login) method(name string, state *ssh.ClientAuthContext) ssh.AuthMethod
 	return nil
 }
 
-// refused is the error for a server that accepts nothing of what there is.
+// refused returns the error for a server that accepts none of the available methods.
 func (l *login) refused(state *ssh.ClientAuthContext) error {
 	err := &AuthError{Host: l.target.String(), Allowed: state.AllowedMethods, Causes: l.causes}
 	for _, method := range state.TriedMethods {
@@ -144,29 +147,29 @@ func (l *login) refused(state *ssh.ClientAuthContext) error {
 	return err
 }
 
-// signers are the keys to offer: those that are configured, from the agent or a file; the agent's
-// others; the usual ones.
+// signers returns the keys to offer, in order: the configured ones, from the agent or from files;
+// the other keys of the agent; the default files.
 func (l *login) signers() ([]ssh.Signer, error) {
-	held := l.agentSigners()
+	agentKeys := l.agentSigners()
 	l.offered, l.lazy = nil, nil
-	var configured, usual []ssh.Signer
+	var configured, defaults []ssh.Signer
 	for _, file := range l.target.keys {
 		found, err := loadIdentity(l.ctx, file, l.target, l.secrets)
 		if err != nil {
-			if !file.usual || !errors.Is(err, fs.ErrNotExist) {
-				l.cannot(file, err)
+			if !file.byDefault || !errors.Is(err, fs.ErrNotExist) {
+				l.unusable(file, err)
 			}
 			continue
 		}
 		var signers []ssh.Signer
-		signers, held = l.signersOf(found, held)
+		signers, agentKeys = l.signersOf(found, agentKeys)
 		if len(signers) == 0 {
-			l.cannot(file, found.fault)
+			l.unusable(file, found.fault)
 			continue
 		}
 		l.offered = append(l.offered, file.path)
-		if file.usual {
-			usual = append(usual, signers...)
+		if file.byDefault {
+			defaults = append(defaults, signers...)
 		} else {
 			configured = append(configured, signers...)
 		}
@@ -175,18 +178,18 @@ func (l *login) signers() ([]ssh.Signer, error) {
 		return nil, l.fatal
 	}
 	if l.target.onlyKeys {
-		held = nil
+		agentKeys = nil
 	}
-	for _, signer := range held {
+	for _, signer := range agentKeys {
 		l.offered = append(l.offered, "the agent's "+ssh.FingerprintSHA256(signer.PublicKey()))
 	}
-	return slices.Concat(configured, held, usual), nil
+	return slices.Concat(configured, agentKeys, defaults), nil
 }
 
-// signersOf are those of one key: what the agent holds of it, which leaves the rest, comes before
-// the file.
-func (l *login) signersOf(id *identity, held []ssh.Signer) (signers, rest []ssh.Signer) {
-	for _, signer := range held {
+// signersOf returns the signers of one key, and the agent's keys without them. The agent's signers
+// come before the file's.
+func (l *login) signersOf(id *identity, agentKeys []ssh.Signer) (signers, rest []ssh.Signer) {
+	for _, signer := range agentKeys {
 		certificate, certified := signer.PublicKey().(*ssh.Certificate)
 		switch {
 		case certified && sameKey(certificate.Key, id.public):
@@ -204,7 +207,7 @@ func (l *login) signersOf(id *identity, held []ssh.Signer) (signers, rest []ssh.
 		l.lazy = append(l.lazy, lazy)
 	}
 	var certificates []string
-	if !id.usual {
+	if !id.byDefault {
 		certificates = l.target.certificates
 	}
 	own, faults := withCertificates(id, certificates)
@@ -214,8 +217,8 @@ func (l *login) signersOf(id *identity, held []ssh.Signer) (signers, rest []ssh.
 
 func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
 
-// cannot takes note of a key that is of no use. One that the Config names ends the attempt.
-func (l *login) cannot(file keyFile, err error) {
+// unusable records a key that cannot be used. If the Config names it, the attempt ends.
+func (l *login) unusable(file keyFile, err error) {
 	if file.named {
 		l.fatal = err
 		return
@@ -223,7 +226,7 @@ func (l *login) cannot(file keyFile, err error) {
 	l.causes = append(l.causes, err)
 }
 
-// agentSigners are the keys that the agent has. It is asked no longer than the attempt lasts.
+// agentSigners returns the keys of the agent. The end of the attempt ends the wait for it.
 func (l *login) agentSigners() []ssh.Signer {
 	if l.target.agent == "" {
 		return nil
@@ -256,8 +259,8 @@ func (l *login) password() (string, error) {
 	return said[0], nil
 }
 
-// answerWithPassword answers a server that asks for one thing only, and only once, with the
-// password.
+// answerWithPassword answers keyboard-interactive with the password. The server may ask one
+// question only, and only once.
 func (l *login) answerWithPassword() ssh.KeyboardInteractiveChallenge {
 	answered := false
 	return func(_, _ string, questions []string, echos []bool) ([]string, error) {
@@ -265,7 +268,8 @@ func (l *login) answerWithPassword() ssh.KeyboardInteractiveChallenge {
 			return nil, nil
 		}
 		if len(questions) > 1 || echos[0] {
-			err := fmt.Errorf("sshtunnel: %s asks %q, which no password answers; there is no Config.Prompt", l.target, questions)
+			err := fmt.Errorf("sshtunnel: %s asks %q, which no password answers; there is no Config.Prompt",
+				l.target, questions)
 			l.causes = append(l.causes, err)
 			return nil, err
 		}
@@ -278,12 +282,14 @@ func (l *login) answerWithPassword() ssh.KeyboardInteractiveChallenge {
 	}
 }
 
-// prompt answers with what Config.Prompt says, or has said to the same questions in the same order.
+// prompt answers keyboard-interactive with Config.Prompt, or with what it answered before to the
+// same questions in the same order.
 func (l *login) prompt() ssh.KeyboardInteractiveChallenge {
 	asked := 0
 	return func(name, instruction string, questions []string, echos []bool) ([]string, error) {
 		asked++
-		purpose := loginPurpose(l.target) + fmt.Sprintf("%s\x00%d\x00%q\x00%q\x00%q", methodInteractive, asked, name, instruction, questions)
+		purpose := loginPurpose(l.target) + fmt.Sprintf("%s\x00%d\x00%q\x00%q\x00%q",
+			methodInteractive, asked, name, instruction, questions)
 		said, err := l.secrets.ask(l.ctx, purpose, func() ([]string, error) {
 			return l.target.prompt(name, instruction, questions, echos)
 		})
@@ -293,7 +299,8 @@ func (l *login) prompt() ssh.KeyboardInteractiveChallenge {
 		}
 		if len(said) != len(questions) {
 			l.secrets.forget(purpose)
-			l.fatal = fmt.Errorf("sshtunnel: %s: Config.Prompt has %d answers to %d questions", l.target, len(said), len(questions))
+			l.fatal = fmt.Errorf("sshtunnel: %s: Config.Prompt has %d answers to %d questions",
+				l.target, len(said), len(questions))
 			return nil, l.fatal
 		}
 		return said, nil

@@ -1,0 +1,109 @@
+package sshtunnel
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// resolve returns the servers to connect through, first to last: the jump hosts, and then the
+// server that Config is about.
+func resolve(cfg Config) ([]*target, error) {
+	return resolveVia(cfg, true, 0)
+}
+
+// resolveVia is resolve, with the jump hosts that ssh_config has for cfg's host or without them.
+// depth is the number of hosts already found.
+func resolveVia(cfg Config, viaConfig bool, depth int) ([]*target, error) {
+	t, found, err := resolveOne(cfg)
+	if err != nil {
+		return nil, err
+	}
+	var jumps []Config
+	switch {
+	case cfg.Jumps != nil:
+		for _, jump := range cfg.Jumps {
+			jumps = append(jumps, jump.inherit(cfg))
+		}
+	case viaConfig:
+		if jumps, err = configuredJumps(cfg, t, found); err != nil {
+			return nil, err
+		}
+	}
+	if depth+len(jumps) > maxJumps {
+		return nil, fmt.Errorf("sshtunnel: %s: more than %d hosts to go through; "+
+			"does ProxyJump lead back here?", t, maxJumps)
+	}
+	var chain []*target
+	for i, jump := range jumps {
+		// Like ssh, this reaches the first jump host as if it were the target, and each other one through
+		// the one before it.
+		before, err := resolveVia(jump, i == 0, depth+len(jumps))
+		if err != nil {
+			return nil, err
+		}
+		chain = append(chain, before...)
+	}
+	return append(chain, t), nil
+}
+
+// inherit fills in what a jump host inherits from the Config that it belongs to.
+func (c Config) inherit(from Config) Config {
+	for _, field := range []struct {
+		to   *string
+		from string
+	}{{&c.ConfigFile, from.ConfigFile}, {&c.KnownHosts, from.KnownHosts}, {&c.Agent, from.Agent}} {
+		if *field.to == "" {
+			*field.to = field.from
+		}
+	}
+	if c.KeyFile == "" {
+		c.jumpKey = from.KeyFile
+		if c.jumpKey == "" {
+			c.jumpKey = from.jumpKey
+		}
+	}
+	if c.Passphrase == nil {
+		c.Passphrase = from.Passphrase // a passphrase is not sent to any host
+	}
+	c.AcceptNewHostKeys = c.AcceptNewHostKeys || from.AcceptNewHostKeys
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = from.ConnectTimeout
+	}
+	if c.Logger == nil {
+		c.Logger = from.Logger
+	}
+	return c
+}
+
+// configuredJumps returns the jump hosts of ssh_config. They get no password, because the password
+// of Config is for another host.
+func configuredJumps(cfg Config, t *target, found settings) ([]Config, error) {
+	if command, ok := found.first("proxycommand"); ok && !strings.EqualFold(command.words[0], "none") {
+		return nil, command.errorf("ProxyCommand would run a program, " +
+			"which this package never does; use ProxyJump or Config.Jumps")
+	}
+	proxy, ok := found.first("proxyjump")
+	if !ok || strings.EqualFold(proxy.words[0], "none") {
+		return nil, nil
+	}
+	list, err := expand(proxy.words[0],
+		map[byte]string{'h': t.host, 'n': t.givenName(cfg), 'p': strconv.Itoa(t.port), 'r': t.user})
+	if err != nil {
+		return nil, proxy.errorf("ProxyJump: %w", err)
+	}
+	var jumps []Config
+	for _, host := range strings.Split(list, ",") {
+		if _, err := parseHostSpec(host); err != nil {
+			return nil, proxy.errorf("ProxyJump: %w", err)
+		}
+		jumps = append(jumps, Config{Host: host}.inherit(cfg))
+	}
+	return jumps, nil
+}
+
+// givenName returns the host as it was given, without user and port.
+func (*target) givenName(cfg Config) string {
+	spec, _ := parseHostSpec(cfg.Host) // it was parsed without an error before
+	return spec.host
+}
