@@ -11,10 +11,12 @@ import (
 	"github.com/zmqauth/zmqauth/internal/daemon"
 )
 
-// compile builds a program or, with -shared among the flags, a library from the load generator and
-// a source, which may be empty. It is put into the world's directory, unless it is there. The
-// libraries are pkg-config's names.
-func (w *world) compile(name, source string, libraries []string, flags ...string) (path string, err error) {
+// compile builds a program from the load generator and a source, which may be empty. With the flag
+// -shared it builds a library. The result is put into the setup's directory and not built again if
+// it is there. The libraries are pkg-config's names.
+func (w *setup) compile(
+	name, source string, libraries []string, flags ...string,
+) (path string, err error) {
 	path = filepath.Join(w.directory, name)
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
@@ -23,9 +25,11 @@ func (w *world) compile(name, source string, libraries []string, flags ...string
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)
 	}
-	linked, err := exec.Command("pkg-config", append([]string{"--cflags", "--libs"}, libraries...)...).Output()
+	query := append([]string{"--cflags", "--libs"}, libraries...)
+	linked, err := exec.Command("pkg-config", query...).Output()
 	if err != nil {
-		return "", fmt.Errorf("%s: %w: pkg-config and the headers of %s", name, errMissing, strings.Join(libraries, ", "))
+		return "", fmt.Errorf("%s: %w: pkg-config and the headers of %s",
+			name, errMissing, strings.Join(libraries, ", "))
 	}
 	directory := filepath.Join(w.directory, name+"-source")
 	if err := os.CopyFS(directory, loadgen.Sources); err != nil {

@@ -12,10 +12,10 @@ import (
 	"github.com/zmqauth/zmqauth/internal/daemon"
 )
 
-// A contestant is a ZAP handler under measurement, in a process of its own that ends with its
-// input. The load generator runs in that process too, so that a handler in another language brings
-// it along, and reports what it measured; it also has sockets there whose handshakes the handler
-// decides.
+// A contestant is a ZAP handler under measurement. It runs in a process of its own that ends with
+// its standard input. The load generator runs in the same process, so that handlers in other
+// languages can be measured, and reports its results. It also has sockets in that process whose
+// handshakes the handler decides.
 type contestant struct {
 	name    string
 	began   time.Time
@@ -24,11 +24,11 @@ type contestant struct {
 	*loadgen.Remote
 }
 
-// A peer makes a contestant that guards a world. What it needs may be missing: the error is
-// errMissing then.
-type peer func(world) (*contestant, error)
+// A peer starts a contestant for a setup. The error matches errMissing if something it needs is not
+// installed.
+type peer func(setup) (*contestant, error)
 
-// errMissing says that a peer cannot be measured on this machine.
+// errMissing means that a peer cannot be measured on this machine.
 var errMissing = daemon.ErrMissing
 
 func start(name, program string, args ...string) (_ *contestant, err error) {
@@ -60,11 +60,11 @@ func (c *contestant) close() error {
 	return nil
 }
 
-// field is several contestants.
+// field is a list of contestants.
 type field []*contestant
 
 // newField starts the peers that are installed.
-func newField(w world, peers ...peer) (f field, err error) {
+func newField(w setup, peers ...peer) (f field, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, f.close())
@@ -84,10 +84,12 @@ func newField(w world, peers ...peer) (f field, err error) {
 	return f, nil
 }
 
-// among starts the peers in a world with that many keys and lookups that take so long, and ends
-// them when all is measured.
-func among(keys int, lookup time.Duration, measure func(world, field) ([]table, error), peers ...peer) (_ []table, err error) {
-	w, err := newWorld(keys)
+// among starts the peers with a setup of that many keys, whose lookups take that long. It ends them
+// after the measurement.
+func among(
+	keys int, lookup time.Duration, measure func(setup, field) ([]table, error), peers ...peer,
+) (_ []table, err error) {
+	w, err := newSetup(keys)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +111,7 @@ func (f field) close() error {
 	return errors.Join(errs...)
 }
 
-// entrants has the contestants race at some work.
+// entrants returns an entrant for each contestant that does the work.
 func (f field) entrants(work func(c *contestant, count int) (cost, error)) []entrant {
 	var all []entrant
 	for _, c := range f {
@@ -118,17 +120,19 @@ func (f field) entrants(work func(c *contestant, count int) (cost, error)) []ent
 	return all
 }
 
-// ask has a contestant answer a load, every request of which it has to accept.
+// ask sends a load to a contestant, which must accept every request.
 func (c *contestant) ask(load loadgen.Load) (loadgen.Result, error) {
 	result, err := c.Run(load)
 	if err != nil {
 		return result, fmt.Errorf("%s, %s: %w", c.name, load.Mechanism, err)
 	}
 	if result.ByStatus[200] != load.Requests {
-		return result, fmt.Errorf("%s, %s: replies by status %v, all should be 200", c.name, load.Mechanism, result.ByStatus)
+		return result, fmt.Errorf("%s, %s: replies by status %v, all should be 200",
+			c.name, load.Mechanism, result.ByStatus)
 	}
 	if b := result.Beside; b.Accepted != b.Requests {
-		return result, fmt.Errorf("%s, %s: %d of %d replies beside are 200", c.name, load.Mechanism, b.Accepted, b.Requests)
+		return result, fmt.Errorf("%s, %s: %d of %d replies beside are 200",
+			c.name, load.Mechanism, b.Accepted, b.Requests)
 	}
 	return result, nil
 }

@@ -25,13 +25,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestContestants: each lets its world in and nobody else, so that what is compared is the same
-// work. The limit lets everybody in.
+// TestContestants makes sure that each contestant accepts the client of its setup and refuses
+// others, so that all do the same work. The C loop accepts everybody.
 func TestContestants(t *testing.T) {
 	testpeer.NothingLeft(t)
-	w := guarded(t, keysInWorld)
+	w := guarded(t, keysInSetup)
 	clients := testzmq.NewContext(t)
-	for name, start := range map[string]peer{"C loop": self("C loop"), "zmqauth": self("zmqauth"), "zmq4": self("zmq4"), "czmq": czmq, "pyzmq": pyzmq} {
+	for name, start := range map[string]peer{
+		"C loop":  self("C loop"),
+		"zmqauth": self("zmqauth"),
+		"zmq4":    self("zmq4"),
+		"czmq":    czmq,
+		"pyzmq":   pyzmq,
+	} {
 		t.Run(name, func(t *testing.T) {
 			c := started(t, w, start)
 			if c.name != name {
@@ -58,7 +64,7 @@ func TestContestants(t *testing.T) {
 	}
 }
 
-// TestContestantsMissing: a peer that is not installed is left out, as often as it is started.
+// TestContestantsMissing makes sure that peers that are not installed are left out, every time.
 func TestContestantsMissing(t *testing.T) {
 	w := guarded(t, 1)
 	t.Setenv("PATH", t.TempDir())
@@ -71,7 +77,7 @@ func TestContestantsMissing(t *testing.T) {
 	}
 }
 
-// Without a handler libzmq lets the two in that need none.
+// TestNoHandler makes sure that without a handler libzmq accepts NULL and CURVE clients.
 func TestNoHandler(t *testing.T) {
 	w := guarded(t, 1)
 	c := started(t, w, self("none"))
@@ -82,23 +88,24 @@ func TestNoHandler(t *testing.T) {
 	}
 }
 
-// TestLookups: clients with lookups get in, and so do those without one meanwhile.
+// TestLookups makes sure that clients with lookups get in, and that a client without one gets in
+// meanwhile.
 func TestLookups(t *testing.T) {
 	w := guarded(t, 1)
 	w.lookup = lookup
 	for name, start := range map[string]peer{"zmqauth": self("zmqauth"), "pyzmq": pyzmq} {
 		total, worst, err := started(t, w, start).lookUp(w, 3, 2)
 		must.OK(t, err)
-		if len(total) != 2 || len(worst) != 2 || min(total[0], total[1]) < 1 || min(worst[0], worst[1]) <= 0 {
+		if len(total) != 2 || len(worst) != 2 || slices.Min(total) < 1 || slices.Min(worst) <= 0 {
 			t.Errorf("%s: %v and %v lookups", name, total, worst)
 		}
 	}
 }
 
-// TestDirectory: all that is measured with a directory is there, for whoever is installed.
+// TestDirectory makes sure that directories have all figures, and without the peers all others.
 func TestDirectory(t *testing.T) {
 	for _, start := range []peer{czmq, pyzmq} {
-		started(t, guarded(t, 1), start) // or skipped
+		started(t, guarded(t, 1), start) // skips the test if the peer is missing
 	}
 	small, err := newDirectory(10)
 	must.OK(t, err)
@@ -107,18 +114,30 @@ func TestDirectory(t *testing.T) {
 	var d directories
 	d.add(small, small)
 	d.add(large, small)
-	for i, count := range []int{len(d.loading.figures), len(d.memory.figures), len(d.handshake.figures), len(d.decision.figures), len(d.change.figures)} {
-		if want := []int{6, 3, 6, 4, 2}[i]; count != want {
-			t.Errorf("%d: %d figures, want %d", i, count, want)
+	for name, test := range map[string]struct {
+		table table
+		want  int
+	}{
+		"loading":   {d.loading, 6},
+		"memory":    {d.memory, 3},
+		"handshake": {d.handshake, 6},
+		"decision":  {d.decision, 4},
+		"change":    {d.change, 2},
+	} {
+		if count := len(test.table.figures); count != test.want {
+			t.Errorf("%s: %d figures, want %d", name, count, test.want)
 		}
 	}
-	for _, f := range slices.Concat(d.loading.figures, d.handshake.figures, d.decision.figures, d.change.figures) {
+	times := slices.Concat(
+		d.loading.figures, d.handshake.figures, d.decision.figures, d.change.figures)
+	for _, f := range times {
 		if len(f.samples) != directoryRepeats || slices.Min(f.samples) <= 0 {
 			t.Errorf("%s, %s: %v", f.of, f.who, f.samples)
 		}
 	}
-	if few, many := median(small.by["czmq"].handshake), median(large.by["czmq"].handshake); many < 2*few {
-		t.Errorf("a handshake takes czmq %v s with 10 certificates and %v s with 2,000: it reads them each time", few, many)
+	few, many := median(small.by["czmq"].handshake), median(large.by["czmq"].handshake)
+	if many < 2*few { // czmq reads all certificates for each handshake
+		t.Errorf("a handshake takes czmq %v s with 10 certificates and %v s with 2,000", few, many)
 	}
 	var alone directories
 	for _, m := range []*directory{small, large} {
@@ -126,20 +145,22 @@ func TestDirectory(t *testing.T) {
 		delete(m.by, "pyzmq")
 		alone.add(m, small)
 	}
-	if tables := alone.tables(); len(tables) != 4 || slices.ContainsFunc(tables, func(t table) bool { return len(t.figures) == 0 }) {
+	tables := alone.tables()
+	empty := slices.ContainsFunc(tables, func(t table) bool { return len(t.figures) == 0 })
+	if len(tables) != 4 || empty {
 		t.Errorf("without the peers: %+v", tables)
 	}
 }
 
-func guarded(t *testing.T, keys int) world {
+func guarded(t *testing.T, keys int) setup {
 	t.Helper()
-	w, err := newWorld(keys)
+	w, err := newSetup(keys)
 	must.OK(t, err)
 	t.Cleanup(func() { must.OK(t, w.remove()) })
 	return w
 }
 
-func started(t *testing.T, w world, start peer) *contestant {
+func started(t *testing.T, w setup, start peer) *contestant {
 	t.Helper()
 	c, err := start(w)
 	if errors.Is(err, errMissing) {

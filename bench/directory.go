@@ -19,34 +19,54 @@ const (
 	directoryRepeats = 3
 	largest          = 100_000 // certificates
 
-	// wantedFaster is how many times faster than czmq's zmqauth's part of a handshake with the largest
-	// directory is. The whole of it cannot be: what libzmq does besides takes its time, see the
-	// handshakes with the C loop.
+	// wantedFaster is the bound for the ZAP request of a handshake with the largest directory: czmq's
+	// time, times zmqauth's. A whole handshake has no such bound, because libzmq needs time for it
+	// with every handler; see the handshakes with the C loop.
 	wantedFaster = 1000
 
 	patientClient = 2 * time.Minute
 )
 
-// directories gathers what is measured with directories of certificates.
+// directories are the tables of the measurements with directories of certificates.
 type directories struct {
 	loading, memory, handshake, decision, change table
 }
 
-// measureDirectories has handlers guard the same directory of certificates, of which there are more
-// each time.
-func measureDirectories() ([]table, error) {
-	d := directories{
-		loading: table{name: "directory-loading", title: "Certificates in a directory: from the process's start to the first client let in",
-			ratio: "time, times that of reading the files"},
-		memory: table{name: "directory-memory", title: "Certificates in a directory: memory of the process",
-			ratio: "bytes for each certificate, times the 32 of a key"},
-		handshake: table{name: "directory-handshake", title: "Certificates in a directory: a whole handshake over TCP, one at a time",
-			ratio: "time, times that with the C loop"},
-		decision: table{name: "directory-decision", title: "Certificates in a directory: the ZAP request of a handshake",
-			ratio: "time of another, times zmqauth's"},
-		change: table{name: "directory-change", title: "Certificates in a directory: from a new file to its client let in",
-			ratio: "time, times that with 100 certificates"},
+// newDirectories returns tables without figures.
+func newDirectories() directories {
+	const title = "Certificates in a directory: "
+	return directories{
+		loading: table{
+			name:  "directory-loading",
+			title: title + "from the process's start to the first client let in",
+			ratio: "time, times that of reading the files",
+		},
+		memory: table{
+			name:  "directory-memory",
+			title: title + "memory of the process",
+			ratio: "bytes for each certificate, times the 32 of a key",
+		},
+		handshake: table{
+			name:  "directory-handshake",
+			title: title + "a whole handshake over TCP, one at a time",
+			ratio: "time, times that with the C loop",
+		},
+		decision: table{
+			name:  "directory-decision",
+			title: title + "the ZAP request of a handshake",
+			ratio: "time of another, times zmqauth's",
+		},
+		change: table{
+			name:  "directory-change",
+			title: title + "from a new file to its client let in",
+			ratio: "time, times that with 100 certificates",
+		},
 	}
+}
+
+// measureDirectories measures handlers with directories of more and more certificates.
+func measureDirectories() ([]table, error) {
+	d := newDirectories()
 	var smallest *directory
 	for _, certificates := range []int{100, 1_000, 10_000, largest} {
 		m, err := newDirectory(certificates)
@@ -61,23 +81,24 @@ func measureDirectories() ([]table, error) {
 	return d.tables(), nil
 }
 
-// tables are those with figures: without a peer one has none.
+// tables returns the tables that have figures. Some have none if a peer is missing.
 func (d *directories) tables() []table {
 	return slices.DeleteFunc([]table{d.loading, d.memory, d.handshake, d.decision, d.change},
 		func(t table) bool { return len(t.figures) == 0 })
 }
 
-// directory is what was measured with one.
+// directory has the measurements with one directory. All have a value for each repeat.
 type directory struct {
 	certificates int
-	reading      []float64            // seconds, for each repeat as all else
-	by           map[string]*handling // by contestants
+	reading      []float64            // seconds to read the files
+	by           map[string]*handling // by the names of contestants
 }
 
+// handling has the measurements of one contestant: seconds, and bytes of memory.
 type handling struct{ loading, memory, handshake, decision, change []float64 }
 
 func newDirectory(certificates int) (_ *directory, err error) {
-	w, err := newWorld(certificates)
+	w, err := newSetup(certificates)
 	if err != nil {
 		return nil, err
 	}
@@ -98,8 +119,8 @@ func newDirectory(certificates int) (_ *directory, err error) {
 	return m, nil
 }
 
-// readAll is the limit for those that load a directory.
-func (w *world) readAll() (seconds float64, err error) {
+// readAll measures the time to read all files, which is the least that loading can take.
+func (w *setup) readAll() (seconds float64, err error) {
 	start := time.Now()
 	directory := filepath.Join(w.directory, clientsName)
 	entries, err := os.ReadDir(directory)
@@ -114,8 +135,8 @@ func (w *world) readAll() (seconds float64, err error) {
 	return time.Since(start).Seconds(), nil
 }
 
-// measure starts a contestant and asks it until the end.
-func (m *directory) measure(w world, starting peer) (err error) {
+// measure starts a contestant, takes all measurements, and ends it.
+func (m *directory) measure(w setup, starting peer) (err error) {
 	f, err := newField(w, starting)
 	if err != nil || len(f) == 0 {
 		return err
@@ -151,7 +172,7 @@ func (m *directory) measure(w world, starting peer) (err error) {
 		return err
 	}
 	h.decision = append(h.decision, seconds)
-	if c.name == "C loop" || c.name == "pyzmq" { // who do not read it again
+	if c.name == "C loop" || c.name == "pyzmq" { // these do not read new files
 		return nil
 	}
 	seconds, err = c.learn(w)
@@ -159,8 +180,8 @@ func (m *directory) measure(w world, starting peer) (err error) {
 	return err
 }
 
-// handshakes is the time of some, one after the other.
-func (c *contestant) handshakes(w world, count int) (spent time.Duration, err error) {
+// handshakes returns the time of count handshakes, one after the other.
+func (c *contestant) handshakes(w setup, count int) (spent time.Duration, err error) {
 	ctx, err := zmq4.NewContext()
 	if err != nil {
 		return 0, err
@@ -169,7 +190,7 @@ func (c *contestant) handshakes(w world, count int) (spent time.Duration, err er
 	return loadgen.Handshakes(ctx, w.client("CURVE", c), 1, count)
 }
 
-// average is the time of doing something once, in seconds: of many where it does not take long.
+// average returns how many seconds it takes to do something once. It does short things many times.
 func average(do func(count int) (time.Duration, error)) (seconds float64, err error) {
 	count := 1
 	spent, err := do(count)
@@ -180,14 +201,15 @@ func average(do func(count int) (time.Duration, error)) (seconds float64, err er
 	return spent.Seconds() / float64(count), err
 }
 
-// learn adds a certificate and asks until it counts.
-func (c *contestant) learn(w world) (seconds float64, err error) {
+// learn adds a certificate and returns the time until its client gets in.
+func (c *contestant) learn(w setup) (seconds float64, err error) {
 	key := randomKeys(1)[0]
 	load := w.load("CURVE")
 	load.Credentials = [][]byte{key[:]}
 	load.InFlight, load.Requests, load.Timeout = 1, 1, patientClient
+	name := "new-" + c.name
 	began := time.Now()
-	if err := w.add("new-"+c.name, key.String()); err != nil {
+	if err := w.add(name, key.String()); err != nil {
 		return 0, err
 	}
 	for {
@@ -196,7 +218,7 @@ func (c *contestant) learn(w world) (seconds float64, err error) {
 			return 0, err
 		}
 		if result.ByStatus[200] == 1 {
-			return time.Since(began).Seconds(), os.Remove(filepath.Join(w.directory, clientsName, "new-"+c.name+".key"))
+			return time.Since(began).Seconds(), os.Remove(w.clientFile(name))
 		}
 		if time.Since(began) > patientClient {
 			return 0, fmt.Errorf("%s: a new certificate does not count: %v", c.name, result.ByStatus)
@@ -204,7 +226,7 @@ func (c *contestant) learn(w world) (seconds float64, err error) {
 	}
 }
 
-// resident is the memory of the contestant's process, in bytes.
+// resident returns the resident memory of the contestant's process in bytes.
 func (c *contestant) resident() (bytes float64, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", c.command.Process.Pid))
 	if err != nil {
@@ -218,7 +240,7 @@ func (c *contestant) resident() (bytes float64, err error) {
 	return pages * float64(os.Getpagesize()), err
 }
 
-// add makes the figures. Memory and changes are shown beside those of the smallest directory.
+// add adds the figures of a directory. Memory and changes are compared with those of the smallest.
 func (d *directories) add(m, smallest *directory) {
 	of := fmt.Sprintf("%d files", m.certificates)
 	limit, ours := m.by["C loop"], m.by["zmqauth"]
@@ -239,9 +261,10 @@ func (d *directories) add(m, smallest *directory) {
 		if m == smallest {
 			continue
 		}
+		more := float64(m.certificates - smallest.certificates)
 		var memory []float64
 		for i, bytes := range h.memory {
-			memory = append(memory, (bytes-smallest.by[name].memory[i])/float64(m.certificates-smallest.certificates)/keySize)
+			memory = append(memory, (bytes-smallest.by[name].memory[i])/more/keySize)
 		}
 		d.memory.add(figure{of, name, memory, bound{}})
 		if len(h.change) > 0 {

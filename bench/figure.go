@@ -8,15 +8,15 @@ import (
 	"text/tabwriter"
 )
 
-// figure is one line of a table: a ratio that was measured several times, and what it has to be.
+// figure is one line of a table: a ratio that was measured several times, and its bound.
 type figure struct {
-	of      string // what was measured: a mechanism, a number of keys
-	who     string // whose it is: a contestant
+	of      string // what was measured, such as a mechanism or a number of keys
+	who     string // the contestant
 	samples []float64
 	wanted  bound
 }
 
-// bound is what a figure has to be at least or at most. The zero value wants nothing.
+// bound is the least or the greatest value that a figure may have. The zero value allows all.
 type bound struct {
 	sign  string // "≥", "≤" or ""
 	value float64
@@ -43,7 +43,7 @@ func (b bound) holds(value float64) bool {
 	}
 }
 
-// number has two digits or more.
+// number formats a value with at least two digits.
 func number(value float64) string {
 	switch {
 	case value >= 100:
@@ -64,7 +64,7 @@ func median(samples []float64) float64 {
 	return sorted[middle]
 }
 
-// table is figures of one kind.
+// table has figures of one kind.
 type table struct {
 	name    string // of its plot: letters and hyphens
 	title   string
@@ -72,19 +72,27 @@ type table struct {
 	figures []figure
 }
 
-// cells are what a table shows of a figure; the last one is empty where it is as wanted.
+// cells returns the cells of a figure in a table. The last is empty if the figure is within its
+// bound.
 func (f figure) cells() []string {
 	mark := ""
 	if !f.ok() {
 		mark = "MISSED"
 	}
 	least, most := slices.Min(f.samples), slices.Max(f.samples)
-	return []string{f.of, f.who, number(median(f.samples)), number(least) + " to " + number(most), f.wanted.String(), mark}
+	return []string{
+		f.of,
+		f.who,
+		number(median(f.samples)),
+		number(least) + " to " + number(most),
+		f.wanted.String(),
+		mark,
+	}
 }
 
 func (f figure) ok() bool { return f.wanted.holds(median(f.samples)) }
 
-// print prints the figures by their medians and spreads, and tells whether all are as wanted.
+// print prints the figures with their medians and spreads. It is ok if all are within their bounds.
 func (t table) print(to io.Writer) (ok bool) {
 	ok = true
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)

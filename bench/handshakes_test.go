@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestSettled: what a server does after the handshakes is waited for, but not for ever, and not
-// after an error.
+// TestSettled makes sure that settled waits for the work after the handshakes, but not for ever and
+// not after an error.
 func TestSettled(t *testing.T) {
 	broken := errors.New("broken")
 	for name, c := range map[string]struct {
@@ -33,7 +33,8 @@ func TestSettled(t *testing.T) {
 			return used, nil
 		})
 		if asked != c.asked || err != c.err || err == nil && got != used {
-			t.Errorf("%s: asked %d times: %v, %v; want %d times: %v, %v", name, asked, got, err, c.asked, used, c.err)
+			t.Errorf("%s: asked %d times: %v, %v; want %d times: %v, %v",
+				name, asked, got, err, c.asked, used, c.err)
 		}
 	}
 }

@@ -17,14 +17,13 @@ const (
 	keyTurns     = 50
 	decisions    = 400 // in one turn
 	manyKeys     = 1_000_000
-	clients      = 1_000 // of a set's keys, how many are asked about
-	wantedKeys   = 0.7   // of the rate with one key
-	keySize      = 32    // bytes of a key by itself
-	wantedMemory = 2.5   // times as much for each key
+	clients      = 1_000 // how many keys of a set come in requests
+	wantedKeys   = 0.7   // share of the rate with one key
+	keySize      = 32    // bytes of a key
+	wantedMemory = 2.5   // bytes for each key, times keySize
 )
 
-// keySet is an Authenticator with a number of keys, and a request that asks about one of some after
-// the other.
+// keySet is an Authenticator with a number of keys, and a request that has some of them in turn.
 type keySet struct {
 	authenticator *zmqauth.Authenticator
 	asked         []zmqauth.PublicKey
@@ -32,7 +31,7 @@ type keySet struct {
 	request       [][]byte
 }
 
-// newKeySet makes a set of count keys, of which asked come in requests.
+// newKeySet makes a set of count keys. The first asked keys come in requests.
 func newKeySet(count, asked int) (*keySet, error) {
 	a, err := zmqauth.New(nil, &zmqauth.Config{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -66,9 +65,9 @@ func (s *keySet) measure() (time.Duration, error) {
 	return time.Since(start), nil
 }
 
-// measureKeys shows that a decision does not depend on the number of keys. What a processor's cache
-// holds does: where every key of a large set comes in turn, each decision waits for the memory;
-// that has a line of its own, and no bound.
+// measureKeys shows that the time of a decision does not depend on the number of keys. It does
+// depend on the processor's cache: if all keys of a large set come in turn, each decision waits for
+// the memory. That figure has no bound.
 func measureKeys() ([]table, error) {
 	single, err := newKeySet(1, 1)
 	if err != nil {
@@ -97,10 +96,15 @@ func measureKeys() ([]table, error) {
 		}
 		figures = append(figures, figure{c.what, "zmqauth", shares, c.wanted})
 	}
-	return []table{{"keys", "HandleZAPMessage with many keys in a set", "rate, share of that with one key", figures}}, nil
+	return []table{{
+		name:    "keys",
+		title:   "HandleZAPMessage with many keys in a set",
+		ratio:   "rate, share of that with one key",
+		figures: figures,
+	}}, nil
 }
 
-// compareKeys returns the share that a set has of the rate of single, for each repeat.
+// compareKeys returns the rate of a set as a share of the rate of single, for each repeat.
 func compareKeys(set, single *keySet) ([]float64, error) {
 	var ratios []float64
 	for range keyRepeats {
@@ -123,7 +127,7 @@ func compareKeys(set, single *keySet) ([]float64, error) {
 
 const memoryRepeats = 3
 
-// measureMemory shows what a large set costs.
+// measureMemory measures the memory of a large set.
 func measureMemory() ([]table, error) {
 	var perKey []float64
 	for range memoryRepeats {

@@ -15,11 +15,11 @@ const (
 	lookupTimeout = 2 * time.Minute
 	lookupRepeats = 7
 
-	wantedLookups = 4 // in times of one lookup, for 1,000 of them at once
-	wantedWait    = 1 // the same, of a client that needs none
+	wantedLookups = 4 // time for 1,000 lookups at once, times one lookup
+	wantedWait    = 1 // longest wait of a client without a lookup, times one lookup
 )
 
-// slowLookup is the callback.
+// slowLookup returns a callback that accepts every key after some time.
 func slowLookup(took time.Duration) zmqauth.CurveCallback {
 	return func(ctx context.Context, _ string, _ zmqauth.PublicKey) (*zmqauth.Identity, error) {
 		select {
@@ -31,16 +31,24 @@ func slowLookup(took time.Duration) zmqauth.CurveCallback {
 	}
 }
 
-// measureLookups has clients come all at once, each with a key of its own that is looked up, and
-// beside them one with a password in memory. A peer that looks up one key after the other gets no
-// more clients than a run has time for.
+// measureLookups measures many clients at once whose keys are looked up, and meanwhile one client
+// with a password in memory. pyzmq gets fewer clients, because it looks up one key after the other.
 func measureLookups() ([]table, error) {
 	return among(1, lookup, lookups, self("zmqauth"), pyzmq)
 }
 
-func lookups(w world, contestants field) ([]table, error) {
-	total := table{name: "lookups", title: "Clients at once whose lookup takes 50 ms", ratio: "time until all are let in, times one lookup (pyzmq looks up one key after the other: not 1,000 of them)"}
-	wait := table{name: "lookups-beside", title: "A client without a lookup, while clients wait for theirs", ratio: "its longest wait, times one lookup"}
+func lookups(w setup, contestants field) ([]table, error) {
+	total := table{
+		name:  "lookups",
+		title: "Clients at once whose lookup takes 50 ms",
+		ratio: "time until all are let in, times one lookup " +
+			"(pyzmq looks up one key after the other: not 1,000 of them)",
+	}
+	wait := table{
+		name:  "lookups-beside",
+		title: "A client without a lookup, while clients wait for theirs",
+		ratio: "its longest wait, times one lookup",
+	}
 	for _, clients := range []int{1, 10, 100, 1000} {
 		for _, c := range contestants {
 			repeats := lookupRepeats
@@ -59,16 +67,16 @@ func lookups(w world, contestants field) ([]table, error) {
 				wantedTotal, wantedWorst = atMost(wantedLookups), atMost(wantedWait)
 			}
 			of := fmt.Sprintf("%d clients", clients)
-			total.figures = append(total.figures, figure{of, c.name, elapsed, wantedTotal})
-			wait.figures = append(wait.figures, figure{of, c.name, worst, wantedWorst})
+			total.add(figure{of, c.name, elapsed, wantedTotal})
+			wait.add(figure{of, c.name, worst, wantedWorst})
 		}
 	}
 	return []table{total, wait}, nil
 }
 
-// lookUp returns the time until all have been let in and the longest wait beside them, in times of
-// a lookup.
-func (c *contestant) lookUp(w world, clients, repeats int) (total, worst []float64, err error) {
+// lookUp returns the time until all clients are in, and the longest wait of the client without a
+// lookup. Both are multiples of the time of one lookup.
+func (c *contestant) lookUp(w setup, clients, repeats int) (total, worst []float64, err error) {
 	beside := w.load("PLAIN")
 	for range repeats {
 		key := make([]byte, 32)

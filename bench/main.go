@@ -1,8 +1,8 @@
-// Command bench measures zmqauth and other ZAP handlers against the limit of what a handler can
-// reach: a loop in C that accepts everybody; and streams and tunnels beside stunnel and ssh -L.
-// Every figure is a ratio, since times depend on the machine and on what else it does; results.md
-// tells of what. It takes some minutes, leaves out the peers that are not installed, and exits with
-// status 1 where a figure misses what is wanted.
+// Command bench compares zmqauth and other ZAP handlers with the fastest possible handler, a loop
+// in C that accepts everybody. It also compares streams and tunnels with stunnel and ssh -L. Every
+// figure is a ratio, because times depend on the machine and its load; results.md explains which. A
+// run takes some minutes. Peers that are not installed are left out. The exit status is 1 if a
+// figure misses its bound.
 //
 //	go run ./bench                     # all tables
 //	go run ./bench -only keys,lookups  # some
@@ -17,7 +17,7 @@ import (
 	"strings"
 )
 
-// measures are what -only names.
+// measures are the names that -only takes.
 var measures = []measure{
 	{"decisions", measureRoundTrips},
 	{"handshakes", measureHandshakes},
@@ -48,7 +48,7 @@ func main() {
 	}
 }
 
-// run prints the tables; ok tells whether all figures are as wanted.
+// run prints the tables. It is ok if all figures are within their bounds.
 func run() (ok bool, err error) {
 	only := flag.String("only", "", "names of measures, separated by commas; all of them otherwise")
 	out := flag.String("out", "", "a directory for results.md and its plots")
@@ -77,7 +77,7 @@ func run() (ok bool, err error) {
 	return ok, err
 }
 
-// chosen are the measures with these names, or without any all of them.
+// chosen returns the measures with these names, separated by commas, or all if there are none.
 func chosen(names string) ([]measure, error) {
 	if names == "" {
 		return measures, nil

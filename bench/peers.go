@@ -10,8 +10,8 @@ import (
 //go:embed peer/czmq.c
 var czmqSource string
 
-// czmq is its zauth. It knows no domains, and looks for every key in its files.
-func czmq(w world) (*contestant, error) {
+// czmq starts czmq's zauth, which has no domains and reads its files again for every key.
+func czmq(w setup) (*contestant, error) {
 	program, err := w.compile("czmq", czmqSource, []string{"libczmq", "libzmq"})
 	if err != nil {
 		return nil, err
@@ -22,11 +22,11 @@ func czmq(w world) (*contestant, error) {
 //go:embed peer/pyzmq.py
 var pyzmqSource string
 
-const python = "/usr/bin/python3" // the system's, as is libzmq
+// python is the system's Python, which uses the system's libzmq as the load generator does.
+const python = "/usr/bin/python3"
 
-// pyzmq is its ThreadAuthenticator, in a Python that has the libzmq for which the load generator is
-// built.
-func pyzmq(w world) (*contestant, error) {
+// pyzmq starts pyzmq's ThreadAuthenticator.
+func pyzmq(w setup) (*contestant, error) {
 	if err := exec.Command(python, "-c", "import zmq").Run(); err != nil {
 		return nil, fmt.Errorf("pyzmq: %w: %s with zmq: %w", errMissing, python, err)
 	}

@@ -12,10 +12,10 @@ import (
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
-	_ "gonum.org/v1/plot/vg/vgsvg" // has plots saved as SVG
+	_ "gonum.org/v1/plot/vg/vgsvg" // for Save to SVG files
 )
 
-// colours are those of Okabe and Ito, which everybody can tell apart.
+// colours are those of Okabe and Ito, which colour-blind readers can tell apart.
 var colours = []color.Color{
 	color.RGBA{R: 0x00, G: 0x72, B: 0xb2, A: 0xff},
 	color.RGBA{R: 0xd5, G: 0x5e, B: 0x00, A: 0xff},
@@ -24,17 +24,23 @@ var colours = []color.Color{
 	color.RGBA{R: 0x56, G: 0xb4, B: 0xe9, A: 0xff},
 }
 
-// column is how far apart what was measured is; its contestants stand beside one another in half of
-// that.
+// column is the width of a column of the plot. The dots of its contestants are beside each other
+// within half of it.
 const column = 1.0
 
-// plot draws a table into a directory: a dot for each median and a line from the least to the most,
-// on a logarithmic axis, where twice as much is as far from 1 as half as much.
+// plot draws a table into a file in the directory. Each figure is a dot at its median and a line
+// from its least to its greatest sample. The axis is logarithmic, so that 2 and 1/2 are equally far
+// from 1.
 func (t table) plot(directory string) error {
 	p := plot.New()
 	p.Title.Text, p.Y.Label.Text = t.title, t.ratio
 	p.Title.TextStyle.Font.Size = vg.Points(11)
-	for _, style := range []*text.Style{&p.Y.Label.TextStyle, &p.Y.Tick.Label, &p.X.Tick.Label, &p.Legend.TextStyle} {
+	for _, style := range []*text.Style{
+		&p.Y.Label.TextStyle,
+		&p.Y.Tick.Label,
+		&p.X.Tick.Label,
+		&p.Legend.TextStyle,
+	} {
 		style.Font.Size = vg.Points(9)
 	}
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.TickerFunc(ticks)
@@ -66,7 +72,7 @@ func (t table) plot(directory string) error {
 	return p.Save(7*vg.Inch, 3.5*vg.Inch, filepath.Join(directory, t.name+".svg"))
 }
 
-// ticks are those of a logarithmic axis, with numbers at 1, 2 and 5 where there is room for them.
+// ticks returns the ticks of a logarithmic axis. Ticks at 1, 2 and 5 have labels if there is room.
 func ticks(least, most float64) (all []plot.Tick) {
 	for decade := math.Pow(10, math.Floor(math.Log10(least))); decade <= most; decade *= 10 {
 		for digit := 1.0; digit < 10; digit++ {
@@ -89,14 +95,14 @@ func appendNew(list []string, s string) []string {
 	return append(list, s)
 }
 
-// spread is the figures of one contestant.
+// spread has the figures of one contestant.
 type spread struct {
 	plotter.XYs
 	plotter.YErrors // below and above the median
 }
 
-// add takes what the axis can show. Memory, a difference of two measurements, may be less than
-// nothing.
+// add adds a figure, as far as a logarithmic axis can show it. Samples may be negative: memory is a
+// difference of two measurements.
 func (s *spread) add(x float64, samples []float64) {
 	middle := median(samples)
 	if middle <= 0 {
@@ -107,7 +113,8 @@ func (s *spread) add(x float64, samples []float64) {
 		least = middle / 10
 	}
 	s.XYs = append(s.XYs, plotter.XY{X: x, Y: middle})
-	s.YErrors = append(s.YErrors, struct{ Low, High float64 }{middle - least, slices.Max(samples) - middle})
+	most := slices.Max(samples)
+	s.YErrors = append(s.YErrors, struct{ Low, High float64 }{middle - least, most - middle})
 }
 
 func (s *spread) draw(p *plot.Plot, name string, c color.Color) error {

@@ -2,30 +2,30 @@ package main
 
 import "time"
 
-// Each figure of a race is measured several times. A repeat is made of turns of some milliseconds,
-// in which one entrant follows the other, so that all meet the same machine: two threads that hand
-// each other the work are several times faster while the system runs them on one processor than
-// while it runs them on two, and it changes its mind.
+// Each figure of a race is measured several times. In each repeat the entrants take turns of some
+// milliseconds, so that all run under the same conditions. Conditions change: two threads that pass
+// work to each other are several times faster on one processor than on two, and the system moves
+// them.
 const (
 	turns      = 10
-	repeatTime = 100 * time.Millisecond // after which an entrant whose work is slow gets no more turns
+	repeatTime = 100 * time.Millisecond // a slow entrant gets no more turns after this time
 )
 
-// entrant does its work count times.
+// entrant is work to be measured. do does it count times.
 type entrant struct {
 	name string
 	do   func(count int) (cost, error)
 }
 
-// cost is what some work took: time, and where that is measured the processor time of whoever did
-// it.
+// cost is the time that some work took, and the processor time of the process that did it, if that
+// is measured.
 type cost struct{ elapsed, cpu time.Duration }
 
-// rules are those of a race.
+// rules are the rules of a race.
 type rules struct {
 	repeats int
-	least   int           // times the work, of a turn
-	turn    time.Duration // about
+	least   int           // how often to do the work in a turn, at least
+	turn    time.Duration // about how long a turn takes
 }
 
 // lane is an entrant in a race.
@@ -40,7 +40,7 @@ type lane struct {
 // sample is the cost of doing the work once, in seconds.
 type sample struct{ elapsed, cpu float64 }
 
-// race has all take turns.
+// race measures all entrants in turns.
 func race(r rules, entrants []entrant) ([]*lane, error) {
 	var lanes []*lane
 	for _, e := range entrants {
@@ -65,7 +65,7 @@ func race(r rules, entrants []entrant) ([]*lane, error) {
 	return lanes, nil
 }
 
-// newLane finds out how much work makes a turn.
+// newLane finds out how often to do the work in a turn.
 func newLane(r rules, e entrant) (*lane, error) {
 	l := &lane{entrant: e, count: r.least}
 	spent, err := l.do(l.count)
@@ -89,14 +89,17 @@ func (l *lane) turn() error {
 
 func (l *lane) finishRepeat() {
 	done := float64(l.done)
-	l.samples = append(l.samples, sample{l.spent.elapsed.Seconds() / done, l.spent.cpu.Seconds() / done})
+	l.samples = append(l.samples, sample{
+		elapsed: l.spent.elapsed.Seconds() / done,
+		cpu:     l.spent.cpu.Seconds() / done,
+	})
 	l.spent, l.done = cost{}, 0
 }
 
 func elapsed(s sample) float64 { return s.elapsed }
 func cpu(s sample) float64     { return s.cpu }
 
-// ratios is what one lane's work cost in times that of another, for each repeat.
+// ratios returns the cost of one lane's work, times that of another, for each repeat.
 func ratios(of, to *lane, what func(sample) float64) []float64 {
 	var out []float64
 	for i := range of.samples {

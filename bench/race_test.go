@@ -9,8 +9,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// A race compares what work takes, however much a contestant has done, and gives one that is slow
-// fewer turns.
+// TestRace makes sure that a race compares the costs of one unit of work, and that a slow entrant
+// gets fewer turns.
 func TestRace(t *testing.T) {
 	runs := make(map[string]int)
 	worker := func(name string, took time.Duration) entrant {
@@ -24,7 +24,8 @@ func TestRace(t *testing.T) {
 		[]entrant{worker("fast", time.Microsecond), worker("slow", 10*time.Millisecond)})
 	must.OK(t, err)
 	for name, what := range map[string]func(sample) float64{"elapsed": elapsed, "cpu": cpu} {
-		if all := ratios(lanes[1], lanes[0], what); len(all) != repeats || median(all) < 9_999 || median(all) > 10_001 {
+		all := ratios(lanes[1], lanes[0], what)
+		if len(all) != repeats || median(all) < 9_999 || median(all) > 10_001 {
 			t.Errorf("%s: ratios %v", name, all)
 		}
 	}
@@ -39,16 +40,28 @@ func TestRace(t *testing.T) {
 	}
 }
 
-// A table shows medians and spreads, and marks what is not as wanted.
+// TestTable makes sure that a table has medians and spreads, and marks figures that miss their
+// bound.
 func TestTable(t *testing.T) {
 	for _, test := range []struct {
 		wanted bound
 		ok     bool
-	}{{bound{}, true}, {atLeast(2), true}, {atLeast(2.5), false}, {atMost(2), true}, {atMost(1.5), false}} {
+	}{
+		{bound{}, true},
+		{atLeast(2), true},
+		{atLeast(2.5), false},
+		{atMost(2), true},
+		{atMost(1.5), false},
+	} {
 		var out bytes.Buffer
-		ok := table{"things", "things", "times", []figure{{"a thing", "somebody", []float64{300, 0.001, 2}, test.wanted}}}.print(&out)
+		things := table{"things", "things", "times", []figure{
+			{"a thing", "somebody", []float64{300, 0.001, 2}, test.wanted},
+		}}
+		ok := things.print(&out)
 		text := strings.Join(strings.Fields(out.String()), " ")
-		if ok != test.ok || strings.Contains(text, "MISSED") == test.ok || !strings.Contains(text, "a thing somebody 2.00 0.001 to 300 "+test.wanted.String()) {
+		line := "a thing somebody 2.00 0.001 to 300 " + test.wanted.String()
+		missed := strings.Contains(text, "MISSED")
+		if ok != test.ok || missed == test.ok || !strings.Contains(text, line) {
 			t.Errorf("%v: %v, %s", test.wanted, ok, text)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 
 	"github.com/pebbe/zmq4"
@@ -22,15 +21,7 @@ func report(directory string, tables []table) error {
 		return err
 	}
 	var text bytes.Buffer
-	fmt.Fprintf(&text, `# Benchmark results
-
-Made by `+"`make bench`"+`. Every figure is a ratio, of two measurements that alternate in one run or of one to what is fixed:
-the 50 ms of a lookup, the 32 bytes of a key. Only memory and changes of a directory are compared with those of the smallest
-one, which was measured before. Shown are the median over the repeats, the least and the most of them, and what it has to be.
-Times themselves depend on the machine and are not shown. goczmq's `+"`Auth`"+` is czmq's `+"`zauth`"+`, called from Go.
-
-%s.
-`, strings.Join(versions(), ", "))
+	fmt.Fprintf(&text, introduction, strings.Join(versions(), ", "))
 	for _, t := range tables {
 		fmt.Fprintf(&text, "\n## %s\n\nShown: %s.\n\n", t.title, t.ratio)
 		fmt.Fprint(&text, "| | | median | least to most | wanted | |\n|---|---|---:|---:|---:|---|\n")
@@ -45,15 +36,34 @@ Times themselves depend on the machine and are not shown. goczmq's `+"`Auth`"+` 
 	return os.WriteFile(filepath.Join(directory, "results.md"), text.Bytes(), 0o644)
 }
 
-// versions tells what was measured, as far as it is installed.
+// introduction is the beginning of results.md, with the versions to be filled in.
+const introduction = `# Benchmark results
+
+Made by ` + "`make bench`" + `. Every figure is a ratio, of two measurements that alternate in ` +
+	`one run or of one to what is fixed:
+the 50 ms of a lookup, the 32 bytes of a key. Only memory and changes of a directory are ` +
+	`compared with those of the smallest
+one, which was measured before. Shown are the median over the repeats, the least and the most of ` +
+	`them, and what it has to be.
+Times themselves depend on the machine and are not shown. goczmq's ` + "`Auth`" + ` is czmq's ` +
+	"`zauth`" + `, called from Go.
+
+%s.
+`
+
+// versions returns the versions of what is measured, as far as it is installed.
 func versions() []string {
 	major, minor, patch := zmq4.Version()
 	all := []string{
-		fmt.Sprintf("%d processors", runtime.NumCPU()), runtime.Version(), fmt.Sprintf("libzmq %d.%d.%d", major, minor, patch),
+		fmt.Sprintf("%d processors", runtime.NumCPU()),
+		runtime.Version(),
+		fmt.Sprintf("libzmq %d.%d.%d", major, minor, patch),
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		if i := slices.IndexFunc(info.Deps, func(m *debug.Module) bool { return m.Path == "github.com/pebbe/zmq4" }); i >= 0 {
-			all = append(all, "zmq4 "+strings.TrimPrefix(info.Deps[i].Version, "v"))
+		for _, m := range info.Deps {
+			if m.Path == "github.com/pebbe/zmq4" {
+				all = append(all, "zmq4 "+strings.TrimPrefix(m.Version, "v"))
+			}
 		}
 	}
 	for _, v := range []struct {
@@ -73,5 +83,5 @@ func versions() []string {
 	return all
 }
 
-// versionNumber finds what a program calls itself: 9.2p1.
+// versionNumber finds a version such as 9.2p1 in the output of a program.
 var versionNumber = regexp.MustCompile(`[0-9]+\.[0-9][0-9a-z.]*`)

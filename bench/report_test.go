@@ -9,7 +9,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// TestReport: the document has every figure and shows every plot, which are there.
+// TestReport makes sure that the report has every figure and every plot, and that the plots exist.
 func TestReport(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "out")
 	must.OK(t, report(directory, []table{
@@ -25,14 +25,20 @@ func TestReport(t *testing.T) {
 	must.OK(t, err)
 	for _, want := range []string{
 		"## Things\n\nShown: times others.", "## Equal things", "libzmq 4.", "processors, go1.",
-		"| large | zmqauth | 0.50 | 0.25 to 1.00 | ≥ 0.80 | MISSED |", "| large | another | 0.001 | -1 to 0.002 | - |  |",
-		"| small | zmqauth | 3.00 | 2.00 to 4.00 | ≥ 0.80 |  |", "(plots/first.svg)", "(plots/second.svg)",
+		"| large | zmqauth | 0.50 | 0.25 to 1.00 | ≥ 0.80 | MISSED |",
+		"| large | another | 0.001 | -1 to 0.002 | - |  |",
+		"| small | zmqauth | 3.00 | 2.00 to 4.00 | ≥ 0.80 |  |",
+		"(plots/first.svg)",
+		"(plots/second.svg)",
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	for name, wanted := range map[string][]string{"first": {"Things", "zmqauth", "another", "large", "small"}, "second": {"Equal things"}} {
+	for name, wanted := range map[string][]string{
+		"first":  {"Things", "zmqauth", "another", "large", "small"},
+		"second": {"Equal things"},
+	} {
 		svg, err := os.ReadFile(filepath.Join(directory, "plots", name+".svg"))
 		must.OK(t, err)
 		for _, want := range append(wanted, "</svg>") {
@@ -46,7 +52,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// TestTicks: an axis has numbers, few where it is long.
+// TestTicks makes sure that an axis has numbers, and only few if it is long.
 func TestTicks(t *testing.T) {
 	for _, test := range []struct {
 		least, most float64

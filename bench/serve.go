@@ -14,12 +14,12 @@ import (
 	"github.com/zmqauth/zmqauth/bench/loadgen"
 )
 
-// The contestants in Go are this program once more: bench serve HANDLER DOMAIN DIRECTORY LOOKUP, as
-// a world has them.
+// serveCommand is the command that runs this program as a contestant: bench serve HANDLER DOMAIN
+// DIRECTORY LOOKUP, with the fields of a setup.
 const serveCommand = "serve"
 
-// A handler is started in a process, and returns its context and what ends it.
-type handler func(w world) (ctx *zmq4.Context, stop func() error, err error)
+// A handler starts a ZAP handler in this process. It returns its context and a function to stop it.
+type handler func(w setup) (ctx *zmq4.Context, stop func() error, err error)
 
 var handlers = map[string]handler{
 	"none":    startNone,
@@ -28,24 +28,24 @@ var handlers = map[string]handler{
 	"zmq4":    startZmq4,
 }
 
-// self makes a contestant of a handler here.
+// self returns the peer that runs a handler of this program.
 func self(name string) peer {
-	return func(w world) (*contestant, error) {
+	return func(w setup) (*contestant, error) {
 		program, err := os.Executable()
 		if err != nil {
 			return nil, err
 		}
 		domain := w.domain
 		if name == "none" {
-			domain = "" // a domain that nobody handles keeps everybody out
+			domain = "" // in any other domain libzmq refuses everybody without a handler
 		}
 		return start(name, program, serveCommand, name, domain, w.directory, w.lookup.String())
 	}
 }
 
-// serve is the process.
+// serve runs this process as a contestant.
 func serve(name, domain, directory, lookup string) (err error) {
-	w := world{domain: domain, directory: directory}
+	w := setup{domain: domain, directory: directory}
 	if w.lookup, err = time.ParseDuration(lookup); err != nil {
 		return err
 	}
@@ -61,13 +61,13 @@ func serve(name, domain, directory, lookup string) (err error) {
 	return loadgen.Serve(ctx, w.domain, os.Stdin, os.Stdout)
 }
 
-func startNone(world) (*zmq4.Context, func() error, error) {
+func startNone(setup) (*zmq4.Context, func() error, error) {
 	ctx, err := zmq4.NewContext()
 	return ctx, func() error { return ctx.Term() }, err
 }
 
-// startReference is the limit: the loop in C, which accepts everybody.
-func startReference(world) (*zmq4.Context, func() error, error) {
+// startReference starts the loop in C that accepts everybody.
+func startReference(setup) (*zmq4.Context, func() error, error) {
 	ctx, err := zmq4.NewContext()
 	if err != nil {
 		return nil, nil, err
@@ -76,11 +76,11 @@ func startReference(world) (*zmq4.Context, func() error, error) {
 	return ctx, func() error { return errors.Join(reference.Stop(), ctx.Term()) }, err
 }
 
-// maxSockets has room for a thousand clients with a connection each, and for those of the run
-// before.
+// maxSockets allows a thousand clients with a connection each, while those of the run before are
+// still there.
 const maxSockets = 4096
 
-func startZmqauth(w world) (*zmq4.Context, func() error, error) {
+func startZmqauth(w setup) (*zmq4.Context, func() error, error) {
 	passwords, err := w.readPasswords()
 	if err != nil {
 		return nil, nil, err
@@ -105,8 +105,9 @@ func startZmqauth(w world) (*zmq4.Context, func() error, error) {
 	return ctx, func() error { return errors.Join(a.Close(), ctx.Term()) }, err
 }
 
-// startZmq4 has no callbacks, and keeps its state in package variables.
-func startZmq4(w world) (*zmq4.Context, func() error, error) {
+// startZmq4 starts zmq4's Auth functions. They have no callbacks and keep their state in package
+// variables.
+func startZmq4(w setup) (*zmq4.Context, func() error, error) {
 	passwords, err := w.readPasswords()
 	if err != nil {
 		return nil, nil, err
@@ -128,7 +129,7 @@ func startZmq4(w world) (*zmq4.Context, func() error, error) {
 	return ctx, func() error { zmq4.AuthStop(); return nil }, err
 }
 
-// defaultContext is zmq4's own, which only its sockets tell.
+// defaultContext returns zmq4's default context, which only a socket can tell.
 func defaultContext() (*zmq4.Context, error) {
 	socket, err := zmq4.NewSocket(zmq4.PAIR)
 	if err != nil {

@@ -14,8 +14,7 @@ import (
 	"github.com/zmqauth/zmqauth/stream"
 )
 
-// measureStreams compares what carries streams: package stream with stunnel, and package sshtunnel
-// with ssh -L.
+// measureStreams compares package stream with stunnel, and package sshtunnel with ssh -L.
 func measureStreams() ([]table, error) {
 	var all []table
 	for _, measure := range []func() ([]table, error){measureTLS, measureSSH} {
@@ -32,15 +31,16 @@ func measureStreams() ([]table, error) {
 	return all, nil
 }
 
-// streamRules have turns of that much work or more. They are long, so that there are not many.
+// streamRules returns rules for turns of that much work or more. The turns are long, so there are
+// few of them.
 func streamRules(least int) rules {
 	return rules{repeats: 15, least: least, turn: 10 * time.Millisecond}
 }
 
-// streamPatience is how long what is asked of a stream may take.
+// streamPatience is how long an operation on a stream may take.
 const streamPatience = 30 * time.Second
 
-// ends is what has to be ended, the last first.
+// ends are functions that end what was started. The last one is called first.
 type ends []func() error
 
 func (e *ends) add(end func() error) { *e = append(*e, end) }
@@ -54,7 +54,7 @@ func (e *ends) close() error {
 	return errors.Join(errs...)
 }
 
-// directory is a new one, which is removed in the end.
+// directory makes a directory that is removed in the end.
 func (e *ends) directory() (string, error) {
 	path, err := os.MkdirTemp("", "zmqauth-bench")
 	if err == nil {
@@ -63,7 +63,7 @@ func (e *ends) directory() (string, error) {
 	return path, err
 }
 
-// serve serves on a port of the kernel's choice until the end.
+// serve starts a server on a port that the kernel chooses.
 func (e *ends) serve(s *stream.Server) (address string, err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -82,15 +82,16 @@ func (e *ends) serve(s *stream.Server) (address string, err error) {
 	return listener.Addr().String(), nil
 }
 
-// backend is where all paths lead to. The first byte of a connection says what is to become of it.
+// backend is the server at the end of all paths. The first byte of a connection selects what it
+// does with the connection.
 type backend struct {
 	address string
 	taken   chan net.Conn
 }
 
 const (
-	echo = 'e' // what follows comes back
-	take = 't' // the connection's other end is handed over
+	echo = 'e' // sends back what follows
+	take = 't' // hands the connection over on the channel taken
 )
 
 func (e *ends) backend() (b *backend, err error) {
@@ -120,25 +121,25 @@ func (b *backend) handle(ctx context.Context, conn net.Conn, _ any) {
 type path struct{ title, network, address string }
 
 // connect returns both ends of a connection on a path.
-func (e *ends) connect(b *backend, p path) (near, far net.Conn, err error) {
-	if near, err = net.Dial(p.network, p.address); err != nil {
+func (e *ends) connect(b *backend, p path) (local, remote net.Conn, err error) {
+	if local, err = net.Dial(p.network, p.address); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", p.title, err)
 	}
-	e.add(near.Close)
-	if _, err := near.Write([]byte{take}); err != nil {
+	e.add(local.Close)
+	if _, err := local.Write([]byte{take}); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", p.title, err)
 	}
 	select {
-	case far = <-b.taken:
-		return near, far, nil
+	case remote = <-b.taken:
+		return local, remote, nil
 	case <-time.After(streamPatience):
 		return nil, nil, fmt.Errorf("%s: nothing arrives at the backend", p.title)
 	}
 }
 
-// carrier is a connection that carries blocks from one end to the other. This process has both, so
-// that nothing needs to be sent back when all has arrived: OpenSSH leaves TCP to delay what is
-// small, which would take longer than the blocks.
+// carrier is a connection that carries blocks from one end to the other. This process has both
+// ends, so it needs no confirmation that all blocks have arrived. OpenSSH lets TCP delay small
+// messages, so a confirmation would take longer than the blocks.
 type carrier struct {
 	title    string
 	from, to net.Conn
@@ -161,39 +162,43 @@ func (c *carrier) do(blocks int) (cost, error) {
 
 const (
 	blockSize = 64 << 10
-	// leastBlocks make a turn of a carrier. It takes more than what fits into the buffers on the way.
+	// leastBlocks is the least work of a turn of a carrier. It is more than the buffers on the way
+	// can take.
 	leastBlocks = 256
-	// lastBlocks follow them, and do not count: TCP may delay the very last one.
+	// lastBlocks follow the blocks of a turn and are not measured, because TCP may delay the last.
 	lastBlocks = 16
 )
 
-// carry copies so many bytes, by buffers of the same size whatever the ends could do by themselves.
+// carry copies size bytes. It hides ReadFrom and WriteTo, so that all connections get blocks of the
+// same size.
 func carry(to io.Writer, from io.Reader, size int64) error {
-	n, err := io.CopyBuffer(struct{ io.Writer }{to}, io.LimitReader(from, size), make([]byte, blockSize))
+	limited, buffer := io.LimitReader(from, size), make([]byte, blockSize)
+	n, err := io.CopyBuffer(struct{ io.Writer }{to}, limited, buffer)
 	if err == nil && n < size {
 		return io.ErrUnexpectedEOF
 	}
 	return err
 }
 
-// anything reads as bytes that do not matter, without end.
+// anything is an endless source of bytes whose values do not matter.
 type anything struct{}
 
 func (anything) Read(p []byte) (int, error) { return len(p), nil }
 
-// throughput has paths carry bulk data in both directions. It fills in the figures of the first.
+// throughput measures bulk data on paths in both directions. It compares the first path with the
+// others and adds the figures to t.
 func throughput(t table, b *backend, paths []path) (_ table, err error) {
 	var e ends
 	defer func() { err = errors.Join(err, e.close()) }()
 	t.ratio = "zmqauth's rate, times that of another"
 	var up, down []entrant
 	for _, p := range paths {
-		near, far, err := e.connect(b, p)
+		local, remote, err := e.connect(b, p)
 		if err != nil {
 			return t, err
 		}
-		up = append(up, entrant{p.title, (&carrier{p.title, near, far}).do})
-		down = append(down, entrant{p.title, (&carrier{p.title, far, near}).do})
+		up = append(up, entrant{p.title, (&carrier{p.title, local, remote}).do})
+		down = append(down, entrant{p.title, (&carrier{p.title, remote, local}).do})
 	}
 	for _, direction := range []struct {
 		what     string
@@ -204,7 +209,7 @@ func throughput(t table, b *backend, paths []path) (_ table, err error) {
 			return t, err
 		}
 		for _, l := range lanes[1:] {
-			t.figures = append(t.figures, figure{direction.what, l.name, ratios(l, lanes[0], elapsed), bound{}})
+			t.add(figure{direction.what, l.name, ratios(l, lanes[0], elapsed), bound{}})
 		}
 	}
 	return t, nil

@@ -13,8 +13,8 @@ import (
 	"github.com/zmqauth/zmqauth/sshtunnel"
 )
 
-// measureSSH has package sshtunnel and ssh -L forward to the same sshd: each with the cipher that
-// it prefers, and ssh with ours.
+// measureSSH compares package sshtunnel with ssh -L through the same sshd. ssh runs twice: with its
+// default cipher and with the one of sshtunnel.
 func measureSSH() (_ []table, err error) {
 	var e ends
 	defer func() { err = errors.Join(err, e.close()) }()
@@ -26,11 +26,12 @@ func measureSSH() (_ []table, err error) {
 	if err != nil {
 		return nil, err
 	}
-	bulk, err := throughput(table{name: "ssh-throughput", title: "Bulk data through an SSH tunnel"}, back, paths)
+	empty := table{name: "ssh-throughput", title: "Bulk data through an SSH tunnel"}
+	bulk, err := throughput(empty, back, paths)
 	return []table{bulk}, err
 }
 
-// openSSH returns the paths to an address, first ours.
+// openSSH returns the paths to an address. The first is sshtunnel's.
 func (e *ends) openSSH(address string) ([]path, error) {
 	directory, err := e.directory()
 	if err != nil {
@@ -50,8 +51,14 @@ func (e *ends) openSSH(address string) ([]path, error) {
 		return nil, err
 	}
 	tunnel, err := sshtunnel.Open(context.Background(), sshtunnel.Config{
-		Host: "127.0.0.1", Port: server.Port, User: server.User, KeyFile: server.UserKey(), KnownHosts: known,
-		ConfigFile: "none", Agent: "none", Logger: slog.New(slog.DiscardHandler),
+		Host:       "127.0.0.1",
+		Port:       server.Port,
+		User:       server.User,
+		KeyFile:    server.UserKey(),
+		KnownHosts: known,
+		ConfigFile: "none",
+		Agent:      "none",
+		Logger:     slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, err
@@ -62,11 +69,15 @@ func (e *ends) openSSH(address string) ([]path, error) {
 		return nil, err
 	}
 	paths := []path{{"zmqauth", "unix", strings.TrimPrefix(endpoint, "ipc://")}}
-	ours, _, _ := strings.Cut(ssh.SupportedAlgorithms().Ciphers[0], "@")
+	cipher := ssh.SupportedAlgorithms().Ciphers[0]
+	ours, _, _ := strings.Cut(cipher, "@")
 	for _, c := range []struct {
 		title, socket string
 		options       []string
-	}{{"ssh -L", "default", nil}, {"ssh -L, " + ours, "same", []string{"-c", ssh.SupportedAlgorithms().Ciphers[0]}}} {
+	}{
+		{"ssh -L", "default", nil},
+		{"ssh -L, " + ours, "same", []string{"-c", cipher}},
+	} {
 		socket := filepath.Join(directory, c.socket)
 		client, err := server.Forward(socket, address, c.options...)
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestStreamPaths: what is sent over each path arrives whole, in both directions.
+// TestStreamPaths makes sure that all bytes arrive on each path, in both directions.
 func TestStreamPaths(t *testing.T) {
 	testpeer.NothingLeft(t)
 	var e ends
@@ -27,9 +27,9 @@ func TestStreamPaths(t *testing.T) {
 	orMissing(t, err)
 	for _, p := range append(secured.paths(), paths...) {
 		t.Run(p.network+" "+p.title, func(t *testing.T) {
-			near, far, err := e.connect(secured.backend, p)
+			local, remote, err := e.connect(secured.backend, p)
 			must.OK(t, err)
-			for _, c := range []*carrier{{p.title, near, far}, {p.title, far, near}} {
+			for _, c := range []*carrier{{p.title, local, remote}, {p.title, remote, local}} {
 				sent, got := make([]byte, 5*blockSize+1), make([]byte, 5*blockSize+1)
 				_, _ = rand.Read(sent) // never fails
 				deadline := time.Now().Add(streamPatience)
@@ -54,7 +54,7 @@ func TestStreamPaths(t *testing.T) {
 	}
 }
 
-// TestCarrierBroken: a turn whose bytes do not all arrive is an error.
+// TestCarrierBroken makes sure that a turn is an error if not all bytes arrive.
 func TestCarrierBroken(t *testing.T) {
 	from, broken := net.Pipe()
 	through, to := net.Pipe()
@@ -62,12 +62,13 @@ func TestCarrierBroken(t *testing.T) {
 		_, _ = io.CopyN(through, broken, blockSize)
 		_ = errors.Join(broken.Close(), through.Close())
 	}()
-	if _, err := (&carrier{"broken", from, to}).do(2); err == nil || !strings.Contains(err.Error(), "broken") {
+	_, err := (&carrier{"broken", from, to}).do(2)
+	if err == nil || !strings.Contains(err.Error(), "broken") {
 		t.Error(err)
 	}
 }
 
-// TestStreamsMissing: what is not installed is left out.
+// TestStreamsMissing makes sure that programs that are not installed are left out.
 func TestStreamsMissing(t *testing.T) {
 	testpeer.NothingLeft(t)
 	t.Setenv("PATH", t.TempDir())
@@ -81,7 +82,7 @@ func TestStreamsMissing(t *testing.T) {
 	}
 }
 
-// TestTLSHandshakes: what counts as one is the whole of mutual TLS 1.3, at both contestants.
+// TestTLSHandshakes makes sure that both contestants do full handshakes of mutual TLS 1.3.
 func TestTLSHandshakes(t *testing.T) {
 	testpeer.NothingLeft(t)
 	var e ends
@@ -97,8 +98,9 @@ func TestTLSHandshakes(t *testing.T) {
 			must.OK(t, err)
 			state := conn.ConnectionState()
 			_ = conn.Close()
-			if state.Version != tls.VersionTLS13 || state.PeerCertificates[0].Subject.CommonName != "server" {
-				t.Errorf("%s with %v", tls.VersionName(state.Version), state.PeerCertificates[0].Subject)
+			subject := state.PeerCertificates[0].Subject
+			if state.Version != tls.VersionTLS13 || subject.CommonName != "server" {
+				t.Errorf("%s with %v", tls.VersionName(state.Version), subject)
 			}
 
 			plain, err := net.Dial("tcp", g.address)
@@ -107,7 +109,8 @@ func TestTLSHandshakes(t *testing.T) {
 			must.OK(t, plain.SetDeadline(time.Now().Add(streamPatience)))
 			_, err = plain.Write(append([]byte{echo}, "plain text"...))
 			must.OK(t, err)
-			if got, err := io.ReadAll(plain); errors.Is(err, os.ErrDeadlineExceeded) || bytes.Contains(got, []byte("plain")) {
+			got, err := io.ReadAll(plain)
+			if errors.Is(err, os.ErrDeadlineExceeded) || bytes.Contains(got, []byte("plain")) {
 				t.Errorf("a client without TLS gets %q, %v", got, err)
 			}
 
@@ -120,7 +123,8 @@ func TestTLSHandshakes(t *testing.T) {
 	}
 }
 
-// TestResumptionDoesNotCount: a resumed session would look like a fast handshake.
+// TestResumptionDoesNotCount makes sure that a resumed session is an error. It would look like a
+// fast handshake.
 func TestResumptionDoesNotCount(t *testing.T) {
 	testpeer.NothingLeft(t)
 	var e ends

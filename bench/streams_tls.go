@@ -19,7 +19,8 @@ import (
 	"github.com/zmqauth/zmqauth/stream"
 )
 
-// measureTLS has package stream and stunnel be both ends of mutual TLS, with the same certificates.
+// measureTLS compares package stream with stunnel as both ends of mutual TLS, with the same
+// certificates.
 func measureTLS() (_ []table, err error) {
 	var e ends
 	defer func() { err = errors.Join(err, e.close()) }()
@@ -27,8 +28,8 @@ func measureTLS() (_ []table, err error) {
 	if err != nil {
 		return nil, err
 	}
-	bulk, err := throughput(table{name: "stream-throughput", title: "Bulk data through both ends of mutual TLS"},
-		t.backend, t.paths())
+	empty := table{name: "stream-throughput", title: "Bulk data through both ends of mutual TLS"}
+	bulk, err := throughput(empty, t.backend, t.paths())
 	if err != nil {
 		return nil, err
 	}
@@ -36,15 +37,15 @@ func measureTLS() (_ []table, err error) {
 	return []table{bulk, handshakes}, err
 }
 
-// tlsPaths lead to the backend over mutual TLS.
+// tlsPaths are paths to the backend over mutual TLS.
 type tlsPaths struct {
 	backend       *backend
 	ours, stunnel tlsPath
-	client        *tls.Config // of a client at the remote end
+	client        *tls.Config // for TLS clients of the remote ends
 }
 
-// tlsPath is where the two ends of TLS accept connections: the local one plain ones, the remote one
-// those of TLS.
+// tlsPath has the addresses of the two ends of TLS. The local end accepts plain connections, the
+// remote end TLS connections.
 type tlsPath struct{ local, remote string }
 
 func (e *ends) openTLS() (*tlsPaths, error) {
@@ -69,38 +70,66 @@ func (e *ends) openTLS() (*tlsPaths, error) {
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.Certificate)
 	t := &tlsPaths{backend: back, client: &tls.Config{
-		ServerName: "localhost", RootCAs: roots, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13,
+		ServerName:   "localhost",
+		RootCAs:      roots,
+		Certificates: []tls.Certificate{pair},
+		MinVersion:   tls.VersionTLS13,
 	}}
 	if t.stunnel.remote, err = e.stunnel(directory, back.address, ca, server); err != nil {
 		return nil, err
 	}
-	if t.stunnel.local, err = e.stunnel(directory, t.stunnel.remote, ca, client, "client = yes"); err != nil {
-		return nil, err
-	}
-	if t.ours.remote, err = e.serve(&stream.Server{
-		Authenticator: &stream.TLSAuthenticator{CertFile: server.CertFile, KeyFile: server.KeyFile, CAFile: ca.File},
-		Handler:       func(ctx context.Context, conn net.Conn, _ any) { _ = stream.Forward(ctx, conn, "tcp", back.address) },
-	}); err != nil {
-		return nil, err
-	}
-	f, err := stream.ForwardTLS(context.Background(), "tcp://127.0.0.1:0", t.ours.remote, stream.TLSClient{
-		CertFile: client.CertFile, KeyFile: client.KeyFile, CAFile: ca.File, Logger: slog.New(slog.DiscardHandler),
-	})
+	t.stunnel.local, err = e.stunnel(directory, t.stunnel.remote, ca, client, "client = yes")
 	if err != nil {
 		return nil, err
 	}
+	t.ours, err = e.ours(back.address, ca, server, client)
+	return t, err
+}
+
+// ours starts both ends of package stream.
+func (e *ends) ours(
+	to string, ca *testca.Authority, server, client testca.Identity,
+) (t tlsPath, err error) {
+	t.remote, err = e.serve(&stream.Server{
+		Authenticator: &stream.TLSAuthenticator{
+			CertFile: server.CertFile,
+			KeyFile:  server.KeyFile,
+			CAFile:   ca.File,
+		},
+		Handler: func(ctx context.Context, conn net.Conn, _ any) {
+			_ = stream.Forward(ctx, conn, "tcp", to)
+		},
+	})
+	if err != nil {
+		return t, err
+	}
+	f, err := stream.ForwardTLS(context.Background(), "tcp://127.0.0.1:0", t.remote, stream.TLSClient{
+		CertFile: client.CertFile,
+		KeyFile:  client.KeyFile,
+		CAFile:   ca.File,
+		Logger:   slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return t, err
+	}
 	e.add(f.Close)
-	t.ours.local = strings.TrimPrefix(f.Endpoint(), "tcp://")
+	t.local = strings.TrimPrefix(f.Endpoint(), "tcp://")
 	return t, nil
 }
 
-// paths are those through both ends, and the one without.
+// paths returns the paths through both ends of TLS, and the one without TLS.
 func (t *tlsPaths) paths() []path {
-	return []path{{"zmqauth", "tcp", t.ours.local}, {"stunnel4", "tcp", t.stunnel.local}, {"no TLS", "tcp", t.backend.address}}
+	return []path{
+		{"zmqauth", "tcp", t.ours.local},
+		{"stunnel4", "tcp", t.stunnel.local},
+		{"no TLS", "tcp", t.backend.address},
+	}
 }
 
-// stunnel is where one end of stunnel's accepts connections.
-func (e *ends) stunnel(directory, to string, ca *testca.Authority, id testca.Identity, options ...string) (string, error) {
+// stunnel starts one end of stunnel and returns its address.
+func (e *ends) stunnel(
+	directory, to string, ca *testca.Authority, id testca.Identity, options ...string,
+) (string, error) {
 	s, err := daemon.StartStunnel(directory, to, ca, id, options...)
 	if err != nil {
 		return "", err
@@ -110,16 +139,21 @@ func (e *ends) stunnel(directory, to string, ca *testca.Authority, id testca.Ide
 }
 
 const (
-	clientsAtOnce   = 12
-	leastHandshakes = 8 * clientsAtOnce // of a turn: the last ones, with which few are left, shall not matter
+	clientsAtOnce = 12
+	// leastHandshakes is the least work of a turn. At its end fewer clients are left, so it must be
+	// long enough that this does not matter.
+	leastHandshakes = 8 * clientsAtOnce
 )
 
-// handshakes has clients, the same for both, come to the remote ends. What both agree on is
-// compared, and what they do where the client leaves the choice to them: the key exchange that Go
-// prefers is safe from quantum computers, which costs time.
+// handshakes measures the handshakes of both remote ends with the same clients: with the same key
+// exchange, and with the one that each prefers. Go prefers one that is safe from quantum computers,
+// which costs time.
 func (t *tlsPaths) handshakes() (table, error) {
-	out := table{name: "stream-handshakes", title: fmt.Sprintf("Handshakes of mutual TLS 1.3, %d at once", clientsAtOnce),
-		ratio: "zmqauth's rate, times that of another"}
+	out := table{
+		name:  "stream-handshakes",
+		title: fmt.Sprintf("Handshakes of mutual TLS 1.3, %d at once", clientsAtOnce),
+		ratio: "zmqauth's rate, times that of another",
+	}
 	for _, c := range []struct {
 		what   string
 		curves []tls.CurveID
@@ -128,12 +162,13 @@ func (t *tlsPaths) handshakes() (table, error) {
 		if err != nil {
 			return out, err
 		}
-		out.figures = append(out.figures, figure{c.what, lanes[1].name, ratios(lanes[1], lanes[0], elapsed), bound{}})
+		out.add(figure{c.what, lanes[1].name, ratios(lanes[1], lanes[0], elapsed), bound{}})
 	}
 	return out, nil
 }
 
-// greeters come to the remote ends, with these key exchanges or, without any, with Go's.
+// greeters returns clients of both remote ends. They offer these key exchanges, or those of Go if
+// there are none.
 func (t *tlsPaths) greeters(curves ...tls.CurveID) []*greeter {
 	client := t.client.Clone()
 	client.CurvePreferences = curves
@@ -148,7 +183,8 @@ func (t *tlsPaths) entrants(curves ...tls.CurveID) []entrant {
 	return all
 }
 
-// greeter is clients that come to an address, have one byte come back, and go.
+// greeter is a group of TLS clients of an address. Each sends one byte, waits until it comes back,
+// and leaves.
 type greeter struct {
 	title, address string
 	client         *tls.Config
@@ -174,8 +210,8 @@ func (g *greeter) do(handshakes int) (cost, error) {
 	return cost{elapsed: elapsed}, nil
 }
 
-// greet is one client. It waits until the other end has ended the connection too, so that none of
-// the work is left for the turn of another.
+// greet is one client. It waits until the server has ended the connection too, so that no work is
+// left that slows down the turn of another.
 func (g *greeter) greet() error {
 	conn, err := g.connect()
 	if err != nil {
@@ -195,7 +231,7 @@ func (g *greeter) greet() error {
 	return err
 }
 
-// connect does the whole handshake: nothing is resumed.
+// connect does a full handshake. A resumed session is an error.
 func (g *greeter) connect() (*tls.Conn, error) {
 	raw, err := net.DialTimeout("tcp", g.address, streamPatience)
 	if err != nil {
@@ -206,10 +242,11 @@ func (g *greeter) connect() (*tls.Conn, error) {
 	if err := conn.Handshake(); err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
-	state := conn.ConnectionState()
-	if state.DidResume || len(g.client.CurvePreferences) > 0 && state.CurveID != g.client.CurvePreferences[0] {
-		return nil, errors.Join(fmt.Errorf("not the handshake that is to be measured: resumed %v, key exchange %v",
-			state.DidResume, state.CurveID), raw.Close())
+	state, wanted := conn.ConnectionState(), g.client.CurvePreferences
+	if state.DidResume || len(wanted) > 0 && state.CurveID != wanted[0] {
+		err := fmt.Errorf("not the handshake that is to be measured: resumed %v, key exchange %v",
+			state.DidResume, state.CurveID)
+		return nil, errors.Join(err, raw.Close())
 	}
 	return conn, nil
 }

@@ -6,8 +6,8 @@
 #   BUILD_BASE=zmqauth-base-go:trixie
 #   RUNTIME_BASE=zmqauth-base:trixie
 #
-# The images trust the certificate authorities that this machine has been given besides Debian's, get packages the way
-# it does, and build with its Go. Needs root, debootstrap and a Docker engine. Images that are there already stay.
+# The images trust the additional certificate authorities of this machine, get packages as it does, and build with its
+# Go. The script needs root, debootstrap and a Docker engine. It does not make images again that are there already.
 set -eu
 
 suite=$1
@@ -24,14 +24,14 @@ make_plain() {
         cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/"
         chroot "$root" update-ca-certificates >/dev/null 2>&1
     fi
-    # No layer keeps what apt has fetched: a registry's images of Debian say the same.
+    # apt keeps no packages that it has fetched, as in a registry's images of Debian.
     cat >"$root/etc/apt/apt.conf.d/90no-cache" <<'END'
 DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb"; };
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 END
     rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/*.bin "$root"/var/lib/apt/lists/*
-    tar -C "$root" -cf "$directory/root.tar" . # no pipe: it would hide a failure, and half of the files would be the image
+    tar -C "$root" -cf "$directory/root.tar" . # a pipe would hide a failure and make an incomplete image
     docker import --change 'CMD ["/bin/sh"]' "$directory/root.tar" "$plain" >&2
 }
 

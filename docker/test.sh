@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 . docker/engine.sh
 
 for suite in ${SUITES-bookworm trixie testing}; do
-    arguments=$(bases "$suite") # a failure ends the script here; in the list of a for it would be ignored
+    arguments=$(bases "$suite") # a failure ends the script here; in the list of the for below it would be ignored
     set --
     for argument in $arguments; do
         set -- "$@" --build-arg "$argument"

@@ -13,11 +13,11 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-// This file asks the authenticator as libzmq does, which is faster than any handshake.
+// This file sends ZAP requests, as libzmq does. That is faster than a handshake.
 
-// askable are those about whom a request can be made up.
-func (w *world) askable() []*person {
-	return w.people(func(p *person) bool { return p.credentials != nil })
+// askable returns the clients that have ZAP requests.
+func (w *world) askable() []*client {
+	return w.clients(func(p *client) bool { return p.credentials != nil })
 }
 
 func status(reply [][]byte) string {
@@ -27,76 +27,84 @@ func status(reply [][]byte) string {
 	return string(reply[2])
 }
 
-// question is a person that has been asked about.
+// question is a ZAP request for a client, with the views when it was sent.
 type question struct {
-	person           *person
-	standing, served view // when it was
+	client           *client
+	standing, served view
 }
 
-func (w *world) question(p *person) question {
+func (w *world) question(p *client) question {
 	return question{p, p.standing.look(), w.service.look()}
 }
 
-// check judges the answer.
+// check checks the status of the answer.
 func (q question) check(how, status string) {
-	w := q.person.house.world
+	w := q.client.server.world
 	w.tally.count("answers "+how, status)
-	w.vindicated(q.person, status == "200" && q.standing.stillIn(), status == "400" && q.standing.stillOut() && q.served.stillIn())
+	in := status == "200" && q.standing.stillIn()
+	out := status == "400" && q.standing.stillOut() && q.served.stillIn()
+	w.countChanging(q.client, in, out)
 	steady := q.standing.stillIn() && q.served.stillIn()
 	switch status {
 	case "200":
 		if q.standing.stillOut() || q.served.stillOut() {
-			w.fault("%s is accepted (%s), but was out, or the service stopped, all the while", q.person.name, how)
+			w.fault("%s is accepted (%s), but was out, or the service stopped, all the while",
+				q.client.name, how)
 		}
-	case "300": // there was no room, or it was slow
+	case "300": // the Authenticator was overloaded, or the callback was slow
 	case "400", "500":
 		if steady {
-			w.fault("%s gets status %s (%s), but was in all the while", q.person.name, status, how)
+			w.fault("%s gets status %s (%s), but was in all the while", q.client.name, status, how)
 		}
 	default:
-		w.fault("%s gets status %s (%s)", q.person.name, status, how)
+		w.fault("%s gets status %s (%s)", q.client.name, status, how)
 	}
 }
 
-// askDirectly asks by HandleZAPMessage.
+// askDirectly calls HandleZAPMessage.
 func (w *world) askDirectly(ctx context.Context) {
-	people := w.askable()
+	clients := w.askable()
 	for every(ctx, time.Millisecond) {
-		q := w.question(draw(people))
-		q.check("by HandleZAPMessage", status(w.auth.HandleZAPMessage(context.Background(), q.person.request())))
+		q := w.question(draw(clients))
+		reply := w.auth.HandleZAPMessage(context.Background(), q.client.request())
+		q.check("by HandleZAPMessage", status(reply))
 	}
 }
 
-// askTooMuch asks more at once than there is room for; then there is room again for a while.
+// askTooMuch sends more requests at once than the Authenticator takes, and then pauses.
 func (w *world) askTooMuch(ctx context.Context) {
-	slow := w.houses["ask"].people["ask/stubborn"]
+	slow := w.servers["ask"].clients["ask/stubborn"]
 	for every(ctx, 3*time.Second) {
 		var all sync.WaitGroup
 		for range 2 * (maxConcurrent + maxPending) {
 			all.Go(func() {
 				q := w.question(slow)
-				q.check("in a crowd", status(w.auth.HandleZAPMessage(context.Background(), slow.request())))
+				reply := w.auth.HandleZAPMessage(context.Background(), slow.request())
+				q.check("in a crowd", status(reply))
 			})
 		}
 		all.Wait()
 	}
 }
 
-// mangled are requests that nobody may be let in by, made of a good one.
+// mangled are functions that change a good request into one that must be refused.
 var mangled = map[string]func(request [][]byte) [][]byte{
 	"another version":   func(r [][]byte) [][]byte { r[0] = []byte("1.1"); return r },
 	"cut short":         func(r [][]byte) [][]byte { return r[:2+rand.IntN(4)] },
 	"one more frame":    func(r [][]byte) [][]byte { return append(r, []byte("more")) },
 	"another mechanism": func(r [][]byte) [][]byte { r[5] = []byte("KRYPTON"); return r },
-	"an outlaw":         func(r [][]byte) [][]byte { r[3] = []byte("::ffff:" + outlaw); return r },
-	"no mechanism":      func(r [][]byte) [][]byte { r[5] = nil; return r },
-	"no house": func(r [][]byte) [][]byte {
+	"a denied address": func(r [][]byte) [][]byte {
+		r[3] = []byte("::ffff:" + deniedAddress)
+		return r
+	},
+	"no mechanism": func(r [][]byte) [][]byte { r[5] = nil; return r },
+	"no server": func(r [][]byte) [][]byte {
 		r[2] = []byte("nowhere")
 		return append(r[:5], []byte("CURVE"), make([]byte, 32))
 	},
 }
 
-// askLive asks at the endpoint, several at once, and sends nonsense in between.
+// askLive sends requests to the ZAP endpoint, several at once, and nonsense in between.
 func (w *world) askLive(ctx context.Context) {
 	socket, err := w.zctx.NewSocket(zmq4.DEALER)
 	if err != nil {
@@ -104,15 +112,19 @@ func (w *world) askLive(ctx context.Context) {
 		return
 	}
 	defer socket.Close()
-	w.must(errors.Join(socket.SetLinger(0), socket.SetRcvtimeo(patience), socket.Connect(zmqauth.ZAPEndpoint)))
-	people := w.askable()
+	w.must(errors.Join(
+		socket.SetLinger(0),
+		socket.SetRcvtimeo(patience),
+		socket.Connect(zmqauth.ZAPEndpoint),
+	))
+	clients := w.askable()
 	for round := 0; every(ctx, 20*time.Millisecond); round++ {
 		asked := make(map[string]question)
 		for i := range 10 {
-			asked[fmt.Sprint(round, " ", i)] = w.question(draw(people))
+			asked[fmt.Sprint(round, " ", i)] = w.question(draw(clients))
 		}
 		for id, q := range asked {
-			request := q.person.request()
+			request := q.client.request()
 			request[1] = []byte(id)
 			w.must(send(socket, request))
 		}
@@ -122,7 +134,7 @@ func (w *world) askLive(ctx context.Context) {
 			w.tally.count("answers to nonsense", "none")
 		}
 		for kind, mangle := range mangled {
-			request := mangle(draw(people).request())
+			request := mangle(draw(clients).request())
 			request[1] = []byte("mangled: " + kind)
 			w.must(send(socket, request))
 		}

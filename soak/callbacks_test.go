@@ -16,61 +16,77 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testrealm"
 )
 
-// What callbacks do to those who are never let in.
-var mischief = []string{"denied", "nobody", "later", "error", "panic", "goexit", "slow", "stubborn", "NUL", "metadata"}
+// misbehaviours are what callbacks do with clients that must never get in.
+var misbehaviours = []string{
+	"denied", "nobody", "later", "error", "panic", "goexit", "slow", "stubborn", "NUL", "metadata",
+}
 
 func (r *rules) addCallbackClients(t *testing.T) {
-	users, keys := r.houses["ask"], r.houses["ask keys"]
-	for i := range crowd {
+	users, keys := r.servers["ask"], r.servers["ask keys"]
+	for i := range clientsPerKind {
 		name := fmt.Sprint("good", i)
-		p := users.user(name, name, secretMark+name, always())
+		p := users.plainClient(name, name, secretMark+name, always())
 		p.userID, p.title = "user "+name, "reader"
 		c := r.certificate(t, nil)
 		r.kinds[c.Public] = "good"
-		p = keys.holder(name, c, always())
+		p = keys.curveClient(name, c, always())
 		p.userID, p.title = "user good", "reader"
 	}
-	for _, kind := range mischief {
-		users.user(kind, kind, secretMark, new(standing))
+	for _, kind := range misbehaviours {
+		users.plainClient(kind, kind, secretMark, new(standing))
 		c := r.certificate(t, nil)
 		r.kinds[c.Public] = kind
-		keys.holder(kind, c, new(standing))
+		keys.curveClient(kind, c, new(standing))
 	}
-	users.user("a stranger", strangersUser, secretMark, new(standing))
-	keys.holder("a stranger", r.certificate(t, nil), new(standing))
+	users.plainClient("a stranger", strangersUser, secretMark, new(standing))
+	keys.curveClient("a stranger", r.certificate(t, nil), new(standing))
 	const name = "changing"
 	c := r.certificate(t, nil)
 	r.kinds[c.Public] = name
-	for domain, p := range map[string]*person{"ask": users.user(name, name, secretMark, new(standing)), "ask keys": keys.holder(name, c, new(standing)),
-		"ask principals": r.carol[1]} {
+	for domain, p := range map[string]*client{
+		"ask":            users.plainClient(name, name, secretMark, new(standing)),
+		"ask keys":       keys.curveClient(name, c, new(standing)),
+		"ask principals": r.carol[1],
+	} {
 		p.userID, p.title = "user "+name, "reader"
 		r.turning[domain], r.turned[domain] = p, new(atomic.Bool)
 	}
-	ann := r.houses["ask principals"].people["ask principals/ann"]
+	ann := r.servers["ask principals"].clients["ask principals/ann"]
 	ann.userID, ann.title = "user good", "reader"
 }
 
 func (r *rules) configureCallbacks() error {
 	return errors.Join(
-		r.auth.ConfigurePlainCallback("ask", func(ctx context.Context, domain, username, password string) (*zmqauth.Identity, error) {
-			return r.answer(ctx, domain, username, password)
-		}),
-		r.auth.ConfigureCurveCallback("ask keys", func(ctx context.Context, domain string, key zmqauth.PublicKey) (*zmqauth.Identity, error) {
-			return r.answer(ctx, domain, r.kinds[key], key.String())
-		}),
-		r.auth.ConfigureGSSAPICallback("ask principals", func(ctx context.Context, domain, principal string) (*zmqauth.Identity, error) {
-			switch principal {
-			case testrealm.AnnFull:
-				return r.answer(ctx, domain, "good", principal)
-			case testrealm.CarolFull:
-				return r.answer(ctx, domain, "changing", principal)
-			}
-			return r.answer(ctx, domain, mischief[rand.IntN(len(mischief))], principal)
-		}))
+		r.auth.ConfigurePlainCallback("ask", r.answer),
+		r.auth.ConfigureCurveCallback("ask keys", r.answerKey),
+		r.auth.ConfigureGSSAPICallback("ask principals", r.answerPrincipal),
+	)
 }
 
-// answer is what all callbacks do, by the kind of who asks.
-func (r *rules) answer(ctx context.Context, domain, kind, secret string) (*zmqauth.Identity, error) {
+func (r *rules) answerKey(
+	ctx context.Context, domain string, key zmqauth.PublicKey,
+) (*zmqauth.Identity, error) {
+	return r.answer(ctx, domain, r.kinds[key], key.String())
+}
+
+func (r *rules) answerPrincipal(
+	ctx context.Context, domain, principal string,
+) (*zmqauth.Identity, error) {
+	kind := misbehaviours[rand.IntN(len(misbehaviours))]
+	switch principal {
+	case testrealm.AnnFull:
+		kind = "good"
+	case testrealm.CarolFull:
+		kind = "changing"
+	}
+	return r.answer(ctx, domain, kind, principal)
+}
+
+// answer is the callback for PLAIN and does the work of all callbacks. It behaves according to the
+// kind of the client, which for PLAIN is the user name.
+func (r *rules) answer(
+	ctx context.Context, domain, kind, secret string,
+) (*zmqauth.Identity, error) {
 	r.tally.count("callbacks", kindOf(kind))
 	who := &zmqauth.Identity{UserID: "user " + kind, Metadata: map[string]string{"Role": "reader"}}
 	switch kind {
@@ -107,19 +123,21 @@ func (r *rules) answer(ctx context.Context, domain, kind, secret string) (*zmqau
 	return who, nil
 }
 
-// kindOf counts the good ones as one, and so the strangers.
+// kindOf returns the kind for the tally, which has one kind for all good clients and one for all
+// strangers.
 func kindOf(kind string) string {
 	switch {
 	case strings.HasPrefix(kind, "good"):
 		return "good"
-	case kind == "changing" || slices.Contains(mischief, kind):
+	case kind == "changing" || slices.Contains(misbehaviours, kind):
 		return kind
 	default:
 		return "stranger"
 	}
 }
 
-// callbacks has callbacks change their minds, and sets them anew.
+// callbacks changes the answers of callbacks for the changing clients, and configures callbacks
+// again.
 func (r *rules) callbacks(ctx context.Context) {
 	for every(ctx, 40*time.Millisecond) {
 		for domain, p := range r.turning {

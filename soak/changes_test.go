@@ -11,7 +11,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testrealm"
 )
 
-// every paces a loop; it returns false when that is over.
+// every waits for about pause. It returns false when ctx has ended.
 func every(ctx context.Context, pause time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -21,14 +21,14 @@ func every(ctx context.Context, pause time.Duration) bool {
 	}
 }
 
-// must is for calls of whose outcome there is no doubt.
+// must reports the error of a call that must succeed.
 func (w *world) must(err error) {
 	if err != nil {
 		w.fault("%v", err)
 	}
 }
 
-// restarts stops the service, sets the addresses back while nobody gets in, and starts it again.
+// restarts stops the service, resets the addresses while nobody gets in, and starts it again.
 func (r *rules) restarts(ctx context.Context) {
 	for every(ctx, 500*time.Millisecond) {
 		r.restart()
@@ -46,7 +46,7 @@ func (r *rules) restart() {
 	if r.auth.IsAlive() {
 		r.fault("alive after Stop")
 	}
-	time.Sleep(rand.N(60 * time.Millisecond)) // in which nobody gets in
+	time.Sleep(rand.N(60 * time.Millisecond)) // nobody may get in now
 	r.auth.ResetAddresses()
 	r.must(r.baseAddresses())
 	for _, p := range r.denied {
@@ -59,10 +59,10 @@ func (r *rules) restart() {
 	r.tally.count("changes", "starts")
 }
 
-// addresses denies and allows one after the other.
+// addresses denies an address in one domain and allows one in another, again and again.
 func (r *rules) addresses(ctx context.Context) {
 	for every(ctx, 50*time.Millisecond) {
-		i := rand.IntN(crowd)
+		i := rand.IntN(clientsPerKind)
 		r.addressMu.Lock()
 		out, in := r.denied[i], r.allowed[i]
 		r.must(out.standing.change(false, func() error { return r.auth.DenyDomain("open", out.source) }))
@@ -72,9 +72,11 @@ func (r *rules) addresses(ctx context.Context) {
 	}
 }
 
-// choose draws a new password for each user, or none, and returns what is to be put in force and
-// how.
-func choose(users map[string]string, changing []*changingUser) (all map[string]string, begin, settle func()) {
+// choose draws one of two passwords or none for each changing user. It returns the passwords of all
+// users, and the functions that begin and settle the changes of their standings.
+func choose(
+	users map[string]string, changing []*changingUser,
+) (all map[string]string, begin, settle func()) {
 	all = maps.Clone(users)
 	drawn := make([]int, len(changing))
 	for i, u := range changing {
@@ -83,19 +85,21 @@ func choose(users map[string]string, changing []*changingUser) (all map[string]s
 			all[u.name] = u.passwords[drawn[i]]
 		}
 	}
-	each := func(do func(p *person, in bool)) func() {
+	each := func(do func(p *client, in bool)) func() {
 		return func() {
 			for i, u := range changing {
-				for j, p := range u.people {
+				for j, p := range u.clients {
 					do(p, drawn[i] == j)
 				}
 			}
 		}
 	}
-	return all, each(func(p *person, _ bool) { p.standing.begin() }), each(func(p *person, in bool) { p.standing.settle(in) })
+	begin = each(func(p *client, _ bool) { p.standing.begin() })
+	settle = each(func(p *client, in bool) { p.standing.settle(in) })
+	return all, begin, settle
 }
 
-// tables changes passwords.
+// tables changes the passwords of a domain that has them in memory.
 func (r *rules) tables(ctx context.Context) {
 	for every(ctx, 100*time.Millisecond) {
 		all, begin, settle := choose(r.tableUsers, r.table)
@@ -106,10 +110,10 @@ func (r *rules) tables(ctx context.Context) {
 	}
 }
 
-// keys changes keys.
+// keys changes the keys of a domain that has them in memory.
 func (r *rules) keys(ctx context.Context) {
 	for every(ctx, 30*time.Millisecond) {
-		set, in := slices.Clone(r.keySet), make(map[*person]bool)
+		set, in := slices.Clone(r.keySet), make(map[*client]bool)
 		for _, p := range r.changingKeys {
 			if in[p] = rand.IntN(2) == 0; in[p] {
 				set = append(set, r.keyOf[p].Public)
@@ -124,21 +128,27 @@ func (r *rules) keys(ctx context.Context) {
 	}
 }
 
-// principals changes who may come of those whom Kerberos has proved. It takes a while to tell that
-// somebody is kept out.
+// principals changes the principals that may get in. The pauses are long, because it takes a while
+// to see that a GSSAPI client is refused.
 func (r *rules) principals(ctx context.Context) {
 	without := [][]string{{testrealm.AnnFull}, {"ann/*@" + testrealm.Name}}
-	with := [][]string{{testrealm.AnnFull, testrealm.CarolFull}, {"ann/client@" + testrealm.Name, "*@" + testrealm.Name}}
+	with := [][]string{
+		{testrealm.AnnFull, testrealm.CarolFull},
+		{"ann/client@" + testrealm.Name, "*@" + testrealm.Name},
+	}
 	carol := r.carol[0].standing
 	for every(ctx, 3*time.Second) {
 		in := !carol.look().in
 		lists := map[bool][][]string{true: with, false: without}[in]
-		r.must(carol.change(in, func() error { return r.auth.ConfigureGSSAPI("principals", lists[rand.IntN(len(lists))]...) }))
+		list := lists[rand.IntN(len(lists))]
+		r.must(carol.change(in, func() error {
+			return r.auth.ConfigureGSSAPI("principals", list...)
+		}))
 		r.tally.count("changes", "principals")
 	}
 }
 
-// mistakes makes calls that have to fail and to change nothing.
+// mistakes makes calls that must fail and change nothing.
 func (r *rules) mistakes(ctx context.Context) {
 	for every(ctx, 100*time.Millisecond) {
 		r.makeMistakes()
@@ -146,14 +156,17 @@ func (r *rules) mistakes(ctx context.Context) {
 }
 
 func (r *rules) makeMistakes() {
-	r.addressMu.Lock() // so that there are lists
+	r.addressMu.Lock() // makes sure that the domain guests has an allow list
 	defer r.addressMu.Unlock()
+	passwords := func(password string) error {
+		return r.auth.ConfigurePlain("table", map[string]string{strangersUser: password})
+	}
 	for name, err := range map[string]error{
 		"a mistyped address":          r.auth.Deny("127.1.0.O"),
-		"a network too long":          r.auth.AllowDomain("guests", unnamed, "127.0.0.0/33"),
-		"two kinds of lists":          r.auth.DenyDomain("guests", welcome),
-		"an empty password":           r.auth.ConfigurePlain("table", map[string]string{strangersUser: ""}),
-		"a broken hash":               r.auth.ConfigurePlain("table", map[string]string{strangersUser: "$2y$10$"}),
+		"a network too long":          r.auth.AllowDomain("guests", unlistedAddress, "127.0.0.0/33"),
+		"two kinds of lists":          r.auth.DenyDomain("guests", allowedAddress),
+		"an empty password":           passwords(""),
+		"a broken hash":               passwords("$2y$10$"),
 		"no password file":            r.auth.ConfigurePlainFile("file", r.passwords+" none"),
 		"no directory":                r.auth.ConfigureCurve("directory", r.dir+" none"),
 		"a zero key":                  r.auth.ConfigureCurveKeys("keys", zmqauth.PublicKey{}),
@@ -169,7 +182,7 @@ func (r *rules) makeMistakes() {
 	}
 }
 
-// second starts another authenticator in the same context.
+// second starts a second Authenticator in the same context, which must fail.
 func (r *rules) second() error {
 	other, err := zmqauth.New(r.zctx, nil)
 	if err != nil {

@@ -1,10 +1,10 @@
-// Package soak presses an authenticator from all sides at once, for as long as it is told: clients
-// that come and go on every mechanism, rules that change under them, callbacks that misbehave, a
-// service that is stopped and started, and peers that keep to no protocol. It has nothing but a
-// test; make soak runs it for five minutes.
+// Package soak tests an Authenticator under load for a given time. Clients connect and leave with
+// every mechanism while the rules change, callbacks misbehave, the service stops and starts, and
+// hostile peers break the protocol. The package has only a test; make soak runs it for five
+// minutes.
 //
-// How it knows for sure who must get in: everybody in it is good at all times, or never, or has a
-// standing that the soak itself changes. Of the last, an acceptance counts against the product only
-// if the one that came in has been out for the whole of the handshake: from before its first byte
-// until after the acceptance, with no change begun in between.
+// The test knows which clients must get in. A client has a standing: it is always in, always out,
+// or changed by the test itself. A handshake takes some time, and the standing may change
+// meanwhile. So an acceptance is an error only if the client was out during the whole handshake:
+// from before its first byte until after the acceptance, without any change in between.
 package soak

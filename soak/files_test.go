@@ -15,8 +15,9 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-// in force, of something that is followed, is what has been seen to be: nobody is told when.
-func (r *rules) inForce(p *person, in bool) {
+// inForce waits until a change of a followed file is in force and settles the client's standing.
+// The Authenticator does not report when it has read a file, so inForce asks it again and again.
+func (r *rules) inForce(p *client, in bool) {
 	want := map[bool]string{true: "200", false: "400"}[in]
 	begun := time.Now()
 	for {
@@ -35,8 +36,8 @@ func (r *rules) inForce(p *person, in bool) {
 	r.tally.waited("changes of files", time.Since(begun))
 }
 
-// passwordFile rewrites it, in place or by a new one. One user has another password each time,
-// which shows that the file has been read.
+// passwordFile changes the password file in place or replaces it. One user gets another password
+// each time, which shows when the file has been read.
 func (r *rules) passwordFile(ctx context.Context) {
 	const latest = "latest"
 	for round := 0; every(ctx, 200*time.Millisecond); round++ {
@@ -52,12 +53,19 @@ func (r *rules) passwordFile(ctx context.Context) {
 			r.must(r.auth.ConfigurePlainFile("file", r.passwords))
 			r.tally.count("changes", "password files configured anew")
 		}
-		r.inForce(&person{name: latest, house: r.houses["file"], source: welcome, standing: new(standing), credentials: []string{latest, all[latest]}}, true)
+		r.inForce(&client{
+			name:        latest,
+			server:      r.servers["file"],
+			source:      allowedAddress,
+			standing:    new(standing),
+			credentials: []string{latest, all[latest]},
+		}, true)
 		settle()
 	}
 }
 
-// unusablePasswords has a file in place that others can write, until it has been looked at.
+// unusablePasswords installs a password file that others can write, and waits until the log reports
+// it. Its additional user must not get in.
 func (r *rules) unusablePasswords(users map[string]string) {
 	everybody := maps.Clone(users)
 	everybody[strangersUser] = secretMark
@@ -70,8 +78,9 @@ func (r *rules) unusablePasswords(users map[string]string) {
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
-	q := r.question(r.houses["file"].people["file/a stranger"])
-	q.check("in the face of an unusable file", status(r.auth.HandleZAPMessage(context.Background(), q.person.request())))
+	q := r.question(r.servers["file"].clients["file/a stranger"])
+	reply := r.auth.HandleZAPMessage(context.Background(), q.client.request())
+	q.check("in the face of an unusable file", status(reply))
 	r.tally.count("changes", "unusable password files")
 }
 
@@ -88,7 +97,8 @@ func (r *rules) writePasswords(how string, users map[string]string) error {
 	case "new file":
 		return r.replaceFile(r.passwords, lines, 0o600)
 	case "broken lines":
-		return r.replaceFile(r.passwords, "no line\n="+secretMark+"\n"+strangersUser+":"+secretMark+"\n"+lines, 0o600)
+		broken := "no line\n=" + secretMark + "\n" + strangersUser + ":" + secretMark + "\n"
+		return r.replaceFile(r.passwords, broken+lines, 0o600)
 	default:
 		return errors.Join(os.WriteFile(r.passwords, []byte(lines), 0o600), os.Chmod(r.passwords, 0o600))
 	}
@@ -105,13 +115,13 @@ func (r *rules) replaceFile(path, content string, mode os.FileMode) error {
 	return os.Rename(path+".new~", path)
 }
 
-// directory changes its certificates, and disturbs those that stay.
+// directory changes certificates in the directory and disturbs the files of others.
 func (r *rules) directory(ctx context.Context) {
 	for every(ctx, 100*time.Millisecond) {
 		r.disturb()
 		f := r.changingFiles[rand.IntN(len(r.changingFiles))]
 		path, drawn := filepath.Join(r.dir, f.name), rand.IntN(3)
-		for _, p := range f.people {
+		for _, p := range f.clients {
 			p.standing.begin()
 		}
 		if drawn == len(f.holds) {
@@ -126,15 +136,15 @@ func (r *rules) directory(ctx context.Context) {
 			r.must(r.auth.ConfigureCurve("directory", r.dir))
 			r.tally.count("changes", "directories configured anew")
 		}
-		for j, p := range f.people {
+		for j, p := range f.clients {
 			r.inForce(p, drawn == j)
 		}
 	}
 }
 
-// disturb does to the file of a good client what must not keep it out.
+// disturb changes the file of a good client in a way that must not keep the client out.
 func (r *rules) disturb() {
-	i := rand.IntN(crowd)
+	i := rand.IntN(clientsPerKind)
 	name := fmt.Sprintf("good%d.key", i)
 	path, text := filepath.Join(r.dir, name), certificateText(r.goodFiles[name])
 	switch rand.IntN(4) {
@@ -142,7 +152,7 @@ func (r *rules) disturb() {
 		r.must(os.WriteFile(path, []byte(text), 0o600))
 	case 1:
 		r.must(os.WriteFile(path, []byte(text[:rand.IntN(len(text))]), 0o600))
-		time.Sleep(rand.N(200 * time.Millisecond)) // in which it is broken
+		time.Sleep(rand.N(200 * time.Millisecond)) // the file is broken now
 		r.must(os.WriteFile(path, []byte(text), 0o600))
 	case 2:
 		r.must(os.Rename(path, path+".renamed"))

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// handMade has good clients come whose every byte is written here. They show that the hostile ones,
-// each of which is one step away from them, get as far as that step.
+// handMade connects good clients whose bytes this package writes itself. They show that the bytes
+// are right. Each hostile peer differs from them in one step, so it gets as far as that step.
 func (w *world) handMade(ctx context.Context) {
-	people := w.people(func(p *person) bool {
-		return p.standing.good && (p.house.domain == "table" || p.house.domain == "open")
+	clients := w.clients(func(p *client) bool {
+		return p.standing.good && (p.server.domain == "table" || p.server.domain == "open")
 	})
 	for every(ctx, 20*time.Millisecond) {
-		p := draw(people)
+		p := draw(clients)
 		v := w.newVisit(p)
 		w.tally.count("clients made by hand", w.byHand(v))
 		w.visits.Delete(v.number)
@@ -21,8 +21,8 @@ func (w *world) handMade(ctx context.Context) {
 }
 
 func (w *world) byHand(v *visit) string {
-	p := v.person
-	connection, err := p.house.dial(p.source)
+	p := v.client
+	connection, err := p.server.dial(p.source)
 	if err != nil {
 		w.fault("by hand: %v", err)
 		return "not connected"
@@ -32,12 +32,12 @@ func (w *world) byHand(v *visit) string {
 	if len(p.credentials) == 2 {
 		username, password = p.credentials[0], p.credentials[1]
 	}
-	err = connection.comeAlong(p.house.mechanism, username, password)
+	err = connection.handshake(p.server.mechanism, username, password)
 	if err == nil {
 		err = connection.say(message(v.message()))
 	}
 	if err != nil {
-		if !errors.Is(err, errNotThat) { // no answer, as where there was no room for the question
+		if !errors.Is(err, errNotThat) { // no answer, as when the Authenticator is overloaded
 			return "cut off"
 		}
 		if v.standing.stillIn() && v.served.stillIn() {

@@ -12,16 +12,18 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// resources is what the process holds.
+// resources are the resources of the process.
 type resources struct {
 	goroutines, descriptors, sockets, threads int
-	heap, resident                            int // bytes: Go's memory in use; all that is in RAM, libzmq's too
+
+	heap     int // bytes of Go's heap in use
+	resident int // bytes of RAM, including libzmq's
 }
 
 func measure(t *testing.T) resources {
 	t.Helper()
 	runtime.GC()
-	runtime.GC() // what finalizers have let go of
+	runtime.GC() // frees what finalizers have released
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
 	r := resources{goroutines: runtime.NumGoroutine(), heap: int(memory.HeapAlloc)}
@@ -42,12 +44,12 @@ func measure(t *testing.T) resources {
 	return r
 }
 
-// descriptors counts them, and the sockets among them, those of connections in particular.
+// descriptors counts the open descriptors and the sockets among them.
 func descriptors() (all, sockets int) {
 	links, _ := filepath.Glob("/proc/self/fd/*")
 	for _, link := range links {
 		target, err := os.Readlink(link)
-		if err != nil { // the one that was listing them
+		if err != nil { // the descriptor that listed the directory is closed
 			continue
 		}
 		all++
@@ -59,22 +61,25 @@ func descriptors() (all, sockets int) {
 }
 
 func (r resources) String() string {
-	return fmt.Sprintf("%d goroutines, %d threads, %d descriptors (%d sockets), %d KiB of Go's heap, %d KiB resident",
+	return fmt.Sprintf("%d goroutines, %d threads, %d descriptors (%d sockets), "+
+		"%d KiB of Go's heap, %d KiB resident",
 		r.goroutines, r.threads, r.descriptors, r.sockets, r.heap>>10, r.resident>>10)
 }
 
-// The memory that may be more at the end than at the beginning. It is not exact: allocators keep
-// what they may need again, and the race detector as much again. A leak with each client shows in a
-// long soak.
+// How much memory may grow between the two measurements. The limits are generous, because
+// allocators and the race detector keep freed memory. A long soak shows a leak for each client.
 const (
 	moreHeap     = 8 << 20
 	moreResident = 64 << 20
 )
 
-// returned waits until the process holds what it did, and checks the memory.
+// returned waits until the process has no more goroutines and descriptors than before, and checks
+// its memory.
 func returned(t *testing.T, before resources) resources {
 	t.Helper()
-	testpeer.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before.goroutines })
+	testpeer.Eventually(t, "no goroutine is left", func() bool {
+		return runtime.NumGoroutine() <= before.goroutines
+	})
 	testpeer.Eventually(t, "no descriptor is left", func() bool {
 		all, sockets := descriptors()
 		return all <= before.descriptors && sockets <= before.sockets

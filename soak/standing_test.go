@@ -2,19 +2,20 @@ package soak
 
 import "sync"
 
-// standing is whether somebody is to be let in, or something serves. The zero value is out.
+// standing says whether a client must get in, or whether the service runs. The zero value is out.
 type standing struct {
-	good bool // in, for good
+	good bool // always in
 
 	mu       sync.Mutex
 	in       bool
-	changing bool   // nobody can tell, until the change has been made
-	version  uint64 // counts the changes, when they begin and when they are made
+	changing bool   // a change is under way: both answers are right
+	version  uint64 // counts the beginnings and ends of changes
 }
 
+// always returns the standing of a client that is always in.
 func always() *standing { return &standing{good: true, in: true} }
 
-// change makes a change by a call that holds once it has returned.
+// change makes a change by a call. The change is in force when the call has returned.
 func (s *standing) change(in bool, call func() error) error {
 	s.begin()
 	err := call()
@@ -36,22 +37,22 @@ func (s *standing) settle(in bool) {
 	s.version++
 }
 
-// look is what holds now.
+// look returns the current state of the standing.
 func (s *standing) look() view {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return view{s, s.version, s.in && !s.changing, !s.in && !s.changing}
 }
 
-// view is a standing at one moment. Neither in nor out: it is changing.
+// view is a standing at one moment. It is neither in nor out while a change is under way.
 type view struct {
 	of      *standing
 	version uint64
 	in, out bool
 }
 
-// stillIn tells whether it has been in ever since.
+// stillIn reports whether the standing has been in since the view, without a change.
 func (v view) stillIn() bool { return v.in && v.of.look().version == v.version }
 
-// stillOut tells whether it has been out ever since.
+// stillOut reports whether the standing has been out since the view, without a change.
 func (v view) stillOut() bool { return v.out && v.of.look().version == v.version }

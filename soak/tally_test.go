@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// tally counts what happens, by class and kind.
+// tally counts events by class and kind.
 type tally struct {
 	mu     sync.Mutex
 	counts map[string]map[string]int
@@ -32,21 +32,21 @@ func (y *tally) add(class, kind string, n int) {
 	y.counts[class][kind] += n
 }
 
-// waited takes note of how long something took.
+// waited records how long something took.
 func (y *tally) waited(what string, took time.Duration) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	y.waits[what] = append(y.waits[what], took)
 }
 
-// expect adds kinds that have to happen.
+// expect adds kinds that must happen at least once.
 func (y *tally) expect(class string, kinds ...string) {
 	for _, kind := range kinds {
 		y.add(class, kind, 0)
 	}
 }
 
-// complete tells whether all that is expected has happened.
+// complete reports whether all expected events have happened.
 func (y *tally) complete() bool {
 	y.mu.Lock()
 	defer y.mu.Unlock()
@@ -60,7 +60,7 @@ func (y *tally) complete() bool {
 	return true
 }
 
-// report prints all of it, and fails the test for what has never happened.
+// report prints the tally. It fails the test if an expected event has never happened.
 func (y *tally) report(t *testing.T) {
 	t.Helper()
 	y.mu.Lock()
@@ -79,7 +79,8 @@ func (y *tally) report(t *testing.T) {
 		waits := y.waits[what]
 		slices.Sort(waits)
 		middle, late, last := waits[len(waits)/2], waits[len(waits)*99/100], waits[len(waits)-1]
-		fmt.Fprintf(&text, "\n%s: %d times, half within %v, 99%% within %v, the last %v", what, len(waits),
+		fmt.Fprintf(&text, "\n%s: %d times, half within %v, 99%% within %v, the last %v",
+			what, len(waits),
 			middle.Round(time.Microsecond), late.Round(time.Microsecond), last.Round(time.Microsecond))
 		if middle > patience/10 {
 			t.Errorf("%s: half of them took more than %v", what, middle)

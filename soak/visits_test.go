@@ -12,46 +12,52 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-// visit is one client's coming.
+// visit is one attempt of a client to get in.
 type visit struct {
-	person           *person
+	client           *client
 	number           uint64
-	standing, served view          // as it came
-	arrived          chan struct{} // closed: the server has its message
+	standing, served view          // before the attempt
+	arrived          chan struct{} // closed when the server has received the message
 }
 
-func (w *world) newVisit(p *person) *visit {
-	v := &visit{person: p, number: w.number.Add(1), standing: p.standing.look(), served: w.service.look(), arrived: make(chan struct{})}
+func (w *world) newVisit(p *client) *visit {
+	v := &visit{
+		client:   p,
+		number:   w.number.Add(1),
+		standing: p.standing.look(),
+		served:   w.service.look(),
+		arrived:  make(chan struct{}),
+	}
 	w.visits.Store(v.number, v)
 	return v
 }
 
-// message is what it has to say.
+// message returns the text of the client's message.
 func (v *visit) message() string { return fmt.Sprint("visit ", v.number) }
 
-// check judges that the visitor got in.
+// check reports an error if a client that got in must not have.
 func (v *visit) check(how string) {
-	w := v.person.house.world
+	w := v.client.server.world
 	if v.standing.stillOut() {
-		w.fault("%s, who was out all the while, got in: %s", v.person.name, how)
+		w.fault("%s, who was out all the while, got in: %s", v.client.name, how)
 	}
 	if v.served.stillOut() {
-		w.fault("%s got in while the service was stopped all the while: %s", v.person.name, how)
+		w.fault("%s got in while the service was stopped all the while: %s", v.client.name, how)
 	}
 }
 
-// vindicated counts the changing people that were rightly let in or kept out.
-func (w *world) vindicated(p *person, in, out bool) {
+// countChanging counts how often changing clients were rightly let in or kept out.
+func (w *world) countChanging(p *client, in, out bool) {
 	switch {
 	case !p.changes:
 	case in:
-		w.tally.count("changing people let in", p.house.domain)
+		w.tally.count("changing clients let in", p.server.domain)
 	case out:
-		w.tally.count("changing people kept out", p.house.domain)
+		w.tally.count("changing clients kept out", p.server.domain)
 	}
 }
 
-// outcome is what a visitor has met.
+// outcome is the outcome of a visit.
 type outcome string
 
 const (
@@ -62,8 +68,8 @@ const (
 	silence  outcome = "no answer"
 )
 
-// visitHouse has a person come, and bring its message if it gets in.
-func (w *world) visitHouse(ctx context.Context, zctx *zmq4.Context, p *person) outcome {
+// visitServer connects a client. If the client gets in, it sends its message.
+func (w *world) visitServer(ctx context.Context, zctx *zmq4.Context, p *client) outcome {
 	v := w.newVisit(p)
 	defer w.visits.Delete(v.number)
 	socket, err := zctx.NewSocket(zmq4.PUSH)
@@ -73,9 +79,11 @@ func (w *world) visitHouse(ctx context.Context, zctx *zmq4.Context, p *person) o
 	}
 	defer socket.Close()
 	w.must(errors.Join(socket.SetLinger(0), p.role(socket)))
-	got := met(zmqauth.Connect(ctx, socket, p.endpoint()))
-	w.tally.count("visits by "+p.house.mechanism, string(got))
-	w.vindicated(p, got == accepted && v.standing.stillIn(), got != accepted && got != silence && v.standing.stillOut())
+	got := outcomeOf(zmqauth.Connect(ctx, socket, p.endpoint()))
+	w.tally.count("visits by "+p.server.mechanism, string(got))
+	in := got == accepted && v.standing.stillIn()
+	out := got != accepted && got != silence && v.standing.stillOut()
+	w.countChanging(p, in, out)
 	if got != accepted {
 		if got == refused && v.standing.stillIn() && v.served.stillIn() {
 			w.fault("%s, who was in all the while, was refused", p.name)
@@ -89,14 +97,14 @@ func (w *world) visitHouse(ctx context.Context, zctx *zmq4.Context, p *person) o
 	}
 	select {
 	case <-v.arrived:
-		w.tally.count("messages received from", p.house.mechanism)
+		w.tally.count("messages received from", p.server.mechanism)
 	case <-time.After(patience):
 		w.fault("%s was accepted, but its message has not arrived", p.name)
 	}
 	return accepted
 }
 
-func met(err error) outcome {
+func outcomeOf(err error) outcome {
 	var handshake *zmqauth.HandshakeError
 	switch {
 	case err == nil:
@@ -112,11 +120,13 @@ func met(err error) outcome {
 	}
 }
 
-// contextLife is how many visitors share a context: contexts come and go, too.
+// contextLife is how many visits share a context, so that contexts come and go too.
 const contextLife = 20
 
-// visitors has one after the other of the people come, until ctx ends.
-func (w *world) visitors(ctx context.Context, people []*person, one func(zctx *zmq4.Context, p *person)) {
+// visitors calls one with random clients until ctx ends.
+func (w *world) visitors(
+	ctx context.Context, clients []*client, one func(zctx *zmq4.Context, p *client),
+) {
 	for ctx.Err() == nil {
 		zctx, err := zmq4.NewContext()
 		if err != nil {
@@ -124,17 +134,17 @@ func (w *world) visitors(ctx context.Context, people []*person, one func(zctx *z
 			return
 		}
 		for i := 0; i < contextLife && ctx.Err() == nil; i++ {
-			one(zctx, draw(people))
+			one(zctx, draw(clients))
 		}
 		w.must(zctx.Term())
 	}
 }
 
-// people are those of all houses for whom a condition holds.
-func (w *world) people(which func(*person) bool) []*person {
-	var found []*person
-	for _, h := range w.houses {
-		for _, p := range h.people {
+// clients returns the clients of all servers that meet a condition.
+func (w *world) clients(which func(*client) bool) []*client {
+	var found []*client
+	for _, h := range w.servers {
+		for _, p := range h.clients {
 			if which(p) {
 				found = append(found, p)
 			}
@@ -143,18 +153,18 @@ func (w *world) people(which func(*person) bool) []*person {
 	return found
 }
 
-// draw is any of the people. Those whose standing changes, the most telling ones, get a second
-// chance.
-func draw(people []*person) *person {
-	p := people[rand.IntN(len(people))]
+// draw returns a random client. Clients whose standing changes have a better chance, because they
+// test more.
+func draw(clients []*client) *client {
+	p := clients[rand.IntN(len(clients))]
 	if !p.changes {
-		p = people[rand.IntN(len(people))]
+		p = clients[rand.IntN(len(clients))]
 	}
 	return p
 }
 
-// comeIn has a good client try until it is in: it must be, in time.
-func (w *world) comeIn(zctx *zmq4.Context, p *person) {
+// tryUntilIn connects a good client again and again until it gets in, which must happen in time.
+func (w *world) tryUntilIn(zctx *zmq4.Context, p *client) {
 	begun := time.Now()
 	for got := outcome(""); got != accepted; {
 		if time.Since(begun) > patience {
@@ -162,44 +172,56 @@ func (w *world) comeIn(zctx *zmq4.Context, p *person) {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 2*handshakeTime)
-		got = w.visitHouse(ctx, zctx, p)
+		got = w.visitServer(ctx, zctx, p)
 		cancel()
 	}
-	w.tally.waited("good clients by "+p.house.mechanism, time.Since(begun))
+	w.tally.waited("good clients by "+p.server.mechanism, time.Since(begun))
 }
 
-// goodVisits has good clients come.
+// goodVisits connects the clients that are always in.
 func (w *world) goodVisits(ctx context.Context) {
-	w.visitors(ctx, w.people(func(p *person) bool { return p.standing.good && p.house.mechanism != "GSSAPI" }), w.comeIn)
+	w.visitors(ctx, w.clients(func(p *client) bool {
+		return p.standing.good && p.server.mechanism != "GSSAPI"
+	}), w.tryUntilIn)
 }
 
-// otherVisits has everybody else come.
+// otherVisits connects all other clients.
 func (w *world) otherVisits(ctx context.Context) {
-	w.visitors(ctx, w.people(func(p *person) bool { return !p.standing.good && p.house.mechanism != "GSSAPI" }), w.tryOnce(ctx))
+	w.visitors(ctx, w.clients(func(p *client) bool {
+		return !p.standing.good && p.server.mechanism != "GSSAPI"
+	}), w.tryOnce(ctx))
 }
 
-// goodPrincipals, changingPrincipals and otherPrincipals are those of Kerberos: most of what is to
-// be done to keep somebody out there is to wait.
+// goodPrincipals connects the GSSAPI clients that are always in. GSSAPI has loops of its own,
+// because its refusals take a long time.
 func (w *world) goodPrincipals(ctx context.Context) {
-	w.visitors(ctx, w.people(func(p *person) bool { return p.standing.good && p.house.mechanism == "GSSAPI" }), w.comeIn)
+	w.visitors(ctx, w.clients(func(p *client) bool {
+		return p.standing.good && p.server.mechanism == "GSSAPI"
+	}), w.tryUntilIn)
 }
 
+// changingPrincipals connects the GSSAPI client whose standing changes.
 func (w *world) changingPrincipals(ctx context.Context) {
-	w.visitors(ctx, w.people(func(p *person) bool { return p.changes && p.house.domain == "principals" }), w.tryOnce(ctx))
+	w.visitors(ctx, w.clients(func(p *client) bool {
+		return p.changes && p.server.domain == "principals"
+	}), w.tryOnce(ctx))
 }
 
+// otherPrincipals connects the GSSAPI clients that are not always in.
 func (w *world) otherPrincipals(ctx context.Context) {
-	w.visitors(ctx, w.people(func(p *person) bool { return !p.standing.good && p.house.mechanism == "GSSAPI" }), w.tryOnce(ctx))
+	w.visitors(ctx, w.clients(func(p *client) bool {
+		return !p.standing.good && p.server.mechanism == "GSSAPI"
+	}), w.tryOnce(ctx))
 }
 
-// shortVisit is how long somebody waits for an answer that may never come. Connect needs nearly as
-// long to tell that somebody is cut off time after time.
+// shortVisit is how long a client waits for an answer that may never come. Connect needs nearly as
+// long to report that a client is cut off time after time.
 const shortVisit = 2 * time.Second
 
-func (w *world) tryOnce(ctx context.Context) func(*zmq4.Context, *person) {
-	return func(zctx *zmq4.Context, p *person) {
+func (w *world) tryOnce(ctx context.Context) func(*zmq4.Context, *client) {
+	return func(zctx *zmq4.Context, p *client) {
 		ctx, cancel := context.WithTimeout(ctx, shortVisit)
 		defer cancel()
-		w.visitHouse(ctx, zctx, p)
+		w.visitServer(ctx, zctx, p)
 	}
 }

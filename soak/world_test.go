@@ -21,56 +21,65 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// world is an authenticator, the sockets that it guards, and everybody who comes to them.
+// world is an Authenticator, its servers and their clients.
 type world struct {
 	tally   *tally
 	zctx    *zmq4.Context
 	auth    *zmqauth.Authenticator
-	service standing // in: it serves
+	service standing // in: the Authenticator serves
 	key     *zmqauth.Certificate
-	houses  map[string]*house
+	servers map[string]*server
 	rules   *rules
 
 	visits  sync.Map // of *visit, by number
 	number  atomic.Uint64
-	serving sync.WaitGroup // the houses' goroutines
-	end     chan struct{}  // closed: they end
-	wrong   chan string    // what must not be
+	serving sync.WaitGroup // the servers' goroutines
+	end     chan struct{}  // closed to end these goroutines
+	wrong   chan string    // errors for the test to report
 
-	unusable atomic.Int64 // password files that the log has called so
+	unusable atomic.Int64 // how often the log has called the password file unusable
 }
 
 const (
 	callbackTimeout = 250 * time.Millisecond
-	maxConcurrent   = 8 // few, so that some wait
+	maxConcurrent   = 8 // so few that some callbacks must wait
 	maxPending      = 16
 )
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{tally: newTally(), houses: make(map[string]*house), end: make(chan struct{}), wrong: make(chan string, 100)}
+	w := &world{
+		tally:   newTally(),
+		servers: make(map[string]*server),
+		end:     make(chan struct{}),
+		wrong:   make(chan string, 100),
+	}
 	var err error
 	w.key, err = zmqauth.NewCertificate()
 	must.OK(t, err)
 	w.zctx, err = zmq4.NewContext()
 	must.OK(t, err)
+	everything := &slog.HandlerOptions{Level: slog.LevelDebug}
 	w.auth, err = zmqauth.New(w.zctx, &zmqauth.Config{
-		Logger:          slog.New(slog.NewTextHandler(logWatch{w}, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		CallbackTimeout: callbackTimeout, MaxConcurrent: maxConcurrent, MaxPending: maxPending,
-		OnDecision: w.decided, Properties: []string{"Role"},
+		Logger:          slog.New(slog.NewTextHandler(logWatch{w}, everything)),
+		CallbackTimeout: callbackTimeout,
+		MaxConcurrent:   maxConcurrent,
+		MaxPending:      maxPending,
+		OnDecision:      w.decided,
+		Properties:      []string{"Role"},
 	})
 	must.OK(t, err)
 	w.rules = newRules(t, w)
 	w.expectAll()
 	must.OK(t, w.service.change(true, w.auth.Start))
-	for _, h := range w.houses {
+	for _, h := range w.servers {
 		h.open(t)
 		w.serving.Go(h.serve)
 	}
 	return w
 }
 
-// decided is the authenticator's report.
+// decided receives the decisions of the Authenticator.
 func (w *world) decided(d zmqauth.Decision) {
 	w.tally.count("decisions", d.Reason)
 	w.tally.count("decisions on "+mechanismOf(d), fmt.Sprint(d.Status))
@@ -90,15 +99,15 @@ func mechanismOf(d zmqauth.Decision) string {
 	return "others"
 }
 
-// fault takes note of what must not be.
+// fault records an error for the test to report.
 func (w *world) fault(format string, args ...any) {
 	select {
 	case w.wrong <- fmt.Sprintf(format, args...):
-	default: // there are enough of them
+	default: // enough errors are recorded already
 	}
 }
 
-// logWatch is a log that looks for secrets.
+// logWatch receives the log and looks for secrets in it.
 type logWatch struct{ *world }
 
 func (l logWatch) Write(line []byte) (int, error) {
@@ -116,24 +125,30 @@ func (l logWatch) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// press has everything happen at once, for some time, and then until enough has happened: in a
-// short form, something rare may come late.
-func (w *world) press(t *testing.T, duration time.Duration, enough func() bool) {
+// run lets everything happen at once, for the duration and then until enough has happened: in a
+// short run, rare events may come late.
+func (w *world) run(t *testing.T, duration time.Duration, enough func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var all sync.WaitGroup
 	for _, do := range []func(context.Context){
-		w.goodVisits, w.goodVisits, w.goodVisits, w.otherVisits, w.otherVisits, w.otherVisits, w.otherVisits,
-		w.goodPrincipals, w.changingPrincipals, w.otherPrincipals, w.askDirectly, w.askLive, w.askTooMuch, w.handMade,
+		w.goodVisits, w.goodVisits, w.goodVisits,
+		w.otherVisits, w.otherVisits, w.otherVisits, w.otherVisits,
+		w.goodPrincipals, w.changingPrincipals, w.otherPrincipals,
+		w.askDirectly, w.askLive, w.askTooMuch, w.handMade,
 		w.hostile, w.hostile, w.hostile, w.retries,
-		w.rules.restarts, w.rules.addresses, w.rules.tables, w.rules.keys, w.rules.principals, w.rules.directory,
-		w.rules.passwordFile, w.rules.callbacks, w.rules.mistakes,
+		w.rules.restarts, w.rules.addresses, w.rules.tables, w.rules.keys, w.rules.principals,
+		w.rules.directory, w.rules.passwordFile, w.rules.callbacks, w.rules.mistakes,
 	} {
 		all.Go(func() { do(ctx) })
 	}
 	begun := time.Now()
-	for len(w.wrong) == 0 && (time.Since(begun) < duration || !enough() && time.Since(begun) < duration+patience) {
+	running := func() bool {
+		spent := time.Since(begun)
+		return spent < duration || !enough() && spent < duration+patience
+	}
+	for len(w.wrong) == 0 && running() {
 		time.Sleep(10 * time.Millisecond)
 	}
 	cancel()
@@ -141,15 +156,15 @@ func (w *world) press(t *testing.T, duration time.Duration, enough func() bool) 
 	w.drain(t)
 }
 
-// quiet waits until nobody is left, and measures.
+// quiet waits until no client is left, and measures the resources.
 func (w *world) quiet(t *testing.T) resources {
 	t.Helper()
 	testpeer.Eventually(t, "nothing is pending", func() bool {
 		s := w.auth.Stats()
 		return s.Pending == 0 && s.Requests == s.Allowed+s.Denied+s.Temporary+s.Errors
 	})
-	// The server's ends of connections go when libzmq has noticed; what callbacks still hold they let
-	// go of soon.
+	// Connections of the servers end when libzmq has noticed that the client is gone. Callbacks may
+	// still run for a short time.
 	var last [2]int
 	since := time.Now()
 	testpeer.Eventually(t, "it is quiet", func() bool {
@@ -163,7 +178,7 @@ func (w *world) quiet(t *testing.T) resources {
 	return measure(t)
 }
 
-// drain reports what is wrong.
+// drain reports the recorded errors.
 func (w *world) drain(t *testing.T) {
 	t.Helper()
 	for {
@@ -184,7 +199,7 @@ func (w *world) close(t *testing.T) {
 	}
 	close(w.end)
 	w.serving.Wait()
-	for _, h := range w.houses {
+	for _, h := range w.servers {
 		must.OK(t, h.socket.Close())
 	}
 	must.OK(t, w.auth.Close())
@@ -193,7 +208,7 @@ func (w *world) close(t *testing.T) {
 	t.Logf("%+v", stats)
 }
 
-// directory makes one that lasts as long as the test.
+// directory makes a directory that is removed after the test.
 func directory(t *testing.T, name string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), name)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ZMTP 3.1 by hand (RFC 37): greeting, commands and messages as bytes.
+// This file has the parts of ZMTP 3.1 (RFC 37) as bytes: greeting, commands and messages.
 
 const (
 	greetingSize  = 64
@@ -20,7 +20,7 @@ const (
 	flagCommand   = 4
 )
 
-// greeting is the first that a peer says: signature, version, mechanism, and that it is no server.
+// greeting returns the first bytes of a client: signature, version and mechanism.
 func greeting(major, minor byte, mechanism string) []byte {
 	g := make([]byte, greetingSize)
 	g[0], g[9], g[10], g[11] = 0xff, 0x7f, major, minor
@@ -28,7 +28,7 @@ func greeting(major, minor byte, mechanism string) []byte {
 	return g
 }
 
-// frame is a command's or message's: flags, size, body.
+// frame returns the frame of a command or a message: flags, size and body.
 func frame(flags byte, body []byte) []byte {
 	if len(body) < 256 {
 		return append([]byte{flags, byte(len(body))}, body...)
@@ -42,7 +42,7 @@ func command(name string, data ...byte) []byte {
 	return frame(flagCommand, append(append([]byte{byte(len(name))}, name...), data...))
 }
 
-// property is one of metadata.
+// property returns a property of metadata.
 func property(name, value string) []byte {
 	p := append([]byte{byte(len(name))}, name...)
 	return append(binary.BigEndian.AppendUint32(p, uint32(len(value))), value...)
@@ -53,18 +53,18 @@ func hello(username, password string) []byte {
 	return command("HELLO", append(append(data, byte(len(password))), password...)...)
 }
 
-// wire is a connection to a house.
+// wire is a connection to a server.
 type wire struct {
 	net.Conn
 	in *bufio.Reader
 }
 
-// connectionTime is how long such a connection lasts at most: much longer than the server gives it
-// for the handshake.
+// connectionTime is the deadline of a connection. The server gives it much less time for the
+// handshake.
 const connectionTime = 3 * handshakeTime
 
-// dial connects from an address.
-func (h *house) dial(source string) (*wire, error) {
+// dial connects to the server from an address.
+func (h *server) dial(source string) (*wire, error) {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}, Timeout: patience}
 	connection, err := dialer.Dial("tcp", h.address)
 	if err != nil {
@@ -84,7 +84,12 @@ func (w *wire) say(parts ...[]byte) error {
 	return nil
 }
 
-// hearGreeting reads the server's.
+// greet sends a greeting of ZMTP 3.1 and then the parts.
+func (w *wire) greet(mechanism string, parts ...[]byte) error {
+	return w.say(append([][]byte{greeting(3, 1, mechanism)}, parts...)...)
+}
+
+// hearGreeting reads the greeting of the server.
 func (w *wire) hearGreeting() error {
 	_, err := io.ReadFull(w.in, make([]byte, greetingSize))
 	return err
@@ -92,7 +97,7 @@ func (w *wire) hearGreeting() error {
 
 var errNotThat = errors.New("something else came")
 
-// hear reads a command of that name.
+// hear reads a command, which must have the name.
 func (w *wire) hear(name string) error {
 	flags, err := w.in.ReadByte()
 	if err != nil {
@@ -119,18 +124,22 @@ func (w *wire) hear(name string) error {
 	return nil
 }
 
-// untilCut reads until the server ends the connection. It returns false where that keeps it open.
+// untilCut reads until the server ends the connection. It returns false if the server does not.
 func (w *wire) untilCut() bool {
 	_, err := io.Copy(io.Discard, w.in)
 	var timeout net.Error
 	return !errors.As(err, &timeout) || !timeout.Timeout()
 }
 
-// comeAlong is the whole handshake of a client with a password, or of one without a mechanism where
-// there is none. It claims properties that are not its to set.
-func (w *wire) comeAlong(mechanism, username, password string) error {
+// handshake does the whole handshake of a PLAIN client, or of a NULL client. It sets properties
+// that only the server may set.
+func (w *wire) handshake(mechanism, username, password string) error {
 	claims := append(property("Socket-Type", "PUSH"), property("Identity", "")...)
-	for _, claim := range [][]byte{property("Role", "admin"), property("User-Id", "root"), property("Peer-Address", "192.0.2.1")} {
+	for _, claim := range [][]byte{
+		property("Role", "admin"),
+		property("User-Id", "root"),
+		property("Peer-Address", "192.0.2.1"),
+	} {
 		claims = append(claims, claim...)
 	}
 	if err := errors.Join(w.say(greeting(3, 1, mechanism)), w.hearGreeting()); err != nil {

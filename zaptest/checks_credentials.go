@@ -6,24 +6,41 @@ import (
 	"strings"
 )
 
-// mechanismChecks are about which mechanisms there are.
+// mechanismChecks returns the checks of NULL and of unknown mechanisms.
 func mechanismChecks() []check {
 	return []check{
-		{Requirement{"null-accept", nullMechanism, "A NULL client from an address that is not refused gets in."},
-			[]need{needNull}, func(t *trial) error { return t.wantVerdict(t.null(), true) }},
-		{Requirement{"mechanism-unknown", Beyond, "Nobody gets in by a mechanism that the handler does not know, and each is told so."},
-			nil, refuses((*Handler).unknownMechanisms)},
+		newCheck("null-accept", nullMechanism,
+			"A NULL client from an address that is not refused gets in.",
+			func(t *trial) error { return t.wantVerdict(t.null(), true) },
+			needNull),
+		newCheck("mechanism-unknown", Beyond,
+			"Nobody gets in by a mechanism that the handler does not know, and each is told so.",
+			refuses((*Handler).unknownMechanisms)),
 	}
 }
 
 func (h *Handler) unknownMechanisms() []request {
-	requests := []request{h.request("KRYPTON"), h.request("KRYPTON", "a", "b"), h.request("null"), h.request("NULL2"), h.request("NUL"),
-		h.request("\x00"), h.request("\xff\xfe"), h.request("%s%n"), h.request(strings.Repeat("M", maxString))}
+	requests := []request{
+		h.request("KRYPTON"),
+		h.request("KRYPTON", "a", "b"),
+		h.request("null"),
+		h.request("NULL2"),
+		h.request("NUL"),
+		h.request("\x00"),
+		h.request("\xff\xfe"),
+		h.request("%s%n"),
+		h.request(strings.Repeat("M", maxString)),
+	}
 	for _, client := range h.clients() {
-		for _, mechanism := range []string{strings.ToLower(client.mechanism), client.mechanism + "\x00", client.mechanism + "\x00x", " " + client.mechanism} {
-			changed := client
-			changed.mechanism = mechanism
-			requests = append(requests, changed)
+		known := client.mechanism
+		for _, similar := range []string{
+			strings.ToLower(known),
+			known + "\x00",
+			known + "\x00x",
+			" " + known,
+		} {
+			client.mechanism = similar
+			requests = append(requests, client)
 		}
 	}
 	return requests
@@ -31,18 +48,29 @@ func (h *Handler) unknownMechanisms() []request {
 
 func plainChecks() []check {
 	return []check{
-		{Requirement{"plain-accept", plainMechanism, "A PLAIN client with a user name and its password gets in."},
-			[]need{needPlain}, func(t *trial) error { return t.wantVerdict(t.plain(t.User, t.Password), true) }},
-		{Requirement{"plain-wrong-password", Beyond, "A password that is nearly right, or empty, is wrong."},
-			[]need{needPlain}, refuses((*Handler).wrongPasswords)},
-		{Requirement{"plain-unknown-user", Beyond, "An unknown user is refused, also with the password of another."},
-			[]need{needPlain}, refuses(func(h *Handler) []request { return h.unknownUsers(h.Password) })},
-		{Requirement{"plain-unknown-user-empty-password", Beyond, "An unknown user with an empty password is refused."},
-			nil, refuses(func(h *Handler) []request { return h.unknownUsers("") })},
-		{Requirement{"plain-nul", Beyond, "A user name or password does not end at a NUL byte."},
-			[]need{needPlain}, refuses((*Handler).cutByNUL)},
-		{Requirement{"plain-unconfigured", Beyond, "Without users nobody gets in by PLAIN."},
-			[]need{noPlain}, refuses((*Handler).guesses)},
+		newCheck("plain-accept", plainMechanism,
+			"A PLAIN client with a user name and its password gets in.",
+			func(t *trial) error { return t.wantVerdict(t.plain(t.User, t.Password), true) },
+			needPlain),
+		newCheck("plain-wrong-password", Beyond,
+			"A password that is nearly right, or empty, is wrong.",
+			refuses((*Handler).wrongPasswords),
+			needPlain),
+		newCheck("plain-unknown-user", Beyond,
+			"An unknown user is refused, even with the password of a known user.",
+			refuses(func(h *Handler) []request { return h.unknownUsers(h.Password) }),
+			needPlain),
+		newCheck("plain-unknown-user-empty-password", Beyond,
+			"An unknown user with an empty password is refused.",
+			refuses(func(h *Handler) []request { return h.unknownUsers("") })),
+		newCheck("plain-nul", Beyond,
+			"A user name or password does not end at a NUL byte.",
+			refuses((*Handler).cutByNUL),
+			needPlain),
+		newCheck("plain-unconfigured", Beyond,
+			"Without users nobody gets in by PLAIN.",
+			refuses((*Handler).guesses),
+			noPlain),
 	}
 }
 
@@ -50,8 +78,18 @@ func wrongPassword(password string) string { return password + "x" }
 
 func (h *Handler) wrongPasswords() []request {
 	var requests []request
-	for _, password := range []string{"", " ", h.Password[1:], h.Password[:len(h.Password)-1], wrongPassword(h.Password), " " + h.Password,
-		h.Password + "\n", h.Password + h.Password, swapCase(h.Password), h.User} {
+	for _, password := range []string{
+		"",
+		" ",
+		h.Password[1:],
+		h.Password[:len(h.Password)-1],
+		wrongPassword(h.Password),
+		" " + h.Password,
+		h.Password + "\n",
+		h.Password + h.Password,
+		swapCase(h.Password),
+		h.User,
+	} {
 		if password != h.Password {
 			requests = append(requests, h.plain(h.User, password))
 		}
@@ -59,7 +97,7 @@ func (h *Handler) wrongPasswords() []request {
 	return requests
 }
 
-// swapCase turns the case of each letter.
+// swapCase changes the case of each ASCII letter.
 func swapCase(text string) string {
 	return strings.Map(func(r rune) rune {
 		if 'a' <= r|0x20 && r|0x20 <= 'z' {
@@ -70,39 +108,67 @@ func swapCase(text string) string {
 }
 
 func (h *Handler) unknownUsers(password string) []request {
-	requests := []request{h.plain("", password), h.plain(nobody, password), h.plain("*", password), h.plain("anonymous", password)}
+	requests := []request{
+		h.plain("", password),
+		h.plain(nobody, password),
+		h.plain("*", password),
+		h.plain("anonymous", password),
+	}
 	if h.User != "" {
-		requests = append(requests, h.plain(h.User+"x", password), h.plain(h.User[:len(h.User)-1], password), h.plain(h.User+" ", password))
+		requests = append(requests,
+			h.plain(h.User+"x", password),
+			h.plain(h.User[:len(h.User)-1], password),
+			h.plain(h.User+" ", password),
+		)
 	}
 	return slices.DeleteFunc(requests, func(r request) bool { return r.credentials[0] == h.User })
 }
 
 func (h *Handler) cutByNUL() []request {
 	return []request{
-		h.plain(h.User, h.Password+"\x00"), h.plain(h.User, h.Password+"\x00x"), h.plain(h.User, "\x00"), h.plain(h.User, "\x00"+h.Password),
-		h.plain(h.User+"\x00", h.Password), h.plain(h.User+"\x00x", h.Password),
+		h.plain(h.User, h.Password+"\x00"),
+		h.plain(h.User, h.Password+"\x00x"),
+		h.plain(h.User, "\x00"),
+		h.plain(h.User, "\x00"+h.Password),
+		h.plain(h.User+"\x00", h.Password),
+		h.plain(h.User+"\x00x", h.Password),
 	}
 }
 
 func (h *Handler) guesses() []request {
-	return []request{h.plain("admin", "admin"), h.plain(nobody, nothing), h.plain("*", "*"), h.plain("anonymous", "anonymous")}
+	return []request{
+		h.plain("admin", "admin"),
+		h.plain(nobody, nothing),
+		h.plain("*", "*"),
+		h.plain("anonymous", "anonymous"),
+	}
 }
 
 func curveChecks() []check {
 	return []check{
-		{Requirement{"curve-accept", curveMechanism, "A CURVE client with a key that is known gets in."},
-			[]need{needCurve}, func(t *trial) error { return t.wantVerdict(t.curve(string(t.Key)), true) }},
-		{Requirement{"curve-unknown-key", Beyond, "A key that differs in one bit is another key, and refused."},
-			[]need{needCurve, needUnknownKeys}, refuses((*Handler).unknownKeys)},
-		{Requirement{"curve-unconfigured", Beyond, "Without keys nobody gets in by CURVE."},
-			[]need{noCurve}, refuses(func(h *Handler) []request {
+		newCheck("curve-accept", curveMechanism,
+			"A CURVE client with a known key gets in.",
+			func(t *trial) error { return t.wantVerdict(t.curve(string(t.Key)), true) },
+			needCurve),
+		newCheck("curve-unknown-key", Beyond,
+			"A key that differs in one bit is another key, and refused.",
+			refuses((*Handler).unknownKeys),
+			needCurve, needUnknownKeys),
+		newCheck("curve-unconfigured", Beyond,
+			"Without keys nobody gets in by CURVE.",
+			refuses(func(h *Handler) []request {
 				return []request{h.curve(unknownKey), h.curve(strings.Repeat("\x00", keySize))}
-			})},
+			}),
+			noCurve),
 	}
 }
 
 func (h *Handler) unknownKeys() []request {
-	requests := []request{h.curve(unknownKey), h.curve(strings.Repeat("\x00", keySize)), h.curve(strings.Repeat("\xff", keySize))}
+	requests := []request{
+		h.curve(unknownKey),
+		h.curve(strings.Repeat("\x00", keySize)),
+		h.curve(strings.Repeat("\xff", keySize)),
+	}
 	for _, i := range []int{0, keySize / 2, keySize - 1} {
 		key := slices.Clone(h.Key)
 		key[i] ^= 1
@@ -111,14 +177,19 @@ func (h *Handler) unknownKeys() []request {
 	return requests
 }
 
-// gssapiChecks are about a mechanism that came after RFC 27. Its credential is the principal that
-// Kerberos has proved.
+// gssapiChecks returns the checks of GSSAPI, a mechanism that is not in RFC 27. Its credential is
+// the principal that Kerberos has proved.
 func gssapiChecks() []check {
 	return []check{
-		{Requirement{"gssapi-accept", Beyond, "A GSSAPI client with a principal that may get in is accepted."},
-			[]need{needPrincipal}, func(t *trial) error { return t.wantVerdict(t.request("GSSAPI", t.Principal), true) }},
-		{Requirement{"gssapi-refuse", Beyond, "A GSSAPI client who may not get in is told so by an invalid status code or not at all, because libzmq (to 4.3.5) lets it in on any valid one."},
-			[]need{needRefusedPrincipal}, refusedPrincipal},
+		newCheck("gssapi-accept", Beyond,
+			"A GSSAPI client with an allowed principal gets in.",
+			func(t *trial) error { return t.wantVerdict(t.request("GSSAPI", t.Principal), true) },
+			needPrincipal),
+		newCheck("gssapi-refuse", Beyond,
+			"A GSSAPI client whose principal is not allowed gets an invalid status code or no reply, "+
+				"because libzmq (to 4.3.5) lets the client in on every valid one.",
+			refusedPrincipal,
+			needRefusedPrincipal),
 	}
 }
 
@@ -132,23 +203,38 @@ func refusedPrincipal(t *trial) error {
 	return err
 }
 
-// domainChecks are about credentials that hold in one domain.
+// domainChecks returns the checks that credentials are valid in one domain only.
 func domainChecks() []check {
 	return []check{
-		{Requirement{"domain-other", Beyond, "Credentials of one domain are none in another."},
-			[]need{needDomains}, inDomains(func(string) []string { return []string{"zaptest.elsewhere", "*", "default"} })},
-		{Requirement{"domain-exact", Beyond, "Domains are told apart exactly: by case, by blanks, by every byte, NUL among them."},
-			[]need{needDomains}, inDomains(similarDomains)},
+		newCheck("domain-other", Beyond,
+			"Credentials of one domain are none in another.",
+			refusedIn(func(string) []string { return []string{"zaptest.elsewhere", "*", "default"} }),
+			needDomains),
+		newCheck("domain-exact", Beyond,
+			"Domains are told apart exactly: by case, by blanks, by every byte, NUL among them.",
+			refusedIn(similarDomains),
+			needDomains),
 	}
 }
 
 func similarDomains(domain string) []string {
-	return []string{domain + "x", domain[1:] + "x", domain[:len(domain)-1] + "\x01", domain + " ", " " + domain, domain + ".", swapCase(domain) + "x",
-		strings.ToUpper(domain), domain + "\x00", domain + "\x00x", domain + "\xff"}
+	return []string{
+		domain + "x",
+		domain[1:] + "x",
+		domain[:len(domain)-1] + "\x01",
+		domain + " ",
+		" " + domain,
+		domain + ".",
+		swapCase(domain) + "x",
+		strings.ToUpper(domain),
+		domain + "\x00",
+		domain + "\x00x",
+		domain + "\xff",
+	}
 }
 
-// inDomains wants the PLAIN client and the CURVE client refused in those domains.
-func inDomains(domains func(string) []string) func(*trial) error {
+// refusedIn returns a check that the PLAIN client and the CURVE client are refused in the domains.
+func refusedIn(domains func(string) []string) func(*trial) error {
 	return func(t *trial) error {
 		var requests []request
 		for _, client := range t.clients() {

@@ -9,19 +9,27 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// envelopeChecks look at the way that replies take.
+// envelopeChecks returns the checks that replies go to the server that asked, through the proxies
+// that the request came through.
 func envelopeChecks() []check {
 	return []check{
-		{Requirement{"envelope-req", socketTypes, "A server with a REQ socket gets a reply to each of its requests."},
-			nil, fromREQ},
-		{Requirement{"envelope-dealer", socketTypes, "A server with a DEALER socket may have many requests in flight: each gets one reply with its id."},
-			nil, load(64, 1)},
-		{Requirement{"envelope-peers", socketTypes, "A reply goes to the server that asked, although all use the same request id."},
-			nil, fromMany},
-		{Requirement{"envelope-hops", proxyHandlers, "The routing frames of proxies before the delimiter come back as they were sent, any number of them (up to 8 is tried)."},
-			nil, throughProxies},
-		{Requirement{"envelope-interleaved", proxyHandlers, "Requests that come through different proxies of one peer get the verdicts that are theirs."},
-			nil, throughDifferentProxies},
+		newCheck("envelope-req", socketTypes,
+			"A server with a REQ socket gets a reply to each of its requests.",
+			fromREQ),
+		newCheck("envelope-dealer", socketTypes,
+			"A server with a DEALER socket may have many requests in flight: each gets one reply with "+
+				"its id.",
+			load(64, 1)),
+		newCheck("envelope-peers", socketTypes,
+			"A reply goes to the server that asked, even if several servers use the same request id.",
+			fromMany),
+		newCheck("envelope-hops", proxyHandlers,
+			"The routing frames of proxies before the delimiter come back as they were sent, any number "+
+				"of them (up to 8 is tried).",
+			throughProxies),
+		newCheck("envelope-interleaved", proxyHandlers,
+			"Requests that come through different proxies of one peer get their own verdicts.",
+			throughDifferentProxies),
 	}
 }
 
@@ -49,7 +57,7 @@ func fromREQ(t *trial) error {
 	return nil
 }
 
-// collect reads count replies, and makes sure that no more come.
+// collect reads count replies and makes sure that there are no more.
 func (p *peer) collect(take func(reply) error, count int) error {
 	for i := range count {
 		got, err := p.receive()
@@ -62,55 +70,13 @@ func (p *peer) collect(take func(reply) error, count int) error {
 	}
 	more, err := p.mark("zaptest last")
 	if len(more) > 0 {
-		return fmt.Errorf("%d replies too many, the first with the id %.40q", len(more), more[0].frame(frameID))
+		return fmt.Errorf("%d replies too many, the first with the id %.40q",
+			len(more), more[0].frame(frameID))
 	}
 	return err
 }
 
-// question is a request whose verdict is known.
-type question struct {
-	request
-	accepted bool
-}
-
-// alone asks each request and returns it with the verdict that it gets.
-func (t *trial) alone(requests []request) ([]question, error) {
-	var questions []question
-	for _, r := range requests {
-		got, err := t.ask(r)
-		if err != nil {
-			return nil, err
-		}
-		questions = append(questions, question{r, got.accepts()})
-	}
-	return questions, nil
-}
-
-// questions are clients and a stranger.
-func (t *trial) questions() ([]question, error) {
-	stranger := t.request("KRYPTON")
-	if t.User != "" {
-		stranger = t.plain(t.User, wrongPassword(t.Password))
-	}
-	return t.alone(append(t.clients(), stranger))
-}
-
-// admitted are the clients who get in.
-func (t *trial) admitted() ([]request, error) {
-	questions, err := t.alone(t.clients())
-	if err != nil {
-		return nil, err
-	}
-	var admitted []request
-	for _, q := range questions {
-		if q.accepted {
-			admitted = append(admitted, q.request)
-		}
-	}
-	return admitted, unless(len(admitted) > 0, "no client gets in")
-}
-
-// fromMany has some peers ask at once, with one id for all.
+// fromMany sends requests from several peers at once, all with the same id.
 func fromMany(t *trial) error {
 	const peers = 16
 	questions, err := t.questions()
@@ -128,7 +94,8 @@ func fromMany(t *trial) error {
 	}
 	for i, p := range all {
 		q := questions[i%len(questions)]
-		if err := p.collect(func(got reply) error { return got.verdict(q.request, q.accepted) }, 1); err != nil {
+		verdict := func(got reply) error { return got.verdict(q.request, q.accepted) }
+		if err := p.collect(verdict, 1); err != nil {
 			return fmt.Errorf("peer %d of %d: %w", i, peers, err)
 		}
 	}
@@ -147,13 +114,14 @@ func throughProxies(t *trial) error {
 			return fmt.Errorf("behind %d routing frames: %w", len(hops), err)
 		}
 		if !slices.Equal(got.envelope, hops) {
-			return fmt.Errorf("sent behind the %d routing frames %.100q, replied to behind %.100q", len(hops), hops, got.envelope)
+			return fmt.Errorf("sent behind the %d routing frames %.100q, replied to behind %.100q",
+				len(hops), hops, got.envelope)
 		}
 	}
 	return nil
 }
 
-// throughDifferentProxies has one peer ask all questions at once, with one id for all.
+// throughDifferentProxies sends all questions from one peer at once, all with the same id.
 func throughDifferentProxies(t *trial) error {
 	questions, err := t.questions()
 	if err != nil {

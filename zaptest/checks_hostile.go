@@ -6,25 +6,41 @@ import (
 	"strings"
 )
 
-// hostileChecks put into each field what it should not hold.
+// hostileChecks returns checks that put unexpected values into each field.
 func hostileChecks() []check {
 	return []check{
-		{Requirement{"identity-binary", messageFormat, "An identity of up to 255 bytes of any value keeps nobody out."},
-			[]need{needClient}, binaryIdentities},
-		{Requirement{"domain-empty", Beyond, "A request with an empty domain, which libzmq sends, gets a stranger refused."},
-			nil, refuses(func(h *Handler) []request { return h.inField("")[:1] })},
-		{Requirement{"hostile-nul", Beyond, "NUL bytes in any field get a stranger refused, and the handler lives on."},
-			nil, refuses(func(h *Handler) []request { return h.inField("a\x00b", "\x00") })},
-		{Requirement{"hostile-utf8", Beyond, "Invalid UTF-8 in any field gets a stranger refused, and the handler lives on."},
-			nil, refuses(func(h *Handler) []request { return h.inField("\xff\xfe", "\xc3(", "\xed\xa0\x80") })},
-		{Requirement{"hostile-format", Beyond, "Conversions of printf, paths and quotes in any field get a stranger refused, and the handler lives on."},
-			nil, refuses(func(h *Handler) []request { return h.inField("%s%n%s%n%d", "../../../etc/passwd", `'";--`, "\r\n") })},
-		{Requirement{"hostile-huge", Beyond, "A frame of 1 MiB in any field lets nobody in, and the handler lives on."},
-			nil, survives(func(h *Handler) []provocation { return malformed(h.inField(strings.Repeat("h", 1<<20))...) })},
-		{Requirement{"hostile-frames", Beyond, "A request of 10,000 frames lets nobody in, and the handler lives on."},
-			nil, survives(func(h *Handler) []provocation {
-				return malformed(h.request("PLAIN", slices.Repeat([]string{"x"}, 10_000)...), h.request("CURVE", slices.Repeat([]string{unknownKey}, 10_000)...))
-			})},
+		newCheck("identity-binary", messageFormat,
+			"A client with any identity of up to 255 bytes gets in.",
+			binaryIdentities,
+			needClient),
+		newCheck("domain-empty", Beyond,
+			"A stranger is refused in an empty domain, which libzmq may send.",
+			refuses(func(h *Handler) []request { return h.inField("")[:1] })),
+		newCheck("hostile-nul", Beyond,
+			"A stranger with NUL bytes in any field is refused, and the handler lives on.",
+			refuses(func(h *Handler) []request { return h.inField("a\x00b", "\x00") })),
+		newCheck("hostile-utf8", Beyond,
+			"A stranger with invalid UTF-8 in any field is refused, and the handler lives on.",
+			refuses(func(h *Handler) []request { return h.inField("\xff\xfe", "\xc3(", "\xed\xa0\x80") })),
+		newCheck("hostile-format", Beyond,
+			"A stranger with conversions of printf, paths and quotes in any field is refused, and the "+
+				"handler lives on.",
+			refuses(func(h *Handler) []request {
+				return h.inField("%s%n%s%n%d", "../../../etc/passwd", `'";--`, "\r\n")
+			})),
+		newCheck("hostile-huge", Beyond,
+			"A frame of 1 MiB in any field lets nobody in, and the handler lives on.",
+			survives(func(h *Handler) []provocation {
+				return malformed(h.inField(strings.Repeat("h", 1<<20))...)
+			})),
+		newCheck("hostile-frames", Beyond,
+			"A request of 10,000 frames lets nobody in, and the handler lives on.",
+			survives(func(h *Handler) []provocation {
+				return malformed(
+					h.request("PLAIN", slices.Repeat([]string{"x"}, 10_000)...),
+					h.request("CURVE", slices.Repeat([]string{unknownKey}, 10_000)...),
+				)
+			})),
 	}
 }
 
@@ -34,7 +50,12 @@ func binaryIdentities(t *trial) error {
 		return err
 	}
 	for _, client := range admitted {
-		for _, client.identity = range []string{"identity", "\x00\xff\x00", allBytes()[:255], allBytes()[1:]} {
+		for _, client.identity = range []string{
+			"identity",
+			"\x00\xff\x00",
+			allBytes()[:255],
+			allBytes()[1:],
+		} {
 			if err := t.wantVerdict(client, true); err != nil {
 				return fmt.Errorf("identity %.20q: %w", client.identity, err)
 			}
@@ -43,7 +64,8 @@ func binaryIdentities(t *trial) error {
 	return nil
 }
 
-// inField are requests of a stranger with a value in each field in turn, the domain first.
+// inField returns requests of a stranger that have each value in each field. The first of them has
+// the value in the domain.
 func (h *Handler) inField(values ...string) []request {
 	var requests []request
 	for _, value := range values {

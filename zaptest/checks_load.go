@@ -7,21 +7,25 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// loadChecks ask much at once, and leave in the middle of it.
+// loadChecks returns checks with many requests in flight, from servers that may leave or not read.
 func loadChecks() []check {
 	return []check{
-		{Requirement{"load-one-peer", messageFormat, "A thousand requests in flight from one server get one reply each."},
-			nil, load(1024, 1)},
-		{Requirement{"load-many-peers", messageFormat, "A thousand requests at once from 64 servers get one reply each, with the verdict that is theirs."},
-			nil, load(1024, 64)},
-		{Requirement{"load-leaving", Beyond, "Servers that leave before their replies disturb no other."},
-			nil, leavingPeers},
-		{Requirement{"load-unread", Beyond, "A server that does not read its replies keeps no other waiting."},
-			nil, unreadReplies},
+		newCheck("load-one-peer", messageFormat,
+			"A thousand requests in flight from one server get one reply each.",
+			load(1024, 1)),
+		newCheck("load-many-peers", messageFormat,
+			"A thousand requests at once from 64 servers get one reply each, with their own verdict.",
+			load(1024, 64)),
+		newCheck("load-leaving", Beyond,
+			"Servers that leave before they get their replies do not disturb others.",
+			leavingPeers),
+		newCheck("load-unread", Beyond,
+			"A server that does not read its replies does not make others wait.",
+			unreadReplies),
 	}
 }
 
-// sender sends its share of the load and knows what it waits for.
+// sender sends its share of the load and records which replies it expects.
 type sender struct {
 	*peer
 	waiting map[string]question // by request id
@@ -38,7 +42,7 @@ func (s *sender) put(q question, id string) error {
 	return s.send(q.request)
 }
 
-// finish reads a reply to each request, and makes sure that no more come.
+// finish reads a reply to each request and makes sure that there are no more.
 func (s *sender) finish() error {
 	return s.collect(func(got reply) error {
 		id := got.frame(frameID)
@@ -51,8 +55,8 @@ func (s *sender) finish() error {
 	}, len(s.waiting))
 }
 
-// load spreads that many requests over the servers, and has all in flight before it reads any
-// reply.
+// load returns a check that spreads the requests over the servers. All requests are in flight
+// before it reads the first reply.
 func load(requests, servers int) func(*trial) error {
 	return func(t *trial) error {
 		questions, err := t.questions()
@@ -67,7 +71,8 @@ func load(requests, servers int) func(*trial) error {
 		}
 		for i := range requests {
 			// Each server asks all questions, and all servers ask the same one at a time.
-			if err := senders[i%servers].put(questions[i/servers%len(questions)], fmt.Sprint("load ", i)); err != nil {
+			q := questions[i/servers%len(questions)]
+			if err := senders[i%servers].put(q, fmt.Sprint("load ", i)); err != nil {
 				return err
 			}
 		}
@@ -80,8 +85,8 @@ func load(requests, servers int) func(*trial) error {
 	}
 }
 
-// leavingPeers sends some requests at a time, and leaves at the first reply, which shows that the
-// others have come.
+// leavingPeers connects servers that send several requests each and leave at the first reply. That
+// reply shows that the other requests have reached the handler.
 func leavingPeers(t *trial) error {
 	const servers, requests = 64, 16
 	for range servers {
@@ -102,22 +107,22 @@ func leavingPeers(t *trial) error {
 	return answers(t)
 }
 
-// unreadReplies asks much from one server that reads nothing, and as much from another. The handler
-// takes from both in turn, so that it has filled the queue of the one when it answers the last of
-// the other.
+// unreadReplies sends many requests from a server that reads no replies and as many from another
+// server. The handler takes requests from both in turn. So the queue of the first server is full
+// before the handler answers the last request of the second.
 func unreadReplies(t *trial) error {
 	const requests = 2000 // more than libzmq's queues hold by default
 	alone, err := t.alone([]request{t.null()})
 	if err != nil {
 		return err
 	}
-	socket, err := t.newPeer(zmq4.DEALER, 1)
+	socket, err := t.connect(zmq4.DEALER, 1)
 	if err != nil {
 		return err
 	}
-	lazy := &peer{t, socket}
+	unread := &peer{t, socket}
 	for range requests {
-		if err := lazy.sendMark("unread"); err != nil {
+		if err := unread.sendMark("unread"); err != nil {
 			return err
 		}
 	}

@@ -7,38 +7,56 @@ import (
 	"strings"
 )
 
-// malformedChecks send what is no request by RFC 27. It does not say what a handler has to do then:
-// a refusal and silence are both right.
+// malformedChecks returns checks with messages that RFC 27 does not allow. The RFC does not say
+// what a handler must do with them: a refusal and no reply are both right.
 func malformedChecks() []check {
 	return []check{
-		{Requirement{"malformed-version", Beyond, "A request of another version than 1.0 is not accepted, and the handler lives on."},
-			nil, survives((*Handler).otherVersions)},
-		{Requirement{"malformed-mechanism", Beyond, "A request with an empty mechanism is not accepted, and the handler lives on."},
-			nil, survives(func(h *Handler) []provocation { return malformed(h.request(""), h.request("", "a", "b")) })},
-		{Requirement{"malformed-null", Beyond, "A NULL request with credentials is not accepted, and the handler lives on."},
-			nil, survives(func(h *Handler) []provocation {
+		newCheck("malformed-version", Beyond,
+			"A request of another version than 1.0 is not accepted, and the handler lives on.",
+			survives((*Handler).otherVersions)),
+		newCheck("malformed-mechanism", Beyond,
+			"A request with an empty mechanism is not accepted, and the handler lives on.",
+			survives(func(h *Handler) []provocation {
+				return malformed(h.request(""), h.request("", "a", "b"))
+			})),
+		newCheck("malformed-null", Beyond,
+			"A NULL request with credentials is not accepted, and the handler lives on.",
+			survives(func(h *Handler) []provocation {
 				return malformed(h.request("NULL", ""), h.request("NULL", "a", "b", "c"))
-			})},
-		{Requirement{"malformed-plain", Beyond, "A PLAIN request with other than two credentials is not accepted, and the handler lives on."},
-			nil, survives((*Handler).otherPlain)},
-		{Requirement{"malformed-curve", Beyond, "A CURVE request with other than one credential is not accepted, and the handler lives on."},
-			nil, survives((*Handler).otherCurve)},
-		{Requirement{"malformed-curve-key", Beyond, "A CURVE key of other than 32 bytes is not accepted, and the handler lives on."},
-			nil, survives((*Handler).otherKeys)},
-		{Requirement{"malformed-gssapi", Beyond, "A GSSAPI request with other than one credential is not accepted, and the handler lives on."},
-			nil, survives(func(h *Handler) []provocation { return malformed(h.request("GSSAPI"), h.request("GSSAPI", "a", "b")) })},
-		{Requirement{"malformed-short", Beyond, "A request of two to five frames is not accepted, and the handler lives on."},
-			nil, survives(func(h *Handler) []provocation { return h.shortened(2, 3, 4, 5) })},
-		{Requirement{"malformed-one-frame", Beyond, "A request of one frame or none is not accepted, and the handler lives on."},
-			nil, survives(func(h *Handler) []provocation {
-				return append(h.shortened(1, 0), provocation{"a request of one empty frame", []string{"", ""}})
-			})},
-		{Requirement{"malformed-command", Beyond, "A request that is a word, such as a handler may use to stop itself, does not stop it."},
-			nil, survives(commands)},
-		{Requirement{"malformed-envelope", Beyond, "A message without an empty delimiter is not accepted, and the handler lives on."},
-			nil, survives(noDelimiter)},
-		{Requirement{"malformed-reply", Beyond, "What a malformed request is told, if anything, is a refusal of seven frames with its request id."},
-			nil, malformedReplies},
+			})),
+		newCheck("malformed-plain", Beyond,
+			"A PLAIN request with other than two credentials is not accepted, and the handler lives on.",
+			survives((*Handler).otherPlain)),
+		newCheck("malformed-curve", Beyond,
+			"A CURVE request with other than one credential is not accepted, and the handler lives on.",
+			survives((*Handler).otherCurve)),
+		newCheck("malformed-curve-key", Beyond,
+			"A CURVE key of other than 32 bytes is not accepted, and the handler lives on.",
+			survives((*Handler).otherKeys)),
+		newCheck("malformed-gssapi", Beyond,
+			"A GSSAPI request with other than one credential is not accepted, and the handler lives on.",
+			survives(func(h *Handler) []provocation {
+				return malformed(h.request("GSSAPI"), h.request("GSSAPI", "a", "b"))
+			})),
+		newCheck("malformed-short", Beyond,
+			"A request of two to five frames is not accepted, and the handler lives on.",
+			survives(func(h *Handler) []provocation { return h.shortened(2, 3, 4, 5) })),
+		newCheck("malformed-one-frame", Beyond,
+			"A request of one frame or none is not accepted, and the handler lives on.",
+			survives(func(h *Handler) []provocation {
+				empty := provocation{"a request of one empty frame", []string{"", ""}}
+				return append(h.shortened(1, 0), empty)
+			})),
+		newCheck("malformed-command", Beyond,
+			"A request that is a word, such as a handler may use to stop itself, does not stop it.",
+			survives(commands)),
+		newCheck("malformed-envelope", Beyond,
+			"A message without an empty delimiter is not accepted, and the handler lives on.",
+			survives(noDelimiter)),
+		newCheck("malformed-reply", Beyond,
+			"What a malformed request is told, if anything, is a refusal of seven frames with its "+
+				"request id.",
+			malformedReplies),
 	}
 }
 
@@ -57,14 +75,23 @@ func (h *Handler) otherPlain() []provocation {
 	if user == "" {
 		user, password = nobody, nothing
 	}
-	return malformed(h.request("PLAIN"), h.request("PLAIN", user), h.request("PLAIN", user, password, ""),
-		h.request("PLAIN", user, password, password), h.request("PLAIN", slices.Repeat([]string{user, password}, 500)...))
+	return malformed(
+		h.request("PLAIN"),
+		h.request("PLAIN", user),
+		h.request("PLAIN", user, password, ""),
+		h.request("PLAIN", user, password, password),
+		h.request("PLAIN", slices.Repeat([]string{user, password}, 500)...),
+	)
 }
 
 func (h *Handler) otherCurve() []provocation {
 	key := h.someKey()
-	return malformed(h.request("CURVE"), h.request("CURVE", key, key), h.request("CURVE", key, ""),
-		h.request("CURVE", slices.Repeat([]string{key}, 1000)...))
+	return malformed(
+		h.request("CURVE"),
+		h.request("CURVE", key, key),
+		h.request("CURVE", key, ""),
+		h.request("CURVE", slices.Repeat([]string{key}, 1000)...),
+	)
 }
 
 func (h *Handler) someKey() string {
@@ -77,17 +104,27 @@ func (h *Handler) someKey() string {
 func (h *Handler) otherKeys() []provocation {
 	key := h.someKey()
 	var requests []request
-	for _, other := range []string{"", key[1:], key[:keySize-1], key + "\x00", "\x00" + key, key + key, strings.Repeat("z", 40), strings.Repeat("0", 64)} {
+	for _, other := range []string{
+		"",
+		key[1:],
+		key[:keySize-1],
+		key + "\x00",
+		"\x00" + key,
+		key + key,
+		strings.Repeat("z", 40),
+		strings.Repeat("0", 64),
+	} {
 		requests = append(requests, h.curve(other))
 	}
 	return malformed(requests...)
 }
 
-// shortened are the first frames of a good request.
+// shortened returns messages with the first frames of a good request.
 func (h *Handler) shortened(sizes ...int) []provocation {
 	var all []provocation
 	for _, size := range sizes {
-		all = append(all, provocation{fmt.Sprintf("a request of %d frames", size), append([]string{""}, h.null().body()[:size]...)})
+		what := fmt.Sprintf("a request of %d frames", size)
+		all = append(all, provocation{what, append([]string{""}, h.null().body()[:size]...)})
 	}
 	return all
 }
@@ -114,7 +151,12 @@ func malformedReplies(t *trial) error {
 	const id = "malformed"
 	newer := t.null()
 	newer.version = "2.0"
-	requests := []request{newer, t.request("PLAIN", nobody), t.request("CURVE", unknownKey, unknownKey), t.request("")}
+	requests := []request{
+		newer,
+		t.request("PLAIN", nobody),
+		t.request("CURVE", unknownKey, unknownKey),
+		t.request(""),
+	}
 	for i := range requests {
 		requests[i].id = id
 	}

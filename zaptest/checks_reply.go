@@ -6,46 +6,71 @@ import (
 	"strings"
 )
 
-// replyChecks look at the form of replies.
+// replyChecks returns the checks of the form of replies.
 func replyChecks() []check {
 	return []check{
-		{Requirement{"answers", architecture, "The handler is bound to the endpoint, by REP or ROUTER, and answers a request."},
-			nil, answers},
-		{Requirement{"reply-frames", messageFormat, "A reply is an empty delimiter, version, request id, status code, status text, user id and metadata: seven frames, always."},
-			nil, eachReply(checkFrames)},
-		{Requirement{"reply-version", messageFormat, "The version frame of a reply is the three octets 1.0."},
-			nil, eachReply(checkVersion)},
-		{Requirement{"reply-status-code", messageFormat, "The status code is 200, 300, 400 or 500."},
-			nil, eachReply(checkStatus)},
-		{Requirement{"reply-status-text", messageFormat, "The status text is at most 255 characters of ASCII."},
-			nil, eachReply(checkText)},
-		{Requirement{"reply-id", messageFormat, "The request id comes back as it was sent, and a later request has its own."},
-			nil, echoes("1", "0001", "2", "1")},
-		{Requirement{"reply-id-empty", messageFormat, "An empty request id comes back empty."},
-			nil, echoes("")},
-		{Requirement{"reply-id-binary", messageFormat, "A request id may be any octets, NUL among them."},
-			nil, echoes("\x00", "a\x00b", "\xff\xfe\x80", allBytes())},
-		{Requirement{"reply-id-long", messageFormat, "A request id may be long: it is a blob, no string of 255 (up to 16 KiB is tried)."},
-			nil, echoes(strings.Repeat("i", 256), strings.Repeat("long", 1<<12))},
-		{Requirement{"accept-user-id", messageFormat, "The user id of an acceptance is at most 255 characters of ASCII."},
-			[]need{needClient}, acceptances(checkUserIDs)},
-		{Requirement{"accept-metadata-format", messageFormat, "Metadata is properties in ZMTP's format: lengths that are right, names of letters, digits and -_.+."},
-			[]need{needClient}, acceptances(checkMetadata)},
-		{Requirement{"accept-metadata-names", Beyond, "Metadata has no name twice, and none that libzmq sets itself: Identity, Socket-Type, User-Id, Peer-Address, __*."},
-			[]need{needClient}, acceptances(checkPropertyNames)},
-		{Requirement{"accept-no-nul", Beyond, "The user id and the values of metadata have no NUL byte, behind which libzmq's readers see nothing."},
-			[]need{needClient}, acceptances(checkNoNUL)},
-		{Requirement{"accept-metadata", messageFormat, "Acceptances carry the metadata that is set up."},
-			[]need{needMetadata}, wantMetadata},
-		{Requirement{"refuse-user-id", messageFormat, "The user id of anything but an acceptance is empty."},
-			nil, refusals("user id", frameUserID)},
-		{Requirement{"refuse-metadata", messageFormat, "The metadata of anything but an acceptance is empty."},
-			nil, refusals("metadata", frameMetadata)},
+		newCheck("answers", architecture,
+			"The handler is bound to the endpoint, by REP or ROUTER, and answers a request.",
+			answers),
+		newCheck("reply-frames", messageFormat,
+			"A reply is an empty delimiter, version, request id, status code, status text, user id and "+
+				"metadata: seven frames, always.",
+			eachReply(checkFrames)),
+		newCheck("reply-version", messageFormat,
+			"The version frame of a reply is the three octets 1.0.",
+			eachReply(checkVersion)),
+		newCheck("reply-status-code", messageFormat,
+			"The status code is 200, 300, 400 or 500.",
+			eachReply(checkStatus)),
+		newCheck("reply-status-text", messageFormat,
+			"The status text is at most 255 characters of ASCII.",
+			eachReply(checkText)),
+		newCheck("reply-id", messageFormat,
+			"The request id comes back as it was sent, and a later request has its own.",
+			echoes("1", "0001", "2", "1")),
+		newCheck("reply-id-empty", messageFormat,
+			"An empty request id comes back empty.",
+			echoes("")),
+		newCheck("reply-id-binary", messageFormat,
+			"A request id may be any octets, NUL among them.",
+			echoes("\x00", "a\x00b", "\xff\xfe\x80", allBytes())),
+		newCheck("reply-id-long", messageFormat,
+			"A request id may have more than 255 bytes (up to 16 KiB is tried).",
+			echoes(strings.Repeat("i", 256), strings.Repeat("long", 1<<12))),
+		newCheck("accept-user-id", messageFormat,
+			"The user id of an acceptance is at most 255 characters of ASCII.",
+			acceptances(checkUserIDs),
+			needClient),
+		newCheck("accept-metadata-format", messageFormat,
+			"Metadata has the format of ZMTP's properties: correct lengths, and names of letters, "+
+				"digits and -_.+.",
+			acceptances(checkMetadata),
+			needClient),
+		newCheck("accept-metadata-names", Beyond,
+			"Metadata has each name only once, and none that libzmq sets itself: Identity, "+
+				"Socket-Type, User-Id, Peer-Address, __*.",
+			acceptances(checkPropertyNames),
+			needClient),
+		newCheck("accept-no-nul", Beyond,
+			"The user id and the values of metadata have no NUL byte: for readers through libzmq the "+
+				"text ends there.",
+			acceptances(checkNoNUL),
+			needClient),
+		newCheck("accept-metadata", messageFormat,
+			"Acceptances carry the metadata that the handler has been set up with.",
+			wantMetadata,
+			needMetadata),
+		newCheck("refuse-user-id", messageFormat,
+			"The user id is empty unless the client is accepted.",
+			refusals("user id", frameUserID)),
+		newCheck("refuse-metadata", messageFormat,
+			"The metadata is empty unless the client is accepted.",
+			refusals("metadata", frameMetadata)),
 	}
 }
 
-// eachReply looks at the replies to clients and to strangers, but for GSSAPI, which RFC 27 does not
-// know.
+// eachReply returns a check that looks at the reply to each client and each stranger. It leaves out
+// GSSAPI, which is not in RFC 27.
 func eachReply(look func(reply) error) func(*trial) error {
 	return func(t *trial) error {
 		for _, r := range slices.Concat(t.clients(), t.strangers()) {
@@ -66,7 +91,8 @@ func eachReply(look func(reply) error) func(*trial) error {
 
 func checkFrames(got reply) error {
 	if len(got.envelope) > 0 || len(got.frames) != replyFrames {
-		return fmt.Errorf("%d frames before the delimiter and %d behind it, should be none and %d", len(got.envelope), len(got.frames), replyFrames)
+		return fmt.Errorf("%d frames before the delimiter and %d behind it, should be none and %d",
+			len(got.envelope), len(got.frames), replyFrames)
 	}
 	return nil
 }
@@ -99,7 +125,7 @@ func checkASCII(what, text string) error {
 	return nil
 }
 
-// echoes wants replies with the ids of their requests.
+// echoes returns a check that the reply to each request carries its id.
 func echoes(ids ...string) func(*trial) error {
 	return func(t *trial) error {
 		for _, id := range ids {
@@ -110,7 +136,8 @@ func echoes(ids ...string) func(*trial) error {
 				return fmt.Errorf("request id %.40q: %w", id, err)
 			}
 			if back := got.frame(frameID); back != id {
-				return fmt.Errorf("request id %.40q (%d bytes) came back as %.40q (%d bytes)", id, len(id), back, len(back))
+				return fmt.Errorf("request id %.40q (%d bytes) came back as %.40q (%d bytes)",
+					id, len(id), back, len(back))
 			}
 		}
 		return nil
@@ -125,7 +152,7 @@ func allBytes() string {
 	return string(all[:])
 }
 
-// acceptances looks at all replies together that let a client in.
+// acceptances returns a check that looks at all acceptances together.
 func acceptances(look func([]reply) error) func(*trial) error {
 	return func(t *trial) error {
 		var replies []reply
@@ -168,7 +195,7 @@ func checkPropertyNames(replies []reply) error {
 	for _, got := range replies {
 		properties, err := parseMetadata(got.frame(frameMetadata))
 		if err != nil {
-			continue // checkMetadata says it
+			continue // checkMetadata reports it
 		}
 		if err := checkNames(properties); err != nil {
 			return err
@@ -183,7 +210,7 @@ func checkNoNUL(replies []reply) error {
 	for _, got := range replies {
 		properties, err := parseMetadata(got.frame(frameMetadata))
 		if err != nil {
-			properties = nil // checkMetadata says it
+			properties = nil // checkMetadata reports it
 		}
 		for _, p := range append(properties, property{"User-Id", got.frame(frameUserID)}) {
 			if strings.IndexByte(p.value, 0) >= 0 {
@@ -195,7 +222,7 @@ func checkNoNUL(replies []reply) error {
 	return unless(bytes > 0, "no acceptance carries a user id or metadata that can be read")
 }
 
-// wantMetadata looks at the replies to the PLAIN client and to the CURVE client.
+// wantMetadata looks for Handler.Metadata in the replies to the PLAIN client and the CURVE client.
 func wantMetadata(t *trial) error {
 	for _, r := range t.clients() {
 		if r.mechanism != "PLAIN" && r.mechanism != "CURVE" {
@@ -211,14 +238,15 @@ func wantMetadata(t *trial) error {
 		}
 		for name, value := range t.Metadata {
 			if !slices.Contains(properties, property{name, value}) {
-				return fmt.Errorf("%v: no %.40q with the value %.40q among %.200q", r, name, value, properties)
+				return fmt.Errorf("%v: no %.40q with the value %.40q among %.200q",
+					r, name, value, properties)
 			}
 		}
 	}
 	return nil
 }
 
-// refusals looks at what strangers are told, those that are refused.
+// refusals returns a check that a frame is empty in the replies to strangers that are refused.
 func refusals(what string, frame int) func(*trial) error {
 	return func(t *trial) error {
 		refused := 0

@@ -1,24 +1,24 @@
-// Package zaptest holds a ZAP handler against RFC 27, https://rfc.zeromq.org/spec/27/: it asks as
-// libzmq does, as libzmq never would, and as many servers at once, and looks at every frame that
-// comes back. Most of what a handler must do to guard a door is not in the RFC; those checks say
-// so.
+// Package zaptest tests a ZAP handler against RFC 27, https://rfc.zeromq.org/spec/27/. It sends
+// requests as libzmq does, as libzmq never would, and as many servers at the same time, and it
+// checks every frame of the replies. The RFC leaves out most of what makes a handler secure; the
+// checks for that say so.
 //
-// A handler that is bound in a context of the program's own, by whatever means, is tested with
+// To test a handler that is bound in a context of the program, call
 //
 //	zaptest.Run(t, ctx, zaptest.Handler{
 //		Domain: "global", User: "ann", Password: "secret", Key: key, Null: true,
 //		RefusedAddress: "192.0.2.66",
 //	})
 //
-// where [Handler] says whom the handler has been set up to let in. What does not apply is skipped,
-// never passed. [Check] returns the same outcomes as values, for a program that prints them.
+// [Handler] says which clients the handler has been set up to let in. A check that does not apply
+// is skipped; it never passes. [Check] returns the same outcomes as values, for programs that print
+// them.
 //
 // # Handlers that may crash, and handlers in other languages
 //
-// A handler in the same process takes the test down with it when it panics or aborts, which some
-// do. Run it in a process of its own and set [Handler].Endpoint to where that process takes
-// requests for it, and Restart to what brings it back. There, a ROUTER socket bound to that
-// endpoint, a DEALER connected to inproc://zeromq.zap.01, and zmq_proxy between them are all that
-// is needed: a terminal handler must cope with the routing frame that this adds (RFC 27, "Proxy
-// Handlers").
+// Some handlers panic or abort, which ends the test if they run in the same process. Run such a
+// handler in a process of its own. Set [Handler].Endpoint to the endpoint where that process takes
+// requests, and Restart to a function that starts it again. The process needs a ROUTER socket bound
+// to that endpoint, a DEALER socket connected to inproc://zeromq.zap.01, and zmq_proxy between
+// them. This adds a routing frame, which every handler must accept (RFC 27, "Proxy Handlers").
 package zaptest

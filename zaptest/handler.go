@@ -7,32 +7,32 @@ import (
 	"time"
 )
 
-// Handler is the ZAP handler under test: where it answers, and whom it has been set up to let in
-// and to keep out. The zero value is a handler that is bound in the context, and of which nothing
-// is known: everything that holds for all handlers is checked, and that nobody with a password or a
-// key gets in.
+// Handler describes the ZAP handler under test: where it takes requests, and which clients it has
+// been set up to let in and to refuse. The zero value is a handler that is bound in the context and
+// has no users and no keys. It gets the checks that apply to all handlers, and the check that no
+// client with a password or a key gets in.
 type Handler struct {
 	Endpoint string        // where requests go; "": [Endpoint]
-	Timeout  time.Duration // for each check, four times that for those with a load; 0: 10 s
+	Timeout  time.Duration // limit for each check, four times that for a check with a load; 0: 10 s
 
-	// Restart is called when the handler no longer answers and there is more to check. It returns when
-	// a new one answers at the same endpoint. With nil, all that is left fails.
+	// Restart is called when the handler no longer answers and there are more checks. It returns when
+	// a new handler answers at the same endpoint. If it is nil, all remaining checks fail.
 	Restart func() error
 
-	Domain         string // in which all that follows holds; "": "global"
-	EveryDomain    bool   // it holds in every other domain too
+	Domain         string // where the clients below get in; "": "global"
+	EveryDomain    bool   // every other domain lets the clients in too
 	Address        string // an IP address that clients may come from; "": 192.0.2.1
-	RefusedAddress string // an IP address from which nobody gets in; "": there are no rules for addresses
+	RefusedAddress string // an IP address that is refused; "": there are no rules for addresses
 
 	Null             bool   // NULL clients get in
-	User, Password   string // of a PLAIN client who gets in; "", "": nobody does
-	Key              []byte // of a CURVE client who gets in, 32 raw bytes; nil: nobody does
-	EveryKey         bool   // every other CURVE client gets in too
-	Principal        string // of a GSSAPI client who gets in; "": none is known
-	RefusedPrincipal string // of a GSSAPI client who does not; "": none is known
+	User, Password   string // of a PLAIN client that gets in; "", "": no PLAIN client does
+	Key              []byte // of a CURVE client that gets in, 32 raw bytes; nil: no CURVE client does
+	EveryKey         bool   // CURVE clients with any other key get in too
+	Principal        string // of a GSSAPI client that gets in; "": unknown
+	RefusedPrincipal string // of a GSSAPI client that is refused; "": unknown
 
-	// Metadata is what each acceptance of the PLAIN client and of the CURVE client carries, perhaps
-	// among other properties; nil: none is known.
+	// Metadata has properties that each acceptance of the PLAIN client and of the CURVE client
+	// carries. Acceptances may carry others too. nil: unknown.
 	Metadata map[string]string
 }
 
@@ -42,12 +42,13 @@ const Endpoint = "inproc://zeromq.zap.01"
 const (
 	defaultTimeout = 10 * time.Second
 	defaultDomain  = "global"
-	defaultAddress = "192.0.2.1" // RFC 5737: nobody's
+	defaultAddress = "192.0.2.1" // reserved for documentation (RFC 5737)
 	keySize        = 32
 	maxString      = 255 // RFC 27: "All string fields are at most 255 characters and are ASCII only"
 )
 
-// withDefaults is the handler with its empty fields filled in, or why it cannot be tested.
+// withDefaults returns the handler with the defaults of its empty fields. It is an error if the
+// fields contradict each other.
 func (h Handler) withDefaults() (Handler, error) {
 	for _, field := range []struct {
 		value  *string
@@ -65,7 +66,9 @@ func (h Handler) withDefaults() (Handler, error) {
 
 func (h *Handler) check() error {
 	var errs []error
-	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf("zaptest: Handler."+format, args...)) }
+	wrong := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("zaptest: Handler."+format, args...))
+	}
 	if h.Timeout < 0 {
 		wrong("Timeout: %v", h.Timeout)
 	}
@@ -82,13 +85,20 @@ func (h *Handler) check() error {
 		wrong("Metadata without a PLAIN or CURVE client whose acceptance could carry it")
 	}
 	for _, field := range []struct{ name, value string }{
-		{"Domain", h.Domain}, {"User", h.User}, {"Password", h.Password}, {"Principal", h.Principal}, {"RefusedPrincipal", h.RefusedPrincipal},
+		{"Domain", h.Domain},
+		{"User", h.User},
+		{"Password", h.Password},
+		{"Principal", h.Principal},
+		{"RefusedPrincipal", h.RefusedPrincipal},
 	} {
 		if err := checkString(field.value); err != nil {
 			wrong("%s: %w", field.name, err)
 		}
 	}
-	for _, field := range []struct{ name, value string }{{"Address", h.Address}, {"RefusedAddress", h.RefusedAddress}} {
+	for _, field := range []struct{ name, value string }{
+		{"Address", h.Address},
+		{"RefusedAddress", h.RefusedAddress},
+	} {
 		if _, err := netip.ParseAddr(field.value); field.value != "" && err != nil {
 			wrong("%s: %w", field.name, err)
 		}
@@ -96,8 +106,8 @@ func (h *Handler) check() error {
 	return errors.Join(errs...)
 }
 
-// checkString holds a value against what RFC 27 says of all strings. The error does not repeat it:
-// it may be a secret.
+// checkString checks what RFC 27 says of all strings. The error does not repeat the value, which
+// may be a secret.
 func checkString(value string) error {
 	if len(value) > maxString {
 		return fmt.Errorf("%d characters, RFC 27 has at most %d", len(value), maxString)
@@ -110,7 +120,7 @@ func checkString(value string) error {
 	return nil
 }
 
-// clients are requests that must be accepted, one for each mechanism that is set up.
+// clients returns requests that must be accepted, one for each mechanism that is set up.
 func (h *Handler) clients() []request {
 	var clients []request
 	if h.Null {
@@ -128,7 +138,7 @@ func (h *Handler) clients() []request {
 	return clients
 }
 
-// strangers are requests that must be refused whatever the setup is.
+// strangers returns requests that must be refused by every handler.
 func (h *Handler) strangers() []request {
 	strangers := []request{h.request("KRYPTON"), h.plain(nobody, nothing)}
 	if !h.EveryKey {
@@ -137,7 +147,8 @@ func (h *Handler) strangers() []request {
 	return strangers
 }
 
-const nobody, nothing = "zaptest-nobody", "zaptest-nothing" // a user name and a password that no handler has
+// nobody is a user name and nothing a password that no handler knows.
+const nobody, nothing = "zaptest-nobody", "zaptest-nothing"
 
-// unknownKey is a point of Curve25519 that nobody has the secret of.
+// unknownKey is a public key whose secret key nobody has.
 const unknownKey = "zaptest: nobody has this key ..."

@@ -17,27 +17,34 @@ func TestMain(m *testing.M) {
 		return
 	}
 	flag.Parse()
-	check(flag.Set("test.parallel", "12")) // most of the tests wait for handlers that are gone
+	check(flag.Set("test.parallel", "12")) // most tests wait for handlers that have ended
 	os.Exit(m.Run())
 }
 
-// world is whom the handlers of these tests are set up to let in and to keep out.
-func world() zaptest.Handler {
+// testHandler describes the handlers of these tests, which let in one client of each mechanism.
+func testHandler() zaptest.Handler {
 	return zaptest.Handler{
-		Domain: "global", Null: true, User: "ann", Password: "correct horse", Key: []byte("a key that ann has the secret of"),
-		Principal: "ann@EXAMPLE.ORG", RefusedAddress: "192.0.2.66",
+		Domain:         "global",
+		Null:           true,
+		User:           "ann",
+		Password:       "correct horse",
+		Key:            []byte("a key that ann has the secret of"),
+		Principal:      "ann@EXAMPLE.ORG",
+		RefusedAddress: "192.0.2.66",
 	}
 }
 
-// files writes what a handler needs of a world that is kept in files: passwords and clients, a
-// directory with the certificate of a new key, which the world gets.
+// files writes files for handlers that read their clients from them: the file passwords, and the
+// directory clients with the certificate of a new key. It sets h.Key to that key.
 func files(t *testing.T, h *zaptest.Handler) (directory string) {
 	t.Helper()
 	directory = t.TempDir()
-	must.OK(t, os.WriteFile(filepath.Join(directory, "passwords"), []byte(h.User+"="+h.Password+"\n"), 0o600))
+	passwords := []byte(h.User + "=" + h.Password + "\n")
+	must.OK(t, os.WriteFile(filepath.Join(directory, "passwords"), passwords, 0o600))
 	clients := filepath.Join(directory, "clients")
 	must.OK(t, os.Mkdir(clients, 0o700))
-	public, _, err := zmqauth.CreateCertificates(directory, "ann", map[string]string{"Role": "operator"})
+	role := map[string]string{"Role": "operator"}
+	public, _, err := zmqauth.CreateCertificates(directory, "ann", role)
 	must.OK(t, err)
 	must.OK(t, os.Rename(public, filepath.Join(clients, "ann.key")))
 	certificate, err := zmqauth.LoadCertificate(filepath.Join(clients, "ann.key"))

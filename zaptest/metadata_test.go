@@ -14,8 +14,10 @@ func TestParseMetadata(t *testing.T) {
 		ok          bool
 	}{
 		{"none", "", nil, true},
-		{"two", "\x01a\x00\x00\x00\x03one\x03X-b\x00\x00\x00\x00", []property{{"a", "one"}, {"X-b", ""}}, true},
-		{"the longest name", "\xff" + strings.Repeat("n", 255) + "\x00\x00\x00\x00", []property{{strings.Repeat("n", 255), ""}}, true},
+		{"two", "\x01a\x00\x00\x00\x03one\x03X-b\x00\x00\x00\x00",
+			[]property{{"a", "one"}, {"X-b", ""}}, true},
+		{"the longest name", "\xff" + strings.Repeat("n", 255) + "\x00\x00\x00\x00",
+			[]property{{strings.Repeat("n", 255), ""}}, true},
 		{"binary value", "\x01a\x00\x00\x00\x02\x00\xff", []property{{"a", "\x00\xff"}}, true},
 		{"a name that ends early", "\x05abc", nil, false},
 		{"no value", "\x01a", nil, false},
@@ -34,9 +36,15 @@ func TestParseMetadata(t *testing.T) {
 	}
 }
 
-// FuzzParseMetadata: what can be read is all that is there.
+// FuzzParseMetadata makes sure that the parsed properties account for every byte of the frame.
 func FuzzParseMetadata(f *testing.F) {
-	for _, seed := range []string{"", "\x01a\x00\x00\x00\x03one", "\x01a\xff\xff\xff\xffx", "\x00\x00\x00\x00\x01v", "\xffa"} {
+	for _, seed := range []string{
+		"",
+		"\x01a\x00\x00\x00\x03one",
+		"\x01a\xff\xff\xff\xffx",
+		"\x00\x00\x00\x00\x01v",
+		"\xffa",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, frame string) {

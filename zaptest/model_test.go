@@ -16,40 +16,29 @@ import (
 	"github.com/zmqauth/zmqauth/zaptest"
 )
 
-// model is a handler that does all that zaptest asks for, but for a fault.
+// model is a handler that meets all requirements of zaptest, except for its fault.
 type model struct {
 	zaptest.Handler
 	fault
 	socket *zmq4.Socket
 }
 
-// fault is what a handler does wrong. Each of its functions may be nil.
-type fault struct {
-	setup    func(*zmq4.Socket) error                    // before the endpoint is bound
-	misread  func(*query)                                // changes a request before it is judged
-	misjudge func(m *model, q query, accepted bool) bool // judges again
-	distort  func(q query, out *outgoing)                // changes a reply
-	dies     func(query) bool                            // ends the handler at a request
-	send     func(m *model, out outgoing) error          // sends a reply in place of the model
-	batch    func([]outgoing) []outgoing                 // changes replies that go out together
-}
-
-// query is a request as the model reads it. Fields that are missing are empty.
+// query is a request as the model reads it. Missing fields are empty.
 type query struct {
-	envelope                                          []string // with the delimiter
+	envelope                                          []string // includes the delimiter
 	body                                              []string
 	version, id, domain, address, identity, mechanism string
 	credentials                                       []string
 }
 
-// outgoing is a reply.
+// outgoing is a reply of the model.
 type outgoing struct {
 	envelope, frames []string
 }
 
 func (o *outgoing) accepted() bool { return o.frames[2] == "200" }
 
-// startModel serves a context until it ends.
+// startModel starts a model in the context. The model ends with the context.
 func startModel(t *testing.T, ctx *zmq4.Context, h zaptest.Handler, f fault) {
 	t.Helper()
 	socket, err := ctx.NewSocket(zmq4.ROUTER)
@@ -63,8 +52,10 @@ func startModel(t *testing.T, ctx *zmq4.Context, h zaptest.Handler, f fault) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// A mere close frees the endpoint some time later.
-		if err := errors.Join(m.serve(), unlessEnd(socket.Unbind(zaptest.Endpoint)), socket.Close()); err != nil {
+		err := m.serve()
+		// Close alone would free the endpoint some time later.
+		unbind := unlessEnd(socket.Unbind(zaptest.Endpoint))
+		if err := errors.Join(err, unbind, socket.Close()); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -98,7 +89,8 @@ func (m *model) serve() error {
 	}
 }
 
-// receive waits for a message, and with a fault in batches for those that follow shortly.
+// receive waits for a message. A model with a fault in batches also takes the messages that follow
+// soon after.
 func (m *model) receive() (messages [][]string, err error) {
 	message, err := m.socket.RecvMessage(0)
 	if m.batch == nil {
@@ -117,7 +109,8 @@ func (m *model) receive() (messages [][]string, err error) {
 	return messages, m.socket.SetRcvtimeo(-1)
 }
 
-// unlessEnd leaves errors out that are part of the test: the context's end, and a strict socket's.
+// unlessEnd returns nil for the errors that tests cause on purpose: the end of the context, and a
+// send to a server that is gone.
 func unlessEnd(err error) error {
 	if errors.Is(err, zmq4.ETERM) || errors.Is(err, zmq4.Errno(syscall.EHOSTUNREACH)) {
 		return nil
@@ -125,14 +118,16 @@ func unlessEnd(err error) error {
 	return err
 }
 
-// parseQuery gives an empty query for a message without a delimiter.
+// parseQuery returns an empty query for a message without a delimiter.
 func parseQuery(message []string) (q query) {
 	i := slices.Index(message[1:], "") + 1
 	if i == 0 {
 		return q
 	}
 	q.envelope, q.body = message[:i+1], message[i+1:]
-	for i, field := range []*string{&q.version, &q.id, &q.domain, &q.address, &q.identity, &q.mechanism} {
+	for i, field := range []*string{
+		&q.version, &q.id, &q.domain, &q.address, &q.identity, &q.mechanism,
+	} {
 		if i < len(q.body) {
 			*field = q.body[i]
 		}
@@ -153,7 +148,10 @@ func (m *model) reply(q query) outgoing {
 	if m.misjudge != nil {
 		accepted = m.misjudge(m, seen, accepted)
 	}
-	out := outgoing{envelope: slices.Clone(q.envelope), frames: []string{"1.0", q.id, "400", "No", "", ""}}
+	out := outgoing{
+		envelope: slices.Clone(q.envelope),
+		frames:   []string{"1.0", q.id, "400", "No", "", ""},
+	}
 	switch {
 	case accepted:
 		out.frames = []string{"1.0", q.id, "200", "OK", m.userID(q), m.metadata(q)}
@@ -212,7 +210,11 @@ func (m *model) accepts(q query) bool {
 	case "PLAIN":
 		return here && m.User != "" && slices.Equal(credentials, []string{m.User, m.Password})
 	case "CURVE":
-		return here && m.Key != nil && len(credentials) == 1 && (credentials[0] == string(m.Key) || m.EveryKey && len(credentials[0]) == 32)
+		if !here || m.Key == nil || len(credentials) != 1 {
+			return false
+		}
+		key := credentials[0]
+		return key == string(m.Key) || m.EveryKey && len(key) == 32
 	case "GSSAPI":
 		return len(credentials) == 1 && credentials[0] != "" && credentials[0] == m.Principal
 	}
@@ -227,7 +229,7 @@ func (m *model) passes(address string) bool {
 	return err == nil && ip.Unmap() != netip.MustParseAddr(m.RefusedAddress)
 }
 
-// cut is what a C string holds of a frame.
+// cut returns the part of a frame that C code would read as a string.
 func cut(frame string) string {
 	before, _, _ := strings.Cut(frame, "\x00")
 	return before

@@ -28,11 +28,12 @@ var update = flag.Bool("update", false, "write testdata/peers.md")
 //go:embed testdata/czmq.c
 var czmqSource string
 
-// peer is a handler in a process of its own that takes requests at an endpoint.
+// peer is a handler of another system. It runs in a process of its own and takes requests at an
+// endpoint.
 type peer struct {
-	command  []string // and the endpoint, and what files has made
+	command  []string // without its last arguments: the endpoint, and those of start
 	endpoint string
-	version  string // as the process says it
+	version  string // as the process prints it
 	process  *exec.Cmd
 }
 
@@ -50,21 +51,23 @@ func newPeer(t *testing.T, command ...string) *peer {
 
 func (p *peer) stop() {
 	if p.process != nil {
-		_ = p.process.Process.Kill() // it may have ended by itself
+		_ = p.process.Process.Kill() // an error means that it has ended by itself
 		_ = p.process.Wait()
 		p.process = nil
 	}
 }
 
-// start starts the handler, after an end of the one before, and returns when it is ready.
+// start starts the handler, after stopping the previous one, and returns when it is ready.
 func (p *peer) start(args ...string) error {
 	p.stop()
-	process := exec.Command(p.command[0], append(append(p.command[1:len(p.command):len(p.command)], p.endpoint), args...)...)
+	args = slices.Concat(p.command[1:], []string{p.endpoint}, args)
+	process := exec.Command(p.command[0], args...)
 	out, err := process.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	if _, err := process.StdinPipe(); err != nil { // which ends with this process, and the handler with it
+	// The handler ends with its standard input, which ends with this process.
+	if _, err := process.StdinPipe(); err != nil {
 		return err
 	}
 	if err := process.Start(); err != nil {
@@ -80,20 +83,22 @@ func (p *peer) start(args ...string) error {
 	return nil
 }
 
-// column is a peer under test.
+// column is a peer under test and its column of the table.
 type column struct {
 	peer     *peer
 	name     string // "": what the process calls itself
-	world    zaptest.Handler
+	handler  zaptest.Handler
 	outcomes outcomes
-	err      error // which ended the test
+	err      error // what ended the test; nil: nothing
 }
 
-// fill holds the handler against the suite, and what does not apply to it once more with nothing
-// set up.
-func (c *column) fill(t *testing.T, ctx *zmq4.Context, directory string, timeout time.Duration) error {
-	h := c.world
-	h.Endpoint, h.Timeout = c.peer.endpoint, timeout // which passes whenever the handler ends
+// fill runs the suite on the handler. It runs the checks that do not apply a second time, on a
+// handler that has no users and no keys.
+func (c *column) fill(
+	t *testing.T, ctx *zmq4.Context, directory string, timeout time.Duration,
+) error {
+	h := c.handler
+	h.Endpoint, h.Timeout = c.peer.endpoint, timeout // the test waits that long after each end
 	h.Restart = func() error { return c.peer.start(directory, h.RefusedAddress) }
 	if err := h.Restart(); err != nil {
 		return err
@@ -103,21 +108,22 @@ func (c *column) fill(t *testing.T, ctx *zmq4.Context, directory string, timeout
 	if err := c.peer.start(); err != nil {
 		return err
 	}
-	c.outcomes.add(t, zaptest.Check(ctx, zaptest.Handler{Endpoint: h.Endpoint, Timeout: h.Timeout, Null: true}))
+	bare := zaptest.Handler{Endpoint: h.Endpoint, Timeout: h.Timeout, Null: true}
+	c.outcomes.add(t, zaptest.Check(ctx, bare))
 	return nil
 }
 
-// outcomes are those of the checks of a handler, by name.
+// outcomes maps the names of checks to their outcomes for one handler.
 type outcomes map[string]string
 
 const (
 	passes       = "yes"
 	fails        = "**no**"
-	ends         = "**ends**" // the handler, or it hangs
+	ends         = "**ends**" // the handler ends or hangs
 	doesNotApply = "-"
 )
 
-// add adds results where there is none that says more.
+// add adds the results of checks that have no outcome yet or did not apply.
 func (o outcomes) add(t *testing.T, results []zaptest.Result) {
 	for _, r := range results {
 		if o[r.Name] != "" && o[r.Name] != doesNotApply {
@@ -137,22 +143,29 @@ func (o outcomes) add(t *testing.T, results []zaptest.Result) {
 	}
 }
 
-// TestPeers holds other handlers against the suite. What they fail is on record: a line that goes,
-// or that comes, is news about the peer or a fault of the suite.
+// TestPeers runs the suite on handlers of other systems. The checks that they fail are on record in
+// testdata/peers.md. A difference means that the peer has changed or that the suite has a fault.
 func TestPeers(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
 	must.OK(t, err)
-	zmq4Version, err := exec.Command("go", "list", "-m", "-f", "zmq4 {{slice .Version 1}}", "github.com/pebbe/zmq4").Output()
+	list := []string{"list", "-m", "-f", "zmq4 {{slice .Version 1}}", "github.com/pebbe/zmq4"}
+	zmq4Version, err := exec.Command("go", list...).Output()
 	must.OK(t, err)
-	h := world()
+	h := testHandler()
 	directory := files(t, &h)
 	withMetadata := h
 	withMetadata.Metadata = map[string]string{"Role": "operator"}
+	czmq := testpeer.CompileCzmq(t, czmqSource)
+	python := testpeer.Python(t, "zmq", "python3-zmq")
 	columns := []column{
-		{peer: newPeer(t, self, asZmq4), world: withMetadata, name: strings.TrimSpace(string(zmq4Version))},
-		{peer: newPeer(t, testpeer.CompileCzmq(t, czmqSource)), world: h},
-		{peer: newPeer(t, testpeer.Python(t, "zmq", "python3-zmq"), "testdata/pyzmq.py"), world: h},
+		{
+			peer:    newPeer(t, self, asZmq4),
+			handler: withMetadata,
+			name:    strings.TrimSpace(string(zmq4Version)),
+		},
+		{peer: newPeer(t, czmq), handler: h},
+		{peer: newPeer(t, python, "testdata/pyzmq.py"), handler: h},
 	}
 	ctx := testzmq.NewContext(t)
 	fill := func(timeout time.Duration) {
@@ -172,36 +185,43 @@ func TestPeers(t *testing.T) {
 	must.OK(t, err)
 	fill(2 * time.Second)
 	if table(columns) != string(want) {
-		fill(10 * time.Second) // a busy machine may keep a handler that lives from answering in time
+		fill(10 * time.Second) // on a busy machine a live handler may be too slow for the short limit
 	}
 	got := table(columns)
 	if *update {
 		must.OK(t, os.WriteFile("testdata/peers.md", []byte(got), 0o644))
 		return
 	}
-	onRecord := recorded(string(want))
-	for check, outcomes := range recorded(got) {
+	compare(t, recorded(string(want)), recorded(got), columns)
+}
+
+// compare fails the test if the outcomes differ from those on record.
+func compare(t *testing.T, onRecord, got map[string]map[string]string, columns []column) {
+	t.Helper()
+	for check, outcomes := range got {
 		for peer, outcome := range outcomes {
 			switch before, known := onRecord[check][peer], onRecord["check"][peer] != ""; {
 			case !known && check == "check":
 				t.Logf("nothing is on record of %s: go test -run TestPeers -update ./zaptest", peer)
-			case onRecord[check] == nil && outcome != fails && outcome != ends: // a line for another peer's sake
+			case onRecord[check] == nil && outcome != fails && outcome != ends:
+				// The line is there because another peer fails the check.
 			case known && before != outcome:
 				t.Errorf("%s, %s: %q, on record is %q", check, peer, outcome, before)
 			}
 		}
 	}
 	for check, outcomes := range onRecord {
-		if recorded(got)[check] == nil && slices.ContainsFunc(columns, func(c column) bool {
+		failed := slices.ContainsFunc(columns, func(c column) bool {
 			return outcomes[c.name] == fails || outcomes[c.name] == ends
-		}) {
+		})
+		if failed && got[check] == nil {
 			t.Errorf("%s: no handler fails it any more", check)
 		}
 	}
 }
 
-// recorded takes a table apart: by the name of the check, "check" for the header, and by the name
-// of the peer.
+// recorded parses a table. It returns the outcomes by the name of the check and the name of the
+// peer. The header is the check "check".
 func recorded(table string) map[string]map[string]string {
 	record := make(map[string]map[string]string)
 	var names []string
@@ -214,14 +234,14 @@ func recorded(table string) map[string]map[string]string {
 			names = cells
 		}
 		record[cells[0]] = make(map[string]string)
-		for i, cell := range cells[min(4, len(cells)):] { // behind what is the same for all
+		for i, cell := range cells[min(4, len(cells)):] { // the first four are the same for all peers
 			record[cells[0]][names[4+i]] = cell
 		}
 	}
 	return record
 }
 
-// table is in Markdown, with a line for each check that a handler fails.
+// table returns a Markdown table with a line for each check that a handler fails.
 func table(columns []column) string {
 	var b strings.Builder
 	b.WriteString("| check | required by | what is required | zmqauth |")

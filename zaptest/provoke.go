@@ -8,40 +8,39 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// provocation is a message that need not be answered, because it is no request by RFC 27.
+// provocation is a message that RFC 27 does not allow. The handler need not answer it.
 type provocation struct {
-	what   string
+	what   string // describes the message in errors
 	frames []string
 }
 
-// told is what came back for a provocation.
-type told struct {
-	what string
+// response is a reply to a provocation.
+type response struct {
+	what string // describes the provocation in errors
 	reply
 }
 
-// quiet is how long a check waits for replies that need not come, after one to a later request has
-// come.
+// quiet is how long a check waits for optional replies after the reply to a later request.
 const quiet = 100 * time.Millisecond
 
-// provoke sends one message after the other from one server, each with a good request behind it
-// that must be answered. It returns what came back for the messages.
-func (t *trial) provoke(all []provocation) ([]told, error) {
+// provoke sends all messages from one peer. After each message it sends a good request, which the
+// handler must answer. It returns the replies to the messages.
+func (t *trial) provoke(all []provocation) ([]response, error) {
 	p, err := t.peer(zmq4.DEALER)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.tellsApart(); err != nil {
+	if err := p.checkIDs(); err != nil {
 		return nil, err
 	}
-	var replies []told
+	var replies []response
 	for i, one := range all {
 		if err := p.sendFrames(one.frames); err != nil {
 			return replies, err
 		}
 		early, err := p.mark(fmt.Sprint("zaptest ", i))
 		for _, got := range early {
-			replies = append(replies, told{one.what, got})
+			replies = append(replies, response{one.what, got})
 		}
 		if err != nil {
 			return replies, fmt.Errorf("%s: %w", one.what, err)
@@ -55,13 +54,14 @@ func (t *trial) provoke(all []provocation) ([]told, error) {
 		if err != nil {
 			return replies, err
 		}
-		replies = append(replies, told{"one of the messages", got})
+		replies = append(replies, response{"one of the messages", got})
 	}
 	return replies, p.socket.Close()
 }
 
-// tellsApart makes sure that replies can be told apart by their ids.
-func (p *peer) tellsApart() error {
+// checkIDs makes sure that replies carry the id of their request. Otherwise mark could not find its
+// own reply.
+func (p *peer) checkIDs() error {
 	const id = "zaptest"
 	if err := p.sendMark(id); err != nil {
 		return err
@@ -73,7 +73,7 @@ func (p *peer) tellsApart() error {
 	return err
 }
 
-// mark sends a good request and returns the replies that come before the one to it.
+// mark sends a good request and waits for its reply. It returns the replies that came earlier.
 func (p *peer) mark(id string) (early []reply, err error) {
 	if err := p.sendMark(id); err != nil {
 		return nil, err
@@ -96,8 +96,8 @@ func (p *peer) sendMark(id string) error {
 	return p.send(good)
 }
 
-// survives is a check that wants none of the messages accepted, and the good requests behind them
-// answered.
+// survives returns a check that none of the messages is accepted and that the handler answers a
+// good request after each of them.
 func survives(messages func(*Handler) []provocation) func(*trial) error {
 	return func(t *trial) error {
 		replies, err := t.provoke(messages(t.Handler))
@@ -110,7 +110,7 @@ func survives(messages func(*Handler) []provocation) func(*trial) error {
 	}
 }
 
-// malformed are requests as provocations.
+// malformed returns the requests as provocations.
 func malformed(requests ...request) []provocation {
 	var all []provocation
 	for _, r := range requests {

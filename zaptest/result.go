@@ -5,18 +5,17 @@ import (
 	"fmt"
 )
 
-// Requirement is what a check holds the handler to.
+// Requirement is what a check requires of the handler.
 type Requirement struct {
-	Name    string // stable: lower case, hyphens
+	Name    string // stable, in lower case with hyphens
 	Section string // "RFC 27, " and the section, or Beyond
 	Text    string // one sentence
 }
 
-// Beyond is the Section of what RFC 27 does not ask for, and what a handler that guards a door
-// needs nevertheless.
+// Beyond is the Section of requirements that are not in RFC 27 but that a secure handler must meet.
 const Beyond = "beyond RFC 27"
 
-// The sections that ask something of a handler.
+// The sections of RFC 27 that require something of a handler.
 const (
 	architecture   = "RFC 27, Architecture"
 	messageFormat  = "RFC 27, Message Format"
@@ -30,25 +29,25 @@ const (
 // Result is the outcome of one check.
 type Result struct {
 	Requirement
-	Err error // nil: the handler does what is required; for ErrNotApplicable nobody knows
+	Err error // nil: the handler meets the requirement; ErrNotApplicable: the check did not run
 }
 
 // Errors of a Result, to be tested with errors.Is.
 var (
-	// ErrNotApplicable says that the check needs something that the Handler does not have: its text
-	// says what.
+	// ErrNotApplicable means that the check needs something that the Handler does not have. The text
+	// of the error says what.
 	ErrNotApplicable = errors.New("not applicable")
-	// ErrNoAnswer says that the handler answers nobody any more.
+	// ErrNoAnswer means that the handler no longer answers any request.
 	ErrNoAnswer = errors.New("the handler no longer answers")
 )
 
-// Passed tells whether the check was made and the handler did what is required.
+// Passed reports whether the check ran and the handler met the requirement.
 func (r Result) Passed() bool { return r.Err == nil }
 
-// Failed tells whether the handler did not do what is required, or could not be asked.
+// Failed reports whether the handler did not meet the requirement or could not be reached.
 func (r Result) Failed() bool { return r.Err != nil && !errors.Is(r.Err, ErrNotApplicable) }
 
-// String is a line for a report: the outcome, the name, and why.
+// String returns a line for a report: the outcome, the name and the error.
 func (r Result) String() string {
 	switch {
 	case r.Passed():

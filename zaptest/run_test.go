@@ -19,9 +19,11 @@ import (
 	"github.com/zmqauth/zmqauth/zaptest"
 )
 
-// TestRequirements: names are stable and unique, every check says where its requirement comes from.
+// TestRequirements checks that names are well-formed and unique, and that every check names the
+// source of its requirement.
 func TestRequirements(t *testing.T) {
-	source := regexp.MustCompile(`^RFC 27, (Architecture|Message Format|Socket Types|Proxy Handlers|The (NULL|PLAIN|CURVE) Mechanism)$`)
+	source := regexp.MustCompile(`^RFC 27, (Architecture|Message Format|Socket Types|` +
+		`Proxy Handlers|The (NULL|PLAIN|CURVE) Mechanism)$`)
 	form := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 	seen := make(map[string]bool)
 	for _, r := range zaptest.Requirements() {
@@ -38,7 +40,8 @@ func TestRequirements(t *testing.T) {
 	}
 }
 
-// TestNobodyThere: without a handler every check that applies fails, soon and for that reason.
+// TestNobodyThere makes sure that without a handler every check that applies fails soon and with
+// ErrNoAnswer.
 func TestNobodyThere(t *testing.T) {
 	testpeer.NothingLeft(t)
 	start := time.Now()
@@ -56,7 +59,7 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
-// TestAfterTheContext: a terminated context is an error of each check.
+// TestAfterTheContext makes sure that no check passes in a terminated context.
 func TestAfterTheContext(t *testing.T) {
 	ctx := testzmq.NewContext(t)
 	must.OK(t, ctx.Term())
@@ -67,7 +70,7 @@ func TestAfterTheContext(t *testing.T) {
 	}
 }
 
-// TestContradictions: what a Handler says of itself is checked before the handler is.
+// TestContradictions makes sure that invalid fields of a Handler are errors of every check.
 func TestContradictions(t *testing.T) {
 	for name, h := range map[string]zaptest.Handler{
 		"Timeout":          {Timeout: -1},
@@ -83,21 +86,26 @@ func TestContradictions(t *testing.T) {
 		"RefusedAddress":   {RefusedAddress: "10.0.0.0/8"},
 	} {
 		for _, r := range zaptest.Check(testzmq.NewContext(t), h) {
-			if !r.Failed() || !strings.HasPrefix(r.Err.Error(), "zaptest: Handler.") || !strings.Contains(r.Err.Error(), name) {
+			if !r.Failed() {
+				t.Fatalf("%s: %v", name, r)
+			}
+			text := r.Err.Error()
+			if !strings.HasPrefix(text, "zaptest: Handler.") || !strings.Contains(text, name) {
 				t.Fatalf("%s: %v", name, r)
 			}
 		}
 	}
 }
 
-// TestNoSecretInErrors: what a handler gets wrong is told without the credentials.
+// TestNoSecretInErrors makes sure that the errors of checks do not contain credentials.
 func TestNoSecretInErrors(t *testing.T) {
 	ctx := testzmq.NewContext(t)
-	h := world()
+	h := testHandler()
 	startModel(t, ctx, h, misjudge(func(_ *model, _ query, yes bool) bool { return !yes }))
 	failed := 0
 	for _, r := range zaptest.Check(ctx, h) {
-		if text := r.String(); strings.Contains(text, h.Password) || strings.Contains(text, string(h.Key)) {
+		text := r.String()
+		if strings.Contains(text, h.Password) || strings.Contains(text, string(h.Key)) {
 			t.Errorf("%s", text)
 		}
 		if r.Failed() {
@@ -109,10 +117,10 @@ func TestNoSecretInErrors(t *testing.T) {
 	}
 }
 
-// TestRestart: a handler that comes back fails the checks that it did not survive, and no others.
+// TestRestart makes sure that a handler that is restarted fails only the checks that ended it.
 func TestRestart(t *testing.T) {
 	ctx := testzmq.NewContext(t)
-	h := world()
+	h := testHandler()
 	h.Timeout = time.Second
 	ends := dies(func(q query) bool { return q.version == "QUIT" || q.id == "0001" })
 	startModel(t, ctx, h, ends)
@@ -131,12 +139,14 @@ func TestRestart(t *testing.T) {
 			}
 		}
 	}
-	if want := []string{"reply-id", "malformed-command"}; !slices.Equal(failed, want) || restarts != len(want) {
+	want := []string{"reply-id", "malformed-command"}
+	if !slices.Equal(failed, want) || restarts != len(want) {
 		t.Errorf("%d restarts, failed: %q, should be %q", restarts, failed, want)
 	}
 }
 
-// TestRestartFails: there is one attempt, and the error is in what is left.
+// TestRestartFails makes sure that there is one attempt to restart, and that the remaining checks
+// have its error.
 func TestRestartFails(t *testing.T) {
 	broken := errors.New("broken")
 	for name, test := range map[string]struct {
@@ -147,15 +157,20 @@ func TestRestartFails(t *testing.T) {
 		"without an outcome": {func() error { return nil }, zaptest.ErrNoAnswer},
 	} {
 		restarts := 0
-		h := zaptest.Handler{Timeout: 50 * time.Millisecond, Restart: func() error { restarts++; return test.restart() }}
+		h := zaptest.Handler{
+			Timeout: 50 * time.Millisecond,
+			Restart: func() error { restarts++; return test.restart() },
+		}
 		results := zaptest.Check(testzmq.NewContext(t), h)
-		if last := results[len(results)-1]; restarts != 1 || !errors.Is(last.Err, test.want) || !errors.Is(last.Err, zaptest.ErrNoAnswer) {
+		last := results[len(results)-1]
+		if restarts != 1 || !errors.Is(last.Err, test.want) ||
+			!errors.Is(last.Err, zaptest.ErrNoAnswer) {
 			t.Errorf("%s: %d restarts, %v", name, restarts, last)
 		}
 	}
 }
 
-// TestFlood: replies without an end to one request do not keep a check from ending.
+// TestFlood makes sure that a check ends even if the handler sends endless replies to one request.
 func TestFlood(t *testing.T) {
 	ctx := testzmq.NewContext(t)
 	startModel(t, ctx, zaptest.Handler{}, fault{send: func(m *model, out outgoing) error {
@@ -180,7 +195,7 @@ func TestFlood(t *testing.T) {
 
 const runFaulty = "ZAPTEST_RUN_FAULTY"
 
-// TestRunOfFaulty is the test whose outcome TestRun looks at, in a process of its own.
+// TestRunOfFaulty fails. TestRun runs it in a process of its own and looks at its output.
 func TestRunOfFaulty(t *testing.T) {
 	if os.Getenv(runFaulty) == "" {
 		t.Skip("TestRun runs it")
@@ -190,8 +205,8 @@ func TestRunOfFaulty(t *testing.T) {
 	zaptest.Run(t, ctx, zaptest.Handler{Null: true})
 }
 
-// TestRun: each check is a subtest, which passes, fails with its requirement, or is skipped with
-// the reason.
+// TestRun makes sure that each check is a subtest that passes, fails with its requirement, or is
+// skipped with the reason.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
@@ -202,24 +217,39 @@ func TestRun(t *testing.T) {
 	if exit := (&exec.ExitError{}); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"--- PASS: TestRunOfFaulty/answers ", "--- FAIL: TestRunOfFaulty/reply-version ", `version "1.1"`,
-		"The version frame of a reply is the three octets 1.0. (RFC 27, Message Format)", "--- SKIP: TestRunOfFaulty/plain-accept ", "no User is known"} {
+	for _, want := range []string{
+		"--- PASS: TestRunOfFaulty/answers ",
+		"--- FAIL: TestRunOfFaulty/reply-version ",
+		`version "1.1"`,
+		"The version frame of a reply is the three octets 1.0. (RFC 27, Message Format)",
+		"--- SKIP: TestRunOfFaulty/plain-accept ",
+		"no User is known",
+	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
 }
 
-// TestRunOfZmqauth is how a test of somebody's own handler looks.
+// TestRunOfZmqauth shows how programs test their own handlers.
 func TestRunOfZmqauth(t *testing.T) {
 	a := startZmqauth(t, func(a *zmqauth.Authenticator) error {
-		return errors.Join(a.ConfigurePlain("global", map[string]string{"ann": "secret"}), a.Deny("192.0.2.66"))
+		return errors.Join(
+			a.ConfigurePlain("global", map[string]string{"ann": "secret"}),
+			a.Deny("192.0.2.66"),
+		)
 	})
-	zaptest.Run(t, a.Context(), zaptest.Handler{Null: true, User: "ann", Password: "secret", RefusedAddress: "192.0.2.66"})
+	zaptest.Run(t, a.Context(), zaptest.Handler{
+		Null:           true,
+		User:           "ann",
+		Password:       "secret",
+		RefusedAddress: "192.0.2.66",
+	})
 }
 
 func ExampleCheck() {
-	a, err := zmqauth.New(nil, &zmqauth.Config{Logger: slog.New(slog.DiscardHandler)}) // or any handler in zmq4's default context
+	// Any handler in zmq4's default context will do.
+	a, err := zmqauth.New(nil, &zmqauth.Config{Logger: slog.New(slog.DiscardHandler)})
 	check(err)
 	check(a.Start())
 	defer func() { check(a.Close()) }()

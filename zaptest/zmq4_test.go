@@ -13,11 +13,11 @@ import (
 	"github.com/zmqauth/zmqauth/zaptest"
 )
 
-// asZmq4 has the test's program be the counterpart of testdata/czmq.c and testdata/pyzmq.py for
-// zmq4.
+// asZmq4 is the argument that makes the test binary serve zmq4's Auth functions, as testdata/czmq.c
+// and testdata/pyzmq.py serve czmq and pyzmq.
 const asZmq4 = "as-zmq4"
 
-// serveZmq4 takes requests for zmq4's Auth functions.
+// serveZmq4 takes requests at an endpoint and forwards them to zmq4's Auth functions.
 func serveZmq4(args []string) {
 	check(zmq4.AuthStart())
 	if len(args) == 3 {

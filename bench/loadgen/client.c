@@ -13,7 +13,7 @@
 
 enum { REPLY_FRAMES = 7, STATUS_FRAME = 3 }; // the empty delimiter is frame 0
 
-enum { MAX_VARIED = 256 }; // bytes of a frame that varies
+enum { MAX_VARIED = 256 }; // the greatest size of a frame that varies
 
 typedef struct {
 	const uint8_t *bytes;
@@ -79,7 +79,7 @@ static int receive_reply(void *socket, zmq_msg_t *frame, uint32_t *by_status) {
 	return 0;
 }
 
-// Requests go over the sockets in turn, and their replies are taken in the same order.
+// Requests go over the sockets in turn. Their replies are received in the same order.
 static int exchange(void **sockets, uint32_t count, const request *r, const loadgen_order *order, uint32_t *by_status) {
 	zmq_msg_t frame;
 	zmq_msg_init(&frame);
@@ -98,7 +98,7 @@ static int exchange(void **sockets, uint32_t count, const request *r, const load
 	return error;
 }
 
-// Without limits on the queues, so that a reply is never dropped at one, and without anything that could wait for ever.
+// The queues have no limits, so that no reply is dropped. Nothing waits for ever.
 static int connect_client(void *context, uint32_t timeout, void **out) {
 	int none = 0, timeout_ms = (int) timeout;
 	void *socket = *out = zmq_socket(context, ZMQ_DEALER);
@@ -139,7 +139,7 @@ static int run_alone(void *context, const request *r, const loadgen_order *order
 	return error;
 }
 
-// A client beside the others, who asks one thing after the other in a thread of its own.
+// The client beside the others. It sends one request after the other in a thread of its own.
 typedef struct {
 	void *context;
 	request request;

@@ -8,16 +8,16 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// errContextField says that zmq4 has changed inside; the package's test fails first.
+// errContextField means that zmq4 has changed its private field. The test of this package finds
+// that first.
 var errContextField = errors.New("zmq4.Context has no pointer field ctx any more")
 
-// contextPointer reads the libzmq context that zmq4 hides.
+// contextPointer reads the libzmq context from a private field of zmq4.
 func contextPointer(ctx *zmq4.Context) (unsafe.Pointer, error) {
 	if ctx == nil {
 		return nil, zmq4.ErrorContextClosed
 	}
-	// Asking for an option shows whether it lives: after Term the pointer leads to memory that libzmq
-	// has freed.
+	// Reading an option fails after Term. The pointer would lead to memory that libzmq has freed.
 	if _, err := ctx.GetIoThreads(); err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@
 
 #define CONTROL_ENDPOINT "inproc://loadgen-echo"
 
-// The items of a poll: a socket for each mechanism, and what says stop.
+// The items of a poll: a socket for each mechanism, and the socket that receives the stop.
 enum { CONTROL = LOADGEN_MECHANISMS, ITEMS };
 
 struct loadgen_echo {
@@ -102,7 +102,7 @@ static int bind_all(void *context, const char *domain, loadgen_hello *hello, loa
 
 static void close_all(loadgen_echo *echo) {
 	if (echo->sockets[CONTROL])
-		zmq_unbind(echo->sockets[CONTROL], CONTROL_ENDPOINT); // a mere close frees the endpoint only some time later
+		zmq_unbind(echo->sockets[CONTROL], CONTROL_ENDPOINT); // close alone would free the endpoint later
 	for (int i = 0; i < ITEMS; i++) {
 		if (echo->sockets[i])
 			zmq_close(echo->sockets[i]);

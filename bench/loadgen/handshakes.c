@@ -5,12 +5,12 @@
 #include <string.h>
 #include <zmq.h>
 
-// For keys as well: libzmq takes Z85 with or without the terminating zero, and nothing of another length.
+// Also for keys: libzmq takes Z85 with or without the terminating zero.
 static int set_text(void *socket, int option, const char *text) {
 	return text ? zmq_setsockopt(socket, option, text, strlen(text)) : 0;
 }
 
-// Begins a connection; the message waits in it for the end of the handshake.
+// Begins a connection. Its message is sent when the handshake is done.
 static int begin(void *context, const loadgen_client *client, int timeout_ms, void **out) {
 	int none = 0;
 	void *socket = *out = zmq_socket(context, ZMQ_DEALER);
@@ -49,7 +49,7 @@ int loadgen_handshakes(void *context, const loadgen_client *client, int in_fligh
 		return ENOMEM;
 	int error = 0;
 	uint64_t start = loadgen_now();
-	// The oldest of those in flight ends before the next begins.
+	// The oldest handshake in flight ends before the next begins.
 	for (int begun = 0; !error && begun < handshakes + in_flight; begun++) {
 		void **socket = &sockets[begun % in_flight];
 		if (*socket)

@@ -14,7 +14,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// A new zmq4 that renames the field must be noticed here, not in a benchmark.
+// TestContextPointer finds a zmq4 that has renamed the field, before a benchmark does.
 func TestContextPointer(t *testing.T) {
 	ctx := testzmq.NewContext(t)
 	pointer, err := contextPointer(ctx)
@@ -36,18 +36,30 @@ func TestReferenceAnswersAll(t *testing.T) {
 	for _, load := range []Load{
 		{Mechanism: "NULL", InFlight: 1, Requests: 1},
 		{Mechanism: "NULL", Domain: "global", Address: "192.0.2.1", InFlight: 64, Requests: 10},
-		{Mechanism: "PLAIN", Credentials: [][]byte{[]byte("alice"), []byte("secret")}, InFlight: 64, Requests: 1000},
-		{Mechanism: "CURVE", Credentials: [][]byte{make([]byte, 32)}, InFlight: 2000, Requests: 5000},
+		{
+			Mechanism:   "PLAIN",
+			Credentials: [][]byte{[]byte("alice"), []byte("secret")},
+			InFlight:    64,
+			Requests:    1000,
+		},
+		{
+			Mechanism:   "CURVE",
+			Credentials: [][]byte{make([]byte, 32)},
+			InFlight:    2000,
+			Requests:    5000,
+		},
 	} {
 		result, err := Run(ctx, load)
 		must.OK(t, err)
-		if want := map[int]int{200: load.Requests}; !maps.Equal(result.ByStatus, want) || result.Elapsed <= 0 {
+		want := map[int]int{200: load.Requests}
+		if !maps.Equal(result.ByStatus, want) || result.Elapsed <= 0 {
 			t.Errorf("%+v: %+v", load, result)
 		}
 	}
 }
 
-// The handler of this test sees what Run sends, and answers what it should not.
+// TestRunSendsWhatLibzmqSends has a handler that compares the requests of Run with those of libzmq.
+// The handler sends replies that Run must report.
 func TestRunSendsWhatLibzmqSends(t *testing.T) {
 	load := Load{
 		Mechanism: "PLAIN", Domain: "global", Address: "192.0.2.1",
@@ -80,21 +92,28 @@ func TestRunSendsWhatLibzmqSends(t *testing.T) {
 	}
 }
 
-// Requests that vary are equal but for the first bytes of the last frame, which no two have in
-// common.
+// TestRunVaries makes sure that requests that vary differ in the first bytes of the last frame, and
+// only there.
 func TestRunVaries(t *testing.T) {
-	const count = 300 // more than a byte can tell apart
+	const count = 300 // more values than a byte has
 	ctx := testzmq.NewContext(t)
 	requests := answer(t, ctx, count, []string{"1.0", "1", "200", "OK", "", ""})
 	key := strings.Repeat("k", 32)
-	_, err := Run(ctx, Load{Mechanism: "CURVE", Credentials: [][]byte{[]byte(key)}, Vary: true, InFlight: 8, Requests: count})
+	_, err := Run(ctx, Load{
+		Mechanism:   "CURVE",
+		Credentials: [][]byte{[]byte(key)},
+		Vary:        true,
+		InFlight:    8,
+		Requests:    count,
+	})
 	must.OK(t, err)
 	seen := make(map[string]bool)
 	for range count {
 		request := (<-requests)[2:]
 		last := request[len(request)-1]
 		seen[last] = true
-		if want := []string{"1.0", "1", "", "", "", "CURVE", last}; !slices.Equal(request, want) || last[4:] != key[4:] {
+		want := []string{"1.0", "1", "", "", "", "CURVE", last}
+		if !slices.Equal(request, want) || last[4:] != key[4:] {
 			t.Fatalf("request %q, want %q", request, want)
 		}
 	}
@@ -103,7 +122,8 @@ func TestRunVaries(t *testing.T) {
 	}
 }
 
-// As many connections are there as requests are in flight, or one.
+// TestRunApart makes sure that Run uses one connection, or with Apart one for each request in
+// flight.
 func TestRunApart(t *testing.T) {
 	for _, apart := range []bool{false, true} {
 		const inFlight, count = 4, 10
@@ -173,8 +193,8 @@ func startReference(t *testing.T, ctx *zmq4.Context) {
 	t.Cleanup(func() { must.OK(t, r.Stop()) })
 }
 
-// answer binds a handler that answers so many requests, and hands on what it was asked, behind a
-// routing id and the delimiter.
+// answer binds a handler that answers count requests. It sends the requests to the channel, with
+// the routing id and the delimiter first.
 func answer(t *testing.T, ctx *zmq4.Context, count int, reply []string) <-chan []string {
 	t.Helper()
 	socket, err := ctx.NewSocket(zmq4.ROUTER)

@@ -9,8 +9,8 @@
 
 #define ZAP_ENDPOINT "inproc://zeromq.zap.01"
 
-// How long the thread may take to notice a stop. It is not woken by a message: the context that this would need may be
-// gone by then.
+// How long the thread may take to notice a stop. A message could not wake it: the context may have
+// ended by then.
 enum { STOP_INTERVAL_MS = 20 };
 
 struct loadgen_reference {
@@ -20,7 +20,8 @@ struct loadgen_reference {
 	int error; // that ended the thread
 };
 
-// What leads a reply back and what it repeats: the routing id, the empty delimiter, the version, the request id.
+// The frames of a request that come back in the reply: the routing id, the empty delimiter, the
+// version and the request id.
 enum { ROUTING_ID, DELIMITER, VERSION, REQUEST_ID, HEADER_FRAMES };
 
 typedef struct {
@@ -89,7 +90,7 @@ static void *serve(void *argument) {
 	for (int i = 0; i < HEADER_FRAMES; i++)
 		zmq_msg_close(&r.header[i]);
 	zmq_msg_close(&r.rest);
-	zmq_unbind(reference->socket, ZAP_ENDPOINT); // a mere close frees the endpoint only some time later
+	zmq_unbind(reference->socket, ZAP_ENDPOINT); // close alone would free the endpoint later
 	zmq_close(reference->socket);
 	reference->error = error == ETERM ? 0 : error;
 	return NULL;

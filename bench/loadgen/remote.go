@@ -22,14 +22,14 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// Sources are those of the load generator for handlers in other languages: the files and zap.h,
-// which says what to call. They need libzmq alone.
+// Sources has the C sources of the load generator, for handlers in other languages. zap.h describes
+// the functions. They need only libzmq.
 //
 //go:embed zap.h client.c serve.c echo.c
 var Sources embed.FS
 
-// Serve binds sockets of a ZAP domain that echo what comes, for Handshakes, and runs what a Remote
-// at the other end of the files asks for, until in ends. It keeps one system thread busy.
+// Serve runs the loads that a Remote at the other end of the files sends, until in ends. For
+// Handshakes it binds sockets of a ZAP domain that echo messages. It keeps one system thread busy.
 func Serve(ctx *zmq4.Context, domain string, in, out *os.File) error {
 	pointer, err := contextPointer(ctx)
 	if err != nil {
@@ -49,8 +49,8 @@ func Serve(ctx *zmq4.Context, domain string, in, out *os.File) error {
 
 var errBadOrder = errors.New("loadgen: what came is not from a Remote")
 
-// Remote is the load generator in another process, where Serve, or loadgen_serve in C, reads what
-// is written here. It is for one goroutine.
+// Remote runs the load generator in another process, which calls Serve, or loadgen_serve in C. Only
+// one goroutine at a time may use it.
 type Remote struct {
 	in        io.Writer
 	out       io.Reader
@@ -58,7 +58,8 @@ type Remote struct {
 	serverKey string
 }
 
-// NewRemote takes the ends of the other process's input and output, and waits until it serves.
+// NewRemote waits until the other process serves. It writes to that process's input and reads from
+// its output.
 func NewRemote(in io.Writer, out io.Reader) (*Remote, error) {
 	var h hello
 	if err := binary.Read(out, binary.NativeEndian, &h); err != nil {
@@ -88,14 +89,14 @@ func text(terminated []byte) string {
 	return string(before)
 }
 
-// Endpoint is where the other process's socket of a mechanism (NULL, PLAIN, CURVE) echoes what
-// comes.
+// Endpoint returns the endpoint in the other process that echoes messages with a mechanism (NULL,
+// PLAIN, CURVE).
 func (r *Remote) Endpoint(mechanism string) string { return r.endpoints[mechanism] }
 
-// ServerKey is that of the CURVE endpoint, in Z85.
+// ServerKey returns the server key of the CURVE endpoint in Z85.
 func (r *Remote) ServerKey() string { return r.serverKey }
 
-// Run has the load sent in the other process, with the errors of the function Run besides those of
+// Run sends the load in the other process. It returns the errors of the function Run and those of
 // the connection.
 func (r *Remote) Run(load Load) (Result, error) {
 	if err := load.check(); err != nil {
@@ -108,7 +109,7 @@ func (r *Remote) Run(load Load) (Result, error) {
 	return answer.Result.public(), errno(int(answer.Error))
 }
 
-// CPU is the processor time that the other process has used until now, user and system.
+// CPU returns the processor time that the other process has used until now, user and system.
 func (r *Remote) CPU() (time.Duration, error) {
 	answer, err := r.exchange(Load{})
 	return time.Duration(answer.CPUNanoseconds), err
@@ -118,7 +119,7 @@ func (r *Remote) exchange(load Load) (answer report, err error) {
 	o, sizes, frames := load.order()
 	var message bytes.Buffer
 	for _, part := range []any{o, sizes, frames} {
-		_ = binary.Write(&message, binary.NativeEndian, part) // to memory
+		_ = binary.Write(&message, binary.NativeEndian, part) // never fails: it writes to memory
 	}
 	if _, err := r.in.Write(message.Bytes()); err != nil {
 		return report{}, fmt.Errorf("loadgen: the other process: %w", err)

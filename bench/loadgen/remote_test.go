@@ -13,7 +13,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// newRemote serves a context at the other end of two pipes.
+// newRemote serves a context over two pipes. It also returns the end for orders.
 func newRemote(t *testing.T, ctx *zmq4.Context) (*Remote, *os.File) {
 	t.Helper()
 	in, orders, err := os.Pipe()
@@ -38,27 +38,47 @@ func TestRemoteRunsLoads(t *testing.T) {
 	remote, _ := newRemote(t, ctx)
 	for _, load := range []Load{
 		{Mechanism: "NULL", InFlight: 1, Requests: 1},
-		{Mechanism: "PLAIN", Domain: "global", Credentials: [][]byte{[]byte("alice"), []byte("secret")}, InFlight: 64, Requests: 1000},
-		{Mechanism: "CURVE", Credentials: [][]byte{make([]byte, 32)}, InFlight: 64, Requests: 1000},
+		{
+			Mechanism:   "PLAIN",
+			Domain:      "global",
+			Credentials: [][]byte{[]byte("alice"), []byte("secret")},
+			InFlight:    64,
+			Requests:    1000,
+		},
+		{
+			Mechanism:   "CURVE",
+			Credentials: [][]byte{make([]byte, 32)},
+			InFlight:    64,
+			Requests:    1000,
+		},
 	} {
 		result, err := remote.Run(load)
 		must.OK(t, err)
-		if want := map[int]int{200: load.Requests}; !maps.Equal(result.ByStatus, want) || result.Elapsed <= 0 {
+		want := map[int]int{200: load.Requests}
+		if !maps.Equal(result.ByStatus, want) || result.Elapsed <= 0 {
 			t.Errorf("%+v: %+v", load, result)
 		}
 	}
 }
 
-// A client beside the others is asked meanwhile.
-func TestRemoteRunsWhatIsBeside(t *testing.T) {
+// TestRemoteRunsBeside makes sure that the requests of Beside are sent meanwhile.
+func TestRemoteRunsBeside(t *testing.T) {
 	ctx := testzmq.NewContext(t)
 	startReference(t, ctx)
 	remote, _ := newRemote(t, ctx)
-	load := Load{Mechanism: "CURVE", Credentials: [][]byte{make([]byte, 32)}, Vary: true, InFlight: 8, Requests: 20_000, Beside: &Load{Mechanism: "NULL"}}
+	load := Load{
+		Mechanism:   "CURVE",
+		Credentials: [][]byte{make([]byte, 32)},
+		Vary:        true,
+		InFlight:    8,
+		Requests:    20_000,
+		Beside:      &Load{Mechanism: "NULL"},
+	}
 	result, err := remote.Run(load)
 	must.OK(t, err)
 	b := result.Beside
-	if result.ByStatus[200] != load.Requests || b.Requests < 1 || b.Accepted != b.Requests || b.Worst <= 0 {
+	if result.ByStatus[200] != load.Requests ||
+		b.Requests < 1 || b.Accepted != b.Requests || b.Worst <= 0 {
 		t.Errorf("%+v", result)
 	}
 	before, err := remote.CPU()
@@ -74,7 +94,8 @@ func TestRemoteRunsWhatIsBeside(t *testing.T) {
 	}
 }
 
-// Handshakes get through where the handler lets them, and only there.
+// TestHandshakes makes sure that handshakes of all mechanisms succeed, and that bad clients are
+// errors.
 func TestHandshakes(t *testing.T) {
 	ctx, clients := testzmq.NewContext(t), testzmq.NewContext(t)
 	remote, _ := newRemote(t, ctx)
@@ -95,7 +116,10 @@ func TestHandshakes(t *testing.T) {
 			}
 		}
 	}
-	for name, c := range map[string]Client{"no endpoint": {}, "a bad key": {Endpoint: remote.Endpoint("CURVE"), ServerKey: "abc"}} {
+	for name, c := range map[string]Client{
+		"no endpoint": {},
+		"a bad key":   {Endpoint: remote.Endpoint("CURVE"), ServerKey: "abc"},
+	} {
 		if _, err := Handshakes(clients, c, 1, 1); err == nil {
 			t.Errorf("%s: no error", name)
 		}
@@ -105,18 +129,19 @@ func TestHandshakes(t *testing.T) {
 	}
 }
 
-// The errors of a load are those that it has in the same process.
+// TestRemoteErrors makes sure that a load has the same errors as in the same process.
 func TestRemoteErrors(t *testing.T) {
 	ctx := testzmq.NewContext(t)
 	remote, orders := newRemote(t, ctx)
-	if _, err := remote.Run(Load{Mechanism: "NULL", InFlight: 1, Requests: 1, Timeout: 1e6}); !errors.Is(err, ErrNoReply) {
+	load := Load{Mechanism: "NULL", InFlight: 1, Requests: 1, Timeout: 1e6}
+	if _, err := remote.Run(load); !errors.Is(err, ErrNoReply) {
 		t.Errorf("without a handler: %v", err)
 	}
 	if _, err := remote.Run(Load{}); err == nil {
 		t.Error("an empty load: no error")
 	}
 	must.OK(t, orders.Close())
-	if _, err := remote.Run(Load{Mechanism: "NULL", InFlight: 1, Requests: 1}); !errors.Is(err, os.ErrClosed) {
+	if _, err := remote.Run(load); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("a closed pipe: %v", err)
 	}
 }

@@ -6,7 +6,7 @@
 
 enum { MAX_FRAMES = 16, MAX_BYTES = 4096 };
 
-// Returns how many bytes came before the end of the input, or -1.
+// Returns the number of bytes before the end of the input, or -1.
 static ssize_t read_all(int fd, void *bytes, size_t size) {
 	size_t got = 0;
 	while (got < size) {

@@ -1,6 +1,6 @@
 """pyzmq's ThreadAuthenticator under measurement: pyzmq.py LIBRARY DOMAIN DIRECTORY LOOKUP
 
-The library has the load generator. A lookup of more than 0 seconds is a callback that takes as long for each key.
+The library is the load generator. If LOOKUP is more than 0 seconds, a callback that takes that long accepts every key.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ if float(lookup) > 0:
     authenticator.configure_curve_callback(domain, credentials_provider=Provider())
 else:
     authenticator.configure_curve(domain, os.path.join(directory, "clients"))
-serve = ctypes.CDLL(library).loadgen_serve  # which leaves the interpreter to the authenticator
+serve = ctypes.CDLL(library).loadgen_serve  # ctypes releases the interpreter for the authenticator meanwhile
 serve.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_int]
 error = serve(context.underlying, domain.encode(), 0, 1)
 authenticator.stop()

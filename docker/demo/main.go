@@ -1,5 +1,5 @@
-// Command demo is the service behind the proxy of ../compose.yaml, the client that gets in, and the
-// one that does not.
+// Command demo has the programs of ../compose.yaml: the service behind the proxy, a client that
+// gets in, and a stranger that does not.
 package main
 
 import (
@@ -34,10 +34,11 @@ func run(args []string) error {
 		fmt.Println("the client was served, the stranger was not")
 		return nil
 	}
-	return errors.New("usage: backend ENDPOINT | client ENDPOINT SERVER CERTIFICATE | stranger ENDPOINT SERVER CERTIFICATE BACKEND | verdict")
+	return errors.New("usage: backend ENDPOINT | client ENDPOINT SERVER CERTIFICATE | " +
+		"stranger ENDPOINT SERVER CERTIFICATE BACKEND | verdict")
 }
 
-// backend says everything it hears back. It knows nothing of security.
+// backend echoes every message. It knows nothing of security.
 func backend(endpoint string) error {
 	socket, err := zmq4.NewSocket(zmq4.REP)
 	if err != nil {
@@ -57,6 +58,7 @@ func backend(endpoint string) error {
 	}
 }
 
+// client must get in and get a reply to each of its requests.
 func client(endpoint, serverFile, certificateFile string) error {
 	socket, err := connect(endpoint, serverFile, certificateFile)
 	if err != nil {
@@ -79,6 +81,7 @@ func client(endpoint, serverFile, certificateFile string) error {
 	return nil
 }
 
+// stranger must be refused by the proxy and must not reach the backend directly.
 func stranger(endpoint, serverFile, certificateFile, backend string) error {
 	socket, err := connect(endpoint, serverFile, certificateFile)
 	if err == nil {
@@ -97,6 +100,7 @@ func stranger(endpoint, serverFile, certificateFile, backend string) error {
 	return nil
 }
 
+// connect returns a socket after the proxy has let the client in.
 func connect(endpoint, serverFile, certificateFile string) (*zmq4.Socket, error) {
 	server, err := zmqauth.LoadCertificate(serverFile)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Curve-callback: the keys that may come in are kept in a database (SQLite, through database/sql).
-// The callback that asks it runs beside the authenticator's loop: a slow database delays nobody but
-// the client in question.
+// Curve-callback: a database holds the keys of the clients that may get in (SQLite, through
+// database/sql). The callback that queries it runs on a goroutine of its own, so a slow database
+// delays only the client in question.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-const patience = 10 * time.Second // how long anything here may take
+const patience = 10 * time.Second // how long any step may take
 
 func main() {
 	log.SetPrefix("curve-callback: ")
@@ -53,7 +53,8 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	// Only with its role on the socket is it safe to bind. The kernel chooses a free port.
+	// Set the role before binding: a socket without a role lets everybody in. The kernel chooses a
+	// free port.
 	if err := server.Bind("tcp://127.0.0.1:*"); err != nil {
 		return err
 	}
@@ -67,7 +68,8 @@ func run() error {
 	}
 	fmt.Println("a key that is not in the database: refused")
 
-	if _, err := db.Exec("INSERT INTO clients (key, name) VALUES (?, ?)", clientCert.Public.String(), "ann"); err != nil {
+	const insert = "INSERT INTO clients (key, name) VALUES (?, ?)"
+	if _, err := db.Exec(insert, clientCert.Public.String(), "ann"); err != nil {
 		return err
 	}
 	if err := sayHello(endpoint, serverCert.Public, clientCert); err != nil {
@@ -86,15 +88,16 @@ func openDatabase() (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(1) // each connection to :memory: is a database of its own
-	if _, err := db.Exec("CREATE TABLE clients (key TEXT PRIMARY KEY, name TEXT NOT NULL)"); err != nil {
+	db.SetMaxOpenConns(1) // each connection to :memory: opens a database of its own
+	const create = "CREATE TABLE clients (key TEXT PRIMARY KEY, name TEXT NOT NULL)"
+	if _, err := db.Exec(create); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
-// lookUp is a callback that lets in whose key is in the database. Many of its calls may run at
-// once.
+// lookUp returns a callback that accepts the keys in the database. Many calls of it may run at the
+// same time.
 func lookUp(db *sql.DB) zmqauth.CurveCallback {
 	return func(ctx context.Context, _ string, key zmqauth.PublicKey) (*zmqauth.Identity, error) {
 		var name string
@@ -103,14 +106,14 @@ func lookUp(db *sql.DB) zmqauth.CurveCallback {
 		case errors.Is(err, sql.ErrNoRows):
 			return nil, zmqauth.ErrDenied
 		case err != nil:
-			return nil, err // logged; the client is refused, too
+			return nil, err // the Authenticator logs it and refuses the client
 		}
 		return &zmqauth.Identity{UserID: name}, nil
 	}
 }
 
-// sayHello sends a message once the server has let the client in. The client proves its own key,
-// and talks to no server but the one that has the key it knows.
+// sayHello is a client that sends a message once the server has let it in. It proves that it has
+// the secret key of its certificate, and it talks only to the server that has serverKey's.
 func sayHello(endpoint string, serverKey zmqauth.PublicKey, own *zmqauth.Certificate) error {
 	client, err := zmq4.NewSocket(zmq4.PUSH)
 	if err != nil {

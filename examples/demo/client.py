@@ -1,9 +1,15 @@
-"""A client in Python: connects, tells how its handshake ended, and sends a message if it got in.
+"""A client in Python. It connects, prints how its handshake ended, and sends a message if it got in.
 
-usage: client.py ENDPOINT MECHANISM [X-Property:value...], the credentials on standard input, one a line: none for NULL,
-a name and a password for PLAIN, for CURVE the server's key, its own public key and its secret key.
+usage: client.py ENDPOINT MECHANISM [X-Property:value...]
 
-Prints 200, the status of a refusal, "cut" where the connection was cut off without one, or "silence".
+The client reads its credentials from standard input, one a line:
+
+    NULL    none
+    PLAIN   the name, the password
+    CURVE   the server's public key, the client's public key, the client's secret key
+
+It prints 200, the status of a refusal, "cut" if the connection was cut off without a status, or
+"silence" if nothing happened.
 """
 import sys
 

@@ -13,8 +13,8 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-// from is a client in Go, in a context of its own as if in another process, that comes from the
-// address source.
+// from returns a client in Go that connects from the address source. It has a context of its own,
+// as a client in another process would have.
 func from(source string, role func(*zmq4.Socket) error) func(endpoint string) error {
 	return func(endpoint string) (err error) {
 		zctx, err := zmq4.NewContext()
@@ -32,7 +32,7 @@ func from(source string, role func(*zmq4.Socket) error) func(endpoint string) er
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		// libzmq's form for a source address is tcp://SOURCE:PORT;HOST:PORT.
+		// In libzmq, tcp://SOURCE:PORT;HOST:PORT sets the address that a client connects from.
 		address := strings.Replace(endpoint, "tcp://", "tcp://"+source+":0;", 1)
 		if err := zmqauth.Connect(ctx, socket, address); err != nil {
 			return errors.Join(err, socket.SetLinger(0))
@@ -45,7 +45,7 @@ func from(source string, role func(*zmq4.Socket) error) func(endpoint string) er
 //go:embed client.py
 var pythonClient string
 
-// findPython is a Python that has zmq, or "".
+// findPython returns a Python that has the module zmq, or "" if there is none.
 func findPython() string {
 	for _, python := range []string{"/usr/bin/python3", "python3"} {
 		if exec.Command(python, "-c", "import zmq").Run() == nil {
@@ -55,11 +55,14 @@ func findPython() string {
 	return ""
 }
 
-// fromPython is a client in Python, in a process of its own.
-func fromPython(python string, serverKey zmqauth.PublicKey, keys *zmqauth.Certificate) func(endpoint string) error {
+// fromPython returns a client in Python that runs in a process of its own.
+func fromPython(
+	python string, serverKey zmqauth.PublicKey, keys *zmqauth.Certificate,
+) func(endpoint string) error {
 	return func(endpoint string) error {
 		command := exec.Command(python, "-c", pythonClient, endpoint, "CURVE")
-		command.Stdin = strings.NewReader(serverKey.String() + "\n" + keys.Public.String() + "\n" + keys.Secret.Z85() + "\n")
+		credentials := []string{serverKey.String(), keys.Public.String(), keys.Secret.Z85(), ""}
+		command.Stdin = strings.NewReader(strings.Join(credentials, "\n"))
 		out, err := command.CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)

@@ -1,5 +1,6 @@
-// Demo guards a CURVE server and a PLAIN server on loopback TCP with one Authenticator, sends real
-// clients at them, and prints who got in. It exits with 1 if any outcome is not the expected one.
+// Demo: one Authenticator guards a CURVE server and a PLAIN server on loopback TCP. Real clients
+// connect to both, and the program prints which of them got in. It exits with 1 if any outcome is
+// not the expected one.
 package main
 
 import (
@@ -28,18 +29,19 @@ func main() {
 	fmt.Println("\nEvery outcome is the expected one.")
 }
 
-// patience is how long anything here may take before the demo gives up.
+// patience is how long any step may take.
 const patience = 15 * time.Second
 
 const domain = "global"
 
-// attempt is one client's try to get in.
+// attempt is the attempt of one client to get in.
 type attempt struct {
-	client string
+	client string // describes the client in the output
 	to     *server
-	try    func(endpoint string) error // connects and sends a message; the error of a refusal matches ErrDenied
-	want   string
-	before func() error // what changes first; nil: nothing
+	// try connects and sends a message. Its error matches ErrDenied if the client is refused.
+	try    func(endpoint string) error
+	want   string       // the expected outcome
+	before func() error // changes the setup before the attempt; nil: nothing changes
 }
 
 func run() (expected bool, err error) {
@@ -49,7 +51,7 @@ func run() (expected bool, err error) {
 	}
 	decisions := make(chan zmqauth.Decision, 1)
 	auth, err := zmqauth.New(zctx, &zmqauth.Config{
-		Logger:     slog.New(slog.DiscardHandler), // the table tells it all
+		Logger:     slog.New(slog.DiscardHandler), // the table shows every decision
 		OnDecision: func(d zmqauth.Decision) { decisions <- d },
 	})
 	if err != nil {
@@ -64,12 +66,16 @@ func run() (expected bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	curve, err := listen(zctx, func(s *zmq4.Socket) error { return zmqauth.CurveServer(s, domain, keys.server) })
+	curve, err := listen(zctx, func(s *zmq4.Socket) error {
+		return zmqauth.CurveServer(s, domain, keys.server)
+	})
 	if err != nil {
 		return false, err
 	}
 	defer curve.close()
-	plain, err := listen(zctx, func(s *zmq4.Socket) error { return zmqauth.PlainServer(s, domain) })
+	plain, err := listen(zctx, func(s *zmq4.Socket) error {
+		return zmqauth.PlainServer(s, domain)
+	})
 	if err != nil {
 		return false, err
 	}
@@ -84,11 +90,12 @@ func run() (expected bool, err error) {
 	return show(attempts(auth, keys, curve, plain), decisions), nil
 }
 
-// keyring is the key pairs of those who take part.
+// keyring has the key pairs of the server and of the clients.
 type keyring struct{ server, known, removed, stranger *zmqauth.Certificate }
 
 func makeKeys() (keys keyring, err error) {
-	for _, certificate := range []**zmqauth.Certificate{&keys.server, &keys.known, &keys.removed, &keys.stranger} {
+	all := []**zmqauth.Certificate{&keys.server, &keys.known, &keys.removed, &keys.stranger}
+	for _, certificate := range all {
 		if *certificate, err = zmqauth.NewCertificate(); err != nil {
 			return keyring{}, err
 		}
@@ -105,24 +112,74 @@ func attempts(auth *zmqauth.Authenticator, keys keyring, curve, plain *server) [
 	}
 	const here, denied = "127.0.0.1", "127.0.0.2"
 	list := []attempt{
-		{client: "CURVE, a known key", to: curve, try: from(here, withKeys(keys.known)), want: "in"},
-		{client: "CURVE, a stranger's key", to: curve, try: from(here, withKeys(keys.stranger)), want: "refused: unknown-key"},
-		{client: "CURVE, another known key", to: curve, try: from(here, withKeys(keys.removed)), want: "in"},
-		{client: "CURVE, that key, just removed", to: curve, try: from(here, withKeys(keys.removed)), want: "refused: unknown-key",
-			before: func() error { return auth.ConfigureCurveKeys(domain, keys.known.Public) }},
-		{client: "CURVE, a known key from a denied address", to: curve, try: from(denied, withKeys(keys.known)), want: "refused: address-denied"},
-		{client: "PLAIN, the right password", to: plain, try: from(here, withPassword("correct horse")), want: "in"},
-		{client: "PLAIN, a wrong password", to: plain, try: from(here, withPassword("battery staple")), want: "refused: wrong-password"},
+		{
+			client: "CURVE, a known key",
+			to:     curve,
+			try:    from(here, withKeys(keys.known)),
+			want:   "in",
+		},
+		{
+			client: "CURVE, a stranger's key",
+			to:     curve,
+			try:    from(here, withKeys(keys.stranger)),
+			want:   "refused: unknown-key",
+		},
+		{
+			client: "CURVE, another known key",
+			to:     curve,
+			try:    from(here, withKeys(keys.removed)),
+			want:   "in",
+		},
+		{
+			client: "CURVE, that key, just removed",
+			to:     curve,
+			try:    from(here, withKeys(keys.removed)),
+			want:   "refused: unknown-key",
+			before: func() error { return auth.ConfigureCurveKeys(domain, keys.known.Public) },
+		},
+		{
+			client: "CURVE, a known key from a denied address",
+			to:     curve,
+			try:    from(denied, withKeys(keys.known)),
+			want:   "refused: address-denied",
+		},
+		{
+			client: "PLAIN, the right password",
+			to:     plain,
+			try:    from(here, withPassword("correct horse")),
+			want:   "in",
+		},
+		{
+			client: "PLAIN, a wrong password",
+			to:     plain,
+			try:    from(here, withPassword("battery staple")),
+			want:   "refused: wrong-password",
+		},
 	}
 	if python := findPython(); python != "" {
-		list = append(list,
-			attempt{client: "CURVE in Python, a known key", to: curve, try: fromPython(python, keys.server.Public, keys.known), want: "in"},
-			attempt{client: "CURVE in Python, a stranger's key", to: curve, try: fromPython(python, keys.server.Public, keys.stranger), want: "refused: unknown-key"})
+		list = append(list, pythonAttempts(python, keys, curve)...)
 	}
 	return list
 }
 
-// show makes the attempts, prints a line for each, and tells whether all ended as expected.
+func pythonAttempts(python string, keys keyring, curve *server) []attempt {
+	return []attempt{
+		{
+			client: "CURVE in Python, a known key",
+			to:     curve,
+			try:    fromPython(python, keys.server.Public, keys.known),
+			want:   "in",
+		},
+		{
+			client: "CURVE in Python, a stranger's key",
+			to:     curve,
+			try:    fromPython(python, keys.server.Public, keys.stranger),
+			want:   "refused: unknown-key",
+		},
+	}
+}
+
+// show makes the attempts and prints a line for each. It reports whether all ended as expected.
 func show(attempts []attempt, decisions <-chan zmqauth.Decision) (expected bool) {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	defer func() { _ = table.Flush() }()
@@ -139,8 +196,8 @@ func show(attempts []attempt, decisions <-chan zmqauth.Decision) (expected bool)
 	return expected
 }
 
-// make compares what the client, the authenticator and the server have seen: only where they agree
-// is it an outcome.
+// make makes the attempt. It compares what the client, the Authenticator and the server have seen,
+// and returns an error as the outcome if they disagree.
 func (a attempt) make(decisions <-chan zmqauth.Decision) (outcome, user string) {
 	if a.before != nil {
 		if err := a.before(); err != nil {
@@ -163,10 +220,11 @@ func (a attempt) make(decisions <-chan zmqauth.Decision) (outcome, user string) 
 	case errors.Is(err, zmqauth.ErrDenied) && decision.Status == 400:
 		return "refused: " + decision.Reason, ""
 	}
-	return fmt.Sprintf("error: decided %d %s, the client says %v", decision.Status, decision.Reason, err), ""
+	return fmt.Sprintf("error: decided %d %s, the client says %v",
+		decision.Status, decision.Reason, err), ""
 }
 
-// server receives what clients that got in send.
+// server receives the messages of the clients that got in.
 type server struct {
 	socket   *zmq4.Socket
 	endpoint string
@@ -177,7 +235,8 @@ func listen(zctx *zmq4.Context, role func(*zmq4.Socket) error) (*server, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(role(socket), socket.SetRcvtimeo(patience)); err != nil { // never bind a socket without its role
+	// Set the role before binding: a socket without a role lets everybody in.
+	if err := errors.Join(role(socket), socket.SetRcvtimeo(patience)); err != nil {
 		return nil, errors.Join(err, socket.Close())
 	}
 	if err := socket.Bind("tcp://127.0.0.1:*"); err != nil {

@@ -1,6 +1,6 @@
-// Grasslands: no security at all. Whoever reaches the port is in, and whoever is on the way can
-// read along. It is what a ZeroMQ socket does unless it is told otherwise, and what the other
-// examples improve upon, one step at a time: strawhouse, woodhouse, stonehouse, ironhouse.
+// Grasslands: no security at all. Every client that reaches the port gets in, and everybody on the
+// network path can read the messages. This is what a ZeroMQ socket does by default. The other
+// examples improve on it one step at a time: strawhouse, woodhouse, stonehouse, ironhouse.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-const patience = 10 * time.Second // how long anything here may take
+const patience = 10 * time.Second // how long any step may take
 
 func main() {
 	log.SetPrefix("grasslands: ")
@@ -58,7 +58,8 @@ func run() error {
 	}
 	fmt.Printf("a client without any credentials: in, it says %q\n", text)
 
-	// What a stranger meets who tries the port. The other examples' servers let none in.
+	// Probe shows how the port treats clients that have no credentials. The servers of the other
+	// examples let none of them in.
 	results, err := zmqauth.Probe(ctx, endpoint)
 	if err != nil {
 		return err

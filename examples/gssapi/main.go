@@ -1,6 +1,6 @@
-// Gssapi shows a server that lets Kerberos principals in, and a client that proves one. README.md
-// tells how to prepare the realm. By itself it runs both over loopback and ends: the client's
-// principal gets in, and is refused once it is not named any more.
+// Gssapi: a server that lets Kerberos principals in, and a client that proves its principal.
+// README.md shows how to prepare the realm. Without flags the program runs both over loopback: the
+// client's principal gets in first, and is refused after the server has stopped naming it.
 package main
 
 import (
@@ -22,23 +22,28 @@ const domain = "global"
 // patience is how long a handshake or a message may take.
 const patience = 15 * time.Second
 
-// options are what the command line says.
+// options are the flags and arguments of the command line.
 type options struct {
-	bind      string // the server's endpoint
-	connect   string // the endpoint of a server elsewhere, "": none
-	service   string
-	principal string
-	allow     []string
+	bind      string   // the server's endpoint; "": run both ends
+	connect   string   // the endpoint of a server elsewhere; "": none
+	service   string   // the server's principal, as service@host
+	principal string   // the client's principal; "": the default of the credential cache
+	allow     []string // the principals to let in; none: all of the realm
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.bind, "bind", "", "be a server at this endpoint, tcp://*:5555 for instance, for one message")
-	flag.StringVar(&o.connect, "connect", "", "be a client of the server at this endpoint, tcp://server.example:5555 for instance")
-	flag.StringVar(&o.service, "service", "zmq@localhost", "the server's principal, as service@host")
-	flag.StringVar(&o.principal, "principal", "", "the client's principal, as service@host; none: the default of the credential cache")
+	flag.StringVar(&o.bind, "bind", "",
+		"be a server at this endpoint, tcp://*:5555 for instance, for one message")
+	flag.StringVar(&o.connect, "connect", "",
+		"be a client of the server at this endpoint, tcp://server.example:5555 for instance")
+	flag.StringVar(&o.service, "service", "zmq@localhost",
+		"the server's principal, as service@host")
+	flag.StringVar(&o.principal, "principal", "",
+		"the client's principal, as service@host; none: the default of the credential cache")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "gssapi [flags] [principals to let in; none: all of the realm]")
+		fmt.Fprintln(flag.CommandLine.Output(),
+			"gssapi [flags] [principals to let in; none: all of the realm]")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -54,7 +59,7 @@ func run(o options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, zctx.Term()) }() // waits for what is on its way
+	defer func() { err = errors.Join(err, zctx.Term()) }() // waits until all messages are sent
 	if o.connect != "" {
 		return send(zctx, o, o.connect)
 	}
@@ -64,12 +69,12 @@ func run(o options) (err error) {
 	}
 	defer s.close()
 	if o.bind != "" {
-		return s.receive(-1) // as long as it takes
+		return s.receive(-1) // no time limit
 	}
 	return both(zctx, o, s)
 }
 
-// both sends to s as a client that s lets in, then as one that it does not.
+// both sends to s twice: first while s lets the client in, then after s has stopped doing so.
 func both(zctx *zmq4.Context, o options, s *server) error {
 	if err := send(zctx, o, s.endpoint); err != nil {
 		return err
@@ -77,7 +82,7 @@ func both(zctx *zmq4.Context, o options, s *server) error {
 	if err := s.receive(patience); err != nil {
 		return err
 	}
-	// From now on only somebody else gets in.
+	// From now on only another principal gets in.
 	if err := s.auth.ConfigureGSSAPI(domain, "nobody@NOWHERE.EXAMPLE"); err != nil {
 		return err
 	}
@@ -107,7 +112,9 @@ func listen(zctx *zmq4.Context, o options) (s *server, err error) {
 			s.close()
 		}
 	}()
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})) // acceptances too
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{
+		Level: slog.LevelDebug, // logs acceptances too
+	}))
 	if s.auth, err = zmqauth.New(zctx, &zmqauth.Config{Logger: log}); err != nil {
 		return s, err
 	}
@@ -116,8 +123,9 @@ func listen(zctx *zmq4.Context, o options) (s *server, err error) {
 	}
 	err = errors.Join(
 		s.auth.ConfigureGSSAPI(domain, o.allow...),
-		s.auth.Start(), // before Bind: libzmq lets GSSAPI clients in where it finds nobody to ask
-		zmqauth.GSSAPIServer(s.socket, domain, ""), // "": whatever service the keytab is for
+		// Start comes before Bind: without an Authenticator libzmq lets GSSAPI clients in.
+		s.auth.Start(),
+		zmqauth.GSSAPIServer(s.socket, domain, ""), // "": every service in the keytab
 		s.socket.Bind(o.bind),
 	)
 	if err != nil {
@@ -140,7 +148,8 @@ func (s *server) receive(timeout time.Duration) error {
 }
 
 func (s *server) close() {
-	if s.socket != nil { // before the Authenticator: without one libzmq lets everybody in
+	// The socket closes first: without an Authenticator libzmq lets GSSAPI clients in.
+	if s.socket != nil {
 		_ = s.socket.Close()
 	}
 	if s.auth != nil {
@@ -148,14 +157,18 @@ func (s *server) close() {
 	}
 }
 
-// send is the client.
+// send is a client that sends one message.
 func send(zctx *zmq4.Context, o options, endpoint string) error {
 	socket, err := zctx.NewSocket(zmq4.PUSH)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = socket.Close() }()
-	if err := errors.Join(socket.SetLinger(0), zmqauth.GSSAPIClient(socket, o.principal, o.service)); err != nil {
+	err = errors.Join(
+		socket.SetLinger(0),
+		zmqauth.GSSAPIClient(socket, o.principal, o.service),
+	)
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -1,6 +1,7 @@
-// Ironhouse: encryption, and only clients whose key the server knows (CURVE). Their certificates
-// are files in a directory that is followed: a certificate that is added lets its owner in, one
-// that is removed keeps him out, within a second and without a call.
+// Ironhouse: encryption, and only clients whose key the server knows (CURVE). The server reads
+// their certificates from a directory and follows changes there. A client gets in within a second
+// after its certificate is added, and is refused within a second after it is removed. The program
+// calls nothing for that.
 package main
 
 import (
@@ -17,7 +18,7 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-const patience = 10 * time.Second // how long anything here may take
+const patience = 10 * time.Second // how long any step may take
 
 func main() {
 	log.SetPrefix("ironhouse: ")
@@ -56,7 +57,8 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	// Only with its role on the socket is it safe to bind. The kernel chooses a free port.
+	// Set the role before binding: a socket without a role lets everybody in. The kernel chooses a
+	// free port.
 	if err := server.Bind("tcp://127.0.0.1:*"); err != nil {
 		return err
 	}
@@ -68,12 +70,13 @@ func run() error {
 	if err := sayHello(endpoint, serverCert.Public, known); err != nil {
 		return fmt.Errorf("a known client was kept out: %w", err)
 	}
-	// The metadata of a certificate is that of its client's messages.
+	// Every message of a client carries the metadata of its certificate.
 	text, metadata, err := server.RecvWithMetadata(0, "Name")
 	if err != nil {
 		return err
 	}
-	fmt.Printf("a client whose certificate is in the directory: in, %s says %q\n", metadata["Name"], text)
+	name := metadata["Name"]
+	fmt.Printf("a client whose certificate is in the directory: in, %s says %q\n", name, text)
 
 	if err := sayHello(endpoint, serverCert.Public, stranger); !errors.Is(err, zmqauth.ErrDenied) {
 		return fmt.Errorf("a stranger was not refused: %v", err)
@@ -82,9 +85,9 @@ func run() error {
 	return nil
 }
 
-// makeCertificates makes a pair of files for each who takes part; real ones are made once, and
-// kept. The public file of a known client goes into the server's directory; a secret one never
-// leaves its owner.
+// makeCertificates writes a public and a secret file for each client and for the server. Real
+// certificates are made once and kept. The public file of a known client goes into the server's
+// directory; a secret file never leaves its owner.
 func makeCertificates(home string) (known, stranger, server *zmqauth.Certificate, err error) {
 	clients := filepath.Join(home, "clients")
 	if err := os.Mkdir(clients, 0o700); err != nil {
@@ -110,8 +113,8 @@ func makeCertificates(home string) (known, stranger, server *zmqauth.Certificate
 	return loaded[0], loaded[1], loaded[2], nil
 }
 
-// sayHello sends a message once the server has let the client in. The client proves its own key,
-// and talks to no server but the one that has the key it knows.
+// sayHello is a client that sends a message once the server has let it in. It proves that it has
+// the secret key of its certificate, and it talks only to the server that has serverKey's.
 func sayHello(endpoint string, serverKey zmqauth.PublicKey, own *zmqauth.Certificate) error {
 	client, err := zmq4.NewSocket(zmq4.PUSH)
 	if err != nil {

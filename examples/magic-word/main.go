@@ -1,5 +1,5 @@
-// Magic word: a handshake of one's own, behind TLS. The server has a certificate, the clients have
-// a word to say; both halves of the handshake are written with package stream.
+// Magic-word: a custom handshake behind TLS. The server shows a certificate, then the client sends
+// a secret word. Package stream runs both halves of the handshake.
 package main
 
 import (
@@ -26,10 +26,9 @@ import (
 	"github.com/zmqauth/zmqauth/stream"
 )
 
-const patience = 10 * time.Second // how long anything here may take
+const patience = 10 * time.Second // how long any step may take
 
-// The handshake: the client sends the word, which has wordSize bytes, and the server one byte in
-// return.
+// In the handshake the client sends a word of wordSize bytes. The server answers with one byte.
 const (
 	wordSize = 5
 	yes, no  = '+', '-'
@@ -42,8 +41,8 @@ func main() {
 	}
 }
 
-// expect is the server's half. It reads neither more than it needs nor for longer than the server
-// lets it.
+// expect is the server's half. It reads only the bytes it needs. The stream.Server sets a deadline
+// on conn, so a silent client cannot block it.
 func expect(word string) stream.AuthenticatorFunc {
 	return func(_ context.Context, conn net.Conn) (net.Conn, any, error) {
 		said := make([]byte, wordSize)
@@ -52,7 +51,8 @@ func expect(word string) stream.AuthenticatorFunc {
 		}
 		if subtle.ConstantTimeCompare(said, []byte(word)) != 1 {
 			_, err := conn.Write([]byte{no})
-			return nil, nil, errors.Join(errors.New("wrong word"), err) // and not which: logs are for others to read
+			// The error does not repeat the word, because others may read the log.
+			return nil, nil, errors.Join(errors.New("wrong word"), err)
 		}
 		_, err := conn.Write([]byte{yes})
 		return conn, "one who knows the word", err
@@ -88,13 +88,16 @@ func run() error {
 
 	server := &stream.Server{
 		Authenticator: stream.Chain(
-			&stream.TLSAuthenticator{CertFile: filepath.Join(home, "server.crt"), KeyFile: filepath.Join(home, "server.key")},
+			&stream.TLSAuthenticator{
+				CertFile: filepath.Join(home, "server.crt"),
+				KeyFile:  filepath.Join(home, "server.key"),
+			},
 			expect("Ma6ik"),
 		),
 		Handler: func(_ context.Context, conn net.Conn, credentials any) {
 			fmt.Fprintf(conn, "welcome, %s\n", credentials)
 		},
-		Logger: slog.New(slog.DiscardHandler), // what is printed tells it all
+		Logger: slog.New(slog.DiscardHandler), // the output shows every outcome
 	}
 	defer server.Close()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -105,7 +108,10 @@ func run() error {
 	go func() { served <- server.Serve(l) }()
 
 	for _, word := range []string{"Ma6ik", "magic"} {
-		welcome, err := visit(l.Addr().String(), stream.TLSClient{CAFile: filepath.Join(home, "ca.crt"), Handshake: say(word)})
+		welcome, err := visit(l.Addr().String(), stream.TLSClient{
+			CAFile:    filepath.Join(home, "ca.crt"),
+			Handshake: say(word),
+		})
 		if (err == nil) != (word == "Ma6ik") {
 			return fmt.Errorf("%s: %q, %v", word, welcome, err)
 		}
@@ -124,11 +130,11 @@ func run() error {
 	return nil
 }
 
-// visit is a client that reads what the server says to those who are in.
+// visit is a client that returns the line that the server welcomes it with.
 func visit(address string, cfg stream.TLSClient) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	conn, err := stream.DialTLS(ctx, address, cfg) // returns when both TLS and the handshake after it are done
+	conn, err := stream.DialTLS(ctx, address, cfg) // returns after TLS and cfg.Handshake
 	if err != nil {
 		return "", err
 	}
@@ -137,8 +143,8 @@ func visit(address string, cfg stream.TLSClient) (string, error) {
 	return string(line), err
 }
 
-// makeCertificates makes a CA and, for each name, a certificate that it has signed, with its key.
-// Real ones are made once, by tools that keep the CA's key to themselves.
+// makeCertificates makes a CA and, for each name, a key and a certificate that the CA has signed.
+// A real CA is made once, with tools that keep its key secret.
 func makeCertificates(dir string, names ...string) error {
 	ca, caKey, err := certify(dir, "ca", nil, nil)
 	if err != nil {
@@ -152,8 +158,11 @@ func makeCertificates(dir string, names ...string) error {
 	return nil
 }
 
-// certify writes name.crt and name.key. Without a CA the certificate is one.
-func certify(dir, name string, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+// certify writes a certificate to name.crt and its key to name.key. The CA signs the certificate;
+// where ca is nil, the certificate is a CA that signs itself.
+func certify(
+	dir, name string, ca *x509.Certificate, caKey *ecdsa.PrivateKey,
+) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	key, err1 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	serial, err2 := rand.Int(rand.Reader, big.NewInt(1<<62))
 	if err := errors.Join(err1, err2); err != nil {
@@ -168,7 +177,8 @@ func certify(dir, name string, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (*
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	if ca == nil {
-		template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
+		template.IsCA, template.BasicConstraintsValid = true, true
+		template.KeyUsage = x509.KeyUsageCertSign
 		ca, caKey = template, key
 	}
 	der, err1 := x509.CreateCertificate(rand.Reader, template, ca, key.Public(), caKey)
@@ -176,9 +186,11 @@ func certify(dir, name string, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (*
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, nil, err
 	}
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
 	err := errors.Join(
-		os.WriteFile(filepath.Join(dir, name+".crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644),
-		os.WriteFile(filepath.Join(dir, name+".key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600),
+		os.WriteFile(filepath.Join(dir, name+".crt"), certPEM, 0o644),
+		os.WriteFile(filepath.Join(dir, name+".key"), keyPEM, 0o600),
 	)
 	return template, key, err
 }

@@ -1,5 +1,5 @@
-// Plain-callback: user names and passwords that something else knows: a directory, a database, a
-// web service. The callback that asks it runs beside the authenticator's loop, and says yes, no, or
+// Plain-callback: something else checks user names and passwords, such as a directory, a database
+// or a web service. The callback that asks it runs on a goroutine of its own. It answers yes, no or
 // "try again".
 package main
 
@@ -17,7 +17,7 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-const patience = 10 * time.Second // how long anything here may take
+const patience = 10 * time.Second // how long any step may take
 
 func main() {
 	log.SetPrefix("plain-callback: ")
@@ -44,14 +44,17 @@ func run() error {
 	err = errors.Join(
 		auth.ConfigurePlainCallback("global", users.check),
 		auth.Start(),
-		server.SetHandshakeIvl(500*time.Millisecond), // how long a client waits before it tries again: 10 s with a role, unless set
+		// A client that is told to try again does so after this time. The role sets 10 s unless the
+		// program has set another one.
+		server.SetHandshakeIvl(500*time.Millisecond),
 		zmqauth.PlainServer(server, "global"),
 		server.SetRcvtimeo(patience),
 	)
 	if err != nil {
 		return err
 	}
-	// Only with its role on the socket is it safe to bind. The kernel chooses a free port.
+	// Set the role before binding: a socket without a role lets everybody in. The kernel chooses a
+	// free port.
 	if err := server.Bind("tcp://127.0.0.1:*"); err != nil {
 		return err
 	}
@@ -76,15 +79,18 @@ func run() error {
 	if users.down.Load() {
 		return errors.New("ann was let in while the directory was down")
 	}
-	fmt.Printf("ann with the right password: told to try again while the directory is down, then in, %s says %q\n", metadata["User-Id"], text)
+	fmt.Print("ann with the right password: told to try again while the directory is down, then in, ")
+	fmt.Printf("%s says %q\n", metadata["User-Id"], text)
 	return nil
 }
 
-// directory stands for what knows the users.
+// directory stands for the service that knows the users.
 type directory struct {
 	hashes map[string][]byte
-	nobody []byte // what an unknown user's password is compared with, so that it takes as long as a known one's
-	down   atomic.Bool
+	// nobody is the hash to compare with for unknown users. It makes their refusal take as long as
+	// that of a known user, so that the time does not tell which names exist.
+	nobody []byte
+	down   atomic.Bool // the next call fails
 }
 
 func newDirectory() (*directory, error) {
@@ -93,9 +99,9 @@ func newDirectory() (*directory, error) {
 	return &directory{hashes: map[string][]byte{"ann": ann}, nobody: nobody}, errors.Join(err1, err2)
 }
 
-// check is the callback. Many of its calls may run at once.
+// check is the callback. Many calls of it may run at the same time.
 func (d *directory) check(_ context.Context, _, name, password string) (*zmqauth.Identity, error) {
-	if d.down.Swap(false) { // it is back for the next one
+	if d.down.Swap(false) { // the directory is up again for the next call
 		return nil, zmqauth.ErrTemporary
 	}
 	hash, known := d.hashes[name]
@@ -108,7 +114,7 @@ func (d *directory) check(_ context.Context, _, name, password string) (*zmqauth
 	return &zmqauth.Identity{}, nil // the user id is the name
 }
 
-// sayHello sends a message once the server has let the client in.
+// sayHello is a client that sends a message once the server has let it in.
 func sayHello(endpoint, name, password string) error {
 	client, err := zmq4.NewSocket(zmq4.PUSH)
 	if err != nil {

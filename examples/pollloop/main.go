@@ -1,7 +1,7 @@
-// Pollloop: a program with a poll loop of its own serves the ZAP socket itself, beside its other
-// sockets, and has each request judged by HandleZAPMessage. Nothing runs in the background. What
-// the loop waits for, clients wait for: with callbacks, Start or Attach are better, because
-// HandleZAPMessage waits for their answer.
+// Pollloop: a program with a poll loop of its own serves the ZAP socket beside its other sockets.
+// HandleZAPMessage judges each request, and nothing runs in the background. It waits for the answer
+// of a callback, and meanwhile the loop serves nobody. Programs with callbacks should use Start or
+// Attach instead.
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-const patience = 10 * time.Second // how long anything here may take
+const patience = 10 * time.Second // how long any step may take
 
 func main() {
 	log.SetPrefix("pollloop: ")
@@ -44,11 +44,15 @@ func run() error {
 		return err
 	}
 	defer server.Close()
-	// libzmq asks whom it finds at this endpoint.
-	if err := errors.Join(zap.Bind(zmqauth.ZAPEndpoint), zmqauth.PlainServer(server, "global")); err != nil {
+	err = errors.Join(
+		zap.Bind(zmqauth.ZAPEndpoint), // where libzmq sends its requests
+		zmqauth.PlainServer(server, "global"),
+	)
+	if err != nil {
 		return err
 	}
-	// Only with its role on the socket is it safe to bind. The kernel chooses a free port.
+	// Set the role before binding: a socket without a role lets everybody in. The kernel chooses a
+	// free port.
 	if err := server.Bind("tcp://127.0.0.1:*"); err != nil {
 		return err
 	}
@@ -66,7 +70,7 @@ func run() error {
 	return loop(auth, zap, server, failed)
 }
 
-// loop serves both sockets until a message has arrived, or the clients fail.
+// loop serves both sockets until a message has arrived or a client has failed.
 func loop(auth *zmqauth.Authenticator, zap, server *zmq4.Socket, failed <-chan error) error {
 	poller := zmq4.NewPoller()
 	poller.Add(zap, zmq4.POLLIN)
@@ -92,7 +96,7 @@ func loop(auth *zmqauth.Authenticator, zap, server *zmq4.Socket, failed <-chan e
 	}
 }
 
-// judge answers one question of libzmq.
+// judge answers one request of libzmq.
 func judge(auth *zmqauth.Authenticator, zap *zmq4.Socket) error {
 	request, err := zap.RecvMessageBytes(0)
 	if err != nil {
@@ -109,7 +113,7 @@ func judge(auth *zmqauth.Authenticator, zap *zmq4.Socket) error {
 	return err
 }
 
-// receive takes one message of the program's own.
+// receive prints one message of a client.
 func receive(server *zmq4.Socket) error {
 	text, metadata, err := server.RecvWithMetadata(0, "User-Id")
 	if err != nil {
@@ -119,7 +123,7 @@ func receive(server *zmq4.Socket) error {
 	return nil
 }
 
-// visit brings a client who is refused and one who gets in.
+// visit connects twice: first with a wrong password, then with the right one.
 func visit(endpoint string) error {
 	if err := sayHello(endpoint, "ann", "battery staple"); !errors.Is(err, zmqauth.ErrDenied) {
 		return fmt.Errorf("a wrong password was not refused: %v", err)
@@ -130,7 +134,7 @@ func visit(endpoint string) error {
 	return nil
 }
 
-// sayHello sends a message once the server has let the client in.
+// sayHello is a client that sends a message once the server has let it in.
 func sayHello(endpoint, name, password string) error {
 	client, err := zmq4.NewSocket(zmq4.PUSH)
 	if err != nil {

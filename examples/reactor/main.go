@@ -1,6 +1,5 @@
-// Reactor: a program whose sockets are served by a zmq4.Reactor has the authenticator served by it
-// too. Decisions and the program's own handlers then run on one goroutine, and need no locks
-// between them.
+// Reactor: a zmq4.Reactor serves the program's sockets and the Authenticator too. Decisions and the
+// program's own handlers then run on one goroutine and need no locks between them.
 package main
 
 import (
@@ -15,7 +14,7 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-const patience = 10 * time.Second // how long anything here may take
+const patience = 10 * time.Second // how long any step may take
 
 func main() {
 	log.SetPrefix("reactor: ")
@@ -25,10 +24,11 @@ func main() {
 }
 
 func run() error {
-	// OnDecision has a goroutine of its own, so that it may be slow; the program takes note of what
-	// was decided here.
+	// OnDecision runs on a goroutine of its own, so it may be slow.
 	decisions := make(chan zmqauth.Decision, 2)
-	auth, err := zmqauth.New(nil, &zmqauth.Config{OnDecision: func(d zmqauth.Decision) { decisions <- d }})
+	auth, err := zmqauth.New(nil, &zmqauth.Config{
+		OnDecision: func(d zmqauth.Decision) { decisions <- d },
+	})
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,8 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	// Only with its role on the socket is it safe to bind. The kernel chooses a free port.
+	// Set the role before binding: a socket without a role lets everybody in. The kernel chooses a
+	// free port.
 	if err := server.Bind("tcp://127.0.0.1:*"); err != nil {
 		return err
 	}
@@ -56,8 +57,8 @@ func run() error {
 		return err
 	}
 
-	// The reactor runs until a handler returns an error: here, when a message has arrived, or when the
-	// clients fail.
+	// The reactor runs until a handler returns an error. Here that happens when a message has arrived
+	// or a client has failed.
 	errDone := errors.New("a message has arrived")
 	reactor.AddSocket(server, zmq4.POLLIN, func(zmq4.State) error {
 		text, metadata, err := server.RecvWithMetadata(0, "User-Id")
@@ -84,7 +85,7 @@ func run() error {
 	return nil
 }
 
-// visit brings a client who is refused and one who gets in.
+// visit connects twice: first with a wrong password, then with the right one.
 func visit(endpoint string) error {
 	if err := sayHello(endpoint, "ann", "battery staple"); !errors.Is(err, zmqauth.ErrDenied) {
 		return fmt.Errorf("a wrong password was not refused: %v", err)
@@ -95,7 +96,7 @@ func visit(endpoint string) error {
 	return nil
 }
 
-// sayHello sends a message once the server has let the client in.
+// sayHello is a client that sends a message once the server has let it in.
 func sayHello(endpoint, name, password string) error {
 	client, err := zmq4.NewSocket(zmq4.PUSH)
 	if err != nil {

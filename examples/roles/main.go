@@ -1,5 +1,5 @@
-// Roles: what a user may do. The authenticator says who a client is and which role he has; both
-// come with each of his messages, and the server decides by them.
+// Roles: what a user may do. The Authenticator gives each client a user id and a role. Both come
+// with every message of that client, and the server uses them to decide.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-const patience = 10 * time.Second // how long anything here may take
+const patience = 10 * time.Second // how long any step may take
 
 func main() {
 	log.SetPrefix("roles: ")
@@ -27,8 +27,8 @@ func run() error {
 	ann, err1 := zmqauth.NewCertificate()
 	bob, err2 := zmqauth.NewCertificate()
 	serverCert, err3 := zmqauth.NewCertificate()
-	// A client can set properties too. Those named here are the authenticator's alone: a user without
-	// a role has an empty one.
+	// A client can set message properties too. Only the Authenticator sets those named here: the role
+	// of a user without one is empty, whatever the client has set.
 	auth, err4 := zmqauth.New(nil, &zmqauth.Config{Properties: []string{"Role"}})
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
@@ -43,10 +43,11 @@ func run() error {
 		return err
 	}
 	defer server.Close()
+	lookUp := func(_ context.Context, _ string, key zmqauth.PublicKey) (*zmqauth.Identity, error) {
+		return users[key], nil // a nil identity refuses the client
+	}
 	err = errors.Join(
-		auth.ConfigureCurveCallback("global", func(_ context.Context, _ string, key zmqauth.PublicKey) (*zmqauth.Identity, error) {
-			return users[key], nil // nil, nil refuses
-		}),
+		auth.ConfigureCurveCallback("global", lookUp),
 		auth.Start(),
 		zmqauth.CurveServer(server, "global", serverCert),
 		server.SetRcvtimeo(patience),
@@ -54,7 +55,8 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	// Only with its role on the socket is it safe to bind. The kernel chooses a free port.
+	// Set the role before binding: a socket without a role lets everybody in. The kernel chooses a
+	// free port.
 	if err := server.Bind("tcp://127.0.0.1:*"); err != nil {
 		return err
 	}
@@ -85,7 +87,7 @@ func run() error {
 	return nil
 }
 
-// allowed is what the roles may do. A role that is not there may do nothing.
+// allowed lists what each role may do. A role that is not listed may do nothing.
 var allowed = map[string]map[string]bool{
 	"operator": {"read": true, "write": true},
 	"viewer":   {"read": true},
@@ -101,13 +103,17 @@ func serveOne(server *zmq4.Socket) error {
 	if allowed[metadata["Role"]][request] {
 		outcome = "done"
 	}
-	_, err = server.Send(fmt.Sprintf("%s, %s: %s: %s", metadata["User-Id"], metadata["Role"], request, outcome), 0)
+	user, role := metadata["User-Id"], metadata["Role"]
+	_, err = server.Send(fmt.Sprintf("%s, %s: %s: %s", user, role, request, outcome), 0)
 	return err
 }
 
-// ask is a client that sends one request; the server, which would have a goroutine of its own,
-// answers it in between.
-func ask(server *zmq4.Socket, endpoint string, serverKey zmqauth.PublicKey, user *zmqauth.Certificate, request string) (reply string, err error) {
+// ask is a client that sends one request and returns the reply. It calls serveOne in between; a
+// real server runs on a goroutine of its own.
+func ask(
+	server *zmq4.Socket, endpoint string, serverKey zmqauth.PublicKey,
+	user *zmqauth.Certificate, request string,
+) (reply string, err error) {
 	client, err := zmq4.NewSocket(zmq4.REQ)
 	if err != nil {
 		return "", err
@@ -115,7 +121,11 @@ func ask(server *zmq4.Socket, endpoint string, serverKey zmqauth.PublicKey, user
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := errors.Join(client.SetRcvtimeo(patience), zmqauth.CurveClient(client, serverKey, user)); err != nil {
+	err = errors.Join(
+		client.SetRcvtimeo(patience),
+		zmqauth.CurveClient(client, serverKey, user),
+	)
+	if err != nil {
 		return "", err
 	}
 	if err := zmqauth.Connect(ctx, client, endpoint); err != nil {

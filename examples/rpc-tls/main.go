@@ -1,5 +1,5 @@
-// RPC over mutual TLS: a net/rpc server that knows who calls. Both sides show a certificate that
-// the same CA has signed; the name in the client's is what the methods go by.
+// Rpc-tls: a net/rpc server over mutual TLS that knows who calls. Both sides show a certificate
+// that the same CA has signed. The methods use the name in the client's certificate.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/zmqauth/zmqauth/stream"
 )
 
-const patience = 10 * time.Second // how long anything here may take
+const patience = 10 * time.Second // how long any step may take
 
 func main() {
 	log.SetPrefix("rpc-tls: ")
@@ -33,7 +33,8 @@ func main() {
 	}
 }
 
-// Orders is what clients may call. There is one for each connection, which knows whose it is.
+// Orders has the methods that clients may call. Each connection has its own Orders, with the name
+// of its client.
 type Orders struct{ caller string }
 
 // Place takes an order.
@@ -42,8 +43,8 @@ func (o *Orders) Place(what string, reply *string) error {
 	return nil
 }
 
-// serve is the server's handler: credentials are the verified chain of the client's certificate,
-// its own first.
+// serve is the server's handler. The credentials are the verified chain of the client: its own
+// certificate is the first.
 func serve(_ context.Context, conn net.Conn, credentials any) {
 	caller := credentials.([]*x509.Certificate)[0].Subject.CommonName
 	server := rpc.NewServer()
@@ -68,10 +69,10 @@ func run() error {
 		Authenticator: &stream.TLSAuthenticator{
 			CertFile: filepath.Join(home, "server.crt"),
 			KeyFile:  filepath.Join(home, "server.key"),
-			CAFile:   filepath.Join(home, "ca.crt"), // with it, clients must show a certificate
+			CAFile:   filepath.Join(home, "ca.crt"), // requires a certificate of every client
 		},
 		Handler: serve,
-		Logger:  slog.New(slog.DiscardHandler), // what is printed tells it all
+		Logger:  slog.New(slog.DiscardHandler), // the output shows every outcome
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -91,14 +92,15 @@ func run() error {
 		}
 		fmt.Printf("%s calls: %s\n", name, reply)
 	}
-	if reply, err := order(l.Addr().String(), stream.TLSClient{CAFile: filepath.Join(home, "ca.crt")}); err == nil {
+	stranger := stream.TLSClient{CAFile: filepath.Join(home, "ca.crt")}
+	if reply, err := order(l.Addr().String(), stranger); err == nil {
 		return fmt.Errorf("a stranger was served: %s", reply)
 	}
 	fmt.Println("a client without a certificate: refused")
 
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := server.Shutdown(ctx); err != nil { // waits for the last call
+	if err := server.Shutdown(ctx); err != nil { // waits for calls to end
 		return err
 	}
 	if err := <-served; err != stream.ErrServerClosed {
@@ -121,8 +123,8 @@ func order(address string, cfg stream.TLSClient) (reply string, err error) {
 	return reply, err
 }
 
-// makeCertificates makes a CA and, for each name, a certificate that it has signed, with its key.
-// Real ones are made once, by tools that keep the CA's key to themselves.
+// makeCertificates makes a CA and, for each name, a key and a certificate that the CA has signed.
+// A real CA is made once, with tools that keep its key secret.
 func makeCertificates(dir string, names ...string) error {
 	ca, caKey, err := certify(dir, "ca", nil, nil)
 	if err != nil {
@@ -136,8 +138,11 @@ func makeCertificates(dir string, names ...string) error {
 	return nil
 }
 
-// certify writes name.crt and name.key. Without a CA the certificate is one.
-func certify(dir, name string, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+// certify writes a certificate to name.crt and its key to name.key. The CA signs the certificate;
+// where ca is nil, the certificate is a CA that signs itself.
+func certify(
+	dir, name string, ca *x509.Certificate, caKey *ecdsa.PrivateKey,
+) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	key, err1 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	serial, err2 := rand.Int(rand.Reader, big.NewInt(1<<62))
 	if err := errors.Join(err1, err2); err != nil {
@@ -152,7 +157,8 @@ func certify(dir, name string, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (*
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	if ca == nil {
-		template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
+		template.IsCA, template.BasicConstraintsValid = true, true
+		template.KeyUsage = x509.KeyUsageCertSign
 		ca, caKey = template, key
 	}
 	der, err1 := x509.CreateCertificate(rand.Reader, template, ca, key.Public(), caKey)
@@ -160,9 +166,11 @@ func certify(dir, name string, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (*
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, nil, err
 	}
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
 	err := errors.Join(
-		os.WriteFile(filepath.Join(dir, name+".crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644),
-		os.WriteFile(filepath.Join(dir, name+".key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600),
+		os.WriteFile(filepath.Join(dir, name+".crt"), certPEM, 0o644),
+		os.WriteFile(filepath.Join(dir, name+".key"), keyPEM, 0o600),
 	)
 	return template, key, err
 }

@@ -1,6 +1,6 @@
-// Ssh-tunnel lets a ZeroMQ client talk to a server that only an SSH server can reach. The SSH
-// server is one in this program, so that it runs anywhere; with a real one, sshtunnel.Open takes
-// the name that ssh takes.
+// Ssh-tunnel: a ZeroMQ client talks to a server that it can reach only through an SSH server. The
+// SSH server is part of this program, so that the example runs anywhere. For a real one, give
+// sshtunnel.Open the name that you give to ssh.
 package main
 
 import (
@@ -26,11 +26,11 @@ import (
 	"github.com/zmqauth/zmqauth/sshtunnel"
 )
 
-const patience = 30 * time.Second // how long anything here may take
+const patience = 30 * time.Second // how long any step may take
 
 func main() {
 	log.SetPrefix("ssh-tunnel: ")
-	slog.SetLogLoggerLevel(slog.LevelError) // a connection that is lost on purpose is no news
+	slog.SetLogLoggerLevel(slog.LevelError) // the example loses a connection on purpose
 	if err := run(); err != nil {
 		log.Fatal(err)
 	}
@@ -67,8 +67,8 @@ func run() error {
 	}
 	fmt.Println("first contact:", stranger.Err)
 
-	// Somebody compares stranger.Fingerprint with what the gateway's owner says, and then it is
-	// recorded.
+	// Record a host key only after comparing stranger.Fingerprint with the one that the owner of the
+	// gateway has told you.
 	if err := os.WriteFile(cfg.KnownHosts, []byte(stranger.Entry+"\n"), 0o600); err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func run() error {
 	}
 	defer socket.Close()
 	err = errors.Join(
-		socket.SetReqRelaxed(1), // it may ask again when an answer was lost with a connection
+		socket.SetReqRelaxed(1), // allows a new request when a lost connection took the reply with it
 		socket.SetReqCorrelate(1),
 		socket.SetRcvtimeo(time.Second),
 		socket.SetLinger(0),
@@ -100,7 +100,7 @@ func run() error {
 	fmt.Println("through the tunnel:", answer)
 
 	gateway.dropConnections()
-	for tunnel.Err() == nil && ctx.Err() == nil { // until it has noticed
+	for tunnel.Err() == nil && ctx.Err() == nil { // until the tunnel notices the loss
 		time.Sleep(time.Millisecond)
 	}
 	if answer, err = ask(ctx, socket, "good evening"); err != nil {
@@ -110,7 +110,7 @@ func run() error {
 	return nil
 }
 
-// startServer starts the ZeroMQ server, which knows nothing of SSH.
+// startServer starts a ZeroMQ server that knows nothing of SSH.
 func startServer() (endpoint string, err error) {
 	socket, err := zmq4.NewSocket(zmq4.REP)
 	if err != nil {
@@ -132,7 +132,7 @@ func startServer() (endpoint string, err error) {
 	return endpoint, nil
 }
 
-// ask asks until there is an answer.
+// ask repeats the question until there is an answer.
 func ask(ctx context.Context, socket *zmq4.Socket, question string) (string, error) {
 	for ctx.Err() == nil {
 		if _, err := socket.Send(question, 0); err != nil {
@@ -145,8 +145,8 @@ func ask(ctx context.Context, socket *zmq4.Socket, question string) (string, err
 	return "", ctx.Err()
 }
 
-// gateway is a small SSH server: it lets in the holder of one key, and connects him to where he
-// wants.
+// gateway is a small SSH server. It accepts one user by his key and connects him to any address he
+// asks for.
 type gateway struct {
 	address  string
 	config   *ssh.ServerConfig
@@ -156,7 +156,7 @@ type gateway struct {
 	conns []net.Conn
 }
 
-// startGateway starts one, and writes the private key of its only user to dir.
+// startGateway starts a gateway and writes the private key of its only user to dir.
 func startGateway(dir string) (*gateway, error) {
 	_, hostKey, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -238,7 +238,8 @@ func (g *gateway) welcome(conn net.Conn) {
 	}
 }
 
-// forward connects a channel to the address that it is for (RFC 4254, section 7.2).
+// forward accepts a channel and connects it to the address that it asks for (RFC 4254, section
+// 7.2).
 func forward(offer ssh.NewChannel) {
 	var to struct {
 		Host       string

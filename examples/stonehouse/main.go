@@ -1,5 +1,6 @@
-// Stonehouse: encryption, and a server that proves who it is (CURVE). Nobody can read along, and no
-// other server can take its place; but clients with any key at all get in.
+// Stonehouse: encryption, and a server that proves its identity (CURVE). Nobody can read the
+// messages on the way, and no other server can take the place of this one. But clients with any key
+// at all get in.
 package main
 
 import (
@@ -14,7 +15,7 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-const patience = 10 * time.Second // how long anything here may take
+const patience = 10 * time.Second // how long any step may take
 
 func main() {
 	log.SetPrefix("stonehouse: ")
@@ -47,7 +48,8 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	// Only with its role on the socket is it safe to bind. The kernel chooses a free port.
+	// Set the role before binding: a socket without a role lets everybody in. The kernel chooses a
+	// free port.
 	if err := server.Bind("tcp://127.0.0.1:*"); err != nil {
 		return err
 	}
@@ -72,7 +74,7 @@ func run() error {
 	}
 	fmt.Printf("a client with any key: in, it says %q, its key is its user id\n", text)
 
-	// A client that takes the server for another ends the handshake itself.
+	// A client that expects another server's key ends the handshake itself.
 	var cutOff *zmqauth.HandshakeError
 	if err := sayHello(endpoint, clientCert.Public, clientCert); !errors.As(err, &cutOff) {
 		return fmt.Errorf("a client that expects another server's key: %v", err)
@@ -81,8 +83,8 @@ func run() error {
 	return nil
 }
 
-// sayHello sends a message once the server has let the client in. The client proves its own key,
-// and talks to no server but the one that has the key it knows.
+// sayHello is a client that sends a message once the server has let it in. It proves that it has
+// the secret key of its certificate, and it talks only to the server that has serverKey's.
 func sayHello(endpoint string, serverKey zmqauth.PublicKey, own *zmqauth.Certificate) error {
 	client, err := zmq4.NewSocket(zmq4.PUSH)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Strawhouse: rules about addresses. The server lets in whoever comes from an allowed address: no
-// credentials, no encryption, but a start.
+// Strawhouse: rules about addresses. The server lets clients in by the address they connect from.
+// There are no credentials and no encryption, but it is a start.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-const patience = 10 * time.Second // how long anything here may take
+const patience = 10 * time.Second // how long any step may take
 
 func main() {
 	log.SetPrefix("strawhouse: ")
@@ -25,8 +25,8 @@ func main() {
 }
 
 func run() error {
-	// One Authenticator decides for all sockets of a context: nil, nil is zmq4's default context, the
-	// default settings.
+	// One Authenticator decides for all sockets of a context. The first nil is zmq4's default context,
+	// the second the default settings.
 	auth, err := zmqauth.New(nil, nil)
 	if err != nil {
 		return err
@@ -38,7 +38,8 @@ func run() error {
 	}
 	defer server.Close()
 	err = errors.Join(
-		auth.Allow("127.0.0.1"), // single addresses or networks such as 10.0.0.0/8; all others are refused
+		// Allow takes addresses and networks such as 10.0.0.0/8. All other addresses are refused.
+		auth.Allow("127.0.0.1"),
 		auth.Start(),
 		zmqauth.NullServer(server, "global"),
 		server.SetRcvtimeo(patience),
@@ -46,7 +47,8 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	// Only with its role on the socket is it safe to bind. The kernel chooses a free port.
+	// Set the role before binding: a socket without a role lets everybody in. The kernel chooses a
+	// free port.
 	if err := server.Bind("tcp://127.0.0.1:*"); err != nil {
 		return err
 	}
@@ -71,7 +73,8 @@ func run() error {
 	return nil
 }
 
-// sayHello sends a message from the address source, once the server has let the client in.
+// sayHello is a client that connects from the address source. It sends a message once the server
+// has let it in.
 func sayHello(endpoint, source string) error {
 	client, err := zmq4.NewSocket(zmq4.PUSH)
 	if err != nil {
@@ -80,8 +83,8 @@ func sayHello(endpoint, source string) error {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	// tcp://SOURCE:PORT;HOST:PORT is libzmq's way to choose the address that a client comes from; port
-	// 0 is any.
+	// In libzmq, tcp://SOURCE:PORT;HOST:PORT sets the address that a client connects from. Port 0
+	// means any port.
 	address := strings.Replace(endpoint, "tcp://", "tcp://"+source+":0;", 1)
 	if err := zmqauth.Connect(ctx, client, address); err != nil {
 		return err

@@ -1,5 +1,5 @@
-// Woodhouse: user names and passwords (PLAIN). They cross the network in clear, and so does
-// everything else: for networks that you trust.
+// Woodhouse: user names and passwords (PLAIN). Passwords and messages cross the network
+// unencrypted, so use PLAIN only on networks that you trust.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-const patience = 10 * time.Second // how long anything here may take
+const patience = 10 * time.Second // how long any step may take
 
 func main() {
 	log.SetPrefix("woodhouse: ")
@@ -35,7 +35,7 @@ func run() error {
 	}
 	defer server.Close()
 	err = errors.Join(
-		// Real programs keep hashes (HashPassword), and often in a file (ConfigurePlainFile).
+		// Real programs store hashes (HashPassword), often in a file (ConfigurePlainFile).
 		auth.ConfigurePlain("global", map[string]string{"ann": "correct horse"}),
 		auth.Start(),
 		zmqauth.PlainServer(server, "global"),
@@ -44,7 +44,8 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	// Only with its role on the socket is it safe to bind. The kernel chooses a free port.
+	// Set the role before binding: a socket without a role lets everybody in. The kernel chooses a
+	// free port.
 	if err := server.Bind("tcp://127.0.0.1:*"); err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func run() error {
 	if err := sayHello(endpoint, "ann", "correct horse"); err != nil {
 		return fmt.Errorf("ann was kept out: %w", err)
 	}
-	// The server knows of each message who has sent it.
+	// Each message tells the server which user sent it.
 	text, metadata, err := server.RecvWithMetadata(0, "User-Id")
 	if err != nil {
 		return err
@@ -67,7 +68,8 @@ func run() error {
 		{"ann with a wrong password", "ann", "battery staple"},
 		{"a user nobody knows", "bob", "correct horse"},
 	} {
-		if err := sayHello(endpoint, stranger.name, stranger.password); !errors.Is(err, zmqauth.ErrDenied) {
+		err := sayHello(endpoint, stranger.name, stranger.password)
+		if !errors.Is(err, zmqauth.ErrDenied) {
 			return fmt.Errorf("%s was not refused: %v", stranger.who, err)
 		}
 		fmt.Printf("%s: refused\n", stranger.who)
@@ -75,7 +77,7 @@ func run() error {
 	return nil
 }
 
-// sayHello sends a message once the server has let the client in.
+// sayHello is a client that sends a message once the server has let it in.
 func sayHello(endpoint, name, password string) error {
 	client, err := zmq4.NewSocket(zmq4.PUSH)
 	if err != nil {

@@ -1,6 +1,7 @@
-// ZeroMQ over mutual TLS: a REQ and a REP socket that know nothing of it. The server's end of TLS
-// forwards who has the right certificate to the REP socket, which is bound to a private endpoint;
-// the client's end gives the REQ socket a private endpoint to connect to.
+// Zmq-tls: ZeroMQ over mutual TLS, with a REQ and a REP socket that know nothing of TLS. The server
+// end of TLS accepts clients with the right certificate and forwards them to the REP socket, which
+// is bound to a private endpoint. The client end of TLS gives the REQ socket a private endpoint to
+// connect to.
 package main
 
 import (
@@ -26,7 +27,7 @@ import (
 	"github.com/zmqauth/zmqauth/stream"
 )
 
-const patience = 10 * time.Second // how long anything here may take
+const patience = 10 * time.Second // how long any step may take
 
 func main() {
 	log.SetPrefix("zmq-tls: ")
@@ -36,7 +37,7 @@ func main() {
 }
 
 func run() error {
-	home, err := os.MkdirTemp("", "zmq-tls") // nobody else may enter it
+	home, err := os.MkdirTemp("", "zmq-tls") // no other user may enter it
 	if err != nil {
 		return err
 	}
@@ -45,8 +46,8 @@ func run() error {
 		return err
 	}
 
-	// The server: a socket at an endpoint that is this user's alone, and a door to it for those who
-	// have a certificate.
+	// The server is a socket at an endpoint that only this user can reach. A TLS port in front of it
+	// serves the clients that have a certificate.
 	rep, err := zmq4.NewSocket(zmq4.REP)
 	if err != nil {
 		return err
@@ -56,30 +57,31 @@ func run() error {
 	if err := errors.Join(rep.SetLinger(0), rep.SetRcvtimeo(patience), rep.Bind(backend)); err != nil {
 		return err
 	}
-	door := &stream.Server{
+	port := &stream.Server{
 		Authenticator: &stream.TLSAuthenticator{
 			CertFile: filepath.Join(home, "server.crt"),
 			KeyFile:  filepath.Join(home, "server.key"),
-			CAFile:   filepath.Join(home, "ca.crt"), // with it, clients must show a certificate
+			CAFile:   filepath.Join(home, "ca.crt"), // requires a certificate of every client
 		},
 		Handler: func(ctx context.Context, conn net.Conn, credentials any) {
-			fmt.Printf("a TLS client is let in: %s\n", credentials.([]*x509.Certificate)[0].Subject.CommonName)
+			name := credentials.([]*x509.Certificate)[0].Subject.CommonName
+			fmt.Printf("a TLS client is let in: %s\n", name)
 			if err := stream.Forward(ctx, conn, "", backend); err != nil && ctx.Err() == nil {
 				log.Print(err)
 			}
 		},
-		Logger: slog.New(slog.DiscardHandler), // what is printed tells it all
+		Logger: slog.New(slog.DiscardHandler), // the output shows every outcome
 	}
-	defer door.Close()
+	defer port.Close()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	served := make(chan error, 1)
-	go func() { served <- door.Serve(l) }()
+	go func() { served <- port.Serve(l) }()
 
-	// The client, normally on another machine: an endpoint for its socket, whose other end is the
-	// server's door.
+	// The client is normally on another machine. Its socket connects to the tunnel's endpoint, and the
+	// tunnel connects to the server's TLS port.
 	tunnel, err := stream.ForwardTLS(context.Background(), "", l.Addr().String(), stream.TLSClient{
 		CAFile:   filepath.Join(home, "ca.crt"),
 		CertFile: filepath.Join(home, "ann.crt"),
@@ -94,7 +96,12 @@ func run() error {
 		return err
 	}
 	defer req.Close()
-	if err := errors.Join(req.SetLinger(0), req.SetRcvtimeo(patience), req.Connect(tunnel.Endpoint())); err != nil {
+	err = errors.Join(
+		req.SetLinger(0),
+		req.SetRcvtimeo(patience),
+		req.Connect(tunnel.Endpoint()),
+	)
+	if err != nil {
 		return err
 	}
 	for _, text := range []string{"hello", "still there?"} {
@@ -103,7 +110,7 @@ func run() error {
 		}
 	}
 
-	if err := errors.Join(tunnel.Close(), door.Close()); err != nil {
+	if err := errors.Join(tunnel.Close(), port.Close()); err != nil {
 		return err
 	}
 	if err := <-served; err != stream.ErrServerClosed {
@@ -112,7 +119,7 @@ func run() error {
 	return nil
 }
 
-// exchange is a request, and its answer by the server, which would have a goroutine of its own.
+// exchange sends a request and the reply to it. A real server runs on a goroutine of its own.
 func exchange(req, rep *zmq4.Socket, text string) error {
 	if _, err := req.Send(text, 0); err != nil {
 		return err
@@ -132,8 +139,8 @@ func exchange(req, rep *zmq4.Socket, text string) error {
 	return nil
 }
 
-// makeCertificates makes a CA and, for each name, a certificate that it has signed, with its key.
-// Real ones are made once, by tools that keep the CA's key to themselves.
+// makeCertificates makes a CA and, for each name, a key and a certificate that the CA has signed.
+// A real CA is made once, with tools that keep its key secret.
 func makeCertificates(dir string, names ...string) error {
 	ca, caKey, err := certify(dir, "ca", nil, nil)
 	if err != nil {
@@ -147,8 +154,11 @@ func makeCertificates(dir string, names ...string) error {
 	return nil
 }
 
-// certify writes name.crt and name.key. Without a CA the certificate is one.
-func certify(dir, name string, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+// certify writes a certificate to name.crt and its key to name.key. The CA signs the certificate;
+// where ca is nil, the certificate is a CA that signs itself.
+func certify(
+	dir, name string, ca *x509.Certificate, caKey *ecdsa.PrivateKey,
+) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	key, err1 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	serial, err2 := rand.Int(rand.Reader, big.NewInt(1<<62))
 	if err := errors.Join(err1, err2); err != nil {
@@ -163,7 +173,8 @@ func certify(dir, name string, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (*
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	if ca == nil {
-		template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
+		template.IsCA, template.BasicConstraintsValid = true, true
+		template.KeyUsage = x509.KeyUsageCertSign
 		ca, caKey = template, key
 	}
 	der, err1 := x509.CreateCertificate(rand.Reader, template, ca, key.Public(), caKey)
@@ -171,9 +182,11 @@ func certify(dir, name string, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (*
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, nil, err
 	}
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
 	err := errors.Join(
-		os.WriteFile(filepath.Join(dir, name+".crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644),
-		os.WriteFile(filepath.Join(dir, name+".key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600),
+		os.WriteFile(filepath.Join(dir, name+".crt"), certPEM, 0o644),
+		os.WriteFile(filepath.Join(dir, name+".key"), keyPEM, 0o600),
 	)
 	return template, key, err
 }

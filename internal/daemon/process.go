@@ -1,6 +1,6 @@
 // Package daemon runs programs of other systems on loopback, for tests and measurements: stunnel,
-// OpenSSH's sshd and ssh -L. They have keys and configurations of their own, and end with the
-// process that has started them.
+// OpenSSH's sshd and ssh -L. The programs have keys and configurations of their own. They end with
+// the process that started them.
 package daemon
 
 import (
@@ -17,11 +17,11 @@ import (
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
 )
 
-// ErrMissing says that a program is not installed.
+// ErrMissing means that a program is not installed.
 var ErrMissing = errors.New("not installed")
 
-// Find is the path of the first of the programs that is there, in PATH or at the absolute path
-// given.
+// Find returns the path of the first program that is installed. A name is looked up in PATH unless
+// it is an absolute path. The error of Find matches ErrMissing.
 func Find(names ...string) (string, error) {
 	for _, name := range names {
 		if path, err := exec.LookPath(name); err == nil {
@@ -35,22 +35,31 @@ func Find(names ...string) (string, error) {
 type Process struct {
 	PID int
 
-	program  string
-	shell    *exec.Cmd
-	lifeline *os.File          // the program ends when this is closed, which the end of this process does too
-	log      *logbuffer.Buffer // what it has said on its standard error
-	silent   chan struct{}     // closed when nothing will be said any more, as the program has ended
+	program string
+	shell   *exec.Cmd
+	// lifeline is the standard input of shell. The shell ends the program when lifeline is closed; the
+	// system closes it at the latest when this process ends, however that happens.
+	lifeline *os.File
+	log      *logbuffer.Buffer // receives the program's standard error
+	silent   chan struct{}     // closed when the standard error ends with the program
 }
 
-// underLifeline runs what "$@" is until its standard input ends, and says first which process that
-// is.
-const underLifeline = `"$@" >/dev/null & echo $!; exec >/dev/null 2>&1; read _; kill $! 2>/dev/null; wait`
+// underLifeline is a shell script. It starts the command "$@", prints its process id, and kills it
+// when standard input ends.
+const underLifeline = `"$@" >/dev/null & echo $!
+exec >/dev/null 2>&1
+read _
+kill $! 2>/dev/null
+wait`
 
-// patience is how long a program may take until it can be used.
+// patience is how long a program may take to start or to stop.
 const patience = 30 * time.Second
 
-// Start starts a program, with its own variables besides those of this process.
-func Start(log *logbuffer.Buffer, environment []string, program string, args ...string) (*Process, error) {
+// Start starts a program. The program has the environment of this process and the variables in
+// environment.
+func Start(
+	log *logbuffer.Buffer, environment []string, program string, args ...string,
+) (*Process, error) {
 	p := &Process{program: program, log: log, silent: make(chan struct{})}
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -78,7 +87,7 @@ func Start(log *logbuffer.Buffer, environment []string, program string, args ...
 	return p, nil
 }
 
-// Stop returns when the program is gone.
+// Stop kills the program and returns when it is gone.
 func (p *Process) Stop() error {
 	err := p.lifeline.Close()
 	_ = p.shell.Wait() // the status of a process that has been killed
@@ -86,8 +95,8 @@ func (p *Process) Stop() error {
 	return err
 }
 
-// Await returns when the condition holds, or stops the program and is an error: it has ended
-// before, or takes too long.
+// Await waits until the condition holds. If the program ends before that or takes too long, Await
+// stops it and returns an error with what it has logged.
 func (p *Process) Await(condition func() bool) error {
 	for deadline := time.Now().Add(patience); !condition(); {
 		fault := ""
@@ -105,7 +114,7 @@ func (p *Process) Await(condition func() bool) error {
 	return nil
 }
 
-// accepts tells whether somebody listens at an address.
+// accepts reports whether a program listens at an address.
 func accepts(network, address string) bool {
 	conn, err := net.Dial(network, address)
 	if err == nil {
@@ -114,8 +123,8 @@ func accepts(network, address string) bool {
 	return err == nil
 }
 
-// freePort is one that was free a moment ago, for programs that do not say which port the kernel
-// has chosen. Somebody else may take it first.
+// freePort returns a port that was free a moment ago, for programs that cannot report which port
+// the kernel has chosen. Another process may take the port first.
 func freePort() (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -124,5 +133,5 @@ func freePort() (int, error) {
 	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
 }
 
-// portAttempts is how many ports are tried.
+// portAttempts is how many ports to try before giving up.
 const portAttempts = 5

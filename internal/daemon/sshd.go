@@ -21,25 +21,25 @@ import (
 )
 
 // SSHD is OpenSSH's server on a loopback port, with keys, a configuration and a PAM of its own. It
-// lets in the user who runs this process, and none of the machine's files or accounts matter to it.
+// lets in only the user who runs this process. It ignores the machine's SSH files and passwords.
 type SSHD struct {
 	Dir     string // keys, configuration, authorized_keys, password
 	Port    int
 	User    string
-	HostKey string // the file of the private key; the public one is beside it
+	HostKey string // the file of the private key; the public one has the suffix .pub
 	Log     *logbuffer.Buffer
 
 	pam     string   // the library made by CompilePAM
 	process *Process // nil: not running
 }
 
-// Password is that of the user, where there are passwords.
+// Password is the user's password, for servers whose configuration allows passwords.
 const Password = "correct horse"
 
 //go:embed pam/pam.c
 var pamSource []byte
 
-// CompilePAM makes the library that gives sshd a PAM of its own.
+// CompilePAM compiles the library that gives sshd a PAM of its own.
 func CompilePAM(library string) error {
 	gcc, err := Find("gcc")
 	if err != nil {
@@ -53,11 +53,16 @@ func CompilePAM(library string) error {
 	return nil
 }
 
-// StartSSHD starts a server that logs in whoever has the key UserKey, with the library pam, made by
-// CompilePAM. Its files are put into directory. Lines are added to its configuration before the
-// others, where the first of a kind counts.
+// StartSSHD starts a server that accepts the key UserKey. It writes the server's files to
+// directory. CompilePAM has made the library pam. The lines come first in the configuration, so
+// they override the defaults: sshd uses the first value that it finds.
 func StartSSHD(directory, pam string, lines ...string) (*SSHD, error) {
-	s := &SSHD{Dir: directory, HostKey: filepath.Join(directory, "host"), Log: &logbuffer.Buffer{}, pam: pam}
+	s := &SSHD{
+		Dir:     directory,
+		HostKey: filepath.Join(directory, "host"),
+		Log:     &logbuffer.Buffer{},
+		pam:     pam,
+	}
 	local, err := user.Current()
 	if err != nil {
 		return nil, err
@@ -83,7 +88,8 @@ func StartSSHD(directory, pam string, lines ...string) (*SSHD, error) {
 	return nil, err
 }
 
-// NewKey makes a key with ssh-keygen. Without a type among args it is of Ed25519.
+// NewKey makes a key with ssh-keygen and the arguments args. Its type is Ed25519 unless args have
+// another one.
 func NewKey(path string, args ...string) error {
 	if !slices.Contains(args, "-t") {
 		args = append(args, "-t", "ed25519")
@@ -99,35 +105,42 @@ func NewKey(path string, args ...string) error {
 	return nil
 }
 
-// UserKey is the private key of the user who is let in.
+// UserKey is the file of the user's private key.
 func (s *SSHD) UserKey() string { return filepath.Join(s.Dir, "user") }
 
-// program is sshd's whole path, by which it wants to be called.
+// program returns the absolute path of sshd, which must be started by it.
 func (s *SSHD) program() (string, error) { return Find("sshd", "/usr/sbin/sshd") }
 
-// configure writes all of sshd's files; the port is on its command line.
+// configure writes all files of sshd. The port is not in them: it is on the command line.
 func (s *SSHD) configure(lines []string) error {
 	program, err := s.program()
 	if err != nil {
 		return err
 	}
-	config := strings.Join(append(slices.Clone(lines),
-		"HostKey "+s.HostKey, "PidFile none", "AuthorizedKeysFile "+filepath.Join(s.Dir, "authorized_keys"), "StrictModes no",
-		"PermitRootLogin yes", "UsePAM yes", "PasswordAuthentication no", "KbdInteractiveAuthentication no",
-		"UseDNS no", "LogLevel VERBOSE", "MaxStartups 200", "ListenAddress 127.0.0.1", ""), "\n")
-	password, check, pam := filepath.Join(s.Dir, "password"), filepath.Join(s.Dir, "check"), filepath.Join(s.Dir, "pam")
-	err = errors.Join(os.WriteFile(password, []byte(Password), 0o600),
-		os.WriteFile(check, []byte("#!/bin/sh\n[ \"$(tr -d '\\000')\" = \"$(cat "+password+")\" ]\n"), 0o700),
-		os.MkdirAll(pam, 0o700),
-		os.WriteFile(filepath.Join(pam, "sshd"), []byte("auth required pam_exec.so expose_authtok quiet "+check+
-			"\nauth required pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\n"), 0o600))
-	if os.Getuid() == 0 { // where sshd insists on it
-		err = errors.Join(err, os.MkdirAll("/run/sshd", 0o755))
-	}
-	if err != nil {
+	if err := s.configurePAM(); err != nil {
 		return err
 	}
-	// From 9.8 on sshd makes addresses wait that have failed to log in, as tests do.
+	if os.Getuid() == 0 { // sshd does not start as root without this directory
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+			return err
+		}
+	}
+	config := strings.Join(append(slices.Clone(lines),
+		"HostKey "+s.HostKey,
+		"PidFile none",
+		"AuthorizedKeysFile "+filepath.Join(s.Dir, "authorized_keys"),
+		"StrictModes no",
+		"PermitRootLogin yes",
+		"UsePAM yes",
+		"PasswordAuthentication no",
+		"KbdInteractiveAuthentication no",
+		"UseDNS no",
+		"LogLevel VERBOSE",
+		"MaxStartups 200",
+		"ListenAddress 127.0.0.1",
+		""), "\n")
+	// Since version 9.8 sshd delays addresses from which logins have failed, as they do in tests.
+	// Older versions do not know the option that turns this off.
 	path := filepath.Join(s.Dir, "sshd_config")
 	if err := os.WriteFile(path, []byte("PerSourcePenalties no\n"+config), 0o600); err != nil {
 		return err
@@ -138,19 +151,39 @@ func (s *SSHD) configure(lines []string) error {
 	return os.WriteFile(path, []byte(config), 0o600)
 }
 
-// Start starts the server again, on the port that it had, and returns when it listens.
+// configurePAM writes the password and the PAM configuration that checks it.
+func (s *SSHD) configurePAM() error {
+	password, check := filepath.Join(s.Dir, "password"), filepath.Join(s.Dir, "check")
+	pam := filepath.Join(s.Dir, "pam")
+	script := "#!/bin/sh\n[ \"$(tr -d '\\000')\" = \"$(cat " + password + ")\" ]\n"
+	rules := "auth required pam_exec.so expose_authtok quiet " + check + "\n" +
+		"auth required pam_permit.so\n" +
+		"account required pam_permit.so\n" +
+		"session required pam_permit.so\n"
+	return errors.Join(
+		os.WriteFile(password, []byte(Password), 0o600),
+		os.WriteFile(check, []byte(script), 0o700),
+		os.MkdirAll(pam, 0o700),
+		os.WriteFile(filepath.Join(pam, "sshd"), []byte(rules), 0o600),
+	)
+}
+
+// Start starts the server on its port, again after Stop, and returns when it listens.
 func (s *SSHD) Start() error {
 	program, err := s.program()
 	if err != nil {
 		return err
 	}
 	before := len(s.Log.String())
-	s.process, err = Start(s.Log, []string{"LD_PRELOAD=" + s.pam, "TEST_PAM=" + filepath.Join(s.Dir, "pam")},
+	environment := []string{"LD_PRELOAD=" + s.pam, "TEST_PAM=" + filepath.Join(s.Dir, "pam")}
+	s.process, err = Start(s.Log, environment,
 		program, "-D", "-e", "-f", filepath.Join(s.Dir, "sshd_config"), "-p", strconv.Itoa(s.Port))
 	if err != nil {
 		return err
 	}
-	err = s.process.Await(func() bool { return strings.Contains(s.Log.String()[before:], "Server listening on ") })
+	err = s.process.Await(func() bool {
+		return strings.Contains(s.Log.String()[before:], "Server listening on ")
+	})
 	if err != nil {
 		s.process = nil
 	}
@@ -164,7 +197,7 @@ func (s *SSHD) Stop() error {
 		return nil
 	}
 	stopped := map[int]bool{}
-	for found := true; found; { // until none of them can start another one
+	for found := true; found; { // until every process is stopped and none can start another
 		found = false
 		for _, pid := range append(s.Sessions(), s.process.PID) {
 			if !stopped[pid] {
@@ -182,7 +215,7 @@ func (s *SSHD) Stop() error {
 	return err
 }
 
-// Sessions are the processes that the running server has started, and those that they have.
+// Sessions returns the ids of all processes that descend from the running server.
 func (s *SSHD) Sessions() []int {
 	children := map[int][]int{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
@@ -200,17 +233,19 @@ func (s *SSHD) Sessions() []int {
 	return all
 }
 
-// awaitHalt returns when a process that has been told to stop cannot start another one any more. It
-// may be in the middle of that.
+// awaitHalt returns when a process that has got SIGSTOP has stopped or is gone. The signal does not
+// take effect at once: the process may be starting another one.
 func awaitHalt(pid int) {
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		if state, _, err := processState(pid); err != nil || strings.Contains("TtZX", state) {
 			return
 		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
-// processState is a process's state (proc(5)) and its parent. The error says that it is gone.
+// processState returns the state of a process (proc(5)) and its parent. It is an error if the
+// process is gone.
 func processState(pid int) (state string, parent int, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -221,10 +256,10 @@ func processState(pid int) (state string, parent int, err error) {
 	return fields[0], parent, err
 }
 
-// Name is the server's in known_hosts.
+// Name is the name of the server in known_hosts.
 func (s *SSHD) Name() string { return fmt.Sprintf("[127.0.0.1]:%d", s.Port) }
 
-// KnownHosts writes a file with the server's key.
+// KnownHosts writes a known_hosts file with the server's key.
 func (s *SSHD) KnownHosts(path string) error {
 	key, err := os.ReadFile(s.HostKey + ".pub")
 	if err != nil {
@@ -233,8 +268,8 @@ func (s *SSHD) KnownHosts(path string) error {
 	return os.WriteFile(path, []byte(s.Name()+" "+string(key)), 0o600)
 }
 
-// Forward starts ssh -L, OpenSSH's own client, which listens on socket, a path, and leads to
-// address through the server.
+// Forward starts OpenSSH's client with -L. The client listens at the path socket and forwards
+// connections through the server to address.
 func (s *SSHD) Forward(socket, address string, options ...string) (*Process, error) {
 	program, err := Find("ssh")
 	if err != nil {
@@ -244,8 +279,15 @@ func (s *SSHD) Forward(socket, address string, options ...string) (*Process, err
 	if err := s.KnownHosts(known); err != nil {
 		return nil, err
 	}
-	args := append([]string{"-F", "none", "-N", "-i", s.UserKey(), "-o", "IdentitiesOnly=yes",
-		"-o", "UserKnownHostsFile=" + known, "-p", strconv.Itoa(s.Port), "-L", socket + ":" + address}, options...)
+	args := append([]string{
+		"-F", "none",
+		"-N",
+		"-i", s.UserKey(),
+		"-o", "IdentitiesOnly=yes",
+		"-o", "UserKnownHostsFile=" + known,
+		"-p", strconv.Itoa(s.Port),
+		"-L", socket + ":" + address,
+	}, options...)
 	p, err := Start(&logbuffer.Buffer{}, nil, program, append(args, s.User+"@127.0.0.1")...)
 	if err != nil {
 		return nil, err

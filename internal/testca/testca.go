@@ -16,19 +16,23 @@ import (
 	"time"
 )
 
-// Authority is a CA, whose files are in a directory of its own.
+// Authority is a CA. It writes all files to one directory.
 type Authority struct {
 	Certificate *x509.Certificate
-	File        string // with the certificate
+	File        string // has the CA's certificate
 	directory   string
 	key         *ecdsa.PrivateKey
 }
 
-// New makes a CA that is good for an hour.
+// New makes a CA that is valid from an hour ago to an hour from now.
 func New(directory, name string) (*Authority, error) {
 	template := &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
 	a := &Authority{directory: directory, File: filepath.Join(directory, "ca.crt")}
 	der, key, err := a.certify(template, template)
@@ -42,17 +46,20 @@ func New(directory, name string) (*Authority, error) {
 	return a, writePEM(a.File, "CERTIFICATE", der)
 }
 
-// Identity is the files of a certificate and its key.
+// Identity has the paths of a certificate and its key.
 type Identity struct{ CertFile, KeyFile string }
 
-// Issue makes a certificate for client and server alike, good for loopback, from an hour ago to an
-// hour from now.
+// Issue makes a certificate for clients and servers on loopback. The certificate is valid from an
+// hour ago to an hour from now. Each change may modify the template before it is signed.
 func (a *Authority) Issue(name string, change ...func(*x509.Certificate)) (Identity, error) {
 	template := &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		Subject:     pkix.Name{CommonName: name},
+		NotBefore:   time.Now().Add(-time.Hour),
+		NotAfter:    time.Now().Add(time.Hour),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		DNSNames:    []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		DNSNames:    []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
 	for _, f := range change {
 		f(template)
@@ -65,12 +72,20 @@ func (a *Authority) Issue(name string, change ...func(*x509.Certificate)) (Ident
 	if err != nil {
 		return Identity{}, err
 	}
-	id := Identity{filepath.Join(a.directory, name+".crt"), filepath.Join(a.directory, name+".key")}
-	return id, errors.Join(writePEM(id.CertFile, "CERTIFICATE", der), writePEM(id.KeyFile, "PRIVATE KEY", secret))
+	id := Identity{
+		CertFile: filepath.Join(a.directory, name+".crt"),
+		KeyFile:  filepath.Join(a.directory, name+".key"),
+	}
+	return id, errors.Join(
+		writePEM(id.CertFile, "CERTIFICATE", der),
+		writePEM(id.KeyFile, "PRIVATE KEY", secret),
+	)
 }
 
-// certify makes a key, and a certificate for it. A CA that has no key yet certifies itself.
-func (a *Authority) certify(template, parent *x509.Certificate) (der []byte, key *ecdsa.PrivateKey, err error) {
+// certify makes a key and a certificate for it. A CA that has no key yet signs its own certificate.
+func (a *Authority) certify(
+	template, parent *x509.Certificate,
+) (der []byte, key *ecdsa.PrivateKey, err error) {
 	if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return nil, nil, err
 	}
@@ -87,7 +102,8 @@ func (a *Authority) certify(template, parent *x509.Certificate) (der []byte, key
 
 // writePEM replaces a file in one step.
 func writePEM(file, kind string, der []byte) error {
-	if err := os.WriteFile(file+".new", pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+	text := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+	if err := os.WriteFile(file+".new", text, 0o600); err != nil {
 		return err
 	}
 	return os.Rename(file+".new", file)

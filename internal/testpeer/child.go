@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// childVariable tells a test binary which test it was started for.
+// childVariable is the environment variable that names the test that a test binary was started for.
 const childVariable = "ZMQAUTH_TEST_CHILD"
 
-// Child runs the calling test once more in a process of its own, for what no test can do to its own
-// process: another environment, no descriptors left. There it returns true at once; here it waits
-// for that process, fails the test where the other failed, and returns false. Before the process is
-// started, adjust may change the command; nil: it need not.
+// Child runs the calling test again in a child process. It serves tests that must change the whole
+// process, such as its environment or its descriptors. In the child, Child returns true at once. In
+// the parent, it waits for the child, fails the test if the child failed, and returns false. If
+// adjust is not nil, it may change the command before the child starts.
 func Child(t *testing.T, adjust func(*exec.Cmd)) bool {
 	t.Helper()
 	if os.Getenv(childVariable) == t.Name() {
@@ -29,8 +29,11 @@ func Child(t *testing.T, adjust func(*exec.Cmd)) bool {
 	if adjust != nil {
 		adjust(command)
 	}
-	// By default the race detector has every process wait for a second at its end.
-	command.Env = append(command.Env, childVariable+"="+t.Name(), "GORACE=atexit_sleep_ms=50 "+os.Getenv("GORACE"))
+	command.Env = append(command.Env,
+		childVariable+"="+t.Name(),
+		// By default the race detector makes every process sleep for a second at its end.
+		"GORACE=atexit_sleep_ms=50 "+os.Getenv("GORACE"),
+	)
 	output, err := command.CombinedOutput()
 	if err != nil || !strings.Contains(string(output), "--- PASS: "+t.Name()+" ") {
 		t.Fatalf("in a process of its own: %v\n%s", err, output)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// GiveAway makes a file another user's and group's, where -1 leaves it as it is. It skips a test
-// that root does not run.
+// GiveAway changes the owner and the group of a file; -1 leaves them as they are. It skips the test
+// if the user is not root.
 func GiveAway(t testing.TB, path string, uid, gid int) {
 	t.Helper()
 	err := os.Chown(path, uid, gid)

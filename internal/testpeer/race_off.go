@@ -2,5 +2,5 @@
 
 package testpeer
 
-// Race tells whether this binary was built with the race detector.
+// Race reports whether this binary was built with the race detector.
 const Race = false

@@ -1,5 +1,5 @@
-// Package testpeer finds the other systems that tests run against, and what tests have left behind.
-// Tests alone use it.
+// Package testpeer finds the other systems that tests run against, and the resources that a test
+// has leaked. Only tests use it.
 package testpeer
 
 import (
@@ -16,7 +16,9 @@ import (
 	"github.com/zmqauth/zmqauth/internal/daemon"
 )
 
-// Missing ends a test that needs another system: CI has them all, by hand it is enough to be told.
+// Missing ends a test that needs a system that is not installed. The test fails in CI, which must
+// have all systems, and is skipped elsewhere. what names the system, install the packages to
+// install.
 func Missing(t testing.TB, what, install string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
@@ -25,8 +27,8 @@ func Missing(t testing.TB, what, install string) {
 	t.Skipf("%s is missing: apt-get install %s", what, install)
 }
 
-// Program is the path of one of the programs named, in PATH or at the absolute path given; what the
-// packages to install are called is install.
+// Program returns the path of the first program that is installed. A name is looked up in PATH
+// unless it is an absolute path. install names the packages to install if there is none.
 func Program(t testing.TB, install string, names ...string) string {
 	t.Helper()
 	path, err := daemon.Find(names...)
@@ -36,7 +38,7 @@ func Program(t testing.TB, install string, names ...string) string {
 	return path
 }
 
-// Python is a Python that can import the module.
+// Python returns the path of a Python that can import the module.
 func Python(t testing.TB, module, install string) string {
 	t.Helper()
 	for _, python := range []string{"/usr/bin/python3", "python3"} {
@@ -48,7 +50,8 @@ func Python(t testing.TB, module, install string) string {
 	return ""
 }
 
-// Eventually waits until condition holds; what it is goes into the failure.
+// Eventually waits until condition holds, and fails the test after 30 s. what describes the
+// condition in the failure.
 func Eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
@@ -60,8 +63,8 @@ func Eventually(t testing.TB, what string, condition func() bool) {
 	}
 }
 
-// NothingLeft fails the test where goroutines or descriptors are left after it that were not there
-// when NothingLeft was called. Call it first, so that it looks after every other cleanup.
+// NothingLeft fails the test if goroutines or descriptors are left at its end that were not there
+// when NothingLeft was called. Call it first, so that it looks after all other cleanups have run.
 func NothingLeft(t testing.TB) {
 	t.Helper()
 	goroutines, descriptors := runtime.NumGoroutine(), Descriptors()
@@ -74,7 +77,7 @@ func NothingLeft(t testing.TB) {
 	})
 }
 
-// Descriptors is how many descriptors this process has open.
+// Descriptors returns how many descriptors this process has open, or 0 on systems without /proc.
 func Descriptors() int {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -83,7 +86,7 @@ func Descriptors() int {
 	return len(entries)
 }
 
-// CompileCzmq compiles a C program against the real czmq and returns its path.
+// CompileCzmq compiles a C program with czmq and returns its path.
 func CompileCzmq(t testing.TB, source string) string {
 	t.Helper()
 	flags, err := exec.Command("pkg-config", "--cflags", "--libs", "libczmq").Output()
@@ -100,18 +103,18 @@ func CompileCzmq(t testing.TB, source string) string {
 	return program
 }
 
-// Without tells a test that this system cannot do something, by a word for it (ipv6, namespaces)
-// and the reason. CI must be able to do everything but what TEST_WITHOUT lists: the inside of a
-// container is not.
+// Without records that this system cannot do something. The word names it, such as ipv6 or
+// namespaces. The test fails in CI unless the variable TEST_WITHOUT lists the word: CI in a
+// container cannot do everything.
 func Without(t testing.TB, word string, reason error) {
 	t.Helper()
-	if os.Getenv("CI") != "" && !slices.Contains(strings.Fields(os.Getenv("TEST_WITHOUT")), word) {
+	exempt := slices.Contains(strings.Fields(os.Getenv("TEST_WITHOUT")), word)
+	if os.Getenv("CI") != "" && !exempt {
 		t.Fatalf("CI must have %s, or say in TEST_WITHOUT that it has not: %v", word, reason)
 	}
 }
 
-// HasIPv6 tells whether the system has a loopback address of IPv6: the inside of a container has
-// none as a rule.
+// HasIPv6 reports whether the system has an IPv6 loopback address. Containers usually have none.
 func HasIPv6(t testing.TB) bool {
 	t.Helper()
 	listener, err := net.Listen("tcp", "[::1]:0")

@@ -12,37 +12,40 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // Realm is a throwaway Kerberos realm: MIT's KDC on a loopback port, its database, and a keytab and
-// tickets for all its principals, as files in one directory. It needs no root.
+// tickets for all its principals. All its files are in one directory. It needs no root.
 type Realm struct {
 	Dir string
 	kdc *exec.Cmd // nil: not running
-	// The KDC lives as long as this is open: it ends with the process that started it, however that
-	// ends.
+	// lifeline is the KDC's standard input. The KDC ends when it is closed; the system closes it at
+	// the latest when this process ends, however that happens.
 	lifeline *os.File
 }
 
-// The principals of every realm. The host-based form is what libzmq's options take by way of zmq4,
-// the full principal what Kerberos makes of it.
+// The name of every realm, and its principals. libzmq's options take the host-based form through
+// zmq4. Kerberos turns it into the full principal.
 const (
-	Name      = "ZMQAUTH.TEST"
-	Service   = "zmq@localhost"
-	Ann       = "ann@client"
-	Bob       = "bob@client"
-	AnnFull   = "ann/client@" + Name
-	BobFull   = "bob/client@" + Name
-	CarolFull = "carol@" + Name // who connects with an empty principal: the default of the credential cache
+	Name    = "ZMQAUTH.TEST"
+	Service = "zmq@localhost"
+	Ann     = "ann@client"
+	Bob     = "bob@client"
+	AnnFull = "ann/client@" + Name
+	BobFull = "bob/client@" + Name
+	// CarolFull is the principal of a client that names none. It is the default of the credential
+	// cache.
+	CarolFull = "carol@" + Name
 )
 
-// dirVariable tells a test binary that it runs in the environment of the realm in that directory.
+// dirVariable is the environment variable that gives a test binary the directory of its realm.
 const dirVariable = "ZMQAUTH_TEST_REALM"
 
-// Run runs test in the calling test's name, in a process of its own: libkrb5 takes its
-// configuration from the environment, whenever it likes. In this process it waits for that one, and
-// reports what it said if it fails. args are added to the other process's command line.
+// Run runs test as the calling test, in a process of its own, because libkrb5 may read its
+// configuration from the environment at any time. This process waits for that one and reports its
+// output if it fails. The args are added to the command line of the other process.
 func Run(t *testing.T, test func(*Realm), args ...string) {
 	t.Helper()
 	if dir := os.Getenv(dirVariable); dir != "" {
@@ -54,42 +57,43 @@ func Run(t *testing.T, test func(*Realm), args ...string) {
 	dir := t.TempDir()
 	testpeer.Child(t, func(command *exec.Cmd) {
 		command.Env = append(Environment(dir), dirVariable+"="+dir)
-		// Most of what these tests do is wait: for data that must not come.
+		// These tests spend most of their time waiting for data that must not come.
 		command.Args = append(append(command.Args, "-test.parallel=16"), args...)
 	})
 }
 
-// Environment is the environment of a process that takes part in the realm in that directory.
+// Environment returns the environment for a process that uses the realm in dir.
 func Environment(dir string) []string {
 	return append(os.Environ(),
 		"KRB5_CONFIG="+filepath.Join(dir, "krb5.conf"),
 		"KRB5_KDC_PROFILE="+filepath.Join(dir, "kdc.conf"),
-		// One keytab for servers and clients: libzmq asks for credentials to accept and to initiate with,
-		// for both.
+		// Servers and clients have one keytab, because libzmq asks for credentials to accept and to
+		// initiate with in both.
 		"KRB5_KTNAME=FILE:"+filepath.Join(dir, "keytab"),
 		"KRB5_CLIENT_KTNAME=FILE:"+filepath.Join(dir, "keytab"),
-		"KRB5CCNAME=DIR:"+filepath.Join(dir, "tickets"), // several identities in one process
-		"KRB5RCACHENAME=none:",                          // the replay cache would be one file for all realms
+		"KRB5CCNAME=DIR:"+filepath.Join(dir, "tickets"), // for several identities in one process
+		"KRB5RCACHENAME=none:",                          // all realms would share one replay cache
 	)
 }
 
-// tool is the path of a Kerberos program.
+// tool returns the path of a Kerberos program.
 func tool(t testing.TB, name string) string {
 	t.Helper()
 	return testpeer.Program(t, "krb5-kdc krb5-admin-server krb5-user", name, "/usr/sbin/"+name)
 }
 
-// New makes a realm in dir and starts its KDC, for as long as the test lasts.
+// New makes a realm in dir and starts its KDC. The KDC ends with the test.
 func New(t testing.TB, dir string) *Realm {
 	t.Helper()
 	r := &Realm{Dir: dir}
-	must(t, os.Mkdir(filepath.Join(dir, "tickets"), 0o700))
+	must.OK(t, os.Mkdir(filepath.Join(dir, "tickets"), 0o700))
 	r.StartKDC(t)
 	t.Cleanup(func() { r.StopKDC(t) })
 	for _, principal := range []string{"zmq/localhost", "ann/client", "bob/client", "carol"} {
 		r.Run(t, "kadmin.local", "addprinc", "-randkey", principal)
 		r.Run(t, "kadmin.local", "ktadd", "-norandkey", "-k", filepath.Join(dir, "keytab"), principal)
-		r.Run(t, "kinit", "-k", "-t", filepath.Join(dir, "keytab"), principal) // the last one is the cache's default
+		// The last principal becomes the default of the credential cache.
+		r.Run(t, "kinit", "-k", "-t", filepath.Join(dir, "keytab"), principal)
 	}
 	return r
 }
@@ -104,15 +108,16 @@ func (r *Realm) Run(t testing.TB, name string, args ...string) {
 	}
 }
 
-// StartKDC starts the KDC: the first time on a port that the kernel chooses, then on the same.
+// StartKDC starts the KDC. The kernel chooses its port at the first start; later starts use the
+// same port.
 func (r *Realm) StartKDC(t testing.TB) {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(r.Dir, "principal")); err == nil {
-		must(t, r.launchKDC(t))
+		must.OK(t, r.launchKDC(t))
 		return
 	}
 	var err error
-	for range 5 { // somebody else may take the port before the KDC does
+	for range 5 { // another process may take the port before the KDC does
 		r.configure(t)
 		if _, err := os.Stat(filepath.Join(r.Dir, "principal")); err != nil {
 			r.Run(t, "kdb5_util", "create", "-s", "-r", Name, "-P", "of no use", "-W")
@@ -124,13 +129,9 @@ func (r *Realm) StartKDC(t testing.TB) {
 	t.Fatal(err)
 }
 
-// configure writes the realm's configuration, for a free port.
-func (r *Realm) configure(t testing.TB) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	must(t, listener.Close())
-	for name, text := range map[string]string{"krb5.conf": `[libdefaults]
+// configurations are the realm's files by their names, with REALM, ADDRESS and DIR to be replaced.
+func configurations() map[string]string {
+	return map[string]string{"krb5.conf": `[libdefaults]
 	default_realm = REALM
 	dns_lookup_kdc = false
 	dns_canonicalize_hostname = false
@@ -151,28 +152,44 @@ func (r *Realm) configure(t testing.TB) {
 	}
 [logging]
 	kdc = STDERR
-`} {
-		text = strings.NewReplacer("REALM", Name, "ADDRESS", listener.Addr().String(), "DIR", r.Dir).Replace(text)
-		must(t, os.WriteFile(filepath.Join(r.Dir, name), []byte(text), 0o600))
+`}
+}
+
+// configure writes the realm's configuration, with a free port.
+func (r *Realm) configure(t testing.TB) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must.OK(t, err)
+	must.OK(t, listener.Close())
+	address := listener.Addr().String()
+	replacer := strings.NewReplacer("REALM", Name, "ADDRESS", address, "DIR", r.Dir)
+	for name, text := range configurations() {
+		path := filepath.Join(r.Dir, name)
+		must.OK(t, os.WriteFile(path, []byte(replacer.Replace(text)), 0o600))
 	}
 }
 
-// launchKDC returns once the KDC serves, or has ended.
+// underLifeline is a shell script. It starts the KDC "$0" and kills it when standard input ends.
+const underLifeline = `"$0" -n & exec 2>/dev/null; read _; kill $!; wait`
+
+// launchKDC starts the KDC and returns when it serves. If the KDC ends before that, launchKDC
+// returns an error with its log.
 func (r *Realm) launchKDC(t testing.TB) error {
 	t.Helper()
 	read, write, err := os.Pipe()
-	must(t, err)
+	must.OK(t, err)
 	defer func() { _ = read.Close() }()
-	kdc := exec.Command("sh", "-c", `"$0" -n & exec 2>/dev/null; read _; kill $!; wait`, tool(t, "krb5kdc"))
+	kdc := exec.Command("sh", "-c", underLifeline, tool(t, "krb5kdc"))
 	kdc.Env, kdc.Stdin = Environment(r.Dir), read
 	log, err := kdc.StderrPipe()
-	must(t, err)
-	must(t, kdc.Start())
+	must.OK(t, err)
+	must.OK(t, kdc.Start())
 	r.kdc, r.lifeline = kdc, write
 	var said strings.Builder
 	for lines := bufio.NewScanner(log); lines.Scan(); fmt.Fprintln(&said, lines.Text()) {
 		if strings.Contains(lines.Text(), "commencing operation") {
-			go func() { _, _ = io.Copy(io.Discard, log) }() // so that it never waits for a reader
+			// The KDC would block if nobody read its log.
+			go func() { _, _ = io.Copy(io.Discard, log) }()
 			return nil
 		}
 	}
@@ -180,20 +197,13 @@ func (r *Realm) launchKDC(t testing.TB) error {
 	return fmt.Errorf("the KDC does not start: %s", &said)
 }
 
-// StopKDC returns once the KDC is gone.
+// StopKDC kills the KDC and returns when it is gone.
 func (r *Realm) StopKDC(t testing.TB) {
 	t.Helper()
 	if r.kdc == nil {
 		return
 	}
-	must(t, r.lifeline.Close())
+	must.OK(t, r.lifeline.Close())
 	_ = r.kdc.Wait() // the status of a process that has been killed
 	r.kdc = nil
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }

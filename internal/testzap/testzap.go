@@ -1,5 +1,5 @@
-// Package testzap holds what the tests of the ZAP codec share with those of its users: requests as
-// libzmq makes them, requests that must be refused, and a reader of metadata.
+// Package testzap has what the tests of the ZAP codec share with the tests of its users: requests
+// as libzmq makes them, requests that must be refused, and a parser of metadata.
 package testzap
 
 import (
@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// Key is what a CURVE credential looks like: 32 bytes.
+// Key has the form of a CURVE credential: 32 bytes.
 var Key = strings.Repeat("k", 32)
 
-// Request returns the frames of a request as libzmq makes it, the version first.
+// Request returns the frames of a request as libzmq makes it. The version is the first frame.
 func Request(domain, address, mechanism string, credentials ...string) [][]byte {
 	head := []string{"1.0", "1", domain, address, "", mechanism}
 	return Frames(append(head, credentials...)...)
@@ -31,10 +31,10 @@ func Frames(texts ...string) [][]byte {
 type BadRequest struct {
 	Frames     [][]byte
 	Answerable bool // it has enough frames for a reply
-	Decodes    bool // RFC 27 has nothing against it: its mechanism is unknown, or its credential empty
+	Decodes    bool // RFC 27 allows its form: its mechanism is unknown, or its credential is empty
 }
 
-// BadRequests returns requests by what is bad about them.
+// BadRequests returns bad requests. Each has the name of what is bad about it.
 func BadRequests() map[string]BadRequest {
 	null := Request("d", "127.0.0.1", "NULL")
 	version := func(v string) [][]byte { return append(Frames(v), null[1:]...) }
@@ -74,7 +74,7 @@ func BadRequests() map[string]BadRequest {
 	}
 }
 
-// ParseMetadata reads a metadata frame as RFC 27 has it, "Message Format".
+// ParseMetadata parses a metadata frame (RFC 27, "Message Format").
 func ParseMetadata(t testing.TB, frame []byte) map[string]string {
 	t.Helper()
 	properties := make(map[string]string)

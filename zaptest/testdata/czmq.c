@@ -1,4 +1,4 @@
-// Takes ZAP requests at an endpoint for czmq's zauth, which it sets up from a directory where there is one:
+// Takes ZAP requests at an endpoint for czmq's zauth. It sets up zauth from a directory if one is given:
 //
 //	program ENDPOINT [DIRECTORY REFUSED-ADDRESS]
 //
@@ -25,7 +25,7 @@ static void forward(zactor_t *proxy, const char *end, const char *type, const ch
 }
 
 int main(int argc, char **argv) {
-	const struct rlimit none = {0, 0}; // an assertion of zauth's is part of the test
+	const struct rlimit none = {0, 0}; // no core dumps: some tests make an assertion of zauth fail
 	setrlimit(RLIMIT_CORE, &none);
 	zsys_set_sndhwm(0);
 	zsys_set_rcvhwm(0);

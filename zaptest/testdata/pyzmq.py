@@ -1,4 +1,4 @@
-"""Takes ZAP requests at an endpoint for pyzmq's ThreadAuthenticator, which it sets up from a directory where there is one:
+"""Takes ZAP requests at an endpoint for pyzmq's ThreadAuthenticator. It sets that up from a directory if one is given:
 
     pyzmq.py ENDPOINT [DIRECTORY REFUSED-ADDRESS]
 

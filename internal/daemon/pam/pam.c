@@ -1,4 +1,5 @@
-/* Preloaded into sshd: it takes what PAM is to do from a directory of the test's, and not from the machine's. */
+/* This library is preloaded into sshd. It makes PAM read its configuration from a directory of the
+ * test, not from the machine's directory. */
 #include <stdlib.h>
 
 struct pam_conv;

@@ -14,39 +14,44 @@ import (
 	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// house is a server's socket.
-type house struct {
+// server is a server's socket, its domain and its clients.
+type server struct {
 	world             *world
 	domain, mechanism string
 	address           string // HOST:PORT
 	socket            *zmq4.Socket
-	people            map[string]*person
+	clients           map[string]*client
 }
 
-// handshakeTime is what the houses give a client: short, because one that is told to try again
-// comes back after it.
+// handshakeTime is how long servers wait for a handshake. It is short, because a client that is
+// told to try again does so after this time.
 const handshakeTime = 2 * time.Second
 
-// house makes one that has not been opened.
-func (w *world) house(domain, mechanism string) *house {
-	h := &house{world: w, domain: domain, mechanism: mechanism, people: make(map[string]*person)}
-	w.houses[domain] = h
+// server adds a server. Its socket is not open yet.
+func (w *world) server(domain, mechanism string) *server {
+	h := &server{world: w, domain: domain, mechanism: mechanism, clients: make(map[string]*client)}
+	w.servers[domain] = h
 	return h
 }
 
-func (h *house) open(t *testing.T) {
+func (h *server) open(t *testing.T) {
 	t.Helper()
 	var err error
 	h.socket, err = h.world.zctx.NewSocket(zmq4.PULL)
 	must.OK(t, err)
-	must.OK(t, errors.Join(h.socket.SetLinger(0), h.socket.SetRcvtimeo(50*time.Millisecond), h.socket.SetHandshakeIvl(handshakeTime), h.giveRole()))
+	must.OK(t, errors.Join(
+		h.socket.SetLinger(0),
+		h.socket.SetRcvtimeo(50*time.Millisecond),
+		h.socket.SetHandshakeIvl(handshakeTime),
+		h.setRole(),
+	))
 	must.OK(t, h.socket.Bind("tcp://127.0.0.1:*"))
 	endpoint, err := h.socket.GetLastEndpoint()
 	must.OK(t, err)
 	h.address = strings.TrimPrefix(endpoint, "tcp://")
 }
 
-func (h *house) giveRole() error {
+func (h *server) setRole() error {
 	switch h.mechanism {
 	case "NULL":
 		return zmqauth.NullServer(h.socket, h.domain)
@@ -59,8 +64,8 @@ func (h *house) giveRole() error {
 	}
 }
 
-// serve looks at all that gets in.
-func (h *house) serve() {
+// serve receives messages and checks them.
+func (h *server) serve() {
 	for {
 		select {
 		case <-h.world.end:
@@ -68,17 +73,19 @@ func (h *house) serve() {
 		default:
 		}
 		text, properties, err := h.socket.RecvWithMetadata(0, "User-Id", "Peer-Address", "Role")
-		if err == nil {
+		switch {
+		case err == nil:
 			h.received(text, properties)
-		} else if !errors.Is(err, zmq4.Errno(syscall.EAGAIN)) && !errors.Is(err, zmq4.Errno(syscall.EINTR)) {
+		case errors.Is(err, zmq4.Errno(syscall.EAGAIN)), errors.Is(err, zmq4.Errno(syscall.EINTR)):
+		default:
 			h.world.fault("%s: receiving: %v", h.domain, err)
 			return
 		}
 	}
 }
 
-// received judges a message, which says whose visit it is of.
-func (h *house) received(text string, properties map[string]string) {
+// received checks a message. Its text has the number of the visit.
+func (h *server) received(text string, properties map[string]string) {
 	var number uint64
 	if _, err := fmt.Sscanf(text, "visit %d", &number); err != nil {
 		h.world.fault("%s: received %.100q of %q", h.domain, text, properties)
@@ -90,8 +97,9 @@ func (h *house) received(text string, properties map[string]string) {
 		return
 	}
 	v := known.(*visit)
-	p := v.person
-	if p.house != h || properties["User-Id"] != p.userID || properties["Peer-Address"] != p.source || properties["Role"] != p.title {
+	p := v.client
+	if p.server != h || properties["User-Id"] != p.userID ||
+		properties["Peer-Address"] != p.source || properties["Role"] != p.title {
 		h.world.fault("%s: a message of %s has the properties %q", h.domain, p.name, properties)
 	}
 	v.check("its message was received")

@@ -15,40 +15,41 @@ import (
 	"github.com/zmqauth/zmqauth/bench/loadgen"
 )
 
-// world is whom a handler has to let in, and where that is written down: passwords in czmq's
-// format, and clients, a directory with a public certificate for each key.
-type world struct {
+// setup has the credentials that a handler must accept. Its directory has them as files: passwords
+// in czmq's format, and the directory clients with a public certificate for each key.
+type setup struct {
 	domain, address string
 	user, password  string
-	public, secret  string // of the client that gets in, Z85
+	public, secret  string // keys of the client that gets in, Z85
 	directory       string
 
-	// lookup, if not zero, is how long a callback takes that lets every key in; the directory does not
-	// count then.
+	// lookup is how long a callback takes that accepts every key. If it is not zero, the callback
+	// replaces the directory clients.
 	lookup time.Duration
 }
 
 const passwordsName, clientsName = "passwords", "clients"
 
-// newWorld has that many keys.
-func newWorld(keys int) (w world, err error) {
-	w = world{domain: "global", address: "192.0.2.1", user: "alice", password: "correct horse battery"}
+// newSetup makes a setup with that many keys.
+func newSetup(keys int) (w setup, err error) {
+	w = setup{domain: "global", address: "192.0.2.1", user: "alice", password: "correct horse battery"}
 	if w.public, w.secret, err = zmq4.NewCurveKeypair(); err != nil {
-		return world{}, err
+		return setup{}, err
 	}
 	if w.directory, err = os.MkdirTemp("", "zmqauth-bench"); err != nil {
-		return world{}, err
+		return setup{}, err
 	}
 	if err := w.write(keys); err != nil {
-		return world{}, errors.Join(err, w.remove())
+		return setup{}, errors.Join(err, w.remove())
 	}
 	return w, nil
 }
 
-// write has the client's own key in the middle of the others.
-func (w *world) write(keys int) error {
+// write writes the files. The client's own key is in the middle of the others.
+func (w *setup) write(keys int) error {
+	passwords := []byte(w.user + "=" + w.password + "\n")
 	errs := []error{
-		os.WriteFile(filepath.Join(w.directory, passwordsName), []byte(w.user+"="+w.password+"\n"), 0o600),
+		os.WriteFile(filepath.Join(w.directory, passwordsName), passwords, 0o600),
 		os.Mkdir(filepath.Join(w.directory, clientsName), 0o700),
 	}
 	for i, key := range randomKeys(keys) {
@@ -61,16 +62,21 @@ func (w *world) write(keys int) error {
 	return errors.Join(errs...)
 }
 
-// add lets a key in, for those that read the directory.
-func (w *world) add(name, key string) error {
+// add adds a certificate to the directory.
+func (w *setup) add(name, key string) error {
 	certificate := fmt.Sprintf("metadata\ncurve\n    public-key = %q\n", key)
-	return os.WriteFile(filepath.Join(w.directory, clientsName, name+".key"), []byte(certificate), 0o600)
+	return os.WriteFile(w.clientFile(name), []byte(certificate), 0o600)
 }
 
-func (w *world) remove() error { return os.RemoveAll(w.directory) }
+// clientFile returns the path of a certificate.
+func (w *setup) clientFile(name string) string {
+	return filepath.Join(w.directory, clientsName, name+".key")
+}
 
-// readPasswords is for the handlers that take them as a map.
-func (w *world) readPasswords() (map[string]string, error) {
+func (w *setup) remove() error { return os.RemoveAll(w.directory) }
+
+// readPasswords reads the passwords for handlers that take them as a map.
+func (w *setup) readPasswords() (map[string]string, error) {
 	text, err := os.ReadFile(filepath.Join(w.directory, passwordsName))
 	if err != nil {
 		return nil, err
@@ -91,8 +97,8 @@ func randomKeys(count int) []zmqauth.PublicKey {
 	return keys
 }
 
-// load is what libzmq asks for a client of the world's, who must be let in.
-func (w *world) load(mechanism string) loadgen.Load {
+// load returns the ZAP requests that libzmq sends for the client. A handler must accept them.
+func (w *setup) load(mechanism string) loadgen.Load {
 	load := loadgen.Load{Mechanism: mechanism, Domain: w.domain, Address: w.address}
 	switch mechanism {
 	case "PLAIN":
@@ -103,8 +109,8 @@ func (w *world) load(mechanism string) loadgen.Load {
 	return load
 }
 
-// client is the same client, who comes over TCP to a contestant.
-func (w *world) client(mechanism string, to *contestant) loadgen.Client {
+// client returns the same client for handshakes over TCP with a contestant.
+func (w *setup) client(mechanism string, to *contestant) loadgen.Client {
 	client := loadgen.Client{Endpoint: to.Endpoint(mechanism)}
 	switch mechanism {
 	case "PLAIN":
