@@ -7,40 +7,41 @@ import (
 	"slices"
 )
 
-// Kind is what a list's rules are for.
+// Kind says what the entries of a list are for.
 type Kind int
 
 // The kinds of lists.
 const (
-	None  Kind = iota // there are no rules: every peer passes
-	Allow             // only the peers that the list names pass
-	Deny              // all peers pass but those that the list names
+	None  Kind = iota // there is no list: every peer passes
+	Allow             // only the peers that the list matches pass
+	Deny              // all peers pass except those that the list matches
 )
 
-// String is the kind in words, with its article.
+// String returns the kind in words, with an article.
 func (k Kind) String() string { return [...]string{"no list", "an allow list", "a deny list"}[k] }
 
-// ErrMixed is the error of adding to a list of the other kind.
+// ErrMixed is the error of adding entries to a list of the other kind.
 var ErrMixed = errors.New("a scope holds allowed or denied addresses, not both")
 
-// List is a list of rules, all of one kind. Looking a peer up costs as much with a million networks
-// as with one of each length. The zero value is of kind None, which is not the same as an allow
-// list that names nobody. It may be read by several goroutines while none adds to it.
+// List is an access control list. All of its entries are of one kind. The cost of a look-up grows
+// with the number of prefix lengths, not with the number of networks. The zero value is of kind
+// None, which differs from an empty allow list. Several goroutines may read a List as long as none
+// adds to it.
 type List struct {
 	kind     Kind
 	networks map[netip.Prefix]struct{}
-	bits     []int // the lengths that occur in networks
+	bits     []int // the prefix lengths in networks
 	ipcAny   bool
 	ipcIDs   map[rule]struct{}
 }
 
-// Kind is what the list's rules are for.
+// Kind returns what the entries of the list are for.
 func (l *List) Kind() Kind { return l.kind }
 
-// Add adds all of the entries to a list of that kind or of none, which becomes one of that kind.
-// kind is Allow or Deny. The errors are ErrMixed and that of the first text that is no entry (see
-// [CheckEntry]); they change nothing. An allow list may be made with no entries, a deny list may
-// not: that denies nobody, and stays what it was.
+// Add adds entries. kind is Allow or Deny, and a list of kind None becomes that kind. The errors
+// are ErrMixed and that of [CheckEntry] about the first bad entry. After an error the list is
+// unchanged. Add with no entries makes an empty allow list, which nobody passes. It makes no deny
+// list: an empty one would deny nobody.
 func (l *List) Add(kind Kind, entries []string) error {
 	rules := make([]rule, len(entries))
 	for i, entry := range entries {
@@ -83,7 +84,7 @@ func (l *List) insert(r rule) {
 	}
 }
 
-// passes judges a peer by the list.
+// passes reports whether a peer passes the list.
 func (l *List) passes(p Peer) bool {
 	switch l.kind {
 	case None:
@@ -95,9 +96,10 @@ func (l *List) passes(p Peer) bool {
 	}
 }
 
-// Names tells whether an entry names a peer. In doubt nobody passes: where the system did not tell
-// an IPC peer's id, an entry on such an id names the peer in a deny list and does not in an allow
-// list. A peer of whom nothing is known is named by every deny list and by no allow list.
+// Names reports whether an entry matches a peer. Doubt always works against the peer. If the system
+// did not tell an id of an IPC peer, then an entry about such an id matches the peer in a deny list
+// and does not match it in an allow list. The zero Peer is matched by every deny list and by no
+// allow list.
 func (l *List) Names(p Peer) bool {
 	switch {
 	case p.ip.IsValid():
@@ -112,9 +114,9 @@ func (l *List) Names(p Peer) bool {
 
 func (l *List) namesIP(ip netip.Addr) bool {
 	for _, bits := range l.bits {
-		network, err := ip.Prefix(bits) // an error: longer than an address of that family
+		network, err := ip.Prefix(bits)
 		if err != nil {
-			continue
+			continue // an IPv4 address does not have that many bits
 		}
 		if _, ok := l.networks[network]; ok {
 			return true

@@ -38,7 +38,7 @@ func TestEmptyLists(t *testing.T) {
 	}
 }
 
-// TestUnknownPeer: the zero Peer passes no list, whatever is in it.
+// TestUnknownPeer: the zero Peer passes no list, whatever its entries are.
 func TestUnknownPeer(t *testing.T) {
 	entries := []string{"0.0.0.0/0", "::/0", "ipc", "uid:0", "gid:0", "pid:0"}
 	for _, kind := range []Kind{Allow, Deny} {

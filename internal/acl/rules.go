@@ -1,23 +1,24 @@
-// Package acl judges where clients come from: address rules, an access control list for each scope.
+// Package acl decides by the address of a client. It has an access control list for each scope.
 //
-// A scope is everything, or one domain. Its rules are a list of entries that allows or denies. The
-// general rules always hold, and those of the request's domain besides.
+// A scope is everything, or one domain. Its list has entries that are all allowed or all denied. A
+// client must pass the general list and the list of its domain.
 package acl
 
 import "fmt"
 
-// General is, in the place of a domain's name, the scope of everything.
+// General takes the place of a domain's name and means the scope of everything.
 const General = "*"
 
-// Rules are the rules of all scopes. The zero value has none: every address passes. They may be
-// read by several goroutines while none adds to them.
+// Rules is the lists of all scopes. The zero value has no lists: every address passes. Several
+// goroutines may read Rules as long as none adds to them.
 type Rules struct {
 	general List
 	domains map[string]*List
 }
 
-// Add adds all of the entries to the scope of a domain, [General] for everything, or none of them
-// and tells why. See [List.Add] for entries and errors, which name the domain.
+// Add adds entries to the list of a domain, or to the general list if domain is [General]. After an
+// error it has added none of them. See [List.Add] for the entries and errors. The errors name the
+// domain.
 func (r *Rules) Add(kind Kind, domain string, entries []string) error {
 	if domain == General {
 		return r.general.Add(kind, entries)
@@ -36,13 +37,13 @@ func (r *Rules) Add(kind Kind, domain string, entries []string) error {
 	return nil
 }
 
-// Pass judges the address of a request for a domain (see [ParsePeer]). One that cannot be read
-// passes only where no rules hold.
+// Pass reports whether an address (see [ParsePeer]) passes for a domain. An unreadable address
+// passes only if there is no list for it.
 func (r *Rules) Pass(domain, address []byte) bool {
 	list := r.domains[string(domain)]
 	if r.general.kind == None && list == nil {
 		return true
 	}
-	peer, _ := ParsePeer(string(address)) // the zero Peer where it cannot be read
+	peer, _ := ParsePeer(string(address)) // the zero Peer if the address is unreadable
 	return r.general.passes(peer) && (list == nil || list.passes(peer))
 }

@@ -1,23 +1,23 @@
-// Package passhash makes, reads and verifies the hashes of passwords, and parts the lines of the
-// files that hold them.
+// Package passhash makes, reads and verifies hashes of passwords. It also splits the lines of
+// password files.
 package passhash
 
 import "strings"
 
-// MaxPassword is how many bytes a password may have: what PLAIN has room for on the wire (RFC 24).
+// MaxPassword is the length of the longest password in bytes. PLAIN has no room for more on the
+// wire (RFC 24).
 const MaxPassword = 255
 
-// Hash is what is kept of a password to verify it: bcrypt's, which looks at its first 72 bytes
-// only, or argon2id's. Its text may stand in a table or file of passwords in place of the password.
-// A Hash is immutable.
+// Hash is a bcrypt or argon2id hash of a password. bcrypt uses only the first 72 bytes of the
+// password. A Hash is immutable.
 type Hash struct {
 	text   string
 	argon2 *argon2Hash // nil: bcrypt
 }
 
-// Parse reads a hash. recognised reports whether the text claims to be one, by its prefix: $2a$,
-// $2b$, $2y$ (bcrypt) or $argon2id$. A text that does and is no valid hash, or would cost too much
-// to verify, is an error, which does not repeat it. The hash is nil unless it is recognised and
+// Parse reads a hash. recognised reports whether the text has the prefix of a hash: $2a$, $2b$,
+// $2y$ (bcrypt) or $argon2id$. A recognised text is an error if it is not a valid hash or if it is
+// too expensive to verify. No error repeats the text. h is nil unless the text is recognised and
 // there is no error.
 func Parse(text string) (h *Hash, recognised bool, err error) {
 	for _, prefix := range []string{"$2a$", "$2b$", "$2y$"} {
@@ -38,11 +38,11 @@ func Parse(text string) (h *Hash, recognised bool, err error) {
 	return nil, false, nil
 }
 
-// Text returns what Parse read. Hashes of the same text are the same.
+// Text returns the text that Parse has read. Two hashes are equal if their texts are.
 func (h *Hash) Text() string { return h.text }
 
-// Matches computes the hash of the password, which takes long by design, and reports whether it is
-// h.
+// Matches reports whether h is the hash of the password. It computes the hash, which is slow by
+// design.
 func (h *Hash) Matches(password []byte) bool {
 	if h.argon2 == nil {
 		return matchesBcrypt(h.text, password)

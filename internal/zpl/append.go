@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Append appends the text of a tree to dst. czmq reads the text as the same tree. An error names the
-// entry that ZPL cannot carry. Append does not check the size and depth of the tree.
+// Append appends the text of a tree to dst. czmq reads the text as the same tree. An error names
+// the entry that ZPL cannot carry. Append does not check the size and depth of the tree.
 func Append(dst []byte, root *Node) ([]byte, error) {
 	return appendChildren(dst, root, 0)
 }
