@@ -32,7 +32,7 @@ func TestEmptyLists(t *testing.T) {
 				t.Errorf("%v, passes %v, named %v", list.Kind(), list.passes(peer), list.Names(peer))
 			}
 			if unknown := list.passes(Peer{}); unknown != test.passes {
-				t.Errorf("a peer of whom nothing is known passes: %v", unknown)
+				t.Errorf("the zero Peer passes: %v", unknown)
 			}
 		})
 	}

@@ -22,7 +22,7 @@ domain = b
 	}
 	for name, test := range map[string]struct {
 		old, new string
-		domains  string // those of a, b and c whose rules differ then
+		domains  string // the domains among a, b and c whose rules differ
 	}{
 		"nothing": {"", "", ""},
 		"another layout": {"domain = a\n    allow = 1.1.1.1, 2.2.2.2\n",

@@ -13,7 +13,7 @@ type Warning struct {
 	Err error  // the text, with the frontend's file and line
 }
 
-// unruled says, for a mechanism, whom a domain without a rule admits, and what the domain lacks.
+// unruled says what a missing rule means for a mechanism: who is admitted, and what is missing.
 var unruled = map[string]struct{ who, what string }{
 	"null":  {"everybody", "addresses"},
 	"plain": {"nobody", "passwords"},
