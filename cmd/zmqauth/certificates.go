@@ -12,13 +12,13 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-// The metadata that bounds the time in which a key is accepted.
+// The names of the metadata that limit the time in which a key is accepted.
 const (
 	notBefore = "not-before"
 	notAfter  = "not-after"
 )
 
-// certificateInfo is what is shown of a certificate: never its secret key.
+// certificateInfo is what the commands show of a certificate. It never has the secret key.
 type certificateInfo struct {
 	File        string            `json:"file"`
 	Kind        string            `json:"kind"` // "public" or "secret"
@@ -35,10 +35,16 @@ const (
 	kindSecret = "secret"
 )
 
+// describe returns what to show of a certificate.
 func describe(file string, cert *zmqauth.Certificate) certificateInfo {
 	info := certificateInfo{
-		File: file, Kind: kindPublic, Key: cert.Public.String(), Fingerprint: fingerprint(cert.Public),
-		NotBefore: cert.Metadata[notBefore], NotAfter: cert.Metadata[notAfter], Metadata: maps.Clone(cert.Metadata),
+		File:        file,
+		Kind:        kindPublic,
+		Key:         cert.Public.String(),
+		Fingerprint: fingerprint(cert.Public),
+		NotBefore:   cert.Metadata[notBefore],
+		NotAfter:    cert.Metadata[notAfter],
+		Metadata:    maps.Clone(cert.Metadata),
 	}
 	if cert.Secret != nil {
 		info.Kind = kindSecret
@@ -51,8 +57,8 @@ func describe(file string, cert *zmqauth.Certificate) certificateInfo {
 	return info
 }
 
-// outOfTime tells why a key would not be accepted at that time. LoadCertificate has checked the
-// bounds.
+// outOfTime says why a key would not be accepted now; "" means that it would be. LoadCertificate
+// has checked that the times are valid.
 func outOfTime(metadata map[string]string, now time.Time) string {
 	if t, err := time.Parse(time.RFC3339, metadata[notAfter]); err == nil && !now.Before(t) {
 		return "expired"
@@ -84,20 +90,25 @@ func (c certificateInfo) metadataText() string {
 
 func (c certificateInfo) pairs() [][2]string {
 	return [][2]string{
-		{"file", c.File}, {"kind", c.Kind}, {"key", c.Key}, {"fingerprint", c.Fingerprint},
-		{"validity", c.validity()}, {"metadata", c.metadataText()}, {"problems", strings.Join(c.Problems, "; ")},
+		{"file", c.File},
+		{"kind", c.Kind},
+		{"key", c.Key},
+		{"fingerprint", c.Fingerprint},
+		{"validity", c.validity()},
+		{"metadata", c.metadataText()},
+		{"problems", strings.Join(c.Problems, "; ")},
 	}
 }
 
-// fingerprint is the SHA-256 of the key's 32 raw bytes in unpadded base64, in the form that
-// ssh-keygen gives: short enough to be compared by people over the telephone.
+// fingerprint returns the SHA-256 of the key's 32 raw bytes in unpadded base64. That is the form of
+// ssh-keygen. People can compare it over the telephone.
 func fingerprint(key zmqauth.PublicKey) string {
 	sum := sha256.Sum256(key[:])
 	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
 }
 
-// keyFrom reads a public key that is given as its 40 characters of Z85 or as a certificate that
-// holds it.
+// keyFrom returns a public key. text is the key as 40 characters of Z85, or the path of a
+// certificate.
 func keyFrom(text string) (zmqauth.PublicKey, error) {
 	if key, err := zmqauth.ParsePublicKey(text); err == nil {
 		return key, nil

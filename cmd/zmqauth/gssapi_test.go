@@ -14,14 +14,15 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testrealm"
 )
 
-// TestGSSAPIProxy: the command's proxy and its connect against a real KDC.
+// TestGSSAPIProxy runs the commands proxy and connect with a real KDC.
 func TestGSSAPIProxy(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	testrealm.New(t, dir)
 	endpoint := "ipc://" + filepath.Join(dir, "front")
-	must.OK(t, os.WriteFile(filepath.Join(dir, "policy.zpl"), []byte("domain = d\n    gssapi = carol@"+testrealm.Name+"\nfrontend = f\n    type = router\n    bind = "+endpoint+
-		"\n    backend = ipc://"+dir+"/back\n    mechanism = gssapi\n    domain = d\n"), 0o600))
+	policy := "domain = d\n    gssapi = carol@" + testrealm.Name + "\n" +
+		frontendConfig("f", "router", endpoint, "ipc://"+dir+"/back", "gssapi", "domain = d")
+	must.OK(t, os.WriteFile(filepath.Join(dir, "policy.zpl"), []byte(policy), 0o600))
 	command := func(args ...string) *exec.Cmd {
 		c := exec.CommandContext(t.Context(), binary, args...)
 		c.Env, c.Dir = testrealm.Environment(dir), dir
@@ -41,17 +42,23 @@ func TestGSSAPIProxy(t *testing.T) {
 		_, err := os.Lstat(filepath.Join(dir, "front"))
 		return err == nil
 	})
-	if output, err := command("connect", endpoint, "--service", testrealm.Service).CombinedOutput(); err != nil || string(output) != "accepted, with GSSAPI\n" {
+	output, err := command("connect", endpoint, "--service", testrealm.Service).CombinedOutput()
+	if err != nil || string(output) != "accepted, with GSSAPI\n" {
 		t.Errorf("carol: %v\n%s", err, output)
 	}
-	if output, err := command("connect", endpoint, "--service", testrealm.Service, "--principal", testrealm.Ann).CombinedOutput(); err == nil || !strings.Contains(string(output), "it refuses this Kerberos principal") {
+	output, err = command("connect", endpoint, "--service", testrealm.Service,
+		"--principal", testrealm.Ann).CombinedOutput()
+	if err == nil || !strings.Contains(string(output), "it refuses this Kerberos principal") {
 		t.Errorf("ann: %v\n%s", err, output)
 	}
 	must.OK(t, proxy.Process.Signal(syscall.SIGTERM))
 	if err := proxy.Wait(); err != nil {
 		t.Errorf("the proxy: %v", err)
 	}
-	for _, want := range []string{"accepted", "user=" + testrealm.CarolFull, "reason=" + zmqauth.ReasonUnknownPrincipal, "principal=" + testrealm.AnnFull} {
+	for _, want := range []string{
+		"accepted", "user=" + testrealm.CarolFull,
+		"reason=" + zmqauth.ReasonUnknownPrincipal, "principal=" + testrealm.AnnFull,
+	} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log has no %s:\n%s", want, log.String())
 		}

@@ -20,13 +20,14 @@ func newHealth() *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "health --config FILE",
-		Short: "Tell whether a proxy serves its frontends",
-		Long: "health connects to every frontend of a policy, from the host on which the proxy runs, and waits for the greeting of\n" +
-			"a ZeroMQ socket. It does not try to get in, so that nothing of it is in the proxy's log. The exit code is 0 where all\n" +
-			"frontends have answered: for the health check of a container, or a monitor.",
+		Short: "Show whether a proxy serves its frontends",
+		Long: "health connects to every frontend of a policy and waits for the greeting of a ZeroMQ\n" +
+			"socket. It runs on the host of the proxy. It does not authenticate, so that it leaves no\n" +
+			"trace in the proxy's log. The exit code is 0 if all frontends have answered. Use it for\n" +
+			"the health check of a container, or in a monitor.",
 		Example: "  zmqauth health --config zmqauth.zpl",
 		Args:    cobra.ExactArgs(0),
-		RunE: does(func(cmd *cobra.Command, _ []string) error {
+		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			if config == "" {
 				return usagef("--config is missing")
 			}
@@ -44,10 +45,12 @@ func newHealth() *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().StringVar(&config, "config", "", "the policy, with frontends")
-	cmd.Flags().DurationVar(&timeout, "timeout", 3*time.Second, "how long all the frontends may take")
+	cmd.Flags().DurationVar(&timeout, "timeout", 3*time.Second,
+		"how long all frontends together may take")
 	return cmd
 }
 
+// checkHealth checks all frontends. The error joins one error for each that does not answer.
 func checkHealth(ctx context.Context, frontends []policyfile.Frontend) error {
 	if len(frontends) == 0 {
 		return errors.New("the policy has no frontend")
@@ -78,7 +81,7 @@ func greets(ctx context.Context, endpoint string) error {
 			return err
 		}
 	}
-	// ZMTP 3.1 (RFC 37, the greeting): a socket sends the signature as soon as somebody is connected.
+	// A ZeroMQ socket sends the signature as soon as it has a connection (RFC 37, the greeting).
 	var signature [10]byte
 	if _, err := io.ReadFull(conn, signature[:]); err != nil {
 		return fmt.Errorf("no greeting: %w", err)
@@ -89,7 +92,7 @@ func greets(ctx context.Context, endpoint string) error {
 	return nil
 }
 
-// dialable is where to reach, on this host, a socket that is bound to endpoint.
+// dialable returns the address at which this host can reach a socket that is bound to endpoint.
 func dialable(endpoint string) (network, address string, err error) {
 	if path, ok := strings.CutPrefix(endpoint, "ipc://"); ok {
 		return "unix", path, nil
@@ -101,7 +104,7 @@ func dialable(endpoint string) (network, address string, err error) {
 	case port == "*" || port == "0":
 		return "", "", errors.New("the system has chosen its port, which nobody but the proxy knows")
 	case host == "*":
-		return "tcp", net.JoinHostPort("", port), nil // the host itself, by IPv4 or IPv6
+		return "tcp", net.JoinHostPort("", port), nil // this host, by IPv4 or IPv6
 	}
 	if device, err := net.InterfaceByName(host); err == nil {
 		host, err = firstAddress(device)
@@ -112,6 +115,7 @@ func dialable(endpoint string) (network, address string, err error) {
 	return "tcp", net.JoinHostPort(host, port), nil
 }
 
+// firstAddress returns the first IPv4 address of an interface, to which libzmq binds.
 func firstAddress(device *net.Interface) (string, error) {
 	addresses, err := device.Addrs()
 	if err != nil {

@@ -28,10 +28,12 @@ func TestDialable(t *testing.T) {
 	}
 }
 
-// TestGreetsIsNoOther: what answers must be a ZeroMQ socket, and one that is silent is not waited
-// for.
-func TestGreetsIsNoOther(t *testing.T) {
-	for name, says := range map[string]string{"a web server": "HTTP/1.1 400 Bad Request\r\n", "nobody": "", "half": "\xff\x00"} {
+// TestGreetsRefusesOthers: a server that is not a ZeroMQ socket is an error, and so is one that
+// sends nothing before the deadline.
+func TestGreetsRefusesOthers(t *testing.T) {
+	for name, says := range map[string]string{
+		"a web server": "HTTP/1.1 400 Bad Request\r\n", "nobody": "", "half": "\xff\x00",
+	} {
 		t.Run(name, func(t *testing.T) {
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
@@ -45,7 +47,7 @@ func TestGreetsIsNoOther(t *testing.T) {
 				}
 				defer conn.Close()
 				_, _ = conn.Write([]byte(says))
-				_, _ = conn.Read(make([]byte, 1)) // until the other side has had enough
+				_, _ = conn.Read(make([]byte, 1)) // waits until the client closes the connection
 			}()
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()

@@ -11,13 +11,16 @@ import (
 	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// TestListMeetsWhatServersMeet: the public certificates that list shows are those that
-// LoadCertificates reads, and the broken ones those that it complains of.
-func TestListMeetsWhatServersMeet(t *testing.T) {
+// TestListShowsWhatServersRead: list shows the public certificates that LoadCertificates reads, and
+// reports problems of the files about which LoadCertificates returns errors.
+func TestListShowsWhatServersRead(t *testing.T) {
 	dir := t.TempDir()
 	identity(t, dir, "ann")
 	identity(t, dir, "bob")
-	for _, name := range []string{"broken", "broken.key", ".hidden", "backup~", "#lock#", "#begun", "end#", "no_secret", "x.key~"} {
+	for _, name := range []string{
+		"broken", "broken.key", ".hidden", "backup~", "#lock#", "#begun", "end#", "no_secret",
+		"x.key~",
+	} {
 		must.OK(t, os.WriteFile(filepath.Join(dir, name), []byte("broken"), 0o600))
 	}
 	must.OK(t, os.Mkdir(filepath.Join(dir, "directory"), 0o700))
@@ -40,7 +43,7 @@ func TestListMeetsWhatServersMeet(t *testing.T) {
 		}
 		if c.Key == "" {
 			if !broken[c.File] {
-				t.Errorf("%s is broken here alone: %v", c.File, c.Problems)
+				t.Errorf("only list finds %s broken: %v", c.File, c.Problems)
 			}
 			delete(broken, c.File)
 			continue
@@ -48,7 +51,7 @@ func TestListMeetsWhatServersMeet(t *testing.T) {
 		key, err := zmqauth.ParsePublicKey(c.Key)
 		must.OK(t, err)
 		if good[key] == nil {
-			t.Errorf("%s is good here alone", c.File)
+			t.Errorf("only list finds %s good", c.File)
 		}
 	}
 	if len(good) != 2 || len(broken) != 0 {
@@ -56,15 +59,16 @@ func TestListMeetsWhatServersMeet(t *testing.T) {
 	}
 }
 
-// TestFingerprint is what ssh-keygen's form says of the key's raw bytes.
+// TestFingerprint: a fingerprint is the hash of the key's raw bytes in the form of ssh-keygen.
 func TestFingerprint(t *testing.T) {
 	key := zmqauth.PublicKey([]byte("0123456789abcdef0123456789ABCDEF"))
-	if got, want := fingerprint(key), "SHA256:8CrjgGBsSNYiiFYMCf0K+ig0B+af2YmOA0hpMhdAqr8"; got != want {
+	const want = "SHA256:8CrjgGBsSNYiiFYMCf0K+ig0B+af2YmOA0hpMhdAqr8"
+	if got := fingerprint(key); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
 
-// TestProblem: what stands behind the library's prefix does not repeat it.
+// TestProblem: a problem has neither the library's prefix nor the name of the file.
 func TestProblem(t *testing.T) {
 	for _, test := range []struct {
 		err  error

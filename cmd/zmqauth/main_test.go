@@ -18,13 +18,14 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// binary is the program as a user has it, but for the race detector where the tests have it.
+// binary is the path of the program, built as users build it. It has the race detector if the tests
+// have it.
 var binary string
 
 func TestMain(m *testing.M) { os.Exit(testBinary(m)) }
 
 func testBinary(m *testing.M) int {
-	os.Setenv("GORACE", "atexit_sleep_ms=0") // else each run of the program takes a second more
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // saves a second for each run of the program
 	dir, err := os.MkdirTemp("", "zmqauth-bin")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -87,8 +88,8 @@ func mode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// await waits until a file is there, or with ! until it is not: a socket, say, that a program in
-// the background binds.
+// await waits until a file exists, or with ! until it does not. A script uses it to wait for the
+// socket of a program in the background.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 		_, err := os.Lstat(ts.MkAbs(args[0]))
@@ -111,7 +112,7 @@ func keyOf(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// since changes a certificate's time: since FILE NAME TIME replaces the value of the metadata NAME.
+// since changes a time in a certificate: since FILE NAME TIME sets the metadata NAME.
 func since(ts *testscript.TestScript, _ bool, args []string) {
 	data, err := os.ReadFile(ts.MkAbs(args[0]))
 	ts.Check(err)

@@ -15,11 +15,11 @@ import (
 	"golang.org/x/term"
 )
 
-// output prints what a command has found: for people, or with --json for programs.
+// output prints the results of a command: for people, or with --json for programs.
 type output struct {
 	w      io.Writer
 	json   bool
-	colour bool // on a terminal only, and where NO_COLOR (no-color.org) is not set
+	colour bool // only on a terminal, and only if NO_COLOR (no-color.org) is not set
 }
 
 // addJSON gives a command the flag --json.
@@ -27,14 +27,15 @@ func addJSON(cmd *cobra.Command) { cmd.Flags().Bool("json", false, "print JSON")
 
 func newOutput(cmd *cobra.Command) output {
 	asJSON, _ := cmd.Flags().GetBool("json")
+	wanted := os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	return output{
 		w:      os.Stdout,
 		json:   asJSON,
-		colour: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(os.Stdout.Fd())),
+		colour: wanted && term.IsTerminal(int(os.Stdout.Fd())),
 	}
 }
 
-// printJSON prints a value.
+// printJSON prints a value as JSON.
 func (o output) printJSON(value any) error {
 	encoder := json.NewEncoder(jsonWriter{o.w})
 	encoder.SetIndent("", "  ")
@@ -42,9 +43,9 @@ func (o output) printJSON(value any) error {
 	return encoder.Encode(value)
 }
 
-// jsonWriter escapes what encoding/json leaves in strings though it would do something to a
-// terminal: C1 control characters, and what turns the direction of a text. Each write is of whole
-// characters.
+// jsonWriter escapes the characters that encoding/json does not escape although they can control a
+// terminal. These are C1 control characters and characters that change the direction of text. Each
+// write must have whole characters.
 type jsonWriter struct{ w io.Writer }
 
 func (j jsonWriter) Write(text []byte) (int, error) {
@@ -66,8 +67,8 @@ func (j jsonWriter) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// table prints a header and rows in columns. In rows that are bad the last column is red, and no
-// other: colours have a width.
+// table prints a header and rows in columns. The last cell of a bad row is red. Other cells have no
+// colour, because tabwriter would count its escape sequences as width.
 func (o output) table(header []string, rows [][]string, bad func(row int) bool) error {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
@@ -93,7 +94,7 @@ func (o output) table(header []string, rows [][]string, bad func(row int) bool) 
 	return nil
 }
 
-// pairs prints names and values, one a line, and leaves out what has no value.
+// pairs prints names and values, one pair a line. It omits pairs without a value.
 func (o output) pairs(pairs ...[2]string) error {
 	w := tabwriter.NewWriter(o.w, 0, 8, 2, ' ', 0)
 	for _, pair := range pairs {
@@ -111,8 +112,8 @@ func (o output) red(text string) string {
 	return "\x1b[31m" + text + "\x1b[0m"
 }
 
-// printable takes from a text what would do something to a terminal or to a table: file names and
-// metadata are others'.
+// printable replaces the characters of a text that could control a terminal or break a table. File
+// names and metadata may come from strangers.
 func printable(text string) string {
 	return strings.Map(func(c rune) rune {
 		if c == '\t' {

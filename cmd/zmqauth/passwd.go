@@ -17,20 +17,25 @@ func newPasswd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "passwd FILE USER",
 		Short: "Add a user to a password file, change the password, or delete the user",
-		Long: "passwd adds a user to a password file, which it makes where there is none, or changes the user's password. It asks\n" +
-			"for the password on the terminal, twice and without echo, or reads it from stdin as the only line there. The file\n" +
-			"gets a hash (argon2id). It is replaced at once, never seen half written, with mode 0600; its other lines stay as\n" +
-			"they are. A server that follows the file takes the change over within a second.",
-		Example:           "  zmqauth passwd passwords ann\n  zmqauth passwd passwords ann --delete\n  generate | zmqauth passwd passwords ann",
+		Long: "passwd adds a user to a password file, or changes the user's password. If there is no\n" +
+			"file it makes one. It asks for the password on the terminal, twice and without echo, or\n" +
+			"reads it from stdin, where it is the only line. It writes an argon2id hash.\n\n" +
+			"passwd replaces the file in one step, with mode 0600, so that nobody sees half of it. The\n" +
+			"other lines stay the same. A server that follows the file uses the change within a second.",
+		Example: "  zmqauth passwd passwords ann\n" +
+			"  zmqauth passwd passwords ann --delete\n" +
+			"  generate | zmqauth passwd passwords ann",
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: completeFirst(cobra.ShellCompDirectiveDefault),
-		RunE: does(func(cmd *cobra.Command, args []string) error {
+		RunE: action(func(cmd *cobra.Command, args []string) error {
 			file, user := args[0], args[1]
 			if err := checkUser(user); err != nil {
 				return err
 			}
 			if remove {
-				return editPasswords(file, false, func(lines []byte) ([]byte, error) { return deleteUser(lines, user) })
+				return editPasswords(file, false, func(content []byte) ([]byte, error) {
+					return deleteUser(content, user)
+				})
 			}
 			password, err := readNewSecret(cmd.Context(), "Password of "+printable(user)+": ", "Again: ")
 			if err != nil {
@@ -40,14 +45,16 @@ func newPasswd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return editPasswords(file, true, func(lines []byte) ([]byte, error) { return setUser(lines, user, hash), nil })
+			return editPasswords(file, true, func(content []byte) ([]byte, error) {
+				return setUser(content, user, hash), nil
+			})
 		}),
 	}
 	cmd.Flags().BoolVar(&remove, "delete", false, "delete the user")
 	return cmd
 }
 
-// checkUser tells whether a password file can hold a user of that name.
+// checkUser checks that a password file can have a user of that name.
 func checkUser(user string) error {
 	switch {
 	case user == "":

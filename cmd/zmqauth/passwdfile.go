@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -16,123 +14,44 @@ import (
 	"github.com/zmqauth/zmqauth/internal/passhash"
 )
 
-// isUser tells whether a line of a password file is that user's.
-func isUser(line []byte, user string) bool {
-	name, _, _, ok := passhash.SplitLine(line)
-	return ok && string(name) == user
-}
-
-// lineOf is the number, from 1, of the line that counts for a user, the last of several; 0: there
-// is none.
-func lineOf(content []byte, user string) (line int) {
-	number := 0
-	for text := range bytes.Lines(content) {
-		if number++; isUser(text, user) {
-			line = number
-		}
-	}
-	return line
-}
-
-// setUser is the content of a password file with that hash for the user: in the line that has
-// counted, the last of several, or at the end. The others of the user's go, so that none counts
-// once that is deleted.
-func setUser(content []byte, user, hash string) []byte {
-	entry := user + ":" + hash
-	lines := slices.Collect(bytes.Lines(content))
-	last := -1
-	for i, line := range lines {
-		if isUser(line, user) {
-			last = i
-		}
-	}
-	var out []byte
-	for i, line := range lines {
-		switch {
-		case i == last:
-			out = append(append(out, entry...), ending(line)...)
-		case !isUser(line, user):
-			out = append(out, line...)
-		}
-	}
-	if last >= 0 {
-		return out
-	}
-	newline := []byte("\n")
-	if len(lines) > 0 {
-		if end := ending(lines[0]); len(end) > 0 {
-			newline = end // CRLF, where the others have it
-		}
-		if len(ending(lines[len(lines)-1])) == 0 {
-			out = append(out, newline...)
-		}
-	}
-	return append(append(out, entry...), newline...)
-}
-
-// deleteUser is the content of a password file without the user.
-func deleteUser(content []byte, user string) ([]byte, error) {
-	var out []byte
-	found := false
-	for line := range bytes.Lines(content) {
-		if isUser(line, user) {
-			found = true
-		} else {
-			out = append(out, line...)
-		}
-	}
-	if !found {
-		return nil, fmt.Errorf("there is no user %q", user)
-	}
-	return out, nil
-}
-
-// ending is how a line ends.
-func ending(line []byte) []byte {
-	if bytes.HasSuffix(line, []byte("\r\n")) {
-		return line[len(line)-2:]
-	}
-	if bytes.HasSuffix(line, []byte("\n")) {
-		return line[len(line)-1:]
-	}
-	return nil
-}
-
-// editPasswords replaces a password file at once by what edit makes of it. Where it is a symbolic
-// link, what that leads to is replaced. Others that edit a file of the directory at the same time
-// wait for their turn: none of the changes is lost.
+// editPasswords replaces a password file in one step by the result of edit. If the path is a
+// symbolic link, it replaces the file that the link leads to. Processes that edit files of the same
+// directory take turns, so that no change is lost.
 func editPasswords(path string, create bool, edit func(content []byte) ([]byte, error)) error {
-	err := func() error {
-		target, err := filepath.EvalSymlinks(path)
-		if _, there := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && create && there != nil { // no link that leads nowhere
-			target = path
-		} else if err != nil {
-			return err
-		}
-		dir, err := lockDirectory(filepath.Dir(target))
-		if err != nil {
-			return err
-		}
-		defer dir.Close() // that ends the lock
-		content, of, err := readPasswords(target, create)
-		if err != nil {
-			return err
-		}
-		defer clear(content)
-		edited, err := edit(content)
-		if err != nil {
-			return err
-		}
-		return replaceFile(dir, target, edited, of)
-	}()
-	if err != nil {
+	if err := editFile(path, create, edit); err != nil {
 		return fmt.Errorf("%s: %w", path, cause(err))
 	}
 	return nil
 }
 
-// lockDirectory waits until nobody else holds the directory's lock. It is the directory's, because
-// the file is replaced while the lock is held, and a file of locks beside it would stay for ever.
+// editFile is editPasswords without the path in its errors.
+func editFile(path string, create bool, edit func(content []byte) ([]byte, error)) error {
+	target, err := filepath.EvalSymlinks(path)
+	_, absent := os.Lstat(path) // nil for a link that leads nowhere, which is an error
+	if errors.Is(err, fs.ErrNotExist) && create && absent != nil {
+		target = path
+	} else if err != nil {
+		return err
+	}
+	dir, err := lockDirectory(filepath.Dir(target))
+	if err != nil {
+		return err
+	}
+	defer dir.Close() // releases the lock
+	content, of, err := readPasswords(target, create)
+	if err != nil {
+		return err
+	}
+	defer clear(content)
+	edited, err := edit(content)
+	if err != nil {
+		return err
+	}
+	return replaceFile(dir, target, edited, of)
+}
+
+// lockDirectory opens a directory and waits for its lock. The password file cannot have the lock
+// itself, because it is replaced. A lock file beside it would stay for ever.
 func lockDirectory(path string) (*os.File, error) {
 	dir, err := os.Open(path)
 	if err != nil {
@@ -150,10 +69,11 @@ func lockDirectory(path string) (*os.File, error) {
 	return dir, nil
 }
 
-// owner is whom a file belongs to.
+// owner is the user and the group of a file.
 type owner struct{ uid, gid int }
 
-// readPasswords reads the file and tells its owner, nil where there is no file and none is needed.
+// readPasswords reads a password file. of is its owner. With create, a missing file is not an
+// error: the content and of are nil then.
 func readPasswords(path string, create bool) (content []byte, of *owner, err error) {
 	content, stamp, err := files.Read(path, passhash.MaxFileSize, nil)
 	switch {
@@ -169,28 +89,30 @@ func readPasswords(path string, create bool) (content []byte, of *owner, err err
 	return content, of, nil
 }
 
-// replaceFile puts a file of mode 0600 with that content in the place of another, whose owner it
-// keeps.
+// replaceFile replaces a file by a new one with mode 0600. The new file gets the owner of, unless
+// that is nil.
 func replaceFile(dir *os.File, path string, content []byte, of *owner) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".zmqauth-*") // of mode 0600
+	file, err := os.CreateTemp(filepath.Dir(path), ".zmqauth-*") // with mode 0600
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name()) // which is gone where all went well
+	defer os.Remove(file.Name()) // it has another name once all went well
 	if err := errors.Join(fill(file, content, of), file.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(file.Name(), path); err != nil {
 		return err
 	}
-	_ = dir.Sync() // some file systems cannot
+	_ = dir.Sync() // some file systems do not support it
 	return nil
 }
 
+// fill writes the content of a new file and gives it to its owner.
 func fill(file *os.File, content []byte, of *owner) error {
 	if of != nil && *of != (owner{os.Geteuid(), os.Getegid()}) {
 		if err := file.Chown(of.uid, of.gid); err != nil {
-			return fmt.Errorf("it belongs to another user, and cannot be given to that one: %w", cause(err))
+			return fmt.Errorf("it belongs to another user, and cannot be given to that one: %w",
+				cause(err))
 		}
 	}
 	if _, err := file.Write(content); err != nil {

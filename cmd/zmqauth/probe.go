@@ -12,19 +12,18 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-const dialTime = 10 * time.Second // how long a server may take by default
-
 func newProbe() *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "probe ENDPOINT",
-		Short: "Tell whether a server lets strangers in",
-		Long: "probe dials a server as a stranger: with NULL, with a PLAIN user and with a CURVE key that nobody knows. It sends no\n" +
-			"messages. The exit code is 0 where no stranger gets in, and 1 where one does or where it cannot tell.",
+		Short: "Show whether a server lets strangers in",
+		Long: "probe tries to get into a server as a stranger: with NULL, with an unknown PLAIN user,\n" +
+			"and with an unknown CURVE key. It sends no messages. The exit code is 0 if no stranger\n" +
+			"gets in, and 1 if one does or if probe cannot tell.",
 		Example:           "  zmqauth probe tcp://127.0.0.1:5555",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: does(func(cmd *cobra.Command, args []string) error {
+		RunE: action(func(cmd *cobra.Command, args []string) error {
 			if err := errors.Join(checkEndpoint(args[0]), checkTimeout(timeout)); err != nil {
 				return err
 			}
@@ -45,7 +44,7 @@ func newProbe() *cobra.Command {
 			return nil
 		}),
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", dialTime, "how long to wait for an answer")
+	cmd.Flags().DurationVar(&timeout, "timeout", dialTime, "how long to wait for the server")
 	addJSON(cmd)
 	return cmd
 }
@@ -56,7 +55,8 @@ func printProbe(out output, results []zmqauth.ProbeResult) error {
 		for _, r := range results {
 			rows = append(rows, []string{r.Mechanism, outcome(r)})
 		}
-		return out.table([]string{"MECHANISM", "OUTCOME"}, rows, func(row int) bool { return results[row].Accepted })
+		header := []string{"MECHANISM", "OUTCOME"}
+		return out.table(header, rows, func(row int) bool { return results[row].Accepted })
 	}
 	type result struct {
 		Mechanism string `json:"mechanism"`
@@ -71,5 +71,7 @@ func printProbe(out output, results []zmqauth.ProbeResult) error {
 	return out.printJSON(list)
 }
 
-// outcome is what ProbeResult.String says behind the mechanism.
-func outcome(r zmqauth.ProbeResult) string { return strings.TrimPrefix(r.String(), r.Mechanism+": ") }
+// outcome returns the text of a result without the mechanism.
+func outcome(r zmqauth.ProbeResult) string {
+	return strings.TrimPrefix(r.String(), r.Mechanism+": ")
+}

@@ -22,34 +22,42 @@ type proxyOptions struct {
 	ioThreads int
 }
 
-const maxIOThreads = 4 // by default; a handshake costs a millisecond of one
+// maxIOThreads limits the default of --io-threads. A handshake costs a millisecond of one thread.
+const maxIOThreads = 4
 
 func newProxy() *cobra.Command {
 	var o proxyOptions
 	cmd := &cobra.Command{
 		Use:   "proxy --config FILE",
-		Short: "Put an authenticated front before services that have none",
-		Long: "proxy binds the frontends of a policy, each with its security role, lets in whom the policy lets in, and passes their\n" +
-			"messages on to the frontend's backend and back.\n\n" +
-			"SIGHUP has the policy read again and put in force in one step; one that is wrong is logged and changes nothing.\n" +
-			"Frontends that are the same go on without losing a message; others are started, stopped or replaced, and one that\n" +
-			"fails does not disturb the others. A frontend that ends passes on what its clients have sent and waits for the replies\n" +
-			"that they are owed, at most as long as --linger says; another frontend that takes its endpoint waits for that.\n" +
-			"Where the rules of its domain change too, they wait for it as well: it is never judged by rules made without it.\n" +
-			"SIGTERM and SIGINT end the proxy, and with it all frontends. A second signal ends it at once.\n\n" +
-			"Every decision is logged on stderr: refusals at the level INFO, acceptances at DEBUG.",
+		Short: "Put authenticated frontends before services that have no authentication",
+		Long: "proxy binds the frontends of a policy, each with its security role. It passes the\n" +
+			"messages of admitted clients on to the backend of the frontend, and the replies back.\n\n" +
+			"After SIGHUP proxy reads the policy again and puts it in force in one step. If the policy\n" +
+			"is wrong, proxy logs that and changes nothing. Frontends that have not changed go on\n" +
+			"without losing a message. The others are started, stopped or replaced. One that fails\n" +
+			"does not disturb the others.\n\n" +
+			"A frontend that ends passes on what its clients have sent, and waits for the replies to\n" +
+			"them, for the time of --linger at most. A new frontend at the same endpoint waits for that.\n" +
+			"So do new rules for its domain, because they were not made for this frontend.\n\n" +
+			"SIGTERM and SIGINT end the proxy and all frontends. A second signal ends it at once.\n\n" +
+			"proxy logs every decision on stderr: refusals at the level INFO, acceptances at DEBUG.",
 		Example: "  zmqauth proxy --config zmqauth.zpl --log-format json",
 		Args:    cobra.ExactArgs(0),
-		RunE: does(func(cmd *cobra.Command, _ []string) error {
+		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			log, err := o.logger()
 			if err != nil {
 				return err
 			}
 			reload := make(chan os.Signal, 1)
-			signal.Notify(reload, syscall.SIGHUP) // first: without it SIGHUP ends the process
+			signal.Notify(reload, syscall.SIGHUP) // before Run, because SIGHUP would end the process
 			defer signal.Stop(reload)
-			return proxy.Run(cmd.Context(), proxy.Options{Config: o.config, Linger: o.linger,
-				IOThreads: o.ioThreads, Log: log, Reload: reload})
+			return proxy.Run(cmd.Context(), proxy.Options{
+				Config:    o.config,
+				Linger:    o.linger,
+				IOThreads: o.ioThreads,
+				Log:       log,
+				Reload:    reload,
+			})
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -57,12 +65,15 @@ func newProxy() *cobra.Command {
 	flags.StringVar(&o.config, "config", "", "the policy, with frontends")
 	flags.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	flags.BoolVar(&o.quiet, "quiet", false, "do not log acceptances")
-	flags.DurationVar(&o.linger, "linger", 5*time.Second, "how long a frontend that ends may take to pass on what is under way")
-	flags.IntVar(&o.ioThreads, "io-threads", min(runtime.NumCPU(), maxIOThreads), "libzmq's threads, which do the cryptography")
-	_ = cmd.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	flags.DurationVar(&o.linger, "linger", 5*time.Second,
+		"how long a frontend that ends may go on passing messages")
+	flags.IntVar(&o.ioThreads, "io-threads", min(runtime.NumCPU(), maxIOThreads),
+		"libzmq's threads, which do the cryptography")
+	completeFlag(cmd, "log-format", "text", "json")
 	return cmd
 }
 
+// logger checks the flags and returns the logger that they describe.
 func (o proxyOptions) logger() (*slog.Logger, error) {
 	options := &slog.HandlerOptions{Level: slog.LevelDebug}
 	if o.quiet {

@@ -19,21 +19,25 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// TestProxyPatterns: each type of frontends passes on what it is for, with each mechanism that
-// needs no KDC.
+// TestProxyPatterns: each type of frontend passes its messages on, with each mechanism that needs
+// no KDC.
 func TestProxyPatterns(t *testing.T) {
 	dir := t.TempDir()
 	zctx := testzmq.NewContext(t)
 	server, ann := identity(t, dir, "server"), identity(t, mkdir(t, dir, "clients"), "ann")
 	must.OK(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte("ann=secret\n"), 0o600))
-	pull, sub, pub := testzmq.NewSocket(t, zctx, zmq4.PULL), testzmq.NewSocket(t, zctx, zmq4.SUB), testzmq.NewSocket(t, zctx, zmq4.XPUB)
+	pull := testzmq.NewSocket(t, zctx, zmq4.PULL)
+	sub := testzmq.NewSocket(t, zctx, zmq4.SUB)
+	pub := testzmq.NewSocket(t, zctx, zmq4.XPUB)
 	loopback := "[::1]"
 	if !testpeer.HasIPv6(t) {
 		loopback = "127.0.0.1"
 	}
-	config := "domain = *\n    plain = passwords\n    curve = clients\n    allow = 127.0.0.1 ::1 ipc\n" +
+	config := "domain = *\n" +
+		"    plain = passwords\n    curve = clients\n    allow = 127.0.0.1 ::1 ipc\n" +
 		frontendConfig("orders", "router", "tcp://"+loopback+":*", echo(t, zctx), "plain") +
-		frontendConfig("jobs", "pull", "tcp://127.0.0.1:*", bindLocal(t, pull), "curve", "certificate = server.key_secret") +
+		frontendConfig("jobs", "pull", "tcp://127.0.0.1:*", bindLocal(t, pull), "curve",
+			"certificate = server.key_secret") +
 		frontendConfig("reports", "xsub", "ipc://WORK/reports.sock", bindLocal(t, sub), "null") +
 		frontendConfig("news", "xpub", "tcp://127.0.0.1:0", bindLocal(t, pub), "null")
 	p := startProxy(t, dir, config)
@@ -64,7 +68,7 @@ func TestProxyPatterns(t *testing.T) {
 		client := testzmq.NewSocket(t, zctx, zmq4.XPUB)
 		must.OK(t, enter(t, client, p.endpoint("reports"), nil, nil))
 		testpeer.Eventually(t, "the subscription is there", func() bool {
-			_, _ = sub.Recv(zmq4.DONTWAIT) // a SUB socket that nobody uses does not send it
+			_, _ = sub.Recv(zmq4.DONTWAIT) // a SUB socket sends its subscription when it is used
 			got, err := client.Recv(zmq4.DONTWAIT)
 			return err == nil && got == "\x01a"
 		})
@@ -91,16 +95,20 @@ func TestProxyPatterns(t *testing.T) {
 			t.Errorf("%q, %v", got, err)
 		}
 	})
-	p.waitFor("zmqauth: refused", map[string]string{"reason": zmqauth.ReasonWrongPassword, "level": "INFO", "user": "ann"})
-	p.waitFor("zmqauth: accepted", map[string]string{"mechanism": "CURVE", "level": "DEBUG", "user": ann.Public.String()})
+	p.waitFor("zmqauth: refused", map[string]string{
+		"reason": zmqauth.ReasonWrongPassword, "level": "INFO", "user": "ann",
+	})
+	p.waitFor("zmqauth: accepted", map[string]string{
+		"mechanism": "CURVE", "level": "DEBUG", "user": ann.Public.String(),
+	})
 	must.OK(t, p.stop(syscall.SIGINT))
 	if strings.Contains(strings.ToLower(p.text()), "secret\"") {
-		t.Error("the log holds a password")
+		t.Error("the log has a password")
 	}
 }
 
-// TestProxyReload: a bad configuration changes nothing; frontends are added, replaced and removed
-// beside one that goes on with the connections that it has.
+// TestProxyReload: a bad configuration changes nothing. Frontends are added, replaced and removed
+// while another goes on with its connections.
 func TestProxyReload(t *testing.T) {
 	dir := t.TempDir()
 	zctx := testzmq.NewContext(t)
@@ -108,8 +116,10 @@ func TestProxyReload(t *testing.T) {
 	ann := identity(t, mkdir(t, dir, "clients"), "ann")
 	backend, fixed := echo(t, zctx), freeEndpoint(t)
 	domains := "domain = *\n    curve = clients\n"
-	steady := frontendConfig("steady", "router", "tcp://127.0.0.1:*", backend, "curve", "certificate = one.key_secret")
-	changing := frontendConfig("changing", "router", fixed, backend, "curve", "certificate = one.key_secret")
+	steady := frontendConfig("steady", "router", "tcp://127.0.0.1:*", backend, "curve",
+		"certificate = one.key_secret")
+	changing := frontendConfig("changing", "router", fixed, backend, "curve",
+		"certificate = one.key_secret")
 	changed := strings.Replace(changing, "one.key", "two.key", 1)
 	p := startProxy(t, dir, domains+steady+changing)
 	client := testzmq.NewSocket(t, zctx, zmq4.REQ)
@@ -123,13 +133,14 @@ func TestProxyReload(t *testing.T) {
 	}
 
 	for name, config := range map[string]string{
-		"an unknown name":     domains + steady + "nonsense = 1\n",
-		"a bad value":         domains + steady + strings.Replace(changed, "router", "rep", 1),
-		"no certificate":      domains + steady + strings.Replace(changed, "two", "three", 1),
-		"no directory":        strings.Replace(domains, "clients", "nowhere", 1) + steady + changed,
-		"no frontend at all":  domains,
-		"no ZPL":              "\tx",
-		"a password in clear": domains + "    plain = passwords\n" + steady + changed, // only Apply finds that
+		"an unknown name":    domains + steady + "nonsense = 1\n",
+		"a bad value":        domains + steady + strings.Replace(changed, "router", "rep", 1),
+		"no certificate":     domains + steady + strings.Replace(changed, "two", "three", 1),
+		"no directory":       strings.Replace(domains, "clients", "nowhere", 1) + steady + changed,
+		"no frontend at all": domains,
+		"no ZPL":             "\tx",
+		// Only Apply finds this one.
+		"a password in clear": domains + "    plain = passwords\n" + steady + changed,
 	} {
 		must.OK(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte("ann=secret\n"), 0o644))
 		must.OK(t, os.Chmod(filepath.Join(dir, "passwords"), 0o644))
@@ -172,16 +183,21 @@ func TestProxyReload(t *testing.T) {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		must.OK(t, err)
 		defer listener.Close()
-		other := frontendConfig("other", "router", freeEndpoint(t), backend, "curve", "certificate = two.key_secret")
+		other := frontendConfig("other", "router", freeEndpoint(t), backend, "curve",
+			"certificate = two.key_secret")
 		p.configure(domains + steady + changing + other)
 		p.reload(proxy.MessageReloaded)
-		p.configure(domains + steady + strings.Replace(changing, fixed, "tcp://"+listener.Addr().String(), 1) + strings.Replace(other, "two.key", "one.key", 1))
+		taken := "tcp://" + listener.Addr().String()
+		p.configure(domains + steady + strings.Replace(changing, fixed, taken, 1) +
+			strings.Replace(other, "two.key", "one.key", 1))
 		line := p.reload(proxy.MessagePartly)
-		if text := fmt.Sprint(line["error"]); !strings.Contains(text, `zmqauth.zpl:10: frontend "changing": bind tcp://`) || !strings.Contains(text, "address already in use") {
+		text := fmt.Sprint(line["error"])
+		if !strings.Contains(text, `zmqauth.zpl:10: frontend "changing": bind tcp://`) ||
+			!strings.Contains(text, "address already in use") {
 			t.Errorf("the error: %s", text)
 		}
-		must.OK(t, connects(fixed, one))               // as it was
-		must.OK(t, connects(p.endpoint("other"), one)) // as it shall be
+		must.OK(t, connects(fixed, one))               // the old frontend goes on
+		must.OK(t, connects(p.endpoint("other"), one)) // the new one has started
 		must.OK(t, ask(client, "still here"))
 	})
 	if count := strings.Count(p.text(), `"frontend":"steady"`); count != 1 {
@@ -190,14 +206,15 @@ func TestProxyReload(t *testing.T) {
 	must.OK(t, p.stop(syscall.SIGTERM))
 }
 
-// TestProxyReplacesUnixSocket: the file of the next frontend at an endpoint is not removed with the
-// one before.
+// TestProxyReplacesUnixSocket: a frontend that ends does not remove the socket file of its
+// successor at the same endpoint.
 func TestProxyReplacesUnixSocket(t *testing.T) {
 	dir := t.TempDir()
 	zctx := testzmq.NewContext(t)
 	backend := echo(t, zctx)
 	config := func(n int) string {
-		return frontendConfig("f", "router", "ipc://WORK/f.sock", backend, "null", fmt.Sprintf("domain = d%d", n))
+		return frontendConfig("f", "router", "ipc://WORK/f.sock", backend, "null",
+			fmt.Sprintf("domain = d%d", n))
 	}
 	p := startProxy(t, dir, config(0))
 	for n := range 20 {

@@ -17,9 +17,9 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// TestProxyEndsWithWhatIsUnderWay: replies that the service still owes reach their clients after
-// SIGTERM.
-func TestProxyEndsWithWhatIsUnderWay(t *testing.T) {
+// TestProxyDeliversRepliesAtItsEnd: replies that the service sends after SIGTERM still reach their
+// clients.
+func TestProxyDeliversRepliesAtItsEnd(t *testing.T) {
 	zctx := testzmq.NewContext(t)
 	service := testzmq.NewSocket(t, zctx, zmq4.ROUTER)
 	config := frontendConfig("f", "router", "tcp://127.0.0.1:*", bindLocal(t, service), "null")
@@ -37,8 +37,8 @@ func TestProxyEndsWithWhatIsUnderWay(t *testing.T) {
 	p.waitFor("zmqauth: the proxy ends", nil)
 	select {
 	case <-p.exited:
-		t.Fatal("it has ended with replies that it owes")
-	case <-time.After(10 * proxy.DrainQuiet): // far longer than it waits for requests
+		t.Fatal("it has ended before all replies were there")
+	case <-time.After(10 * proxy.DrainQuiet): // far longer than it waits for more requests
 	}
 	_, err = service.SendMessage(first)
 	must.OK(t, err)
@@ -62,9 +62,9 @@ func TestProxyEndsWithWhatIsUnderWay(t *testing.T) {
 	}
 }
 
-// TestProxyReplacesWhatIsUnderWay: a frontend that is replaced at its endpoint delivers the replies
-// that its clients are owed.
-func TestProxyReplacesWhatIsUnderWay(t *testing.T) {
+// TestProxyDeliversRepliesBeforeReplacement: a frontend delivers the replies to its clients before
+// another takes its endpoint.
+func TestProxyDeliversRepliesBeforeReplacement(t *testing.T) {
 	zctx := testzmq.NewContext(t)
 	service, endpoint := testzmq.NewSocket(t, zctx, zmq4.ROUTER), freeEndpoint(t)
 	config := frontendConfig("f", "router", endpoint, bindLocal(t, service), "null", "domain = a")
@@ -83,7 +83,8 @@ func TestProxyReplacesWhatIsUnderWay(t *testing.T) {
 		t.Fatalf("%q, %v", got, err)
 	}
 	p.waitFor(proxy.MessageReloaded, nil)
-	p.waitFor("zmqauth: accepted", map[string]string{"domain": "b"}) // the client comes back by itself
+	// libzmq connects the client again.
+	p.waitFor("zmqauth: accepted", map[string]string{"domain": "b"})
 	_, err = client.Send("after", 0)
 	must.OK(t, err)
 	request, err = service.RecvMessageBytes(0)
@@ -99,8 +100,8 @@ func TestProxyReplacesWhatIsUnderWay(t *testing.T) {
 	}
 }
 
-// TestProxyEndsInTime: though the service owes replies and takes nothing, and at once for a second
-// signal.
+// TestProxyEndsInTime: the proxy ends after the time of --linger, and at once after a second
+// signal, although the service takes no messages and sends no replies.
 func TestProxyEndsInTime(t *testing.T) {
 	for name, test := range map[string]struct {
 		linger string
@@ -138,13 +139,15 @@ func TestProxyEndsInTime(t *testing.T) {
 	}
 }
 
-// TestProxyEndsInTimeAmidReload: a reload that waits for a frontend does not keep the others from
-// ending meanwhile.
+// TestProxyEndsInTimeAmidReload: while a reload waits for a frontend, SIGTERM still ends the
+// others.
 func TestProxyEndsInTimeAmidReload(t *testing.T) {
 	const rules = "domain = first\n    allow = 127.0.0.1\n"
 	for name, change := range map[string]func(first string) string{
-		"for its rules":    func(string) string { return "" },
-		"for its endpoint": func(first string) string { return rules + strings.Replace(first, "= first", "= second", 1) },
+		"for its rules": func(string) string { return "" },
+		"for its endpoint": func(first string) string {
+			return rules + strings.Replace(first, "= first", "= second", 1)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			zctx := testzmq.NewContext(t)
@@ -173,7 +176,7 @@ func TestProxyEndsInTimeAmidReload(t *testing.T) {
 			_, err = service.SendMessage(request)
 			must.OK(t, err)
 			if got, err := client.Recv(0); err != nil || got != "hello" {
-				t.Errorf("what was owed: %q, %v", got, err)
+				t.Errorf("the reply: %q, %v", got, err)
 			}
 			<-p.exited
 			if _, count := p.find(proxy.MessageWrong, nil); count != 0 || p.err != nil {
@@ -183,8 +186,8 @@ func TestProxyEndsInTimeAmidReload(t *testing.T) {
 	}
 }
 
-// TestProxyHoldsBack: while the service is away whoever sends has to wait, in bounded memory, and
-// nothing is lost, whatever signals come in between.
+// TestProxyHoldsBack: while there is no service the clients have to wait, and the memory of the
+// proxy stays bounded. No message is lost, even if signals interrupt the proxy.
 func TestProxyHoldsBack(t *testing.T) {
 	zctx := testzmq.NewContext(t)
 	backend := freeEndpoint(t)
@@ -203,7 +206,7 @@ func TestProxyHoldsBack(t *testing.T) {
 	if sent == most {
 		t.Fatalf("%d messages were taken that nobody has read", sent)
 	}
-	const limit = 300 << 20 // the detector of races takes its part
+	const limit = 300 << 20 // the race detector needs some of it
 	if rss := residentMemory(t, p.cmd.Process.Pid); rss > limit {
 		t.Errorf("%d MiB", rss>>20)
 	}
@@ -227,14 +230,14 @@ func TestProxyHoldsBack(t *testing.T) {
 			t.Fatalf("message %d: %.20q, %v", n, bytes.TrimLeft(got, "\x00"), err)
 		}
 		if n%200 == 0 {
-			must.OK(t, p.cmd.Process.Signal(syscall.SIGHUP)) // that interrupts what libzmq waits for
+			must.OK(t, p.cmd.Process.Signal(syscall.SIGHUP)) // interrupts the calls of libzmq
 		}
 	}
 	must.OK(t, <-done)
 	must.OK(t, p.stop(syscall.SIGTERM))
 }
 
-// residentMemory is in bytes.
+// residentMemory returns the resident memory of a process in bytes.
 func residentMemory(t testing.TB, pid int) int {
 	t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
@@ -245,9 +248,9 @@ func residentMemory(t testing.TB, pid int) int {
 	return resident * os.Getpagesize()
 }
 
-// TestProxyWaitsForWhoEnds: a frontend whose endpoint belongs to one that has been removed, but
+// TestProxyWaitsForDrainingFrontend: a new frontend waits for the endpoint of a removed one, which
 // still waits for a reply.
-func TestProxyWaitsForWhoEnds(t *testing.T) {
+func TestProxyWaitsForDrainingFrontend(t *testing.T) {
 	dir := t.TempDir()
 	zctx := testzmq.NewContext(t)
 	service := testzmq.NewSocket(t, zctx, zmq4.ROUTER)
@@ -262,7 +265,7 @@ func TestProxyWaitsForWhoEnds(t *testing.T) {
 	request, err := service.RecvMessageBytes(0)
 	must.OK(t, err)
 	p.configure(other)
-	p.reload(proxy.MessageReloaded) // which does not wait
+	p.reload(proxy.MessageReloaded) // this reload does not wait for the removed frontend
 	p.configure(other + strings.Replace(first, "= first", "= second", 1))
 	must.OK(t, p.cmd.Process.Signal(syscall.SIGHUP))
 	_, err = service.SendMessage(request)
@@ -276,24 +279,26 @@ func TestProxyWaitsForWhoEnds(t *testing.T) {
 	must.OK(t, p.stop(syscall.SIGTERM))
 }
 
-// TestProxyWaitsForSlowSubscriber: a service that subscribes loses nothing where its publishers can
-// wait.
+// TestProxyWaitsForSlowSubscriber: a slow service that subscribes loses no messages of publishers
+// that can wait.
 func TestProxyWaitsForSlowSubscriber(t *testing.T) {
 	zctx := testzmq.NewContext(t)
 	sub := testzmq.NewSocket(t, zctx, zmq4.SUB)
 	must.OK(t, sub.SetSubscribe(""))
-	p := startProxy(t, t.TempDir(), frontendConfig("f", "xsub", "tcp://127.0.0.1:*", bindLocal(t, sub), "null"))
+	config := frontendConfig("f", "xsub", "tcp://127.0.0.1:*", bindLocal(t, sub), "null")
+	p := startProxy(t, t.TempDir(), config)
 	client := testzmq.NewSocket(t, zctx, zmq4.XPUB)
 	must.OK(t, client.SetXpubNodrop(true))
 	must.OK(t, enter(t, client, p.endpoint("f"), nil, nil))
 	testpeer.Eventually(t, "the subscription is there", func() bool {
-		_, _ = sub.Recv(zmq4.DONTWAIT) // a SUB socket that nobody uses does not send it
+		_, _ = sub.Recv(zmq4.DONTWAIT) // a SUB socket sends its subscription when it is used
 		got, err := client.Recv(zmq4.DONTWAIT)
 		return err == nil && got == "\x01"
 	})
 	const most = 100_000
 	sent, filled := 0, make([]byte, 10_000)
-	for last := time.Now(); sent < most && time.Since(last) < 500*time.Millisecond; { // until every queue is full
+	const quiet = 500 * time.Millisecond // so long without a sent message: every queue is full
+	for last := time.Now(); sent < most && time.Since(last) < quiet; {
 		if _, err := client.SendMessageDontwait(fmt.Sprint(sent), filled); err != nil {
 			time.Sleep(time.Millisecond)
 			continue

@@ -25,19 +25,20 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
+// patience is how long the tests wait for what must happen.
 const patience = 30 * time.Second
 
-// proxyProcess is the built program, at work.
+// proxyProcess is a process that runs the command proxy.
 type proxyProcess struct {
 	t      testing.TB
 	dir    string
 	cmd    *exec.Cmd
 	exited chan struct{}
-	err    error // of the process, once it has exited
+	err    error // the outcome of the process; read it after exited
 
 	mu    sync.Mutex
-	lines []string         // of the log
-	log   []map[string]any // the same, decoded
+	lines []string  // of the log
+	log   []logLine // the same, decoded
 }
 
 // startProxy writes a configuration, zmqauth.zpl, to dir and runs the program there until the test
@@ -46,7 +47,8 @@ func startProxy(t testing.TB, dir, config string, args ...string) *proxyProcess 
 	t.Helper()
 	p := &proxyProcess{t: t, dir: dir, exited: make(chan struct{})}
 	p.configure(config)
-	p.cmd = exec.Command(binary, append([]string{"proxy", "--config", "zmqauth.zpl", "--log-format", "json"}, args...)...)
+	args = append([]string{"proxy", "--config", "zmqauth.zpl", "--log-format", "json"}, args...)
+	p.cmd = exec.Command(binary, args...)
 	p.cmd.Dir = dir
 	stderr, err := p.cmd.StderrPipe()
 	must.OK(t, err)
@@ -66,14 +68,16 @@ func startProxy(t testing.TB, dir, config string, args ...string) *proxyProcess 
 // configure writes the configuration. WORK stands for the directory.
 func (p *proxyProcess) configure(config string) {
 	p.t.Helper()
-	must.OK(p.t, os.WriteFile(filepath.Join(p.dir, "zmqauth.zpl"), []byte(strings.ReplaceAll(config, "WORK", p.dir)), 0o600))
+	config = strings.ReplaceAll(config, "WORK", p.dir)
+	must.OK(p.t, os.WriteFile(filepath.Join(p.dir, "zmqauth.zpl"), []byte(config), 0o600))
 }
 
+// follow reads the log until the process has exited.
 func (p *proxyProcess) follow(stderr io.Reader) {
 	scanner := bufio.NewScanner(stderr)
 	for scanner.Scan() {
-		var line map[string]any
-		_ = json.Unmarshal(scanner.Bytes(), &line) // a race detector's report is no JSON
+		var line logLine
+		_ = json.Unmarshal(scanner.Bytes(), &line) // a report of the race detector is not JSON
 		p.mu.Lock()
 		p.lines, p.log = append(p.lines, scanner.Text()), append(p.log, line)
 		p.mu.Unlock()
@@ -88,8 +92,11 @@ func (p *proxyProcess) text() string {
 	return strings.Join(p.lines, "\n")
 }
 
-// find counts the log's lines with that message and these attributes, and returns the last.
-func (p *proxyProcess) find(message string, attrs map[string]string) (last map[string]any, count int) {
+// logLine is a decoded line of the log.
+type logLine = map[string]any
+
+// find counts the lines of the log with that message and these attributes, and returns the last.
+func (p *proxyProcess) find(message string, attrs map[string]string) (last logLine, count int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, line := range p.log {
@@ -105,15 +112,15 @@ func (p *proxyProcess) find(message string, attrs map[string]string) (last map[s
 }
 
 // waitFor waits for a line of the log.
-func (p *proxyProcess) waitFor(message string, attrs map[string]string) map[string]any {
+func (p *proxyProcess) waitFor(message string, attrs map[string]string) logLine {
 	p.t.Helper()
 	return p.waitForMore(0, message, attrs)
 }
 
-// waitForMore waits until there are more than so many such lines.
-func (p *proxyProcess) waitForMore(than int, message string, attrs map[string]string) map[string]any {
+// waitForMore waits until the log has more than so many such lines.
+func (p *proxyProcess) waitForMore(than int, message string, attrs map[string]string) logLine {
 	p.t.Helper()
-	var line map[string]any
+	var line logLine
 	testpeer.Eventually(p.t, fmt.Sprintf("the proxy logs %q %v", message, attrs), func() bool {
 		var count int
 		line, count = p.find(message, attrs)
@@ -129,14 +136,14 @@ func (p *proxyProcess) waitForMore(than int, message string, attrs map[string]st
 	return line
 }
 
-// endpoint is where a frontend is bound now.
+// endpoint returns the endpoint to which a frontend is bound.
 func (p *proxyProcess) endpoint(name string) string {
 	p.t.Helper()
 	return p.waitFor("zmqauth: bound", map[string]string{"frontend": name})["endpoint"].(string)
 }
 
-// reload sends SIGHUP and waits for the outcome, which is to be that message.
-func (p *proxyProcess) reload(want string) map[string]any {
+// reload sends SIGHUP and waits for the outcome. want is the message that the outcome must have.
+func (p *proxyProcess) reload(want string) logLine {
 	p.t.Helper()
 	outcomes := []string{proxy.MessageReloaded, proxy.MessageWrong, proxy.MessagePartly}
 	count := func() (n int) {
@@ -157,7 +164,7 @@ func (p *proxyProcess) reload(want string) map[string]any {
 	return after
 }
 
-// stop sends a signal and returns how the process has ended.
+// stop sends a signal and returns the outcome of the process.
 func (p *proxyProcess) stop(signal syscall.Signal) error {
 	p.t.Helper()
 	must.OK(p.t, p.cmd.Process.Signal(signal))
@@ -170,7 +177,7 @@ func (p *proxyProcess) stop(signal syscall.Signal) error {
 	}
 }
 
-// identity makes a certificate and writes NAME.key and NAME.key_secret.
+// identity makes a key pair and writes NAME.key and NAME.key_secret.
 func identity(t testing.TB, dir, name string) *zmqauth.Certificate {
 	t.Helper()
 	_, secret, err := zmqauth.CreateCertificates(dir, name, nil)
@@ -196,7 +203,7 @@ func bindLocal(t testing.TB, socket *zmq4.Socket) string {
 	return endpoint
 }
 
-// freeEndpoint is one that nobody has just now.
+// freeEndpoint returns an endpoint that was free a moment ago.
 func freeEndpoint(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -205,9 +212,10 @@ func freeEndpoint(t testing.TB) string {
 	return "tcp://" + listener.Addr().String()
 }
 
-// enter connects a socket, CURVE where there is a certificate, and returns the outcome of the
-// handshake.
-func enter(t testing.TB, socket *zmq4.Socket, endpoint string, server *zmqauth.Certificate, own *zmqauth.Certificate) error {
+// enter connects a socket and returns the outcome of the handshake. It uses CURVE if own is not
+// nil.
+func enter(t testing.TB, socket *zmq4.Socket, endpoint string,
+	server, own *zmqauth.Certificate) error {
 	t.Helper()
 	if own != nil {
 		must.OK(t, zmqauth.CurveClient(socket, server.Public, own))
@@ -217,10 +225,10 @@ func enter(t testing.TB, socket *zmq4.Socket, endpoint string, server *zmqauth.C
 	return zmqauth.Connect(ctx, socket, endpoint)
 }
 
-// echo answers each request of a REP service with itself until the test ends. It counts them.
+// echo runs a service until the test ends. It answers each request with the request.
 func echo(t testing.TB, zctx *zmq4.Context) (endpoint string) {
 	t.Helper()
-	socket, err := zctx.NewSocket(zmq4.ROUTER) // which serves REQ clients behind a DEALER as REP does
+	socket, err := zctx.NewSocket(zmq4.ROUTER) // sends whole messages back, envelopes too
 	must.OK(t, err)
 	must.OK(t, socket.SetLinger(0))
 	endpoint = bindLocal(t, socket)
@@ -270,9 +278,17 @@ func ask(socket *zmq4.Socket, text string) error {
 	return nil
 }
 
+// frontendConfig returns the entry of a frontend. Its domain is its name, unless more says
+// otherwise.
 func frontendConfig(name, kind, bind, backend, mechanism string, more ...string) string {
-	lines := append([]string{"type = " + kind, "bind = " + bind, "backend = " + backend, "mechanism = " + mechanism}, more...)
-	if !slices.ContainsFunc(more, func(line string) bool { return strings.HasPrefix(line, "domain") }) {
+	lines := append([]string{
+		"type = " + kind,
+		"bind = " + bind,
+		"backend = " + backend,
+		"mechanism = " + mechanism,
+	}, more...)
+	isDomain := func(line string) bool { return strings.HasPrefix(line, "domain") }
+	if !slices.ContainsFunc(more, isDomain) {
 		lines = append(lines, "domain = "+name)
 	}
 	return "frontend = " + name + "\n    " + strings.Join(lines, "\n    ") + "\n"

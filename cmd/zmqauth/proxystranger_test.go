@@ -17,11 +17,13 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// TestProxyReloadLetsNoStrangerIn: the rules that keep strangers out of a NULL frontend go together
-// with it, but it stays bound until its clients have the replies that they are owed.
+// TestProxyReloadLetsNoStrangerIn removes a NULL frontend together with the rules that keep
+// strangers out of it. The frontend stays bound until its clients have their replies, and admits no
+// stranger meanwhile.
 func TestProxyReloadLetsNoStrangerIn(t *testing.T) {
 	const rules = "domain = inside\n    allow = 127.0.0.2\n"
-	for name, steps := range map[string][]string{ // configurations without "inside"; the last is to be the one that takes its rules
+	// The steps are configurations without "inside". The last one removes its rules.
+	for name, steps := range map[string][]string{
 		"removed with its rules":        {""},
 		"removed, and then its rules":   {rules, ""},
 		"replaced, with other rules":    {"domain = outside\n    allow = 127.0.0.2\nREPLACED"},
@@ -30,18 +32,22 @@ func TestProxyReloadLetsNoStrangerIn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			zctx := testzmq.NewContext(t)
 			service, endpoint := testzmq.NewSocket(t, zctx, zmq4.ROUTER), freeEndpoint(t)
-			steady := frontendConfig("steady", "router", "ipc://WORK/steady.sock", bindLocal(t, service), "null")
+			steady := frontendConfig("steady", "router", "ipc://WORK/steady.sock",
+				bindLocal(t, service), "null")
 			inside := frontendConfig("inside", "router", endpoint, bindLocal(t, service), "null")
 			p := startProxy(t, t.TempDir(), rules+inside+steady, "--linger", "1m")
 			friend := testzmq.NewSocket(t, zctx, zmq4.REQ)
-			must.OK(t, enter(t, friend, strings.Replace(endpoint, "tcp://", "tcp://127.0.0.2:0;", 1), nil, nil))
+			fromAllowed := strings.Replace(endpoint, "tcp://", "tcp://127.0.0.2:0;", 1)
+			must.OK(t, enter(t, friend, fromAllowed, nil, nil))
 			_, err := friend.Send("hello", 0)
 			must.OK(t, err)
 			request, err := service.RecvMessageBytes(0)
 			must.OK(t, err)
+			replaced := strings.Replace(inside, "domain = inside", "domain = outside", 1)
+			moved := strings.Replace(inside, endpoint, "ipc://WORK/inside.sock", 1)
 			for i, step := range steps {
-				step = strings.Replace(step, "REPLACED", strings.Replace(inside, "domain = inside", "domain = outside", 1), 1)
-				step = strings.Replace(step, "MOVED", strings.Replace(inside, endpoint, "ipc://WORK/inside.sock", 1), 1)
+				step = strings.Replace(step, "REPLACED", replaced, 1)
+				step = strings.Replace(step, "MOVED", moved, 1)
 				p.configure(step + steady)
 				if i+1 < len(steps) {
 					p.reload(proxy.MessageReloaded)
@@ -50,19 +56,22 @@ func TestProxyReloadLetsNoStrangerIn(t *testing.T) {
 			must.OK(t, p.cmd.Process.Signal(syscall.SIGHUP))
 			p.waitFor(proxy.MessageWaits, nil)
 			for range 3 {
-				if err := enter(t, testzmq.NewSocket(t, zctx, zmq4.REQ), endpoint, nil, nil); !errors.Is(err, zmqauth.ErrDenied) {
+				stranger := testzmq.NewSocket(t, zctx, zmq4.REQ)
+				err := enter(t, stranger, endpoint, nil, nil)
+				if !errors.Is(err, zmqauth.ErrDenied) {
 					t.Errorf("a stranger: %v", err)
 				}
 			}
 			if name == "replaced, with other rules" {
-				if _, count := p.find("zmqauth: bound", map[string]string{"domain": "outside"}); count != 0 {
-					t.Error("the next has begun at an endpoint that is not free")
+				_, count := p.find("zmqauth: bound", map[string]string{"domain": "outside"})
+				if count != 0 {
+					t.Error("the successor is bound before the endpoint is free")
 				}
 			}
 			_, err = service.SendMessage(request)
 			must.OK(t, err)
 			if got, err := friend.Recv(0); err != nil || got != "hello" {
-				t.Errorf("what was owed: %q, %v", got, err)
+				t.Errorf("the reply: %q, %v", got, err)
 			}
 			p.waitFor(proxy.MessageReloaded, nil)
 			must.OK(t, p.stop(syscall.SIGTERM))
@@ -70,11 +79,13 @@ func TestProxyReloadLetsNoStrangerIn(t *testing.T) {
 	}
 }
 
-// TestProxyEndsWhatHasNoRules: a frontend whose successor cannot begin does not go on where its
-// rules are gone.
-func TestProxyEndsWhatHasNoRules(t *testing.T) {
+// TestProxyEndsFrontendWithoutRules: a frontend whose rules are gone does not go on, even if its
+// successor cannot start.
+func TestProxyEndsFrontendWithoutRules(t *testing.T) {
 	zctx := testzmq.NewContext(t)
-	taken, backend, endpoint := bindLocal(t, testzmq.NewSocket(t, zctx, zmq4.ROUTER)), bindLocal(t, testzmq.NewSocket(t, zctx, zmq4.ROUTER)), freeEndpoint(t)
+	taken := bindLocal(t, testzmq.NewSocket(t, zctx, zmq4.ROUTER))
+	backend := bindLocal(t, testzmq.NewSocket(t, zctx, zmq4.ROUTER))
+	endpoint := freeEndpoint(t)
 	inside := frontendConfig("inside", "router", endpoint, backend, "null")
 	steady := frontendConfig("steady", "router", "ipc://WORK/steady.sock", backend, "null")
 	p := startProxy(t, t.TempDir(), "domain = inside\n    allow = 127.0.0.2\n"+inside+steady)
@@ -91,14 +102,16 @@ func TestProxyEndsWhatHasNoRules(t *testing.T) {
 	must.OK(t, p.stop(syscall.SIGTERM))
 }
 
-// TestProxyReloadHoldsOn: once frontends have ended for rules that were good, these rules come into
-// force whatever becomes of the files that they name.
-func TestProxyReloadHoldsOn(t *testing.T) {
+// TestProxyReloadFinishes: once frontends have ended because new rules are good, these rules come
+// into force, even if a file that they name disappears meanwhile.
+func TestProxyReloadFinishes(t *testing.T) {
 	dir := t.TempDir()
 	zctx := testzmq.NewContext(t)
 	service := testzmq.NewSocket(t, zctx, zmq4.ROUTER)
-	steady := frontendConfig("steady", "router", "ipc://WORK/steady.sock", bindLocal(t, service), "plain")
-	inside := frontendConfig("inside", "router", "ipc://WORK/inside.sock", bindLocal(t, service), "null")
+	steady := frontendConfig("steady", "router", "ipc://WORK/steady.sock",
+		bindLocal(t, service), "plain")
+	inside := frontendConfig("inside", "router", "ipc://WORK/inside.sock",
+		bindLocal(t, service), "null")
 	p := startProxy(t, dir, "domain = inside\n    allow = ipc\n"+inside+steady, "--linger", "1m")
 	client := testzmq.NewSocket(t, zctx, zmq4.REQ)
 	must.OK(t, enter(t, client, p.endpoint("inside"), nil, nil))
@@ -124,9 +137,8 @@ func TestProxyReloadHoldsOn(t *testing.T) {
 	must.OK(t, p.stop(syscall.SIGTERM))
 }
 
-// TestProxyBadRulesEndNobody: what only Apply finds wrong with the rules of a frontend that goes
-// leaves it as it is.
-func TestProxyBadRulesEndNobody(t *testing.T) {
+// TestProxyBadRulesEndNoFrontend: bad rules end no frontend, even if only Apply finds the fault.
+func TestProxyBadRulesEndNoFrontend(t *testing.T) {
 	dir := t.TempDir()
 	zctx := testzmq.NewContext(t)
 	inside := frontendConfig("inside", "router", "ipc://WORK/inside.sock", echo(t, zctx), "null")

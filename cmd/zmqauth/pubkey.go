@@ -13,12 +13,13 @@ import (
 func newPubkey() *cobra.Command {
 	return &cobra.Command{
 		Use:   "pubkey FILE",
-		Short: "Print the public key that belongs to a secret one",
-		Long: "pubkey derives the public key from the secret key of a certificate, and prints it in Z85. With - for the file it\n" +
-			"reads the secret key itself, 40 characters of Z85, from stdin, without echo on a terminal.",
+		Short: "Print the public key that belongs to a secret key",
+		Long: "pubkey computes the public key from the secret key of a certificate, and prints it in\n" +
+			"Z85. If FILE is - it reads the secret key itself, 40 characters of Z85, from stdin,\n" +
+			"without echo on a terminal.",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeFirst(cobra.ShellCompDirectiveDefault),
-		RunE: does(func(cmd *cobra.Command, args []string) error {
+		RunE: action(func(cmd *cobra.Command, args []string) error {
 			secret, err := readSecretKey(cmd, args[0])
 			if err != nil {
 				return err
@@ -29,6 +30,7 @@ func newPubkey() *cobra.Command {
 	}
 }
 
+// readSecretKey reads a secret key from a certificate, or from stdin if file is -.
 func readSecretKey(cmd *cobra.Command, file string) (zmqauth.SecretKey, error) {
 	if file == "-" {
 		text, err := readSecret(cmd.Context(), "Secret key: ")

@@ -11,12 +11,12 @@ import (
 	"golang.org/x/term"
 )
 
-// maxSecret is more than any password or key has, in bytes.
+// maxSecret is the length of the longest input in bytes. Passwords and keys are shorter.
 const maxSecret = 4096
 
-// readSecret reads a secret from stdin: on a terminal without echo, after the prompt, else one line
-// that is all there is. The command line is no place for secrets: every user of the machine can
-// read it.
+// readSecret reads a secret from stdin. On a terminal it shows the prompt and reads without echo.
+// Otherwise the secret is the only line of stdin. There is no flag for secrets, because every user
+// of the machine can read command lines.
 func readSecret(ctx context.Context, prompt string) (string, error) {
 	if term.IsTerminal(int(os.Stdin.Fd())) {
 		return readHidden(ctx, os.Stdin, prompt)
@@ -24,7 +24,8 @@ func readSecret(ctx context.Context, prompt string) (string, error) {
 	return readLine(os.Stdin)
 }
 
-// readNewSecret is readSecret, but that on a terminal it asks twice: nobody sees what he types.
+// readNewSecret is readSecret for a new secret. On a terminal it asks twice, because a typing
+// error would not be visible.
 func readNewSecret(ctx context.Context, prompt, again string) (string, error) {
 	first, err := readSecret(ctx, prompt)
 	if err != nil || !term.IsTerminal(int(os.Stdin.Fd())) {
@@ -40,8 +41,7 @@ func readNewSecret(ctx context.Context, prompt, again string) (string, error) {
 	return first, nil
 }
 
-// readHidden reads a line from a terminal without echo, and leaves the terminal as it was whatever
-// happens.
+// readHidden reads a line from a terminal without echo. It restores the terminal in every case.
 func readHidden(ctx context.Context, terminal *os.File, prompt string) (string, error) {
 	fd := int(terminal.Fd())
 	state, err := term.GetState(fd)
@@ -72,7 +72,8 @@ func readHidden(ctx context.Context, terminal *os.File, prompt string) (string, 
 	}
 }
 
-// readLine reads the one line of an input. A second line is an error: which of them was meant?
+// readLine reads the only line of an input. A second line is an error, because it is unclear which
+// of them is meant.
 func readLine(input io.Reader) (string, error) {
 	data, err := io.ReadAll(io.LimitReader(input, maxSecret+1))
 	if err != nil {

@@ -12,7 +12,7 @@ func newShow() *cobra.Command {
 		Short:             "Show a certificate, but never its secret key",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeFirst(cobra.ShellCompDirectiveDefault),
-		RunE: does(func(cmd *cobra.Command, args []string) error {
+		RunE: action(func(cmd *cobra.Command, args []string) error {
 			cert, err := zmqauth.LoadCertificate(args[0])
 			if err != nil {
 				return err

@@ -26,12 +26,12 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-// terminal is a program that runs on one, with somebody in front of it.
+// terminal is a program that runs on a pseudo-terminal.
 type terminal struct {
 	t    testing.TB
 	cmd  *exec.Cmd
-	side *os.File // where that somebody sits
-	tty  *os.File // where the program does
+	user *os.File // the end where the test types and reads
+	tty  *os.File // the end of the program
 
 	mu     sync.Mutex
 	screen strings.Builder
@@ -41,26 +41,32 @@ type terminal struct {
 // onTerminal runs the program with all of its input and output on a terminal.
 func onTerminal(t testing.TB, dir string, args ...string) *terminal {
 	t.Helper()
-	side, tty, err := pty.Open()
+	user, tty, err := pty.Open()
 	must.OK(t, err)
-	term := &terminal{t: t, cmd: exec.Command(binary, args...), side: side, tty: tty, closed: make(chan struct{})}
+	term := &terminal{
+		t:      t,
+		cmd:    exec.Command(binary, args...),
+		user:   user,
+		tty:    tty,
+		closed: make(chan struct{}),
+	}
 	term.cmd.Dir = dir
 	term.cmd.Stdin, term.cmd.Stdout, term.cmd.Stderr = tty, tty, tty
 	term.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	must.OK(t, term.cmd.Start())
 	go func() {
 		defer close(term.closed)
-		_, _ = io.Copy(term, side)
+		_, _ = io.Copy(term, user)
 	}()
 	t.Cleanup(func() {
 		_ = term.cmd.Process.Kill()
-		_, _ = tty.Close(), side.Close()
+		_, _ = tty.Close(), user.Close()
 		<-term.closed
 	})
 	return term
 }
 
-// Write takes what the program writes.
+// Write keeps what the program writes.
 func (t *terminal) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -73,12 +79,22 @@ func (t *terminal) text() string {
 	return t.screen.String()
 }
 
-// answer waits for a prompt, and for the terminal to show nothing any more, and types.
+// answer waits for a prompt and until the terminal does not echo, and then types text.
 func (t *terminal) answer(prompt, text string) {
 	t.t.Helper()
-	testpeer.Eventually(t.t, "it asks "+prompt, func() bool { return strings.HasSuffix(t.text(), prompt) && !t.echoes() })
-	_, err := t.side.WriteString(text)
+	testpeer.Eventually(t.t, "it asks "+prompt, func() bool {
+		return strings.HasSuffix(t.text(), prompt) && !t.echoes()
+	})
+	_, err := t.user.WriteString(text)
 	must.OK(t.t, err)
+}
+
+// waitFor waits until the program has written a text.
+func (t *terminal) waitFor(text string) {
+	t.t.Helper()
+	testpeer.Eventually(t.t, "it writes "+text, func() bool {
+		return strings.Contains(t.text(), text)
+	})
 }
 
 // echoes tells whether the terminal shows what is typed.
@@ -122,10 +138,12 @@ func TestPasswdOnTerminal(t *testing.T) {
 		if strings.Contains(term.text(), secret) {
 			t.Errorf("the terminal shows the password: %q", term.text())
 		}
-		command := exec.Command(binary, "check", "--config", "policy.zpl", "--mechanism", "plain", "--domain", "a", "--address", "1.1.1.1", "--username", "ann")
+		command := exec.Command(binary, "check", "--config", "policy.zpl", "--mechanism", "plain",
+			"--domain", "a", "--address", "1.1.1.1", "--username", "ann")
 		command.Dir = dir
 		command.Stdin = strings.NewReader(secret)
-		must.OK(t, os.WriteFile(filepath.Join(dir, "policy.zpl"), []byte("domain = a\n    plain = users\n"), 0o600))
+		policy := []byte("domain = a\n    plain = users\n")
+		must.OK(t, os.WriteFile(filepath.Join(dir, "policy.zpl"), policy, 0o600))
 		if out, err := command.CombinedOutput(); err != nil {
 			t.Errorf("the password is another: %v\n%s", err, out)
 		}
@@ -146,7 +164,7 @@ func TestPasswdOnTerminal(t *testing.T) {
 				term.answer([]string{"Password of ann: ", "Again: "}[i], answer)
 			}
 			term.exit(1)
-			testpeer.Eventually(t, "it says why", func() bool { return strings.Contains(term.text(), test.says) })
+			term.waitFor(test.says)
 			if strings.Contains(term.text(), secret) {
 				t.Errorf("the terminal shows the password: %q", term.text())
 			}
@@ -157,7 +175,7 @@ func TestPasswdOnTerminal(t *testing.T) {
 	}
 }
 
-// TestColours: problems are red on a terminal, unless somebody does not want that.
+// TestColours: problems are red on a terminal, unless NO_COLOR is set or the terminal is dumb.
 func TestColours(t *testing.T) {
 	dir := t.TempDir()
 	must.OK(t, os.WriteFile(filepath.Join(dir, "broken.key"), nil, 0o600))
@@ -176,7 +194,7 @@ func TestColours(t *testing.T) {
 			}
 			term := onTerminal(t, dir, "list", ".")
 			term.exit(1)
-			testpeer.Eventually(t, "it tells the problem", func() bool { return strings.Contains(term.text(), "no certificate") })
+			term.waitFor("no certificate")
 			if got := strings.Contains(term.text(), "\x1b[31mno certificate"); got != test.want {
 				t.Errorf("red: %v\n%q", got, term.text())
 			}
@@ -184,23 +202,31 @@ func TestColours(t *testing.T) {
 	}
 }
 
-// TestProbeColours: only what lets a stranger in is red.
+// TestProbeColours: only mechanisms that let a stranger in are red.
 func TestProbeColours(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	t.Setenv("NO_COLOR", "")
-	term := onTerminal(t, t.TempDir(), "probe", bindLocal(t, testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.ROUTER)))
+	server := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.ROUTER)
+	term := onTerminal(t, t.TempDir(), "probe", bindLocal(t, server))
 	term.exit(1)
-	testpeer.Eventually(t, "it tells the outcome", func() bool { return strings.Contains(term.text(), "a stranger gets in") })
-	if text := term.text(); !strings.Contains(text, "\x1b[31maccepted\x1b[0m") || strings.Count(text, "\x1b[31m") != 1 {
+	term.waitFor("a stranger gets in")
+	text := term.text()
+	if !strings.Contains(text, "\x1b[31maccepted\x1b[0m") || strings.Count(text, "\x1b[31m") != 1 {
 		t.Errorf("%q", text)
 	}
 }
 
-// TestHostileNames: file names, metadata and users do nothing to a terminal.
+// TestHostileNames: the names of files, keys and users cannot control a terminal.
 func TestHostileNames(t *testing.T) {
 	dir := t.TempDir()
 	must.OK(t, os.WriteFile(filepath.Join(dir, "\x1b]0;title\x07\n.key"), nil, 0o600))
-	for _, args := range [][]string{{"list", "."}, {"show", "\x1b]0;title\x07"}, {"passwd", "users", "\x1b[2J"}, {"keygen", "\x1b[2J", "--dir", "nowhere"}, {"\x1b[2J"}} {
+	for _, args := range [][]string{
+		{"list", "."},
+		{"show", "\x1b]0;title\x07"},
+		{"passwd", "users", "\x1b[2J"},
+		{"keygen", "\x1b[2J", "--dir", "nowhere"},
+		{"\x1b[2J"},
+	} {
 		command := exec.Command(binary, args...)
 		command.Dir = dir
 		out, err := command.CombinedOutput()
@@ -210,8 +236,8 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// TestHostileMetadata: what is in a certificate does nothing to a terminal, in JSON neither, where
-// it is not lost.
+// TestHostileMetadata: the metadata of a certificate cannot control a terminal, not even as JSON,
+// which has all of it nevertheless.
 func TestHostileMetadata(t *testing.T) {
 	dir := t.TempDir()
 	const hostile = "a\u009b2J\u202eb\U000e0001c" // CSI without an escape, right to left, a tag
@@ -222,11 +248,14 @@ func TestHostileMetadata(t *testing.T) {
 		must.OK(t, err)
 		return out
 	}
-	certificate := "metadata\n    Role = \"" + hostile + "\"\ncurve\n    public-key = \"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7\"\n"
+	certificate := "metadata\n    Role = \"" + hostile + "\"\n" +
+		"curve\n    public-key = \"rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7\"\n"
 	must.OK(t, os.WriteFile(filepath.Join(dir, "a.key"), []byte(certificate), 0o600))
-	for _, args := range [][]string{{"show", "a.key"}, {"show", "a.key", "--json"}, {"list", "."}, {"list", ".", "--json"}} {
-		out := run(args...)
-		if strings.IndexFunc(string(out), func(c rune) bool { return c != '\n' && !unicode.IsPrint(c) }) >= 0 {
+	isControl := func(c rune) bool { return c != '\n' && !unicode.IsPrint(c) }
+	for _, args := range [][]string{
+		{"show", "a.key"}, {"show", "a.key", "--json"}, {"list", "."}, {"list", ".", "--json"},
+	} {
+		if out := string(run(args...)); strings.ContainsFunc(out, isControl) {
 			t.Errorf("%q: %q", args, out)
 		}
 	}
@@ -238,13 +267,14 @@ func TestHostileMetadata(t *testing.T) {
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(jsonWriter{&log}, nil)).Info("refused", "user", hostile)
 	var line map[string]string
-	if err := json.Unmarshal(log.Bytes(), &line); err != nil || line["user"] != hostile || strings.ContainsAny(log.String(), "\u009b\u202e\U000e0001") {
+	err := json.Unmarshal(log.Bytes(), &line)
+	if err != nil || line["user"] != hostile ||
+		strings.ContainsAny(log.String(), "\u009b\u202e\U000e0001") {
 		t.Errorf("the log: %v, %q", err, log.String())
 	}
 }
 
-// TestPasswdAtOnce: of many that change a file at the same time, none loses what another has
-// written.
+// TestPasswdAtOnce: no change is lost when many processes change a file at the same time.
 func TestPasswdAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	const users = 20

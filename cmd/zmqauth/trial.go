@@ -12,7 +12,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/proxy"
 )
 
-// trial is a policy in force where nobody can connect.
+// trial is a policy in force in an Authenticator to which no client can connect.
 type trial struct {
 	config    *proxy.Config
 	ctx       *zmq4.Context
@@ -21,7 +21,7 @@ type trial struct {
 	problems  problemLog
 }
 
-// newTrial finds what Load finds, and what only Apply does.
+// newTrial puts a policy in force. It returns the errors of proxy.Load and of Apply.
 func newTrial(config string) (t *trial, err error) {
 	loaded, err := proxy.Load(config)
 	if err != nil {
@@ -52,30 +52,36 @@ func (t *trial) close() {
 	_ = t.ctx.Term()
 }
 
-// decide has a client judged as libzmq would ask about it.
-func (t *trial) decide(ctx context.Context, domain, address, mechanism string, credentials []string) zmqauth.Decision {
+// decide returns the decision about the request that libzmq would send for a client.
+func (t *trial) decide(ctx context.Context, domain, address, mechanism string,
+	credentials []string) zmqauth.Decision {
+	frames := append([]string{"1.0", "1", domain, address, "", mechanism}, credentials...)
 	var request [][]byte
-	for _, frame := range append([]string{"1.0", "1", domain, address, "", mechanism}, credentials...) {
+	for _, frame := range frames {
 		request = append(request, []byte(frame))
 	}
 	t.auth.HandleZAPMessage(ctx, request)
 	return <-t.decisions
 }
 
-// broken is what the Authenticator has left out of the files that the policy names; nil: nothing.
+// broken returns the faults that the Authenticator has logged about files that the policy names.
 func (t *trial) broken() error {
-	t.decide(context.Background(), "", "", "", nil) // what was logged before has been logged once this is reported
+	// The Authenticator logs in order: once it has reported this decision, all earlier lines are
+	// in the log.
+	t.decide(context.Background(), "", "", "", nil)
 	return t.problems.take()
 }
 
-// problemLog is a log that keeps the errors of warnings.
+// problemLog is a slog.Handler that keeps the errors of warnings.
 type problemLog struct {
 	mu   sync.Mutex
 	errs []error
 }
 
 // Enabled implements slog.Handler.
-func (*problemLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+func (*problemLog) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn
+}
 
 // Handle implements slog.Handler.
 func (l *problemLog) Handle(_ context.Context, record slog.Record) error {
@@ -99,6 +105,7 @@ func (l *problemLog) WithAttrs([]slog.Attr) slog.Handler { return l }
 // WithGroup implements slog.Handler.
 func (l *problemLog) WithGroup(string) slog.Handler { return l }
 
+// take removes and joins the errors.
 func (l *problemLog) take() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

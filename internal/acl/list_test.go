@@ -32,13 +32,13 @@ func TestEmptyLists(t *testing.T) {
 				t.Errorf("%v, passes %v, named %v", list.Kind(), list.passes(peer), list.Names(peer))
 			}
 			if unknown := list.passes(Peer{}); unknown != test.passes {
-				t.Errorf("a peer of whom nothing is known passes: %v", unknown)
+				t.Errorf("the zero Peer passes: %v", unknown)
 			}
 		})
 	}
 }
 
-// TestUnknownPeer: the zero Peer passes no list, whatever is in it.
+// TestUnknownPeer: the zero Peer passes no list, whatever its entries are.
 func TestUnknownPeer(t *testing.T) {
 	entries := []string{"0.0.0.0/0", "::/0", "ipc", "uid:0", "gid:0", "pid:0"}
 	for _, kind := range []Kind{Allow, Deny} {

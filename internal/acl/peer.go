@@ -7,27 +7,27 @@ import (
 	"strings"
 )
 
-// Peer is the other end of a connection: an IP address without a port, or a process at the other
-// end of an IPC connection. Make one with [ParsePeer]. The zero value is a peer of whom nothing is
-// known: it passes only where there are no rules.
+// Peer is the remote end of a connection. It is an IP address without a port, or the process at the
+// other end of an IPC connection. Make one with [ParsePeer]. Nothing is known of the zero value: it
+// passes only if there are no lists.
 type Peer struct {
 	ip      netip.Addr // unmapped, without a zone; invalid for a process
-	ipc     bool       // a process, which is
+	ipc     bool       // the peer is a process
 	process process
 }
 
-// process is the credentials of an IPC peer, each unknownID where the system did not tell.
+// process is the credentials of an IPC peer. Those that the system did not tell are unknownID.
 type process struct{ uid, gid, pid int64 }
 
 const unknownID = -1
 
-// ipcHost is what libzmq has in the place of an address for IPC.
+// ipcHost is what libzmq reports in place of an IP address for IPC.
 const ipcHost = "localhost"
 
-// ParsePeer reads an address as ZAP has it (RFC 27): 192.0.2.1, 2001:db8::1, fe80::1%eth0,
-// ::ffff:192.0.2.1, which is 192.0.2.1, or for IPC localhost:uid:gid:pid. Zones are dropped. Ids
-// may be empty, and all of them may be missing: not every system knows them. An address that is
-// none of these gives the zero Peer and an error.
+// ParsePeer reads the address of a ZAP request (RFC 27). That is an IP address such as 192.0.2.1,
+// 2001:db8::1, fe80::1%eth0 or ::ffff:192.0.2.1, which means 192.0.2.1, or localhost:uid:gid:pid
+// for IPC. Zones are ignored. Ids may be empty, and all three may be missing, because not every
+// system knows them. Any other address gives the zero Peer and an error.
 func ParsePeer(address string) (Peer, error) {
 	if ids, ok := strings.CutPrefix(address, ipcHost); ok {
 		process, err := parseProcess(ids)

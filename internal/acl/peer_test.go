@@ -52,8 +52,8 @@ func TestParsePeer(t *testing.T) {
 	}
 }
 
-// FuzzPeerAddress: whatever libzmq says, a list that denies everybody lets nobody pass, and one
-// that allows a network only those that are in it.
+// FuzzPeerAddress: whatever the address, nobody passes a list that denies everybody, and only the
+// members of a network pass a list that allows it.
 func FuzzPeerAddress(f *testing.F) {
 	everybody := newList(f, Deny, "0.0.0.0/0", "::/0", "ipc")
 	network := newList(f, Allow, "192.0.2.0/24", "uid:1000")
@@ -75,8 +75,8 @@ func FuzzPeerAddress(f *testing.F) {
 	})
 }
 
-// isUser tells whether an address is localhost:uid:gid:pid, of that user, each a number or, the
-// others, missing.
+// isUser tells whether an address is localhost:uid:gid:pid with the given uid. gid and pid are
+// numbers or empty.
 func isUser(address, uid string) bool {
 	parts := strings.Split(address, ":")
 	for _, part := range parts[1:] {

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// rule is an entry of a list, read: a network, or a property of IPC peers.
+// rule is a parsed entry of a list. It matches a network, or IPC peers by a property.
 type rule struct {
-	network netip.Prefix // invalid for the rules on IPC; unmapped, masked, without a zone
+	network netip.Prefix // unmapped, masked, without a zone; invalid for a rule about IPC
 	ipc     ipcProperty
-	id      int64 // of ipcUID, ipcGID and ipcPID
+	id      int64 // for ipcUID, ipcGID and ipcPID
 }
 
-// ipcProperty is what a rule says about an IPC peer, as entries write it; "" for the rules on
-// networks.
+// ipcProperty is the property of IPC peers that a rule is about, in the spelling of entries. It is
+// "" for a network.
 type ipcProperty string
 
 const (
@@ -26,9 +26,9 @@ const (
 	ipcPID ipcProperty = "pid"
 )
 
-// CheckEntry tells whether a text is an entry, as [List.Add] takes it: an IPv4 or IPv6 address, a
-// network in CIDR notation, "ipc" for every IPC peer, or "uid:N", "gid:N" or "pid:N" for some of
-// them. The error names the text.
+// CheckEntry returns an error if a text is not an entry for [List.Add]. An entry is an IPv4 or IPv6
+// address, a network in CIDR notation, "ipc" for every IPC peer, or "uid:N", "gid:N" or "pid:N" for
+// some of them. The error names the text.
 func CheckEntry(text string) error {
 	_, err := parseRule(text)
 	return err
@@ -58,8 +58,8 @@ func parseRule(entry string) (rule, error) {
 var errNoAddress = errors.New("not an IPv4 or IPv6 address, a network (address/bits), " +
 	"ipc, uid:N, gid:N or pid:N")
 
-// parseNetwork reads a single address or a network in CIDR notation. ::ffff:a.b.c.d is a.b.c.d, as
-// peers are unmapped, too.
+// parseNetwork reads an address or a network in CIDR notation. IPv4-mapped addresses become IPv4
+// addresses, as they do in peers.
 func parseNetwork(entry string) (netip.Prefix, error) {
 	if !strings.Contains(entry, "/") {
 		ip, err := netip.ParseAddr(entry)
@@ -77,7 +77,7 @@ func parseNetwork(entry string) (netip.Prefix, error) {
 		return netip.Prefix{}, errNoAddress
 	}
 	if ip := network.Addr(); ip.Is4In6() {
-		const mappedBits = 96 // ::ffff:0:0/96 holds all of IPv4
+		const mappedBits = 96 // ::ffff:0:0/96 is all of IPv4
 		if network.Bits() < mappedBits {
 			return netip.Prefix{}, errors.New("an IPv4-mapped network has at least 96 bits")
 		}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// badEntries are texts that are no entries.
+// badEntries are texts that are not entries.
 var badEntries = []string{
 	"", "*", "example.org", "127.0.0.1:5555", "127.0.0.256", "127.0.0.1/33", "10/8", "::1/129",
 	"::ffff:0:0/90", "fe80::1%eth0", "uid:", "uid:-1", "uid:root", "uid:4294967296", "ipc:1", "IPC",
@@ -42,7 +42,7 @@ func TestCheckEntry(t *testing.T) {
 	}
 }
 
-// FuzzAddressRule: an entry that is taken means something, and the same when it is written anew.
+// FuzzAddressRule: an accepted entry matches some peer, and means the same in its normal spelling.
 func FuzzAddressRule(f *testing.F) {
 	f.Fuzz(func(t *testing.T, entry string) {
 		r, err := parseRule(entry)

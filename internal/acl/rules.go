@@ -9,8 +9,8 @@ import "fmt"
 // General is, in the place of a domain's name, the scope of everything.
 const General = "*"
 
-// Rules are the rules of all scopes. The zero value has none: every address passes. A change shows in
-// no copy (see [Rules.Clone]), so that whoever reads one needs no lock.
+// Rules are the rules of all scopes. The zero value has none: every address passes. A change shows
+// in no copy (see [Rules.Clone]), so that whoever reads one needs no lock.
 type Rules struct {
 	general List
 	domains map[string]*List

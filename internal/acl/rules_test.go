@@ -9,8 +9,8 @@ import (
 func TestPass(t *testing.T) {
 	for _, test := range []struct {
 		entry string
-		match []string // addresses that the entry names
-		other []string // and some that it does not
+		match []string // addresses that the entry matches
+		other []string // addresses that it does not match
 	}{
 		{
 			"192.0.2.1",
@@ -69,7 +69,7 @@ func TestPass(t *testing.T) {
 	}
 }
 
-// TestUnreadableAddresses: where rules exist, an address that cannot be read is refused.
+// TestUnreadableAddresses: an unreadable address passes no list.
 func TestUnreadableAddresses(t *testing.T) {
 	for _, address := range []string{
 		"", "example.org", "127.0.0.1:5555", "127.1", "0127.0.0.1", " 127.0.0.1", "127.0.0.1\x00",
@@ -90,8 +90,8 @@ func TestUnreadableAddresses(t *testing.T) {
 	}
 }
 
-// TestUntoldIDs: an IPC peer whose denied property the system did not tell is refused, and an
-// allowed property lets no peer pass of which the system did not tell it.
+// TestUntoldIDs: an IPC peer whose id the system did not tell passes neither a list that denies
+// such an id nor one that allows it.
 func TestUntoldIDs(t *testing.T) {
 	denied := newRules(t, Deny, General, "gid:5")
 	allowed := newRules(t, Allow, General, "gid:5")
@@ -115,7 +115,8 @@ func TestUntoldIDs(t *testing.T) {
 	}
 }
 
-// TestBadEntriesChangeNothing: neither for themselves nor for the good ones beside them.
+// TestBadEntriesChangeNothing: after a bad entry the good entries of the same call are not added
+// either.
 func TestBadEntriesChangeNothing(t *testing.T) {
 	for _, entry := range badEntries {
 		for _, domain := range []string{General, "d"} {
@@ -176,7 +177,7 @@ func TestScopesHoldOneKind(t *testing.T) {
 	}
 }
 
-// TestManyNetworks: what an address costs does not grow with the number of networks.
+// TestManyNetworks: the cost of a look-up does not grow with the number of networks.
 func TestManyNetworks(t *testing.T) {
 	var entries []string
 	for i := range 100_000 {
@@ -191,8 +192,8 @@ func TestManyNetworks(t *testing.T) {
 	}
 }
 
-// TestPassAllocatesLittle: it is asked at each decision. The one allocation is the address as a
-// string.
+// TestPassAllocatesLittle: every decision calls Pass. It allocates the address as a string and, for
+// IPC, the slice of ids.
 func TestPassAllocatesLittle(t *testing.T) {
 	rules := newRules(t, Deny, General, "10.0.0.0/8", "uid:5", "2001:db9::/32")
 	if err := rules.Add(Allow, "d", []string{"192.0.0.0/16", "ipc", "2001:db8::/32"}); err != nil {
@@ -215,8 +216,8 @@ func TestPassAllocatesLittle(t *testing.T) {
 	}
 }
 
-// TestSetAndRemove: a list is replaced, of either kind, and entries are taken out. A copy from before
-// stays as it was.
+// TestSetAndRemove: a list is replaced, of either kind, and entries are taken out. A copy from
+// before stays as it was.
 func TestSetAndRemove(t *testing.T) {
 	many := func(n int) (entries []string) {
 		for i := range n {

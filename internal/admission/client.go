@@ -16,8 +16,8 @@ var seed = maphash.MakeSeed()
 // homeBits is how much of an IPv6 address a network gives to one client, as a rule (RFC 6177).
 const homeBits = 64
 
-// ClientOf is the client at an address as ZAP has it (RFC 27): an IPv4 address, the first 64 bits of
-// an IPv6 address, or of IPC (localhost:uid:gid:pid) the user. IPv4-mapped addresses are IPv4.
+// ClientOf is the client at an address as ZAP has it (RFC 27): an IPv4 address, the first 64 bits
+// of an IPv6 address, or of IPC (localhost:uid:gid:pid) the user. IPv4-mapped addresses are IPv4.
 func ClientOf(address string) Client {
 	if rest, ok := strings.CutPrefix(address, "localhost:"); ok {
 		user, _, _ := strings.Cut(rest, ":")

@@ -14,24 +14,25 @@ import (
 )
 
 const (
-	// checkInterval is how often a path is looked at for what the watch on a directory does not tell:
-	// that the path leads to another directory by now. With gatherLimit and missingChecks it bounds
-	// how long a change takes.
+	// checkInterval is the time between two checks of a path. A watch does not tell that the path
+	// of a directory leads to another directory now. Together with gatherLimit and missingChecks
+	// it limits how long a change takes to be seen.
 	checkInterval = 250 * time.Millisecond
-	// QuietPeriod without a further event ends a burst, gatherLimit does so in any case.
+	// QuietPeriod is the time without an event that ends a burst.
 	QuietPeriod = 25 * time.Millisecond
+	// gatherLimit is the longest time that a burst lasts. Then its events are handled in any case.
 	gatherLimit = 100 * time.Millisecond
-	// rescanInterval is how often a directory that cannot be watched is scanned.
+	// rescanInterval is the time between two scans of a directory that cannot be watched.
 	rescanInterval = 500 * time.Millisecond
-	// secondLook is when what a burst has left open is looked at again: a file that was not there may
-	// have been renamed.
+	// secondLook is the time from a burst to the check of what the target has not finished. A file
+	// that was missing may have been in the middle of a renaming.
 	secondLook = 50 * time.Millisecond
-	// missingChecks in a row have to miss a directory, or a file, before it counts as removed: it may
-	// be replaced in two steps.
+	// missingChecks is how many checks in a row must miss a path before it counts as removed.
+	// Somebody may be replacing it in two steps.
 	missingChecks = 2
 )
 
-// Directory is one directory that is followed. [Watcher.FollowDirectory] makes it.
+// Directory is a directory that is followed. [Watcher.FollowDirectory] makes it.
 type Directory struct {
 	watcher *Watcher
 	path    string
@@ -39,38 +40,43 @@ type Directory struct {
 	begun   sync.Once // by Start, or by Stop without a Start
 	stopped chan struct{}
 	stop    func()
-	wake    chan struct{} // has a token in it while pending is not empty
+	wake    chan struct{} // has a token while pending is not empty
 
 	mu      sync.Mutex
 	pending Changes
-	lost    bool // the watch has ended, or has never been
+	lost    bool // there is no watch, or it has ended
 
 	// Guarded by the watcher's mutex.
 	real   string                     // the path without symbolic links, by which it is watched
-	linked map[string]linkedDirectory // by the names that the target gives them
+	linked map[string]linkedDirectory // by the name that the target uses
 
-	// The goroutine's own.
+	// Only the goroutine uses these.
 	identity  os.FileInfo
-	missing   int    // checks in a row at which it was not there
-	reported  bool   // that there is no watch
-	overflows uint64 // the watcher's, as seen last
+	missing   int    // checks in a row that have not found it
+	reported  bool   // the log says that there is no watch
+	overflows uint64 // the watcher's count at the last check
 }
 
 func newDirectory(w *Watcher, path string, target DirectoryTarget) *Directory {
 	d := &Directory{
-		watcher: w, path: path, target: target,
-		stopped: make(chan struct{}), wake: make(chan struct{}, 1),
-		linked: make(map[string]linkedDirectory), overflows: w.overflows.Load(),
+		watcher:   w,
+		path:      path,
+		target:    target,
+		stopped:   make(chan struct{}),
+		wake:      make(chan struct{}, 1),
+		linked:    make(map[string]linkedDirectory),
+		overflows: w.overflows.Load(),
 	}
 	d.stop = sync.OnceFunc(func() { close(d.stopped) })
 	return d
 }
 
-// Start hands changes to the target from now on, those too that have been gathered before. It does
+// Start begins to give changes to the target, including those that were gathered before. It does
 // nothing after Stop.
 func (d *Directory) Start() { d.begun.Do(func() { go d.run() }) }
 
-// Stop ends that, whether it has been started or not. It does not wait for a target that is busy.
+// Stop stops following the directory, whether Start was called or not. It does not wait for a busy
+// target.
 func (d *Directory) Stop() {
 	d.stop()
 	d.begun.Do(func() { d.watcher.forget(d) })
@@ -83,7 +89,8 @@ func (d *Directory) run() {
 		return
 	default:
 	}
-	if len(d.target.LinkedDirectories()) > 0 { // what they hold may have changed since it was read
+	if len(d.target.LinkedDirectories()) > 0 {
+		// They were not watched when the target read their files, which may have changed since.
 		d.mark(Changes{Links: true})
 		d.apply()
 	}
@@ -124,14 +131,14 @@ func (d *Directory) gather() {
 	}
 }
 
-// mark adds to what is pending.
+// mark adds to the pending changes.
 func (d *Directory) mark(c Changes) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.pending.Merge(c)
 }
 
-// apply hands what has been gathered to the target.
+// apply gives the pending changes to the target.
 func (d *Directory) apply() {
 	d.mu.Lock()
 	c := d.pending
@@ -141,18 +148,18 @@ func (d *Directory) apply() {
 	if !c.any() {
 		return
 	}
-	if c.Links || c.All { // first, so that nothing is missed
-		d.watchLinked()
+	if c.Links || c.All {
+		d.watchLinked() // before the files are read, so that no change is missed
 	}
 	d.target.Refresh(c)
 	if !slices.Equal(d.linkedNames(), d.target.LinkedDirectories()) {
 		d.watchLinked()
-		d.target.Refresh(Changes{Links: true}) // for what has happened before there was a watch
+		d.target.Refresh(Changes{Links: true}) // changes before there was a watch had no event
 	}
 }
 
-// check looks whether the path still leads to the directory that is watched, and returns when to
-// look again.
+// check finds out whether the path still leads to the directory that is watched. It returns the
+// time until the next check.
 func (d *Directory) check() time.Duration {
 	d.mu.Lock()
 	lost := d.lost
@@ -163,16 +170,16 @@ func (d *Directory) check() time.Duration {
 		d.missing++
 		if d.missing == missingChecks {
 			d.watcher.say(func(log *slog.Logger) {
-				log.Warn("zmqauth: a directory is gone, and what was in it is out of force until it comes "+
-					"back", "directory", d.path)
+				log.Warn("zmqauth: a directory is gone, "+
+					"and what was in it is out of force until it comes back", "directory", d.path)
 			})
 			d.scan()
 		}
 		d.checkLinked()
 		return checkInterval
 	case err != nil:
-		// Nobody can tell what is in it. What was in force stays, and all is looked at as soon as
-		// it can be.
+		// The content is unknown. The previous content stays in force, and the directory is
+		// scanned as soon as that is possible.
 		d.setLost(true)
 		return checkInterval
 	case d.missing >= missingChecks:
@@ -190,8 +197,8 @@ func (d *Directory) check() time.Duration {
 	return d.rewatch()
 }
 
-// isWatched tells whether there is a watch still: one may end without an event, when a file system
-// is unmounted.
+// isWatched tells whether there still is a watch. When a file system is unmounted a watch ends
+// without an event.
 func (d *Directory) isWatched() bool {
 	d.watcher.mu.Lock()
 	notify, real := d.watcher.notify, d.real
@@ -199,8 +206,8 @@ func (d *Directory) isWatched() bool {
 	return notify != nil && slices.Contains(notify.WatchList(), real)
 }
 
-// rewatch watches the path anew and scans it, the watch first. It returns when to look again:
-// without a watch there will be scans from time to time.
+// rewatch watches the path again and then scans it, in this order so that no change is missed. It
+// returns the time until the next check. Without a watch, every check scans.
 func (d *Directory) rewatch() time.Duration {
 	d.watcher.mu.Lock()
 	d.watcher.remove(d.real)
@@ -210,8 +217,8 @@ func (d *Directory) rewatch() time.Duration {
 	d.setLost(err != nil)
 	if err != nil && !d.reported {
 		d.watcher.say(func(log *slog.Logger) {
-			log.Warn("zmqauth: a directory cannot be watched, it is scanned from time to time instead",
-				"directory", d.path, "error", err)
+			log.Warn("zmqauth: a directory cannot be watched, "+
+				"it is scanned from time to time instead", "directory", d.path, "error", err)
 		})
 	}
 	d.reported = err != nil
@@ -220,7 +227,7 @@ func (d *Directory) rewatch() time.Duration {
 	if err == nil {
 		return checkInterval
 	}
-	return max(rescanInterval, time.Since(begun)) // a scan never takes more than half of the time
+	return max(rescanInterval, time.Since(begun)) // scans take half of the time at most
 }
 
 func (d *Directory) setLost(lost bool) {
@@ -229,21 +236,21 @@ func (d *Directory) setLost(lost bool) {
 	d.lost = lost
 }
 
-// scan has the target look at everything.
+// scan has the target check all files.
 func (d *Directory) scan() {
 	d.mark(Changes{All: true})
 	d.apply()
 }
 
-// note adds an event to what is pending; the caller holds the watcher's mutex. linked tells that
-// symbolic links lead over where it has happened.
+// note adds an event to the pending changes. linked says that it happened in a linked directory.
+// The caller holds the watcher's mutex.
 func (d *Directory) note(event fsnotify.Event, linked bool) {
 	d.mu.Lock()
 	dir, name := filepath.Split(event.Name)
 	switch {
 	case event.Name == d.real: // the directory itself
 		d.lost = d.lost || event.Has(fsnotify.Remove|fsnotify.Rename)
-		// Its mode has changed: it may have been unreadable.
+		// Its mode has changed. It may have been unreadable before.
 		d.pending.All = d.pending.All || event.Has(fsnotify.Chmod)
 	case filepath.Clean(dir) != d.real || name[0] == '.':
 		d.pending.Links = true

@@ -20,7 +20,7 @@ import (
 
 type content = map[string]string
 
-// TestDirectory: whatever happens to the files of a directory.
+// TestDirectory follows every kind of change to the files of a directory.
 func TestDirectory(t *testing.T) {
 	m, _, _ := newMirror(t, t.TempDir())
 	in := func(name string) string { return filepath.Join(m.path, name) }
@@ -41,7 +41,7 @@ func TestDirectory(t *testing.T) {
 	m.shows("the last one removed", content{})
 }
 
-// TestDirectoryTellsWhatChanged: no file but those that something has happened to is named.
+// TestDirectoryTellsWhatChanged: the target is told about the changed files and no others.
 func TestDirectoryTellsWhatChanged(t *testing.T) {
 	dir := t.TempDir()
 	want := content{}
@@ -67,8 +67,8 @@ func TestDirectoryTellsWhatChanged(t *testing.T) {
 	}
 }
 
-// TestDirectoryMode: all is looked at when the directory's own mode changes, as it may have been
-// unreadable.
+// TestDirectoryMode: all files are checked when the mode of the directory changes, because it may
+// have been unreadable.
 func TestDirectoryMode(t *testing.T) {
 	m, _, _ := newMirror(t, t.TempDir())
 	must.OK(t, os.Chmod(m.path, 0o700))
@@ -79,7 +79,7 @@ func TestDirectoryMode(t *testing.T) {
 	})
 }
 
-// TestDirectoryIsReplaced, moved away and back, and removed.
+// TestDirectoryIsReplaced moves a directory away and back, replaces it, and removes it.
 func TestDirectoryIsReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "d")
 	must.OK(t, os.Mkdir(path, 0o755))
@@ -115,7 +115,7 @@ func TestDirectoryIsReplaced(t *testing.T) {
 	m.shows("made again", content{"d": "five"})
 }
 
-// TestDirectoryBehindALink that is replaced.
+// TestDirectoryBehindALink follows a symbolic link that is replaced by another.
 func TestDirectoryBehindALink(t *testing.T) {
 	base := t.TempDir()
 	current := filepath.Join(base, "current")
@@ -133,7 +133,7 @@ func TestDirectoryBehindALink(t *testing.T) {
 	m.shows("and followed there", content{"a": "two"})
 }
 
-// TestLinkedDirectories: what happens to a file that a link leads to counts, wherever it is.
+// TestLinkedDirectories: changes of a link's target are seen, wherever the target is.
 func TestLinkedDirectories(t *testing.T) {
 	m, w, _ := newMirror(t, t.TempDir())
 	linked := filepath.Join(t.TempDir(), "linked")
@@ -161,7 +161,7 @@ func TestLinkedDirectories(t *testing.T) {
 	})
 }
 
-// TestDirectoryByTwoPaths: inotify knows a directory by one name, but it may be followed by two.
+// TestDirectoryByTwoPaths follows one directory by two names. inotify has one watch for both.
 func TestDirectoryByTwoPaths(t *testing.T) {
 	m, w, _ := newMirror(t, t.TempDir())
 	alias := filepath.Join(t.TempDir(), "alias")
@@ -182,7 +182,8 @@ func TestDirectoryByTwoPaths(t *testing.T) {
 	m.shows("by the one that is left", content{"a": "two"})
 }
 
-// TestDirectoryUnfinished: what a target could not finish it is told once more, without an event.
+// TestDirectoryUnfinished: the target is told once more about what it could not finish, without a
+// new event.
 func TestDirectoryUnfinished(t *testing.T) {
 	m, _, _ := newMirror(t, t.TempDir())
 	m.mu.Lock()
@@ -199,7 +200,7 @@ func TestDirectoryUnfinished(t *testing.T) {
 	})
 }
 
-// TestWithoutAWatch: where inotify is not to be had, scans take its place, and the log says so.
+// TestWithoutAWatch: without inotify the directory is scanned, and the log says so.
 func TestWithoutAWatch(t *testing.T) {
 	m, w, log := newMirror(t, t.TempDir())
 	m.write("a", "one")
@@ -221,8 +222,7 @@ func TestWithoutAWatch(t *testing.T) {
 	}
 }
 
-// TestEventsAreLost: the kernel's queue of events runs over while nobody takes them; all that has
-// happened holds in the end.
+// TestEventsAreLost makes the kernel's queue of events overflow. All changes are seen nevertheless.
 func TestEventsAreLost(t *testing.T) {
 	data, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
 	if err != nil {
@@ -240,10 +240,10 @@ func TestEventsAreLost(t *testing.T) {
 	m.write("bob", "one")
 	m.shows("as it is before", content{"ann": "one", "bob": "one"})
 	before := w.Stats().Overflows
-	w.mu.Lock() // whoever hands events on waits for it
+	w.mu.Lock() // takeEvents waits for it
 	deadline := time.Now().Add(30 * time.Second)
 	for i := 0; i < 2*queue && time.Now().Before(deadline); i++ {
-		// Two of the same in a row would be one.
+		// The kernel merges two equal events in a row.
 		must.OK(t, os.Chmod(filepath.Join(m.path, []string{"ann", "bob"}[i%2]), 0o644))
 	}
 	m.remove("ann")
@@ -275,7 +275,7 @@ func TestFollowDirectoryErrors(t *testing.T) {
 	}
 }
 
-// TestDirectoryEnds in every order of the calls, and leaves nothing behind.
+// TestDirectoryEnds: nothing is left after the end, in whatever order the methods are called.
 func TestDirectoryEnds(t *testing.T) {
 	for name, calls := range map[string]func(*Watcher, *Directory){
 		"before it starts":     func(_ *Watcher, d *Directory) { d.Stop() },
@@ -308,7 +308,7 @@ func TestDirectoryEnds(t *testing.T) {
 	}
 }
 
-// TestDirectoryStopsAtOnce where it has not been started.
+// TestDirectoryStopsAtOnce: Stop without Start takes effect before it returns.
 func TestDirectoryStopsAtOnce(t *testing.T) {
 	w := New(func(func(*slog.Logger)) {})
 	defer w.Close()

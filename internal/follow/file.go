@@ -11,58 +11,63 @@ import (
 )
 
 const (
-	lookAgain = 50 * time.Millisecond // at a file that has changed
-	// A file that has not changed for settlePeriod is taken to be complete. One that has become
-	// smaller may have been truncated by a writer that is still busy, and gets ShrinkPeriod.
+	// lookAgain is the time until a file that has changed is checked again.
+	lookAgain = 50 * time.Millisecond
+	// settlePeriod is the time without a change after which a file counts as complete.
 	settlePeriod = 100 * time.Millisecond
+	// ShrinkPeriod takes the place of settlePeriod for a file that has become smaller. A writer
+	// may have truncated it and may still be writing.
 	ShrinkPeriod = 500 * time.Millisecond
-	// settleLimit ends the waiting for a file that is replaced by another all the time.
+	// settleLimit ends the wait for a file that others replace all the time.
 	settleLimit = 500 * time.Millisecond
 )
 
-// errUnsettled says that the file has changed while it was read.
+// errUnsettled says that the file changed while it was read.
 var errUnsettled = errors.New("the file has changed meanwhile")
 
-// File is one file that is followed. [Watcher.FollowFile] makes it.
+// File is a file that is followed. [Watcher.FollowFile] makes it.
 type File struct {
 	path    string
-	limit   int // of its size, in bytes
+	limit   int // of the size, in bytes
 	target  FileTarget
 	begun   sync.Once
 	stopped chan struct{}
 	stop    func()
-	closed  <-chan struct{} // with the watcher
+	closed  <-chan struct{} // closed with the watcher
 	salt    [sha256.Size]byte
 
-	// The goroutine's own.
-	stamp     files.Stamp // of what is in force, or of what must not be; zero: there is none
-	digest    digest      // of the content at the last look at it
-	confirmed bool        // that a change in the tick of the clock of the first read is none
-	stale     bool        // there was such a change: the file has that stamp and another content
-	seen      files.Stamp // at the last look
-	seenFirst time.Time   // when it looked so first
-	unsettled time.Time   // since when it has looked other than stamp
-	missing   int         // looks in a row at which it was not there
+	// Only the goroutine uses these.
+	stamp     files.Stamp // of the content that was loaded or refused last; zero: none
+	digest    digest      // of the content that was read last
+	confirmed bool        // the content has been compared once after the first load
+	stale     bool        // that found another content under the same stamp
+	seen      files.Stamp // of the file at the last check
+	seenFirst time.Time   // the first check that found it
+	unsettled time.Time   // the first check that found a change that is not loaded yet; zero: none
+	missing   int         // checks in a row that have not found the file
 }
 
-// digest is that of a file's content, salted: it tells nothing of a secret in the file.
+// digest is a salted hash of a file's content. The salt keeps it from revealing a secret in the
+// file.
 type digest [sha256.Size]byte
 
 func newFile(path string, limit int, target FileTarget, closed <-chan struct{}) *File {
 	f := &File{
-		path: path, limit: limit, target: target,
-		stopped: make(chan struct{}), closed: closed,
+		path:    path,
+		limit:   limit,
+		target:  target,
+		stopped: make(chan struct{}),
+		closed:  closed,
 	}
 	f.stop = sync.OnceFunc(func() { close(f.stopped) })
 	_, _ = rand.Read(f.salt[:]) // never fails
 	return f
 }
 
-// Start has the target keep up with the file from now on, until Stop or until the watcher is
-// closed.
+// Start begins to give changes to the target. That ends with Stop, or when the watcher is closed.
 func (f *File) Start() { f.begun.Do(func() { go f.run() }) }
 
-// Stop ends that. It does not wait for a target that is busy.
+// Stop stops following the file. It does not wait for a busy target.
 func (f *File) Stop() { f.stop() }
 
 func (f *File) run() {
@@ -80,7 +85,7 @@ func (f *File) run() {
 	}
 }
 
-// look loads the file if it has changed, and returns when to look again.
+// look loads the file if it has changed. It returns the time until the next look.
 func (f *File) look() time.Duration {
 	stamp, err := files.StampOf(f.path)
 	switch {
@@ -111,15 +116,15 @@ func (f *File) look() time.Duration {
 		return lookAgain
 	case err != nil:
 		f.target.Report(err)
-		f.stamp, f.stale = stamp, false // what is in force stays until the file changes
+		f.stamp, f.stale = stamp, false // it is not tried again until the file changes
 	}
 	f.unsettled = time.Time{}
 	return checkInterval
 }
 
-// hasChanged tells whether the file is another than the one that has been loaded. A change in the
-// tick of the clock in which that was read shows in no stamp, so that the first time the content is
-// compared.
+// hasChanged tells whether the file differs from the one that was loaded. A change within the same
+// tick of the file system's clock as the first load does not change the stamp. So the first call
+// compares the content as well.
 func (f *File) hasChanged(stamp files.Stamp) bool {
 	if !f.confirmed && stamp == f.stamp {
 		f.stale = !f.sameContent()
@@ -128,9 +133,9 @@ func (f *File) hasChanged(stamp files.Stamp) bool {
 	return stamp != f.stamp || f.stale
 }
 
-// settled tells whether the file is complete: it has not changed for long enough; or it has long
-// been replaced by another file all the time, of which each is complete; or touched all the time,
-// without another content.
+// settled tells whether the file is complete. That is so if it has not changed for a while. It is
+// also so if others have replaced the file all the time, because a file that is renamed into place
+// is complete, and if others have changed only its times.
 func (f *File) settled(stamp files.Stamp) bool {
 	now, before := time.Now(), f.seen
 	if f.unsettled.IsZero() {
@@ -153,7 +158,7 @@ func (f *File) settled(stamp files.Stamp) bool {
 	}
 }
 
-// sameContent tells whether the file has the content that it had at the last look at it.
+// sameContent tells whether the content is the same as when it was read last.
 func (f *File) sameContent() bool {
 	data, _, err := files.Read(f.path, f.limit, nil)
 	if err != nil {
@@ -173,7 +178,7 @@ func (f *File) digestOf(data []byte) (sum digest) {
 	return sum
 }
 
-// vanish takes note that there is no file. It may be replaced in two steps.
+// vanish counts a check that has not found the file. Somebody may be replacing it in two steps.
 func (f *File) vanish() {
 	f.missing++
 	if f.missing == missingChecks {
@@ -182,8 +187,7 @@ func (f *File) vanish() {
 	}
 }
 
-// loadFirst is load for a file that nothing is known of, yet. Where it is being written it waits
-// for a moment.
+// loadFirst loads the file for the first time. It waits a moment for a file that is being written.
 func (f *File) loadFirst() error {
 	for deadline := time.Now().Add(settleLimit); ; time.Sleep(lookAgain) {
 		stamp, err := files.StampOf(f.path)
@@ -196,8 +200,8 @@ func (f *File) loadFirst() error {
 	}
 }
 
-// load reads the file and has the target put its content in force, if the file is what it was said
-// to be before it is read and after.
+// load reads the file and has the target load the content. The file must have the stamp want before
+// and after it is read. Otherwise load returns errUnsettled.
 func (f *File) load(want files.Stamp) error {
 	data, stamp, err := files.Read(f.path, f.limit, nil)
 	if err != nil {

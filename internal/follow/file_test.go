@@ -22,7 +22,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// recorder is a target that keeps what it is told.
+// recorder is a target that records the calls of its methods.
 type recorder struct {
 	fault func(data []byte) error // of Load; nil: none
 
@@ -53,7 +53,7 @@ func (r *recorder) Gone()            { r.note("gone") }
 func (r *recorder) Back()            { r.note("back") }
 func (r *recorder) Report(err error) { r.note("report %v", err) }
 
-// take is what the target has been told since the last call.
+// take returns the calls since the last take.
 func (r *recorder) take() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,7 +62,7 @@ func (r *recorder) take() []string {
 	return received
 }
 
-// fileTest looks at a file by itself, in a bubble with a clock of its own.
+// fileTest calls look itself, in a bubble with a fake clock.
 type fileTest struct {
 	*testing.T
 	*recorder
@@ -98,7 +98,7 @@ func (f *fileTest) replace(content string) {
 	must.OK(f, os.Rename(f.path+".new", f.path))
 }
 
-// touch changes the stamp of the file alone.
+// touch changes the stamp of the file and not the content.
 func (f *fileTest) touch(minute int) {
 	f.Helper()
 	when := time.Date(2020, 1, 1, 0, minute, 0, 0, time.UTC)
@@ -112,8 +112,7 @@ func (f *fileTest) expect(what string, want ...string) {
 	}
 }
 
-// after looks at the file as often as it wants to be looked at within a time, and tells what the
-// target must have been told at the end.
+// after calls look for a time, as often as look asks for, and then checks the calls of the target.
 func (f *fileTest) after(period time.Duration, what string, want ...string) {
 	f.Helper()
 	for end := time.Now().Add(period); ; {
@@ -141,7 +140,7 @@ func TestFileChanges(t *testing.T) {
 	})
 }
 
-// TestFileShrinks: a writer may have truncated it, and be busy still.
+// TestFileShrinks: a writer may have truncated the file and may still be writing.
 func TestFileShrinks(t *testing.T) {
 	inBubble(t, func(f *fileTest) {
 		f.write("")
@@ -153,8 +152,8 @@ func TestFileShrinks(t *testing.T) {
 	})
 }
 
-// TestFileAlwaysChanges: one that is replaced by another all the time is loaded all the same, and
-// so is one that is touched; but not what is being written.
+// TestFileAlwaysChanges: a file that is replaced or touched all the time is loaded nevertheless. A
+// file that is being written is not.
 func TestFileAlwaysChanges(t *testing.T) {
 	round := func(f *fileTest, change func(i int)) []string {
 		begun := time.Now()
@@ -184,7 +183,7 @@ func TestFileAlwaysChanges(t *testing.T) {
 	})
 }
 
-// TestFileIsGone for a moment, or for longer, and comes back.
+// TestFileIsGone removes the file for a moment and for longer.
 func TestFileIsGone(t *testing.T) {
 	inBubble(t, func(f *fileTest) {
 		must.OK(t, os.Remove(f.path))
@@ -200,7 +199,7 @@ func TestFileIsGone(t *testing.T) {
 	})
 }
 
-// TestFileThatMustNotBeUsed is reported, and not tried again until it changes.
+// TestFileThatMustNotBeUsed: a refused file is reported, and not tried again until it changes.
 func TestFileThatMustNotBeUsed(t *testing.T) {
 	inBubble(t, func(f *fileTest) {
 		f.fault = func(data []byte) error {
@@ -212,7 +211,7 @@ func TestFileThatMustNotBeUsed(t *testing.T) {
 		f.write("broken")
 		f.after(settlePeriod, "broken", "report it is broken")
 		f.after(time.Second, "nothing more has happened")
-		f.write("mended!") // of another size: the clock of file systems may stand still meanwhile
+		f.write("mended!") // of another size, because the file system's clock may not have moved
 		f.after(settlePeriod, "mended", "load mended!")
 
 		f.write(strings.Repeat("x", fileLimit+1))
@@ -230,8 +229,8 @@ func TestFileThatMustNotBeUsed(t *testing.T) {
 	})
 }
 
-// TestFileOfABrokenSystem: an error that says nothing about the file is reported, and it is tried
-// again.
+// TestFileOfABrokenSystem: after an error of the system, which is not the fault of the file, the
+// load is tried again.
 func TestFileOfABrokenSystem(t *testing.T) {
 	inBubble(t, func(f *fileTest) {
 		f.fault = func([]byte) error { return syscall.EIO }
@@ -243,8 +242,8 @@ func TestFileOfABrokenSystem(t *testing.T) {
 	})
 }
 
-// TestFileChangedAtOnce: a change that looks like no change, because it comes in the tick of the
-// file system's clock in which the file was read first.
+// TestFileChangedAtOnce: a change in the same tick of the file system's clock as the first load is
+// seen, although the stamp is the same.
 func TestFileChangedAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	synctest.Test(t, func(t *testing.T) {
@@ -262,7 +261,7 @@ func TestFileChangedAtOnce(t *testing.T) {
 	})
 }
 
-// TestFileIsBeingWritten when it is to be loaded first.
+// TestFileIsBeingWritten: the first load waits for a file that is being written.
 func TestFileIsBeingWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	synctest.Test(t, func(t *testing.T) {
@@ -280,7 +279,7 @@ func TestFileIsBeingWritten(t *testing.T) {
 	})
 }
 
-// TestFileClearsWhatItHasRead: it may hold secrets.
+// TestFileClearsWhatItHasRead: the content is erased after Load, because it may be secret.
 func TestFileClearsWhatItHasRead(t *testing.T) {
 	var kept []byte
 	inBubble(t, func(f *fileTest) {
@@ -296,7 +295,7 @@ func TestFileClearsWhatItHasRead(t *testing.T) {
 	}
 }
 
-// TestFollowFile follows a file until Stop, or until the watcher is closed.
+// TestFollowFile: a file is followed until Stop, or until the watcher is closed.
 func TestFollowFile(t *testing.T) {
 	testpeer.NothingLeft(t)
 	for name, end := range map[string]func(*Watcher, *File){

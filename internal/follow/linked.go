@@ -7,22 +7,22 @@ import (
 	"slices"
 )
 
-// linkedDirectory is a directory that symbolic links of a Directory lead over.
+// linkedDirectory is a directory on the way to the target of a symbolic link in a Directory.
 type linkedDirectory struct {
-	info os.FileInfo // nil: there is none by that name
-	real string
-	lost bool // it cannot be watched: what is in it is looked at from time to time
+	info os.FileInfo // nil: it does not exist
+	real string      // the path without symbolic links, by which it is watched
+	lost bool        // it cannot be watched, and is checked from time to time instead
 }
 
-// linkedNames are the names of the linked directories that are watched, in order.
+// linkedNames returns the names of the linked directories, sorted.
 func (d *Directory) linkedNames() []string {
 	d.watcher.mu.Lock()
 	defer d.watcher.mu.Unlock()
 	return slices.Sorted(maps.Keys(d.linked))
 }
 
-// watchLinked watches the linked directories, all of them anew: a name may lead to another
-// directory than before.
+// watchLinked watches the linked directories. It replaces all of their watches, because a name may
+// lead to another directory now.
 func (d *Directory) watchLinked() {
 	names := d.target.LinkedDirectories()
 	d.watcher.mu.Lock()
@@ -39,15 +39,15 @@ func (d *Directory) watchLinked() {
 		if lost && !d.reported {
 			d.reported = true
 			d.watcher.say(func(log *slog.Logger) {
-				log.Warn("zmqauth: a directory that symbolic links lead to cannot be watched, it is scanned "+
-					"from time to time instead", "directory", name, "error", err)
+				log.Warn("zmqauth: a directory that symbolic links lead to cannot be watched, "+
+					"it is scanned from time to time instead", "directory", name, "error", err)
 			})
 		}
 	}
 }
 
-// checkLinked looks at what no event tells: whether symbolic links lead over other directories by
-// now, under the same names, whether events have been lost, and what could not be finished.
+// checkLinked handles what no event reports: a linked directory that was replaced by another of the
+// same name, lost events, and what the target has not finished.
 func (d *Directory) checkLinked() {
 	d.watcher.mu.Lock()
 	known := maps.Clone(d.linked)
@@ -63,9 +63,9 @@ func (d *Directory) checkLinked() {
 	d.apply()
 }
 
-// leadsOver tells whether symbolic links lead over a real path. The caller holds the watcher's
+// isLinked tells whether a real path is that of a linked directory. The caller holds the watcher's
 // mutex.
-func (d *Directory) leadsOver(real string) bool {
+func (d *Directory) isLinked(real string) bool {
 	for _, other := range d.linked {
 		if other.real == real {
 			return true
@@ -74,7 +74,8 @@ func (d *Directory) leadsOver(real string) bool {
 	return false
 }
 
-// identify is what tells a directory from another of the same name, nil where there is none.
+// identify returns what distinguishes a directory from another of the same name. It is nil if there
+// is none.
 func identify(name string) os.FileInfo {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -83,8 +84,8 @@ func identify(name string) os.FileInfo {
 	return info
 }
 
-// sameDirectory tells whether two looks at a name have met the same directory. The times tell it
-// from one that has got the same inode.
+// sameDirectory tells whether identify has found the same directory twice. A new directory may get
+// the inode of a removed one, so that the times are compared as well.
 func sameDirectory(before, now os.FileInfo) bool {
 	if before == nil || now == nil {
 		return before == nil && now == nil

@@ -16,20 +16,20 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// mirror is a target that keeps the content of a directory's files. What Refresh is told nothing of
-// it does not look at.
+// mirror is a target that keeps the content of a directory's files. It reads only the files that
+// Refresh is told about.
 type mirror struct {
 	t    *testing.T
 	path string
 
 	mu       sync.Mutex
-	files    map[string]string
-	linked   map[string]string // the directory that each link leads over
+	files    map[string]string // the content of each file
+	linked   map[string]string // the directory of each link's target
 	again    Changes           // what Unfinished returns next
 	received []Changes
 }
 
-// newMirror is the mirror of a directory that a watcher follows until the test ends.
+// newMirror returns the mirror of a directory that a watcher follows until the test ends.
 func newMirror(t *testing.T, path string) (*mirror, *Watcher, *logbuffer.Buffer) {
 	t.Helper()
 	log := new(logbuffer.Buffer)
@@ -48,7 +48,7 @@ func follow(t *testing.T, w *Watcher, path string) *mirror {
 	return m
 }
 
-// names are those of the files that the directory has.
+// names returns the names of the files in the directory.
 func (m *mirror) names() []string {
 	entries, _ := os.ReadDir(m.path)
 	var names []string
@@ -58,7 +58,7 @@ func (m *mirror) names() []string {
 	return names
 }
 
-// take reads the files named.
+// take reads the named files.
 func (m *mirror) take(names []string) {
 	for _, name := range names {
 		path := filepath.Join(m.path, name)

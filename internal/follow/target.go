@@ -6,26 +6,26 @@ import (
 	"github.com/zmqauth/zmqauth/internal/files"
 )
 
-// DirectoryTarget is what keeps up with a [Directory]. Its methods are called by one goroutine.
+// DirectoryTarget uses the content of a [Directory]. One goroutine calls its methods.
 type DirectoryTarget interface {
-	// Refresh takes over what has changed: the files named, those behind symbolic links, or whatever
-	// differs.
+	// Refresh reads the changed files again.
 	Refresh(c Changes)
-	// LinkedDirectories names, in order, the directories that the directory's symbolic links lead
-	// over. They need not exist.
+	// LinkedDirectories returns the directories on the way to the targets of symbolic links in the
+	// directory, sorted. They need not exist.
 	LinkedDirectories() []string
-	// Unfinished takes away what could not be told at the last Refresh and is to be looked at again.
+	// Unfinished returns what the last Refresh could not decide and should be checked again. The
+	// next call does not return it again.
 	Unfinished() Changes
 }
 
-// Changes is what is known to have happened below a directory. The zero value is nothing.
+// Changes says what has changed in a directory. The zero value is nothing.
 type Changes struct {
-	Names map[string]struct{} // of its files
-	Links bool                // something that its symbolic links lead over
-	All   bool                // anything
+	Names map[string]struct{} // these files
+	Links bool                // the target of a symbolic link, or a directory on the way to it
+	All   bool                // any file may have changed
 }
 
-// Merge adds other changes to c, which may take over their map.
+// Merge adds other to c. c may take over its map.
 func (c *Changes) Merge(other Changes) {
 	c.Links, c.All = c.Links || other.Links, c.All || other.All
 	if c.Names == nil {
@@ -37,17 +37,17 @@ func (c *Changes) Merge(other Changes) {
 
 func (c *Changes) any() bool { return len(c.Names) > 0 || c.Links || c.All }
 
-// FileTarget is what keeps up with a [File]. Its methods are called by one goroutine: that of
-// FollowFile, and then that of the File.
+// FileTarget uses the content of a [File]. One goroutine calls its methods: at first the caller of
+// FollowFile, later that of the File.
 type FileTarget interface {
-	// Load puts in force what the file holds, or says why it must not: what was in force stays then,
-	// until the file changes. data is cleared afterwards, because it may hold secrets.
+	// Load puts the content of the file in force. After an error the previous content stays in
+	// force until the file changes. data is erased after Load returns, because it may be secret.
 	Load(data []byte, stamp files.Stamp) error
-	// Gone is called once the file has been missing for more than a moment.
+	// Gone says that the file has been missing for more than a moment.
 	Gone()
-	// Back is called where a file that was gone is there again, before it is loaded.
+	// Back says that the file is there again after Gone. Load follows.
 	Back()
-	// Report is called with what keeps a file that has changed from being loaded: the error of Load,
-	// or without the path why the file cannot be read. It comes each time that this is tried.
+	// Report gets the error that keeps a changed file from being loaded: the error of Load, or the
+	// reason why the file cannot be read, without the path. It is called after every attempt.
 	Report(err error)
 }

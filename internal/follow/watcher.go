@@ -1,9 +1,10 @@
-// Package follow keeps up with directories and files that change while what they hold is in force.
+// Package follow watches directories and files whose content is in force, and tells a target about
+// their changes.
 //
-// What the system tells of a [Directory] (inotify, by way of fsnotify) is gathered and handed to
-// its target; where the system tells nothing, the directory is scanned. A [File] is looked at four
-// times a second: for a single file that costs less than a watch, and shows every way of replacing
-// it.
+// A [Directory] is watched by inotify, through fsnotify. Its events are gathered and given to the
+// target in bursts. If there is no watch the directory is scanned instead. A [File] is checked four
+// times a second. For a single file that costs less than a watch, and it finds every way of
+// replacing the file.
 package follow
 
 import (
@@ -22,39 +23,40 @@ import (
 	"github.com/zmqauth/zmqauth/internal/files"
 )
 
-// ErrClosed is that of following something after Close.
+// ErrClosed is the error of following something after Close.
 var ErrClosed = errors.New("the watcher is closed")
 
-// Watcher follows directories and files, each by a goroutine of its own. All of its directories
-// share one inotify instance, because the system allows a user few of them. Make one with [New];
-// all methods may be called by any goroutine.
+// Watcher follows directories and files. Each has a goroutine of its own. All directories share one
+// inotify instance, because the system allows a user only a few. Make a Watcher with [New]. Any
+// goroutine may call its methods.
 type Watcher struct {
 	say       func(line func(*slog.Logger))
-	overflows atomic.Uint64 // counts how often events have been lost
+	overflows atomic.Uint64 // how often events have been lost
 
-	// No method of fsnotify's that waits for its mutex may be waited for by its errors: see
-	// takeErrors.
+	// mu is held while methods of fsnotify are called, which wait for a mutex of fsnotify. So
+	// takeErrors must not lock it.
 	mu          sync.Mutex
-	notify      *fsnotify.Watcher // nil before the first directory, or where there is none to be had
+	notify      *fsnotify.Watcher // nil before the first directory, or if there is no inotify
 	directories map[*Directory]struct{}
-	watches     map[string]int // how many directories need each watch, by its real path
+	watches     map[string]int // how many directories need a watch, by the real path
 	closed      bool
-	done        chan struct{} // closed with it
+	done        chan struct{} // closed by Close
 }
 
-// New is a Watcher that follows nothing, yet. say logs a line; it must not wait for the logger.
+// New returns a Watcher that follows nothing yet. say logs a line. It must not wait for the logger.
 func New(say func(line func(*slog.Logger))) *Watcher {
 	return &Watcher{
-		say: say, done: make(chan struct{}),
-		directories: make(map[*Directory]struct{}), watches: make(map[string]int),
+		say:         say,
+		done:        make(chan struct{}),
+		directories: make(map[*Directory]struct{}),
+		watches:     make(map[string]int),
 	}
 }
 
-// Done is closed once nothing is followed any more.
+// Done returns a channel that Close closes.
 func (w *Watcher) Done() <-chan struct{} { return w.done }
 
-// Close stops following everything. It does not wait for targets that are busy. A second call does
-// nothing.
+// Close stops following everything. It does not wait for busy targets. A second call does nothing.
 func (w *Watcher) Close() {
 	w.mu.Lock()
 	if w.closed {
@@ -74,24 +76,24 @@ func (w *Watcher) Close() {
 	}
 }
 
-// Stats is what a Watcher is busy with.
+// Stats counts what a Watcher does.
 type Stats struct {
 	Directories int    // that are followed
-	Watches     int    // of the system's: on those, and on what their symbolic links lead over
-	Overflows   uint64 // how often events have been lost, and everything has been scanned for that
+	Watches     int    // inotify watches on those and on the directories of symbolic links
+	Overflows   uint64 // how often events were lost, so that everything was scanned
 }
 
-// Stats is what w is busy with now.
+// Stats returns the present counts.
 func (w *Watcher) Stats() Stats {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return Stats{len(w.directories), len(w.watches), w.overflows.Load()}
 }
 
-// FollowDirectory starts watching path, a directory, and gathers what happens there. Have the
-// target read the present state then, and call Start; or Stop. The errors are ErrClosed, and
-// without the path why there is nothing to look at. That there is no watch to be had is none: scans
-// take its place.
+// FollowDirectory watches the directory at path and gathers its events. Next, the caller has the
+// target read the present content, and calls Start. To give up it calls Stop. The errors are
+// ErrClosed, and the reason why the path cannot be used, without the path. It is not an error if
+// there is no watch: the directory is scanned then.
 func (w *Watcher) FollowDirectory(path string, target DirectoryTarget) (*Directory, error) {
 	d := newDirectory(w, filepath.Clean(path), target)
 	identity, err := os.Stat(d.path)
@@ -110,9 +112,10 @@ func (w *Watcher) FollowDirectory(path string, target DirectoryTarget) (*Directo
 	return d, nil
 }
 
-// FollowFile reads the file at path, of at most limit bytes, and has the target load it. Call Start
-// then, or drop it. The errors are ErrClosed, the target's, and without the path why the file
-// cannot be read. Where it is being written, FollowFile waits for half a second.
+// FollowFile reads the file at path, of at most limit bytes, and has the target load it. Next, the
+// caller calls Start, or drops the File. The errors are ErrClosed, the error of the target, and the
+// reason why the file cannot be read, without the path. FollowFile waits half a second for a file
+// that is being written.
 func (w *Watcher) FollowFile(path string, limit int, target FileTarget) (*File, error) {
 	f := newFile(path, limit, target, w.done)
 	if err := f.loadFirst(); err != nil {
@@ -126,8 +129,8 @@ func (w *Watcher) FollowFile(path string, limit int, target FileTarget) (*File, 
 	}
 }
 
-// add watches a directory, or counts one more that needs it, and returns its real path: inotify
-// knows a directory by one name alone. The caller holds w.mu.
+// add watches a directory, or counts one more user of its watch. It returns the real path of the
+// directory, because inotify has one watch for all names of a directory. The caller holds w.mu.
 func (w *Watcher) add(dir string) (real string, err error) {
 	if w.closed {
 		return dir, ErrClosed
@@ -156,11 +159,11 @@ func (w *Watcher) remove(real string) {
 	}
 	delete(w.watches, real)
 	if w.notify != nil {
-		_ = w.notify.Remove(real) // an error: the watch has ended by itself
+		_ = w.notify.Remove(real) // an error means that the watch has ended by itself
 	}
 }
 
-// forget ends what the watcher does for d.
+// forget removes a directory and its watches.
 func (w *Watcher) forget(d *Directory) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -171,19 +174,19 @@ func (w *Watcher) forget(d *Directory) {
 	}
 }
 
-// takeEvents hands events to the directories until the watcher is closed.
+// takeEvents gives events to the directories until the watcher is closed.
 func (w *Watcher) takeEvents(notify *fsnotify.Watcher) {
 	for event := range notify.Events {
 		w.route(event)
 	}
 }
 
-// takeErrors takes fsnotify's errors. It takes no lock, because fsnotify holds its own while it
-// hands them over.
+// takeErrors takes the errors of fsnotify. It must not lock w.mu: fsnotify holds its own mutex
+// while it sends an error.
 func (w *Watcher) takeErrors(notify *fsnotify.Watcher) {
 	for err := range notify.Errors {
-		if errors.Is(err, syscall.EINVAL) { // a watch that has ended by itself before it was removed
-			continue
+		if errors.Is(err, syscall.EINVAL) {
+			continue // a watch had ended by itself before it was removed
 		}
 		w.overflows.Add(1)
 		w.say(func(log *slog.Logger) {
@@ -192,14 +195,14 @@ func (w *Watcher) takeErrors(notify *fsnotify.Watcher) {
 	}
 }
 
-// route hands an event to all that it concerns. A change of a file's mode is one, too: it may be
-// readable at last.
+// route gives an event to the directories that it concerns. Changes of a file's mode count, because
+// they may make it readable.
 func (w *Watcher) route(event fsnotify.Event) {
 	dir := filepath.Dir(event.Name)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for d := range w.directories {
-		linked := d.leadsOver(dir)
+		linked := d.isLinked(dir)
 		if linked || dir == d.real || event.Name == d.real {
 			d.note(event, linked)
 		}

@@ -6,14 +6,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hugePageMinimum is how many bytes are worth huge pages: several of Linux's, which have 2 MiB on
-// most machines.
+// hugePageMinimum is the smallest slice in bytes for which huge pages pay off. A huge page has 2
+// MiB on most machines.
 const hugePageMinimum = 8 << 20
 
-// preferHugePages asks the system for huge pages behind a large slice. A table that is read in no
-// order waits for the memory at each look-up, and with small pages once more for the page's
-// address. Large slices begin with a page, as madvise(2) wants it. It is a hint that changes no
-// contents: on a system that has no huge pages nothing happens.
+// preferHugePages asks the system to use huge pages for a large slice. Look-ups read a table in
+// random order, and with small pages each one costs a TLB miss besides the cache miss. Go's
+// allocator aligns large slices to a page, which madvise(2) requires. The call is a hint: it
+// changes no contents, and does nothing on a system without huge pages.
 func preferHugePages(bytes []byte) {
 	if len(bytes) >= hugePageMinimum {
 		_ = unix.Madvise(bytes[:len(bytes)&^(os.Getpagesize()-1)], unix.MADV_HUGEPAGE)

@@ -13,8 +13,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// TestPreferHugePages: the memory of a large slice is marked, that of a small one is not; the
-// contents stay.
+// TestPreferHugePages: the memory of a large slice is marked, that of a small slice is not, and the
+// contents stay the same.
 func TestPreferHugePages(t *testing.T) {
 	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); errors.Is(err, os.ErrNotExist) {
 		testpeer.Without(t, "hugepages", err)
@@ -24,10 +24,10 @@ func TestPreferHugePages(t *testing.T) {
 		slice := make([]byte, size)
 		_, _ = rand.Read(slice) // never fails
 		before, middle := bytes.Clone(slice), &slice[size/2]
-		was := marked(t, middle) // memory stays marked when it is used again
+		was := marked(t, middle) // memory that the allocator uses again stays marked
 		preferHugePages(slice)
 		if !bytes.Equal(slice, before) {
-			t.Errorf("%d bytes: others than before", size)
+			t.Errorf("%d bytes: the contents have changed", size)
 		}
 		if is := marked(t, middle); is != (was || size >= hugePageMinimum) {
 			t.Errorf("%d bytes: marked %v, before %v", size, is, was)
@@ -36,8 +36,8 @@ func TestPreferHugePages(t *testing.T) {
 	preferHugePages(nil)
 }
 
-// marked tells whether the system has been asked for huge pages where a byte is
-// (proc_pid_smaps(5)).
+// marked tells whether the system has been asked for huge pages at an address (see
+// proc_pid_smaps(5)).
 func marked(t *testing.T, at *byte) bool {
 	t.Helper()
 	var address uint64

@@ -1,7 +1,7 @@
-// Package keyset has sets of 32-byte keys that never change, made for very many keys.
+// Package keyset has immutable sets of 32-byte keys. They are made for very many keys.
 //
-// A set says whether it has a key after a look at one place of its memory, or right beside it. A
-// map looks at several places, and with many keys each of them is a wait for the memory.
+// A look-up reads one place in memory, and perhaps the place next to it. A Go map reads several
+// places, and with many keys each of them is a cache miss.
 package keyset
 
 import (
@@ -11,17 +11,17 @@ import (
 
 const keySize = 32 // bytes
 
-// Set is a set of keys: a hash table with open addressing. It may be read by any number of
-// goroutines. The zero value and nil are the empty set.
+// Set is a set of keys. It is a hash table with open addressing. Any number of goroutines may read
+// it. The zero value and nil are the empty set.
 type Set struct {
 	seed  maphash.Seed
-	keys  int    // how many are in
-	count int    // of slots
-	slots []byte // keySize bytes each; a free one is zero, and so is every other one on average
+	keys  int    // the number of keys
+	count int    // the number of slots
+	slots []byte // keySize bytes each; a free slot is zero; half of them are free
 }
 
-// New returns the set of keys, which it copies. A key that occurs more than once counts once. The
-// zero key is in no set.
+// New returns the set of keys. It copies the keys. Duplicates count once. The zero key is in no
+// set, whether it is among keys or not.
 func New[K ~[keySize]byte](keys []K) *Set {
 	s := newSet(2*len(keys) + 1)
 	for _, key := range keys {
@@ -30,8 +30,8 @@ func New[K ~[keySize]byte](keys []K) *Set {
 	return s
 }
 
-// newSet returns an empty set with that many slots. One of them has to stay free: a search ends
-// there.
+// newSet returns an empty set with count slots. At least one slot must stay free, because a search
+// ends at a free slot.
 func newSet(count int) *Set {
 	s := &Set{seed: maphash.MakeSeed(), count: count, slots: make([]byte, count*keySize)}
 	preferHugePages(s.slots)
@@ -43,7 +43,7 @@ func (s *Set) Has(key [keySize]byte) bool {
 	return s != nil && s.count > 0 && key != [keySize]byte{} && *s.slot(s.find(key)) == key
 }
 
-// Len is how many keys are in the set.
+// Len returns the number of keys in the set.
 func (s *Set) Len() int {
 	if s == nil {
 		return 0
@@ -52,7 +52,8 @@ func (s *Set) Len() int {
 }
 
 func (s *Set) insert(key [keySize]byte) {
-	if slot := s.slot(s.find(key)); *slot != key { // the zero key equals the free slot that it finds
+	// The zero key equals the free slot that find returns for it, and is not inserted.
+	if slot := s.slot(s.find(key)); *slot != key {
 		*slot = key
 		s.keys++
 	}
@@ -60,10 +61,10 @@ func (s *Set) insert(key [keySize]byte) {
 
 func (s *Set) slot(i int) *[keySize]byte { return (*[keySize]byte)(s.slots[i*keySize:]) }
 
-// find returns the slot that has a key, or the free one that it would have.
+// find returns the slot of a key, or the free slot where it would be inserted.
 func (s *Set) find(key [keySize]byte) int {
 	high, _ := bits.Mul64(maphash.Bytes(s.seed, key[:]), uint64(s.count))
-	// A line of the processor's cache has two slots: the second is at hand when the first one is.
+	// A cache line has two slots. The search starts at the first of them: the second costs nothing.
 	i := int(high) &^ 1
 	for slot := s.slot(i); *slot != key && *slot != [keySize]byte{}; slot = s.slot(i) {
 		if i++; i == s.count {

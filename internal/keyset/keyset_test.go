@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// TestHas: a set has what it was given, however often and however full it is, and nothing else;
-// never the zero key.
+// TestHas: a set has exactly the keys that it was given, with duplicates or without, half full or
+// full. It never has the zero key.
 func TestHas(t *testing.T) {
 	for _, count := range []int{0, 1, 2, 3, 100, 10_000} {
 		keys := randomKeys(count)
 		half := New(append(keys, keys...)[:max(count, 2*count-1)])
-		full := newSet(count + 1) // but for the one free slot that ends a search
+		full := newSet(count + 1) // one slot stays free
 		for _, key := range keys {
 			full.insert(key)
 		}
@@ -36,7 +36,7 @@ func TestHas(t *testing.T) {
 	}
 }
 
-// TestEmpty: what has no keys has none, and the zero key is not one.
+// TestEmpty: sets without keys, and sets that were given only the zero key, are empty.
 func TestEmpty(t *testing.T) {
 	for name, set := range map[string]*Set{
 		"nil":           nil,
@@ -56,7 +56,7 @@ func TestEmpty(t *testing.T) {
 
 type named [32]byte
 
-// TestNamedKeys: the keys may have a type of their own.
+// TestNamedKeys: keys may have a named type.
 func TestNamedKeys(t *testing.T) {
 	set := New([]named{{1}, {2}, {1}, {}})
 	if !set.Has(named{1}) || !set.Has(named{2}) || set.Has(named{3}) || set.Len() != 2 {
@@ -75,7 +75,7 @@ func TestNewCopies(t *testing.T) {
 	}
 }
 
-// TestHasAllocatesNothing: it is asked at each decision.
+// TestHasAllocatesNothing: every decision about a key calls Has.
 func TestHasAllocatesNothing(t *testing.T) {
 	keys := randomKeys(1000)
 	set := New(keys)

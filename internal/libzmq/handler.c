@@ -8,9 +8,11 @@
 #include <unistd.h>
 #include <zmq.h>
 
+// Makes an end of the control pipe non-blocking, and keeps it from child processes.
 static int set_flags(int fd) {
 	int flags = fcntl(fd, F_GETFL);
-	if (flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 || fcntl(fd, F_SETFD, FD_CLOEXEC) == -1)
+	if (flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1
+			|| fcntl(fd, F_SETFD, FD_CLOEXEC) == -1)
 		return errno;
 	return 0;
 }
@@ -46,7 +48,8 @@ void zap_handler_free(zap_handler *handler) {
 	free(handler);
 }
 
-// The frames of one message arrive together, so that only the first can be missing.
+// Receives one message, or returns EAGAIN if there is none. The frames of a message arrive
+// together: only the first can be missing.
 static int receive_message(zap_handler *handler, zmq_msg_t *frame) {
 	zap_message *message = &handler->messages[handler->count];
 	message->offset = handler->used;
@@ -74,6 +77,8 @@ static int receive_message(zap_handler *handler, zmq_msg_t *frame) {
 	return 0;
 }
 
+// Receives messages until there are none, until the buffer might be too small for the next one, or
+// until there are limit messages.
 static int receive_ready(zap_handler *handler, uint32_t limit) {
 	zmq_msg_t frame;
 	zmq_msg_init(&frame);
@@ -84,6 +89,7 @@ static int receive_ready(zap_handler *handler, uint32_t limit) {
 	return error == EAGAIN ? 0 : error;
 }
 
+// Reads all bytes from a descriptor.
 static void drain(int fd) {
 	char bytes[64];
 	ssize_t n;
@@ -92,8 +98,9 @@ static void drain(int fd) {
 	while (n > 0 || (n == -1 && errno == EINTR));
 }
 
-// Waits until libzmq has something to say to the socket, or a wake-up is there. It makes fewer system calls than
-// zmq_poll, and is right only behind a receive that found nothing: what happens after that makes the descriptor readable.
+// Waits for an event on the socket or for a wake-up. This takes fewer system calls than zmq_poll.
+// It is correct only after a receive that found nothing: every later event makes the descriptor
+// readable.
 static int wait_for_events(zap_handler *handler) {
 	struct pollfd items[] = {{handler->events, POLLIN, 0}, {handler->wake_read, POLLIN, 0}};
 	while (poll(items, 2, -1) == -1) {
@@ -105,8 +112,9 @@ static int wait_for_events(zap_handler *handler) {
 	return 0;
 }
 
-// Takes all the messages that are there and that fit. Where there are none it waits for what comes, a message or a
-// wake-up, and takes one: to look for more would cost two system calls while somebody waits for the answer.
+// Receives the messages that are there and fit into the buffer. If there are none it waits for a
+// message or a wake-up, and receives one message at most: to look for more would take two system
+// calls while a client waits for the reply.
 int zap_receive(zap_handler *handler) {
 	handler->count = 0;
 	handler->used = 0;
@@ -117,7 +125,8 @@ int zap_receive(zap_handler *handler) {
 	return error ? error : receive_ready(handler, 1);
 }
 
-static int send_message(void *socket, const uint8_t *bytes, const uint32_t *sizes, uint32_t frames) {
+static int send_message(void *socket, const uint8_t *bytes, const uint32_t *sizes,
+		uint32_t frames) {
 	for (uint32_t i = 0; i < frames; i++) {
 		int flags = ZMQ_DONTWAIT | (i + 1 < frames ? ZMQ_SNDMORE : 0);
 		while (zmq_send(socket, bytes, sizes[i], flags) == -1) {
@@ -129,8 +138,9 @@ static int send_message(void *socket, const uint8_t *bytes, const uint32_t *size
 	return 0;
 }
 
-// Sends all the messages, whatever becomes of one; the first error is returned.
-int zap_send(zap_handler *handler, const uint8_t *bytes, const uint32_t *sizes, const uint32_t *frames, int messages) {
+// Sends all messages, even after one has failed. Returns the first error.
+int zap_send(zap_handler *handler, const uint8_t *bytes, const uint32_t *sizes,
+		const uint32_t *frames, int messages) {
 	int first = 0;
 	for (int i = 0; i < messages; i++) {
 		int error = send_message(handler->socket, bytes, sizes, frames[i]);

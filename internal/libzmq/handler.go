@@ -1,5 +1,5 @@
-// Package libzmq holds all the cgo and unsafe of zmqauth: what zmq4 cannot do, or does in too many
-// crossings into C.
+// Package libzmq has the cgo and the unsafe code of zmqauth. It does what zmq4 cannot do, or does
+// with too many calls into C.
 package libzmq
 
 /*
@@ -21,15 +21,18 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// Message is one message as it came: the frames alias the Handler's buffer and hold until its next
-// Receive.
+// Message is one received message. The frames alias the buffer of the Handler and are valid until
+// its next Receive.
 type Message struct {
-	Frames    [][]byte
-	Truncated bool // there were more frames or bytes than a ZAP request ever has; Frames holds the first of them
+	Frames [][]byte
+
+	// Truncated says that the message had more frames or bytes than a ZAP request ever has. Frames
+	// is the beginning of the message then.
+	Truncated bool
 }
 
-// Handler receives and sends whole messages on a ROUTER socket. One goroutine owns it; only Wake
-// may be called from any.
+// Handler receives and sends whole messages on a ROUTER socket. One goroutine owns it. Other
+// goroutines may only call Wake.
 type Handler struct {
 	socket   *zmq4.Socket
 	endpoint string
@@ -37,12 +40,14 @@ type Handler struct {
 	messages []Message
 	frames   [][]byte
 
+	// wake guards closed and the use of the control pipe by Wake. After Close the number of the
+	// pipe's descriptor may belong to another file.
 	wake   sync.Mutex
-	closed bool // guarded by wake: the descriptor behind the control pipe's end may be another's by now
+	closed bool
 }
 
-// Bind makes a ROUTER socket in ctx, binds it to endpoint (inproc://…) and returns the Handler
-// that owns it.
+// Bind makes a ROUTER socket in ctx and binds it to an inproc endpoint. The returned Handler owns
+// the socket.
 func Bind(ctx *zmq4.Context, endpoint string) (*Handler, error) {
 	socket, err := ctx.NewSocket(zmq4.ROUTER)
 	if err != nil {
@@ -57,9 +62,11 @@ func Bind(ctx *zmq4.Context, endpoint string) (*Handler, error) {
 }
 
 func (h *Handler) open() error {
-	// Without limits on the queues: a reply dropped at one would leave a handshake to its time-out,
-	// and each of libzmq's sessions has at most one request under way.
-	for _, err := range []error{h.socket.SetLinger(0), h.socket.SetRcvhwm(0), h.socket.SetSndhwm(0)} {
+	// The queues have no limits. A reply that a full queue drops would let the client's handshake
+	// time out. The queues stay short nevertheless: each connection has at most one request.
+	for _, err := range []error{
+		h.socket.SetLinger(0), h.socket.SetRcvhwm(0), h.socket.SetSndhwm(0),
+	} {
 		if err != nil {
 			return err
 		}
@@ -68,7 +75,8 @@ func (h *Handler) open() error {
 	if err != nil {
 		return err
 	}
-	syscall.ForkLock.RLock() // no child process is to inherit the pipe before it is marked
+	// The lock keeps a child process from inheriting the pipe before it is close-on-exec.
+	syscall.ForkLock.RLock()
 	err = errno(C.zap_handler_new(pointer, &h.c))
 	syscall.ForkLock.RUnlock()
 	if err != nil {
@@ -81,9 +89,9 @@ func (h *Handler) open() error {
 	return nil
 }
 
-// Receive waits until messages are there or Wake has been called, and returns the messages: none
-// after a mere Wake. It returns zmq4.ETERM once the context is terminated. It erases the bytes of
-// the messages it returned before.
+// Receive waits for messages or for a call of Wake, and returns the messages that are there. After
+// Wake there may be none. The error is zmq4.ETERM once the context is terminated. Receive erases
+// the messages that the previous call has returned.
 func (h *Handler) Receive() ([]Message, error) {
 	clear(unsafe.Slice((*byte)(&h.c.bytes[0]), int(h.c.used)))
 	err := errno(C.zap_receive(h.c))
@@ -102,18 +110,25 @@ func (h *Handler) message(m *C.zap_message) Message {
 		h.frames = append(h.frames, bytes[offset:end:end])
 		offset = end
 	}
-	return Message{Frames: h.frames[first:len(h.frames):len(h.frames)], Truncated: m.truncated != 0}
+	return Message{
+		Frames:    h.frames[first:len(h.frames):len(h.frames)],
+		Truncated: m.truncated != 0,
+	}
 }
 
-// Send sends messages, whose frames lie one after the other in bytes: sizes are those of the
-// frames, frames says how many each message has. A message for a peer that is gone is dropped.
+// Send sends messages. bytes has their frames one after the other, sizes has the size of each
+// frame, and frames has the number of frames of each message. A message to a peer that is gone is
+// dropped.
 func (h *Handler) Send(bytes []byte, sizes, frames []uint32) error {
-	return errno(C.zap_send(h.c, (*C.uint8_t)(unsafe.SliceData(bytes)), (*C.uint32_t)(unsafe.SliceData(sizes)),
-		(*C.uint32_t)(unsafe.SliceData(frames)), C.int(len(frames))))
+	return errno(C.zap_send(h.c,
+		(*C.uint8_t)(unsafe.SliceData(bytes)),
+		(*C.uint32_t)(unsafe.SliceData(sizes)),
+		(*C.uint32_t)(unsafe.SliceData(frames)),
+		C.int(len(frames))))
 }
 
-// Wake ends a Receive that waits, or the next one. It never blocks and may be called by any
-// goroutine at any time.
+// Wake ends the Receive that waits, or else the next one. It never blocks. Any goroutine may call
+// it at any time, even after Close.
 func (h *Handler) Wake() {
 	h.wake.Lock()
 	defer h.wake.Unlock()
@@ -121,18 +136,18 @@ func (h *Handler) Wake() {
 		return
 	}
 	for {
-		// A full pipe has woken Receive already.
-		if _, err := syscall.Write(int(h.c.wake_write), []byte{0}); !errors.Is(err, syscall.EINTR) {
-			return
+		_, err := syscall.Write(int(h.c.wake_write), []byte{0})
+		if !errors.Is(err, syscall.EINTR) {
+			return // a full pipe is an error that does not matter: it has enough wake-ups
 		}
 	}
 }
 
-// Unbind frees the endpoint at once for another socket; connections that exist stay.
+// Unbind frees the endpoint for another socket. Existing connections stay.
 func (h *Handler) Unbind() error { return h.socket.Unbind(h.endpoint) }
 
-// Close frees everything. It must be called even where the context has been terminated: Term waits
-// for it.
+// Close closes the socket and frees the memory. Call it even after the context has been terminated,
+// because Term waits for it. A second call does nothing.
 func (h *Handler) Close() error {
 	h.wake.Lock()
 	defer h.wake.Unlock()
@@ -141,13 +156,14 @@ func (h *Handler) Close() error {
 	}
 	h.closed = true
 	err := h.socket.Close()
-	clear(unsafe.Slice((*byte)(&h.c.bytes[0]), C.ZAP_BUFFER)) // all: the context's end may have cut a message short
+	// All of the buffer is erased: bytes of a message whose receipt failed are not in h.c.used.
+	clear(unsafe.Slice((*byte)(&h.c.bytes[0]), C.ZAP_BUFFER))
 	C.zap_handler_free(h.c)
 	h.c = nil
 	return err
 }
 
-// errno is the error of a C function that returns an errno, as zmq4 would report it.
+// errno returns an errno of C as the error that zmq4 would return for it. 0 is nil.
 func errno(code C.int) error {
 	if code == 0 {
 		return nil

@@ -1,4 +1,5 @@
-// The ZAP handler's side of libzmq: whole requests in, whole replies out, one crossing from Go for each.
+// Sockets of the ZAP handler: one call receives many whole requests or sends many whole replies, so
+// that Go crosses into C once for all of them.
 #ifndef ZMQAUTH_HANDLER_H
 #define ZMQAUTH_HANDLER_H
 
@@ -6,35 +7,36 @@
 #include <stdint.h>
 
 enum {
-	ZAP_BATCH = 64,              // requests that one receive brings at most
-	ZAP_MAX_FRAMES = 24,         // of one message; libzmq's own have at most 10
-	ZAP_MAX_BYTES = 64 * 1024,   // of one message; libzmq's own have some hundred
+	ZAP_BATCH = 64,              // requests per receive, at most
+	ZAP_MAX_FRAMES = 24,         // of one message; libzmq's requests have at most 10
+	ZAP_MAX_BYTES = 64 * 1024,   // of one message; libzmq's requests have some hundred
 	ZAP_BUFFER = 4 * ZAP_MAX_BYTES,
 };
 
-// One message. Its frames lie one after the other in the batch's bytes.
+// One message. Its frames lie one after the other in the bytes of the handler.
 typedef struct {
-	uint32_t offset;
-	uint32_t frames;             // how many of sizes hold
-	uint32_t truncated;          // more frames or bytes came than are kept
+	uint32_t offset;             // of the first frame
+	uint32_t frames;             // how many of the sizes are set
+	uint32_t truncated;          // the message had more frames or bytes than are kept
 	uint32_t sizes[ZAP_MAX_FRAMES];
 } zap_message;
 
 typedef struct {
 	void *socket;
-	int events;                  // readable when something has happened to the socket since it was last used
-	int wake_read, wake_write;   // the control pipe; neither end ever blocks
-	uint32_t count;
-	uint32_t used;
+	int events;                  // readable after an event on the socket since its last use
+	int wake_read, wake_write;   // the control pipe; both ends are non-blocking
+	uint32_t count;              // of messages
+	uint32_t used;               // of bytes
 	zap_message messages[ZAP_BATCH];
 	uint8_t bytes[ZAP_BUFFER];
 } zap_handler;
 
-// All return 0 for success, else an errno, and never EINTR. Nor EAGAIN: without limits on its queues a ROUTER takes or
-// drops every frame, so that no half message stays behind.
+// All functions return 0, or an errno that is never EINTR and never EAGAIN. A ROUTER whose queues
+// have no limits sends or drops every frame at once, so that no half-sent message remains.
 int zap_handler_new(void *socket, zap_handler **handler);
 int zap_receive(zap_handler *handler);
-int zap_send(zap_handler *handler, const uint8_t *bytes, const uint32_t *sizes, const uint32_t *frames, int messages);
+int zap_send(zap_handler *handler, const uint8_t *bytes, const uint32_t *sizes,
+		const uint32_t *frames, int messages);
 void zap_handler_free(zap_handler *handler);
 
 int zap_set_int(void *socket, int option, int value);

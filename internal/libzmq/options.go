@@ -7,12 +7,12 @@ import "C"
 
 import "github.com/pebbe/zmq4"
 
-// zapEnforceDomain is ZMQ_ZAP_ENFORCE_DOMAIN. zmq.h hides it among the drafts, the stock library
-// honours it.
+// zapEnforceDomain is ZMQ_ZAP_ENFORCE_DOMAIN. zmq.h declares it only for draft builds, but the
+// stock library supports it.
 const zapEnforceDomain = 93
 
-// EnforceDomain makes a server socket with a ZAP domain refuse everyone where no handler is bound.
-// Without a domain a PLAIN socket would abort the process at its first client.
+// EnforceDomain makes a server socket refuse all clients while no ZAP handler is bound. The socket
+// must have a ZAP domain: a PLAIN socket without one would abort the process at its first client.
 func EnforceDomain(s *zmq4.Socket) error {
 	pointer, err := socketPointer(s)
 	if err != nil {

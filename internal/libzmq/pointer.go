@@ -8,11 +8,11 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// errSocketField says that zmq4 has changed inside; the package's test fails first.
+// errSocketField says that zmq4 has renamed the field. A test of this package finds that first.
 var errSocketField = errors.New("zmq4.Socket has no pointer field soc any more")
 
-// socketPointer reads the libzmq socket that zmq4 hides. It is nil-safe: a closed socket gives an
-// error.
+// socketPointer returns the libzmq socket in an unexported field of zmq4.Socket. A nil or closed
+// socket is an error.
 func socketPointer(socket *zmq4.Socket) (unsafe.Pointer, error) {
 	if socket == nil {
 		return nil, zmq4.ErrorSocketClosed

@@ -12,32 +12,34 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// argon2Hash is an argon2id hash in parts (RFC 9106).
+// argon2Hash is the parts of an argon2id hash (RFC 9106).
 type argon2Hash struct {
 	argon2Cost
 	salt, sum []byte
 }
 
+// argon2Cost is the parameters that decide how expensive a hash is to compute.
 type argon2Cost struct {
 	memory  uint32 // KiB
 	passes  uint32
 	threads uint8
 }
 
-// The limits of what a verification costs: whoever knows a user's name can cause one.
+// The limits of a hash that is accepted. Everybody who knows the name of a user can make the server
+// compute that user's hash.
 const (
 	maxArgon2Memory  = 256 * 1024 // KiB
 	maxArgon2Passes  = 16
-	maxArgon2Threads = 8 // what tools take by default is at most that
+	maxArgon2Threads = 8 // the defaults of common tools are not above that
 
 	minArgon2Bytes = 8 // of the salt, and of the sum
 	maxArgon2Bytes = 64
 )
 
-// newCost is the cost of the hashes that New makes: the first of OWASP's recommendations for
-// argon2id that runs on a single thread in a moderate amount of memory. More threads would gain
-// nothing, because hashes are verified at most one for each processor at once; and 19 MiB for each
-// is memory that a server has.
+// newCost is the cost of the hashes that New makes. It is the first of OWASP's recommendations for
+// argon2id with one thread and moderate memory. The server verifies at most one hash per processor
+// at a time, so that more threads would gain nothing, and 19 MiB for each hash is memory that it
+// has.
 var newCost = argon2Cost{memory: 19 * 1024, passes: 2, threads: 1}
 
 const (
@@ -45,8 +47,8 @@ const (
 	newSum  = 32 // bytes
 )
 
-// New makes a hash of a password of 1 to MaxPassword bytes, with a new salt, and returns its text:
-// argon2id in the PHC string format ($argon2id$v=19$m=19456,t=2,p=1$…). The only error is a
+// New hashes a password of 1 to MaxPassword bytes with a new salt. It returns the text of an
+// argon2id hash in the PHC string format ($argon2id$v=19$m=19456,t=2,p=1$…). The only error is a
 // password of another length.
 func New(password string) (text string, err error) {
 	if password == "" || len(password) > MaxPassword {
@@ -66,7 +68,7 @@ func (h *argon2Hash) matches(password []byte) bool {
 	return subtle.ConstantTimeCompare(h.compute(password, len(h.sum)), h.sum) == 1
 }
 
-// String is the hash in the PHC string format.
+// String returns the hash in the PHC string format.
 func (h *argon2Hash) String() string {
 	encode := base64.RawStdEncoding.EncodeToString
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
@@ -76,10 +78,10 @@ func (h *argon2Hash) String() string {
 var errArgon2 = errors.New(
 	"not an argon2id hash in the PHC string format, $argon2id$v=19$m=…,t=…,p=…$salt$hash")
 
-// parseArgon2 reads what follows "$argon2id$".
+// parseArgon2 reads the part of a hash after "$argon2id$".
 func parseArgon2(text string) (*argon2Hash, error) {
 	parts := strings.Split(text, "$")
-	if strings.ContainsAny(text, "\r\n") { // which base64 would pass over
+	if strings.ContainsAny(text, "\r\n") { // the base64 decoder would ignore them
 		return nil, errArgon2
 	}
 	if len(parts) != 4 || parts[0] != fmt.Sprintf("v=%d", argon2.Version) {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// maxBcryptCost bounds how long a verification takes, to some seconds: whoever knows a user's name
-// can cause one.
+// maxBcryptCost limits a verification to some seconds. Everybody who knows the name of a user can
+// make the server verify that user's hash.
 const maxBcryptCost = 16
 
 const (
@@ -18,6 +18,7 @@ const (
 	bcryptAlphabet = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 )
 
+// checkBcrypt checks a text that has the prefix of a bcrypt hash.
 func checkBcrypt(text string) error {
 	const head = len("$2y$10$")
 	if len(text) != bcryptLength || strings.Trim(text[head:], bcryptAlphabet) != "" {
@@ -33,8 +34,8 @@ func checkBcrypt(text string) error {
 	return nil
 }
 
-// matchesBcrypt refuses passwords with a NUL byte: to bcrypt a password ends at the first, and then
-// begins again.
+// matchesBcrypt refuses every password with a NUL byte. bcrypt repeats a password with a NUL byte
+// after each repetition, so that "a" and "a\x00a" have the same hash.
 func matchesBcrypt(text string, password []byte) bool {
 	return bcrypt.CompareHashAndPassword([]byte(text), password) == nil &&
 		bytes.IndexByte(password, 0) < 0

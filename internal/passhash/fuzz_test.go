@@ -7,8 +7,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// FuzzPasswordHash: a hash that is taken costs no more than the limits say, is written as it was
-// read, and can be computed. What claims to be one and cannot be read is an error, and no hash.
+// FuzzPasswordHash: an accepted hash is within the limits of cost, keeps its text, and can be
+// computed. A text with the prefix of a hash that is not one gives an error and no hash.
 func FuzzPasswordHash(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		hash, recognised, err := Parse(text)
@@ -61,8 +61,8 @@ func checkBcryptHash(t *testing.T, text string) {
 	}
 }
 
-// FuzzSplitLine: the parts are the line, in either type, and a line without a user has no separator
-// or begins as a comment does.
+// FuzzSplitLine: the parts make up the line, as a string and as bytes. A line without a user has no
+// separator, or it is blank.
 func FuzzSplitLine(f *testing.F) {
 	for _, line := range []string{
 		"", "\r\n", "\r\r\n", "#a=b", "ann=secret", "ann:$2y$05$\n", "=:", "x",

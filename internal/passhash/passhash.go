@@ -1,5 +1,5 @@
-// Package passhash makes, reads and verifies the hashes of passwords, and parts the lines of the
-// files that hold them.
+// Package passhash makes, reads and verifies hashes of passwords. It also splits the lines of
+// password files.
 package passhash
 
 import (
@@ -8,21 +8,21 @@ import (
 	"strings"
 )
 
-// MaxPassword is how many bytes a password may have: what PLAIN has room for on the wire (RFC 24).
+// MaxPassword is the length of the longest password in bytes. PLAIN has no room for more on the
+// wire (RFC 24).
 const MaxPassword = 255
 
-// Hash is what is kept of a password to verify it: bcrypt's, which looks at its first 72 bytes
-// only, or argon2id's. Its text may stand in a table or file of passwords in place of the password.
-// A Hash is immutable.
+// Hash is a bcrypt or argon2id hash of a password. bcrypt uses only the first 72 bytes of the
+// password. A Hash is immutable.
 type Hash struct {
 	text   string
 	argon2 *argon2Hash // nil: bcrypt
 }
 
-// Parse reads a hash. recognised reports whether the text claims to be one, by its prefix: $2a$,
-// $2b$, $2y$ (bcrypt), $argon2id$, or that of another kind of hash. A text that does and is no valid
-// hash, would cost too much to verify, or is of another kind, is an error, which repeats its prefix
-// at most: it is no password. The hash is nil unless it is recognised and
+// Parse reads a hash. recognised reports whether the text has the prefix of a hash: $2a$, $2b$,
+// $2y$ (bcrypt), $argon2id$, or that of another kind. A recognised text is an error if it is not a
+// valid hash, if it is too expensive to verify, or if it is of another kind: it is no password. An
+// error repeats the prefix at most. h is nil unless the text is recognised and
 // there is no error.
 func Parse(text string) (h *Hash, recognised bool, err error) {
 	for _, prefix := range []string{"$2a$", "$2b$", "$2y$"} {

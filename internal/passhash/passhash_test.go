@@ -7,7 +7,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// cheapBcrypt is a hash of the lowest cost, with the prefix that htpasswd writes.
+// cheapBcrypt returns a hash of the lowest cost, with the prefix that htpasswd writes.
 func cheapBcrypt(t *testing.T, password string) string {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
@@ -46,8 +46,8 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// TestForeignArgon2 reads a hash that the reference implementation's test vectors have: argon2id,
-// version 19.
+// TestForeignArgon2 verifies a hash from the test vectors of the reference implementation
+// (argon2id, version 19).
 func TestForeignArgon2(t *testing.T) {
 	const vector = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$" +
 		"nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"

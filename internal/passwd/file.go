@@ -32,10 +32,10 @@ type TooManyError struct {
 // Error says how many are too many.
 func (e *TooManyError) Error() string { return fmt.Sprintf("more than %d users", e.Users) }
 
-// ParseFile reads the lines of a password file. Of two lines with one name the last counts. A broken
-// line lets nobody in, and neither does an earlier one with the same name: whoever has broken it meant
-// to change something. clear is the first line with a password in clear; 0: there is none. The one
-// error is a *TooManyError.
+// ParseFile reads the lines of a password file. Of two lines with one name the last counts. A
+// broken line lets nobody in, and neither does an earlier one with the same name: whoever has
+// broken it meant to change something. clear is the first line with a password in clear; 0: there
+// is none. The one error is a *TooManyError.
 func ParseFile[V any](data []byte, maxUsers int, value V) (
 	users map[string]*User[V], problems []Problem, clear int, err error) {
 	users = make(map[string]*User[V])
@@ -75,8 +75,9 @@ func ParseFile[V any](data []byte, maxUsers int, value V) (
 // byteOrderMark is what some editors write at the beginning of a text in UTF-8.
 const byteOrderMark = "\ufeff"
 
-// parseLine reads a line of a file, with its ending. name is "" where the line is nobody's; u is nil
-// where it is broken, or nobody's. isClear tells that it holds a password in clear, or perhaps does.
+// parseLine reads a line of a file, with its ending. name is "" where the line is nobody's; u is
+// nil where it is broken, or nobody's. isClear tells that it holds a password in clear, or perhaps
+// does.
 func parseLine[V any](line []byte, number int, value V) (
 	name string, u *User[V], isClear bool, err error) {
 	text := string(line)

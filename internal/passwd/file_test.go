@@ -14,7 +14,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/passhash"
 )
 
-// TestParseFile: who is in, which lines are broken, and which is the first with a password in clear.
+// TestParseFile: who is in, which lines are broken, and which is the first with a password in
+// clear.
 func TestParseFile(t *testing.T) {
 	hash := bcryptOf(t, "secret", bcrypt.MinCost)
 	long := strings.Repeat("x", MaxLine)

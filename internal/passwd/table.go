@@ -32,8 +32,8 @@ var key = func() (k [32]byte) {
 }()
 
 // DigestOf is SHA-256 of the key and the password, of MaxPassword bytes at most. It never leaves
-// memory. HMAC would stand up to the extension of a known digest, which nobody knows here, and costs
-// several times as much.
+// memory. HMAC would stand up to the extension of a known digest, which nobody knows here, and
+// costs several times as much.
 func DigestOf(password []byte) Digest {
 	var buffer [len(key) + passhash.MaxPassword]byte
 	text := append(append(buffer[:0], key[:]...), password...)
@@ -41,8 +41,8 @@ func DigestOf(password []byte) Digest {
 	return sha256.Sum256(text)
 }
 
-// User is what is kept of a user: enough to recognise the password, nothing to read it from. Value is
-// whatever else is known.
+// User is what is kept of a user: enough to recognise the password, nothing to read it from. Value
+// is whatever else is known.
 type User[V any] struct {
 	Value V
 
@@ -101,9 +101,9 @@ type Table[V any] struct {
 	costs []cost // of the users' hashes, in the order of their text; never changed
 }
 
-// cost is how many users have hashes that take the same time, and one of those hashes. It is computed
-// for who is refused without one, so that the time of a refusal tells nothing about whether there is
-// such a user.
+// cost is how many users have hashes that take the same time, and one of those hashes. It is
+// computed for who is refused without one, so that the time of a refusal tells nothing about
+// whether there is such a user.
 type cost struct {
 	text  string // passhash.Hash.Cost
 	users int
@@ -139,8 +139,8 @@ func (t Table[V]) Get(name string) *User[V] {
 	return u
 }
 
-// With is the table with another user of that name, or one user more. What is remembered of the same
-// hash is kept.
+// With is the table with another user of that name, or one user more. What is remembered of the
+// same hash is kept.
 func (t Table[V]) With(name string, u *User[V]) Table[V] {
 	before := t.Get(name)
 	u.Keep(before)
@@ -192,9 +192,9 @@ type Attempt[V any] struct {
 }
 
 // Check judges the password that somebody has given for a name. isRight is the one yes. user is the
-// one of that name, right or not; nil: there is none. Where only a hash can tell, attempt is not nil,
-// and isRight is false until that has been made. An unknown user costs what a wrong password does:
-// the same digest and comparison, and the same hash.
+// one of that name, right or not; nil: there is none. Where only a hash can tell, attempt is not
+// nil, and isRight is false until that has been made. An unknown user costs what a wrong password
+// does: the same digest and comparison, and the same hash.
 func (t Table[V]) Check(name, password []byte) (user *User[V], isRight bool, attempt *Attempt[V]) {
 	user = t.Get(string(name))
 	given, want := DigestOf(password), &noDigest
@@ -238,8 +238,8 @@ func (a *Attempt[V]) Matches(password []byte) bool {
 	return a.hash.Matches(password) && a.user != nil
 }
 
-// Remember remembers that the password was found right, for the user as it is now. It is false where
-// that has another hash by now, or is nil.
+// Remember remembers that the password was found right, for the user as it is now. It is false
+// where that has another hash by now, or is nil.
 func (a *Attempt[V]) Remember(now *User[V]) bool {
 	if !a.user.SameHash(now) {
 		return false

@@ -147,8 +147,8 @@ func TestDecoys(t *testing.T) {
 	}
 }
 
-// FuzzNewUser: a good hash is kept as a hash. A broken hash, or one of another kind, is refused, and
-// never taken for a password in clear.
+// FuzzNewUser: a good hash is kept as a hash. A broken hash, or one of another kind, is refused,
+// and never taken for a password in clear.
 func FuzzNewUser(f *testing.F) {
 	for _, text := range []string{
 		"", "secret", "$1$md5", "$6$salt$hash", "{SSHA}x", "$2y$05$short",

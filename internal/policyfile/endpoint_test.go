@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestEndpoints: what two frontends cannot both bind, and what a frontend cannot have behind it.
+// TestEndpoints: two frontends must not bind the same endpoint, and no frontend may be its own
+// backend.
 func TestEndpoints(t *testing.T) {
 	const file = "/etc/policy.zpl"
 	parse := func(text string) error {

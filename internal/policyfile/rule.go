@@ -2,41 +2,40 @@ package policyfile
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/zmqauth/zmqauth/internal/acl"
 	"github.com/zmqauth/zmqauth/internal/principal"
 )
 
-// Rule is a line of a policy that has decided on a client.
+// Rule is the line of a policy that has decided about a client.
 type Rule struct {
-	File  string // the policy, as it was given
+	File  string // the path of the policy, as the caller gave it
 	Line  int    // from 1
-	Entry string // the entry's name: EntryAllow …
-	Text  string // what stands there, and how it has decided: "deny 10.0.0.0/8"
+	Entry string // the name of the entry: EntryAllow …
+	Text  string // the entry and its value, or why it decided: "deny 10.0.0.0/8"
 
-	// Location is the absolute path of the password file or directory of certificates that has
-	// decided, or AnyKey; empty for other rules.
+	// Location is the absolute path of the password file or of the directory of certificates that
+	// has decided, or AnyKey. It is empty for other rules.
 	Location string
 }
 
-// String is "FILE:LINE: TEXT".
+// String returns "FILE:LINE: TEXT".
 func (r Rule) String() string { return fmt.Sprintf("%s:%d: %s", r.File, r.Line, r.Text) }
 
-// Question is a client, and what has been decided about it.
+// Question describes a client and the decision about its address.
 type Question struct {
 	Domain    string
 	Mechanism string // NULL, PLAIN, CURVE, GSSAPI
 	Address   string // as libzmq reports it
-	Principal string // of GSSAPI, as Kerberos has proved it
+	Principal string // GSSAPI: as Kerberos has proved it
 
-	AddressDenied bool // the client was refused for its address
+	AddressDenied bool // the client was refused because of its address
 }
 
-// RuleFor finds the line that a decision goes back to, where it was made by this policy alone.
-// There may be none: nothing is set up for the mechanism, say, or NULL clients may come from
-// anywhere.
+// RuleFor finds the line that has made a decision. It assumes that this policy alone was in force.
+// There may be no such line: the policy may say nothing of the mechanism, or NULL clients may be
+// admitted from anywhere.
 func (p *Policy) RuleFor(q Question) (rule Rule, found bool) {
 	if q.AddressDenied {
 		return p.ruleForAddress(q, false)
@@ -58,8 +57,8 @@ func (p *Policy) rule(line int, entry, text string) (Rule, bool) {
 	return Rule{File: p.File, Line: line, Entry: entry, Text: text}, true
 }
 
-// domainWith is the domain whose setup counts for a request: the one of that name if it has any,
-// else AnyDomain.
+// domainWith returns the domain whose rules count for a request: the one of that name if it has
+// such rules, else AnyDomain if that has them, else nil.
 func (p *Policy) domainWith(name string, has func(*Domain) bool) *Domain {
 	for _, name := range []string{name, AnyDomain} {
 		if domain := p.Domain(name); domain != nil && has(domain) {
@@ -69,8 +68,9 @@ func (p *Policy) domainWith(name string, has func(*Domain) bool) *Domain {
 	return nil
 }
 
-// ruleForAddress finds the rule that has kept an address out, or with passed one that has let it
-// in: that of the domain rather than the general one.
+// ruleForAddress finds the rule that has refused an address, or with passed the one that has
+// admitted it. If both decided, a refusal names the general rule, and an admission the rule of the
+// domain.
 func (p *Policy) ruleForAddress(q Question, passed bool) (Rule, bool) {
 	address, err := acl.ParsePeer(q.Address)
 	names := []string{AnyDomain, q.Domain}
@@ -104,12 +104,12 @@ func (d *Domain) verb() string {
 	return EntryAllow
 }
 
-// entryFor is the first entry of the list that names an address.
+// entryFor returns the first entry of the list that matches an address, or nil.
 func (d *Domain) entryFor(address acl.Peer) *Entry {
 	for i := range d.Addresses {
 		var list acl.List
 		if err := list.Add(d.Kind, []string{d.Addresses[i].Text}); err != nil {
-			continue // Parse has read it
+			continue // impossible: Parse has checked it
 		}
 		if list.Names(address) {
 			return &d.Addresses[i]
@@ -118,6 +118,7 @@ func (d *Domain) entryFor(address acl.Peer) *Entry {
 	return nil
 }
 
+// ruleForFile returns the rule that names a password file or a directory of certificates.
 func (p *Policy) ruleForFile(name, domain string, get func(*Domain) *Entry) (Rule, bool) {
 	with := p.domainWith(domain, func(d *Domain) bool { return get(d) != nil })
 	if with == nil {
@@ -132,6 +133,7 @@ func (p *Policy) ruleForFile(name, domain string, get func(*Domain) *Entry) (Rul
 	return rule, true
 }
 
+// ruleForPrincipal returns the entry that matches a principal, or else the list that does not.
 func (p *Policy) ruleForPrincipal(domain, name string) (Rule, bool) {
 	with := p.domainWith(domain, func(d *Domain) bool { return len(d.GSSAPI) > 0 })
 	if with == nil {
@@ -146,49 +148,8 @@ func (p *Policy) ruleForPrincipal(domain, name string) (Rule, bool) {
 	return p.rule(with.GSSAPI[0].Line, EntryGSSAPI, none(EntryGSSAPI, with.GSSAPI))
 }
 
-// SameRules tells whether two policies say the same about the clients of a domain, in its own entry
-// and in that of AnyDomain. It looks at what stands in them, not at the files that they name. nil
-// is the policy of an empty file.
-func (p *Policy) SameRules(other *Policy, domain string) bool {
-	for _, name := range []string{domain, AnyDomain} {
-		a, b := p.rulesOf(name), other.rulesOf(name)
-		if a.kind != b.kind || a.plain != b.plain || a.curve != b.curve ||
-			!slices.Equal(a.addresses, b.addresses) || !slices.Equal(a.gssapi, b.gssapi) {
-			return false
-		}
-	}
-	return true
-}
-
-// domainRules is what a domain's entry says, wherever it stands in the file.
-type domainRules struct {
-	kind              acl.Kind
-	addresses, gssapi []string
-	plain, curve      string // "": none
-}
-
-func (p *Policy) rulesOf(name string) domainRules {
-	if p == nil {
-		return domainRules{}
-	}
-	d := p.Domain(name)
-	if d == nil {
-		return domainRules{}
-	}
-	rules := domainRules{kind: d.Kind, addresses: Texts(d.Addresses), gssapi: Texts(d.GSSAPI)}
-	if d.Plain != nil {
-		rules.plain = p.Resolve(d.Plain.Text)
-	}
-	if d.Curve != nil {
-		rules.curve = d.Curve.Text
-		if rules.curve != AnyKey {
-			rules.curve = p.Resolve(d.Curve.Text)
-		}
-	}
-	return rules
-}
-
-// none says that no item of a list holds.
+// none is the text of a rule that decided because no item of its list matches. Long lists are not
+// repeated.
 func none(name string, items []Entry) string {
 	const few = 8
 	if len(items) > few {

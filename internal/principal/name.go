@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// splitName takes a principal's name apart in the form that Kerberos displays: components between
-// slashes, an @, the realm; a backslash stands before a character that has lost its meaning, and
-// stays (RFC 1964, section 2.1.1).
+// splitName splits a principal in the form that Kerberos displays: components with slashes between
+// them, an @, the realm (RFC 1964, section 2.1.1). A backslash takes the special meaning from the
+// next character. splitName keeps the backslashes.
 func splitName(name string) (components []string, realm string, err error) {
 	if strings.IndexByte(name, 0) >= 0 {
 		return nil, "", errors.New("a NUL byte")

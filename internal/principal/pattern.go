@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// anyComponent is the component of a pattern that stands for any one.
+// anyComponent is the component of a pattern that stands for any component.
 const anyComponent = "*"
 
-// pattern is a principal, taken apart, whose components may be anyComponent.
+// pattern is the parts of a principal. Components may be anyComponent.
 type pattern struct {
 	components []string
 	realm      string
 	wild       bool // a component is anyComponent
 }
 
-// Check tells whether a text is a pattern, as [NewSet] takes it. The error names the text.
+// Check returns an error if a text is not a pattern for [NewSet]. The error names the text.
 func Check(text string) error {
 	_, err := parsePattern(text)
 	return err
@@ -41,7 +41,7 @@ func parsePattern(text string) (pattern, error) {
 	return p, nil
 }
 
-// checkStars refuses each "*" that is not a whole component.
+// checkStars returns an error if a "*" is not a whole component.
 func (p pattern) checkStars() error {
 	if strings.Contains(p.realm, anyComponent) {
 		return errors.New("the realm is compared exactly")

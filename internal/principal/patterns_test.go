@@ -28,8 +28,8 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-// FuzzPatterns: those patterns name the principal, as a Set has it, and so does every pattern that a
-// Set takes to name it.
+// FuzzPatterns: those patterns name the principal, as a Set has it, and so does every pattern that
+// a Set takes to name it.
 func FuzzPatterns(f *testing.F) {
 	f.Add("ann@R", "*@R")
 	f.Add("host/a@R", "host/*@R")

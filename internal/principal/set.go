@@ -1,18 +1,19 @@
-// Package principal judges the names of Kerberos principals by patterns: "alice@REALM",
-// "host/a.example@REALM", or with "*" for one whole component "*@REALM" and "host/*@REALM".
+// Package principal matches the names of Kerberos principals with patterns. Patterns are
+// "alice@REALM", "host/a.example@REALM", or "*@REALM" and "host/*@REALM", where "*" stands for one
+// whole component.
 package principal
 
-// Set is the principals that a list of patterns names. It never changes, and may be read by any
-// number of goroutines. The zero value and nil name nobody.
+// Set is a set of principals that a list of patterns describes. It is immutable, so that any number
+// of goroutines may read it. The zero value and nil are the empty set.
 type Set struct {
 	exact    map[string]struct{}
 	patterns []pattern // those with a "*"
 }
 
-// NewSet reads patterns: principals as Kerberos displays them (RFC 1964, section 2.1.1), in which
-// "*" stands for one whole component. Components are compared byte by byte, and so is the realm,
-// which has no "*". The error is about the first text that is no pattern, and names it. No patterns
-// name nobody.
+// NewSet reads patterns. A pattern is a principal as Kerberos displays it (RFC 1964, section
+// 2.1.1), except that a component may be "*", which stands for any one component. The other
+// components and the realm are compared byte by byte. The realm has no "*". The error is about the
+// first bad pattern, and names it. Without patterns the set is empty.
 func NewSet(patterns []string) (*Set, error) {
 	s := &Set{exact: make(map[string]struct{})}
 	for _, text := range patterns {
@@ -29,7 +30,7 @@ func NewSet(patterns []string) (*Set, error) {
 	return s, nil
 }
 
-// Has tells whether a pattern names a principal. What is no principal is named by none.
+// Has tells whether a principal is in the set. A text that is not a principal is in no set.
 func (s *Set) Has(principal string) bool {
 	if s == nil {
 		return false

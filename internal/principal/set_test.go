@@ -107,7 +107,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestExactNamesAllocateNothing: one without a pattern is found as it stands.
+// TestExactNamesAllocateNothing: a set without "*" compares whole names, without splitting them.
 func TestExactNamesAllocateNothing(t *testing.T) {
 	exact, err := NewSet([]string{"ann@EXAMPLE.ORG"})
 	if err != nil {
@@ -122,15 +122,14 @@ func TestExactNamesAllocateNothing(t *testing.T) {
 	}
 }
 
-// FuzzPrincipal compares what patterns name with regular expressions that say the same in other
-// words.
+// FuzzPrincipal compares the matches of patterns with those of equivalent regular expressions.
 func FuzzPrincipal(f *testing.F) {
 	const component, realm = `(?:[^\\/@]|\\.)+`, `(?:[^\\@]|\\.)+`
 	whole := regexp.MustCompile(`(?s)^` + component + `(?:/` + component + `)*@` + realm + `$`)
-	part := regexp.MustCompile(`(?s)` + component + `|.`) // the realm as one, too
+	part := regexp.MustCompile(`(?s)` + component + `|.`) // the realm is one part, too
 	f.Fuzz(func(t *testing.T, entry, principal string) {
 		if !utf8.ValidString(entry) || !utf8.ValidString(principal) {
-			return // to package regexp, what is not UTF-8 is all the same
+			return // package regexp does not distinguish bytes that are not UTF-8
 		}
 		set, err := NewSet([]string{entry})
 		if check := Check(entry); (check == nil) != (err == nil) {
@@ -153,7 +152,7 @@ func FuzzPrincipal(f *testing.F) {
 		}
 		want := regexp.MustCompile(meaning + "$").MatchString(principal)
 		want = want && (!wild || whole.MatchString(principal))
-		want = want && !strings.Contains(principal, "\x00") // which is in no name, whatever the pattern
+		want = want && !strings.Contains(principal, "\x00") // no name has a NUL byte
 		if got := set.Has(principal); got != want {
 			t.Fatalf("%q names %q: %v", entry, principal, got)
 		}

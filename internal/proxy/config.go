@@ -9,16 +9,16 @@ import (
 	"github.com/zmqauth/zmqauth/internal/policyfile"
 )
 
-// Config is a policy with the certificates of its frontends.
+// Config is a policy and the certificates of its frontends.
 type Config struct {
-	Policy *zmqauth.Policy    // what is put in force
-	File   *policyfile.Policy // the same, as it stands in the file
+	Policy *zmqauth.Policy    // the rules, ready for Authenticator.Apply
+	File   *policyfile.Policy // the same policy as the file states it
 
-	frontends []frontendSpec
+	frontends []frontendSpec // set by LoadCertificates
 }
 
-// Load reads a policy. The certificates of its frontends come with LoadCertificates. The error
-// joins one for each thing that is wrong, with its line.
+// Load reads a policy without the certificates of its frontends, which LoadCertificates reads. The
+// error joins one error for each fault, with its line.
 func Load(path string) (*Config, error) {
 	text, err := policyfile.Read(path)
 	if err != nil {
@@ -35,8 +35,24 @@ func Load(path string) (*Config, error) {
 	return &Config{Policy: policy, File: file}, nil
 }
 
-// LoadCertificates reads the certificates of the frontends. The error joins one for each frontend
-// whose certificate cannot be used, with its line.
+// loadFrontends reads a policy and the certificates of its frontends. It is an error if there is no
+// frontend.
+func loadFrontends(path string) (*Config, error) {
+	config, err := Load(path)
+	if err == nil {
+		err = config.LoadCertificates()
+	}
+	if err == nil && len(config.frontends) == 0 {
+		err = fmt.Errorf("%s: no frontend", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return config, nil
+}
+
+// LoadCertificates reads the certificates of the frontends. The error joins one error for each
+// frontend whose certificate is unusable, with the frontend's line.
 func (c *Config) LoadCertificates() error {
 	c.frontends = nil
 	var errs []error
@@ -45,8 +61,8 @@ func (c *Config) LoadCertificates() error {
 		if f.Certificate != "" {
 			var err error
 			if spec.certificate, err = LoadSecret(f.Certificate); err != nil {
-				err = fmt.Errorf("certificate: %s: %s", f.Certificate, bare(err))
-				errs = append(errs, blame(f, err))
+				err = fmt.Errorf("certificate: %s: %s", f.Certificate, bareMessage(err))
+				errs = append(errs, locate(f, err))
 			}
 		}
 		c.frontends = append(c.frontends, spec)
@@ -54,7 +70,7 @@ func (c *Config) LoadCertificates() error {
 	return errors.Join(errs...)
 }
 
-// LoadSecret reads a certificate that has its secret key.
+// LoadSecret reads a certificate. It is an error if the file has no secret key.
 func LoadSecret(file string) (*zmqauth.Certificate, error) {
 	cert, err := zmqauth.LoadCertificate(file)
 	if err == nil && cert.Secret == nil {
@@ -67,8 +83,9 @@ func LoadSecret(file string) (*zmqauth.Certificate, error) {
 	return cert, nil
 }
 
-// bare is what an error says, without the library's prefix and the file's name.
-func bare(err error) string {
+// bareMessage is the text of an error without the prefix "zmqauth: " and without the file's name:
+// the caller adds both.
+func bareMessage(err error) string {
 	fault, ok := errors.AsType[*zmqauth.FileError](err)
 	switch {
 	case !ok:
@@ -79,38 +96,7 @@ func bare(err error) string {
 	return fault.Err.Error()
 }
 
-// blame says which frontend of the file an error is about.
-func blame(f policyfile.Frontend, err error) error {
+// locate adds the file and the line of a frontend to an error.
+func locate(f policyfile.Frontend, err error) error {
 	return &zmqauth.FileError{File: f.File, Line: f.Line, Err: err}
-}
-
-// A Warning is about a frontend that lets everybody or nobody in.
-type Warning struct {
-	Who string // "everybody" or "nobody"
-	Err error  // with the frontend's line
-}
-
-// unruled is who gets in by a mechanism for which there is no rule, and what there is none of.
-var unruled = map[string]struct{ who, what string }{
-	"null":  {"everybody", "addresses"},
-	"plain": {"nobody", "passwords"},
-	"curve": {"nobody", "keys"},
-}
-
-// Warnings finds the frontends whose domain has no rule for their mechanism. A domain's name that
-// is not the one that was meant is enough for that. GSSAPI is not among them: Kerberos has proved
-// who its clients are.
-func (c *Config) Warnings() (found []Warning) {
-	for _, f := range c.File.Frontends {
-		_, ruled := c.File.RuleFor(policyfile.Question{
-			Domain: f.Domain, Mechanism: strings.ToUpper(f.Mechanism)})
-		without, ok := unruled[f.Mechanism]
-		if !ok || ruled {
-			continue
-		}
-		found = append(found, Warning{without.who, blame(f, fmt.Errorf("warning: %s gets into the "+
-			"frontend %q: there are no %s for the domain %q, nor for %q",
-			without.who, f.Name, without.what, f.Domain, policyfile.AnyDomain))})
-	}
-	return found
 }

@@ -4,43 +4,41 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/pebbe/zmq4"
 )
 
-// frontend is one bound socket before one service. Once it runs, its goroutine owns its sockets but
-// waker; the frontendSet hands it tasks.
+// frontend is one bound socket before one service. While it runs, its goroutine owns all of its
+// sockets except waker. The frontendSet, which owns waker, gives the goroutine tasks.
 type frontend struct {
 	spec      frontendSpec
 	zctx      *zmq4.Context
 	log       *slog.Logger
-	front     *zmq4.Socket
-	back      *zmq4.Socket
+	front     *zmq4.Socket // bound, for the clients
+	back      *zmq4.Socket // connected to the service
 	wakeup    *zmq4.Socket // wakes the goroutine
-	waker     *zmq4.Socket // its other end, the set's
+	waker     *zmq4.Socket // the peer of wakeup
 	forwarder *forwarder
-	bound     string // the endpoint as libzmq has it; "": not bound
+	bound     string // the endpoint in libzmq's spelling; "": not bound
 
 	tasks chan func()
-	done  chan struct{} // closed: the goroutine has ended
-	err   error         // why, nil: it has drained
+	done  chan struct{} // closed when the goroutine has ended
+	err   error         // why it has ended; nil: its drain is over. Read it after done.
 }
 
-var inprocs atomic.Uint64
-
-// newInproc is an endpoint within the context that nobody else has.
-func newInproc() string { return fmt.Sprintf("inproc://zmqauth-%d", inprocs.Add(1)) }
-
-// newFrontend makes a frontend that is connected to its service, but neither bound nor running.
+// newFrontend makes a frontend that is connected to its service. It is neither bound nor running.
 func newFrontend(zctx *zmq4.Context, log *slog.Logger, spec frontendSpec) (*frontend, error) {
-	f := &frontend{spec: spec, zctx: zctx, log: log.With("frontend", spec.Name), tasks: make(chan func(), 1), done: make(chan struct{})}
+	f := &frontend{
+		spec:  spec,
+		zctx:  zctx,
+		log:   log.With("frontend", spec.Name),
+		tasks: make(chan func(), 1),
+		done:  make(chan struct{}),
+	}
 	if err := f.open(); err != nil {
 		f.discard()
-		return nil, f.blame(err)
+		return nil, f.locate(err)
 	}
 	return f, nil
 }
@@ -57,15 +55,16 @@ func (f *frontend) open() (err error) {
 		return err
 	}
 	f.forwarder = newForwarder(patterns[f.spec.Type], f.front, f.back, f.wakeup)
-	return errors.Join(f.wakeup.SetLinger(0), f.waker.SetLinger(0), f.wakeup.Bind(endpoint), f.waker.Connect(endpoint))
+	return errors.Join(f.wakeup.SetLinger(0), f.waker.SetLinger(0),
+		f.wakeup.Bind(endpoint), f.waker.Connect(endpoint))
 }
 
-// blame says which frontend an error is about.
-func (f *frontend) blame(err error) error {
-	return blame(f.spec.Frontend, fmt.Errorf("frontend %q: %s", f.spec.Name, bare(err)))
+// locate adds the frontend's name, file and line to an error.
+func (f *frontend) locate(err error) error {
+	return locate(f.spec.Frontend, fmt.Errorf("frontend %q: %s", f.spec.Name, bareMessage(err)))
 }
 
-// discard frees a frontend that does not run.
+// discard closes the sockets of a frontend that does not run.
 func (f *frontend) discard() {
 	for _, socket := range []*zmq4.Socket{f.front, f.back, f.wakeup, f.waker} {
 		if socket != nil {
@@ -74,14 +73,14 @@ func (f *frontend) discard() {
 	}
 }
 
-// bind binds the frontend's socket, which has its role.
+// bind binds the frontend's socket, which has its security role already.
 func (f *frontend) bind() error {
 	if err := f.front.Bind(f.spec.Bind); err != nil {
-		return f.blame(fmt.Errorf("bind %s: %w", f.spec.Bind, err))
+		return f.locate(fmt.Errorf("bind %s: %w", f.spec.Bind, err))
 	}
 	bound, err := f.front.GetLastEndpoint()
 	if err != nil {
-		return f.blame(err)
+		return f.locate(err)
 	}
 	f.bound = bound
 	f.log.Info("zmqauth: bound", "endpoint", bound, "backend", f.spec.Backend,
@@ -89,79 +88,48 @@ func (f *frontend) bind() error {
 	return nil
 }
 
-// unbind frees the endpoint, and returns when that is done. libzmq cuts the connections, as soon as
-// what it has taken for them is sent.
+// unbind frees the endpoint and waits until it is free. libzmq then cuts each connection as soon as
+// it has sent what it holds for it.
 func (f *frontend) unbind() error {
 	if f.bound == "" {
 		return nil
 	}
 	bound := f.bound
-	f.removeFile()
-	if err := f.front.SetLinger(max(0, time.Until(f.forwarder.deadline))); err != nil {
-		return f.blame(err)
+	removeSocketFile(bound)
+	f.bound = ""
+	if err := f.front.SetLinger(f.remaining()); err != nil {
+		return f.locate(err)
 	}
 	if err := unbindAndWait(f.zctx, f.front, bound); err != nil {
-		return f.blame(fmt.Errorf("unbind %s: %w", bound, err))
+		return f.locate(fmt.Errorf("unbind %s: %w", bound, err))
 	}
 	return nil
 }
 
-// removeFile removes the file of a Unix socket, which some versions of libzmq leave behind. It
-// comes before the listener is closed: afterwards the name may be another's.
-func (f *frontend) removeFile() {
-	if path, ok := strings.CutPrefix(f.bound, "ipc:///"); ok {
-		_ = os.Remove("/" + path) // an error: it is not there
-	}
-	f.bound = ""
+// remaining is the time until the drain's deadline.
+func (f *frontend) remaining() time.Duration {
+	return max(0, time.Until(f.forwarder.drain.deadline))
 }
 
-// releaseTime is far more than libzmq takes to close a listener.
-const releaseTime = 5 * time.Second
-
-// unbindAndWait waits until the listener is closed, which libzmq does by and by: what is bound to
-// the endpoint next must not find it in use, or lose its file to the one before.
-func unbindAndWait(zctx *zmq4.Context, socket *zmq4.Socket, endpoint string) error {
-	monitor, err := zctx.NewSocket(zmq4.PAIR)
-	if err != nil {
-		return err
-	}
-	defer monitor.Close()
-	address := newInproc()
-	defer func() { _ = socket.Monitor("", 0) }()
-	err = errors.Join(monitor.SetLinger(0), monitor.SetRcvtimeo(releaseTime), socket.Monitor(address, zmq4.EVENT_CLOSED), monitor.Connect(address))
-	if err == nil {
-		err = socket.Unbind(endpoint)
-	}
-	for err == nil {
-		var event zmq4.Event
-		var closed string
-		event, closed, _, err = monitor.RecvEvent(0)
-		if err == nil && event == zmq4.EVENT_CLOSED && closed == endpoint {
-			return nil
-		}
-	}
-	return err
-}
-
-// run starts the goroutine; ended is called by it at the end.
+// run starts the goroutine, which calls ended as its last act.
 func (f *frontend) run(ended func(*frontend)) {
 	go func() {
 		defer ended(f)
 		defer close(f.done)
 		if err := f.forwarder.run(f.work); err != nil {
-			f.err = f.blame(err)
+			f.err = f.locate(err)
 		}
 		f.close()
 	}()
 }
 
-// close lets libzmq hand over what it has taken until the end of the time that draining has. The
-// endpoint is free when it returns.
+// close frees the endpoint and closes the sockets. libzmq goes on sending what it holds until the
+// drain's deadline.
 func (f *frontend) close() {
 	if err := f.unbind(); err != nil {
 		f.log.Warn("zmqauth: a frontend that ends", "error", err)
 	}
-	linger := max(0, time.Until(f.forwarder.deadline))
+	linger := f.remaining()
 	for _, socket := range []*zmq4.Socket{f.front, f.back} {
 		_ = socket.SetLinger(linger)
 		_ = socket.Close()
@@ -174,6 +142,7 @@ func (f *frontend) close() {
 	f.log.Info(MessageEnded)
 }
 
+// work runs the task that do has left, if there is one.
 func (f *frontend) work() {
 	select {
 	case task := <-f.tasks:
@@ -182,20 +151,20 @@ func (f *frontend) work() {
 	}
 }
 
-// do has the goroutine do something between two messages, and waits for it. The frontendSet alone
-// calls it.
+// do has the goroutine run a task between two messages, and waits for the result. Only the
+// frontendSet's goroutine may call it.
 func (f *frontend) do(task func() error) error {
 	result := make(chan error, 1)
 	select {
 	case f.tasks <- func() { result <- task() }:
-	case <-f.done: // and a task has been left behind
+	case <-f.done: // an earlier task was never taken
 	}
 	_, _ = f.waker.SendBytes([]byte{0}, zmq4.DONTWAIT)
 	select {
 	case err := <-result:
 		return err
 	case <-f.done:
-		return f.blame(errors.New("it has ended"))
+		return f.locate(errors.New("it has ended"))
 	}
 }
 

@@ -9,38 +9,41 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// frontendSet are the frontends that run, and those that end. One goroutine uses it.
+// frontendSet is all frontends of the process: those that run and those that drain. One goroutine
+// uses it.
 type frontendSet struct {
 	zctx    *zmq4.Context
 	log     *slog.Logger
-	linger  time.Duration
+	linger  time.Duration        // how long a frontend may drain
 	running map[string]*frontend // by name
-	ending  []*frontend          // that drain
-	failed  chan error           // a frontend has ended that should not have
-	abort   <-chan struct{}      // closed: nothing but stop waits for a frontend any more
+	ending  []*frontend          // those that drain
+	failed  chan error           // the error of a frontend that ended by itself
+	abort   <-chan struct{}      // once it is closed, only stop waits for frontends
 }
 
-// errAborted is why an update has been given up.
+// errAborted is the error of an update that was given up because the process ends.
 var errAborted = errors.New("the proxy ends")
 
-func newFrontendSet(zctx *zmq4.Context, log *slog.Logger, linger time.Duration, abort <-chan struct{}) *frontendSet {
-	return &frontendSet{zctx: zctx, log: log, linger: linger, abort: abort, running: make(map[string]*frontend), failed: make(chan error, 1)}
+func newFrontendSet(zctx *zmq4.Context, log *slog.Logger, linger time.Duration,
+	abort <-chan struct{}) *frontendSet {
+	return &frontendSet{
+		zctx:    zctx,
+		log:     log,
+		linger:  linger,
+		abort:   abort,
+		running: make(map[string]*frontend),
+		failed:  make(chan error, 1),
+	}
 }
 
-// update makes the set what specs says. Frontends that are what they shall be go on. Others end,
-// and in their place or beside them new ones begin; where one cannot, the one before it goes on,
-// and all the others are as they shall be. The error joins what has failed.
+// update makes the set equal to specs. Frontends that have not changed go on. The others end, and
+// new ones start. If a new frontend cannot start, its predecessor goes on; all other frontends are
+// updated nevertheless. The error joins what has failed.
 func (s *frontendSet) update(specs []frontendSpec) error {
-	begin, errs := s.prepare(specs)
-	var leaving []*frontend // those that are to end, unless their successors cannot begin
-	for name, f := range s.running {
-		isName := func(spec frontendSpec) bool { return spec.Name == name }
-		if !slices.ContainsFunc(specs, isName) || slices.ContainsFunc(begin, func(b *frontend) bool { return isName(b.spec) }) {
-			leaving = append(leaving, f)
-		}
-	}
-	var waiting []*frontend // for an endpoint that one of those has
-	for _, f := range begin {
+	starting, errs := s.prepare(specs)
+	leaving := s.replaced(specs, starting)
+	var waiting []*frontend // for an endpoint that a leaving or ending frontend has
+	for _, f := range starting {
 		if slices.ContainsFunc(slices.Concat(leaving, s.ending), f.clashes) {
 			waiting = append(waiting, f)
 			continue
@@ -50,7 +53,7 @@ func (s *frontendSet) update(specs []frontendSpec) error {
 			leaving = without(leaving, f.spec.Name)
 		}
 	}
-	err := s.makeRoom(waiting, leaving)
+	err := s.freeEndpoints(waiting, leaving)
 	if errors.Is(err, errAborted) {
 		for _, f := range waiting {
 			f.discard()
@@ -61,7 +64,8 @@ func (s *frontendSet) update(specs []frontendSpec) error {
 	for _, f := range waiting {
 		if err := s.start(f); err != nil {
 			errs = append(errs, err)
-			if err := s.restore(f.spec.Name); err != nil { // another has taken its endpoint: it ends
+			if err := s.restore(f.spec.Name); err != nil {
+				// Another frontend has taken the predecessor's endpoint: it ends after all.
 				errs = append(errs, err)
 				continue
 			}
@@ -74,25 +78,54 @@ func (s *frontendSet) update(specs []frontendSpec) error {
 	return errors.Join(errs...)
 }
 
-// hasLeaving tells whether frontends of a kind end, or are to end where the set is to be what specs
-// says.
-func (s *frontendSet) hasLeaving(specs []frontendSpec, kind func(*frontend) bool) bool {
-	s.ending = slices.DeleteFunc(s.ending, (*frontend).hasEnded)
-	return slices.ContainsFunc(s.ending, kind) || len(s.leaving(specs, kind)) > 0
+// prepare makes the frontends of specs that do not run yet or have changed.
+func (s *frontendSet) prepare(specs []frontendSpec) (starting []*frontend, errs []error) {
+	for _, spec := range specs {
+		if old := s.running[spec.Name]; old != nil && old.spec.same(spec) {
+			continue
+		}
+		f, err := newFrontend(s.zctx, s.log, spec)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		starting = append(starting, f)
+	}
+	return starting, errs
 }
 
-// retire ends those frontends, and waits for them.
-func (s *frontendSet) retire(specs []frontendSpec, kind func(*frontend) bool) error {
-	for _, f := range s.leaving(specs, kind) {
+// replaced returns the running frontends that specs no longer has, and those with a successor among
+// starting. They end, unless their successors cannot start.
+func (s *frontendSet) replaced(specs []frontendSpec, starting []*frontend) (leaving []*frontend) {
+	for name, f := range s.running {
+		wanted := func(spec frontendSpec) bool { return spec.Name == name }
+		succeeds := func(other *frontend) bool { return other.spec.Name == name }
+		if !slices.ContainsFunc(specs, wanted) || slices.ContainsFunc(starting, succeeds) {
+			leaving = append(leaving, f)
+		}
+	}
+	return leaving
+}
+
+// hasLeaving tells whether a frontend that match accepts is ending, or would end if the set were
+// updated to specs.
+func (s *frontendSet) hasLeaving(specs []frontendSpec, match func(*frontend) bool) bool {
+	s.ending = slices.DeleteFunc(s.ending, (*frontend).hasEnded)
+	return slices.ContainsFunc(s.ending, match) || len(s.leaving(specs, match)) > 0
+}
+
+// retire ends the frontends for which hasLeaving is true, and waits for them.
+func (s *frontendSet) retire(specs []frontendSpec, match func(*frontend) bool) error {
+	for _, f := range s.leaving(specs, match) {
 		s.end(f)
 	}
-	return s.waitFor(kind)
+	return s.waitFor(match)
 }
 
-// waitFor waits for those that end and are of a kind.
-func (s *frontendSet) waitFor(kind func(*frontend) bool) error {
+// waitFor waits for the ending frontends that match accepts.
+func (s *frontendSet) waitFor(match func(*frontend) bool) error {
 	for _, f := range s.ending {
-		if !kind(f) {
+		if !match(f) {
 			continue
 		}
 		select {
@@ -104,10 +137,14 @@ func (s *frontendSet) waitFor(kind func(*frontend) bool) error {
 	return nil
 }
 
-func (s *frontendSet) leaving(specs []frontendSpec, kind func(*frontend) bool) (leaving []*frontend) {
+// leaving returns the running frontends that match accepts and that specs changes or no longer has.
+func (s *frontendSet) leaving(specs []frontendSpec, match func(*frontend) bool) []*frontend {
+	var leaving []*frontend
 	for _, f := range s.running {
-		goesOn := func(spec frontendSpec) bool { return spec.Name == f.spec.Name && spec.same(f.spec) }
-		if kind(f) && !slices.ContainsFunc(specs, goesOn) {
+		unchanged := func(spec frontendSpec) bool {
+			return spec.Name == f.spec.Name && spec.same(f.spec)
+		}
+		if match(f) && !slices.ContainsFunc(specs, unchanged) {
 			leaving = append(leaving, f)
 		}
 	}
@@ -118,24 +155,8 @@ func without(frontends []*frontend, name string) []*frontend {
 	return slices.DeleteFunc(frontends, func(f *frontend) bool { return f.spec.Name == name })
 }
 
-// prepare makes the frontends of specs that do not run as they shall be.
-func (s *frontendSet) prepare(specs []frontendSpec) (begin []*frontend, errs []error) {
-	for _, spec := range specs {
-		if old := s.running[spec.Name]; old != nil && old.spec.same(spec) {
-			continue
-		}
-		f, err := newFrontend(s.zctx, s.log, spec)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		begin = append(begin, f)
-	}
-	return begin, errs
-}
-
-// start binds and runs a frontend. One of the same name is not the set's any more, but still to be
-// ended.
+// start binds and runs a frontend. A predecessor of the same name leaves the set, but goes on
+// running until end is called for it.
 func (s *frontendSet) start(f *frontend) error {
 	if err := f.bind(); err != nil {
 		f.discard()
@@ -146,17 +167,21 @@ func (s *frontendSet) start(f *frontend) error {
 	return nil
 }
 
-// makeRoom frees the endpoints that waiting frontends want: those who have them finish what is
-// under way first.
-func (s *frontendSet) makeRoom(waiting, leaving []*frontend) error {
+// freeEndpoints frees the endpoints that the waiting frontends need. The frontends that have those
+// endpoints drain first.
+func (s *frontendSet) freeEndpoints(waiting, leaving []*frontend) error {
 	blocks := func(f *frontend) bool { return slices.ContainsFunc(waiting, f.clashes) }
 	if err := s.waitFor(blocks); err != nil {
 		return err
 	}
-	blockers := slices.DeleteFunc(slices.Clone(leaving), func(f *frontend) bool { return !blocks(f) })
+	blocksNot := func(f *frontend) bool { return !blocks(f) }
+	blockers := slices.DeleteFunc(slices.Clone(leaving), blocksNot)
 	drained := make([]<-chan struct{}, len(blockers))
-	for i, f := range blockers { // all of them at once
-		_ = f.do(func() error { drained[i] = f.forwarder.drain(s.linger); return nil })
+	for i, f := range blockers { // they drain at the same time
+		_ = f.do(func() error {
+			drained[i] = f.forwarder.startDrain(s.linger)
+			return nil
+		})
 	}
 	var errs []error
 	for i, f := range blockers {
@@ -171,14 +196,15 @@ func (s *frontendSet) makeRoom(waiting, leaving []*frontend) error {
 	return errors.Join(errs...)
 }
 
-// restore has a frontend go on whose successor has failed. There need not be one.
+// restore lets a frontend go on after its successor has failed to start. It does nothing if there
+// is no frontend of that name.
 func (s *frontendSet) restore(name string) error {
 	f := s.running[name]
 	if f == nil {
 		return nil
 	}
 	return f.do(func() error {
-		f.forwarder.resume()
+		f.forwarder.stopDrain()
 		if f.bound != "" {
 			return nil
 		}
@@ -186,13 +212,13 @@ func (s *frontendSet) restore(name string) error {
 	})
 }
 
-// end has a frontend drain and end.
+// end makes a frontend drain and end. It does not wait for that.
 func (s *frontendSet) end(f *frontend) {
 	if s.running[f.spec.Name] == f {
 		delete(s.running, f.spec.Name)
 	}
-	_ = f.do(func() error { // an error: it has ended
-		f.forwarder.drain(s.linger)
+	_ = f.do(func() error { // an error means that the frontend has ended
+		f.forwarder.startDrain(s.linger)
 		f.forwarder.closing = true
 		return nil
 	})
@@ -201,17 +227,17 @@ func (s *frontendSet) end(f *frontend) {
 	s.ending = append(s.ending, f)
 }
 
-// ended is called by a frontend's goroutine.
+// ended reports the error of a frontend that has ended. The frontend's goroutine calls it.
 func (s *frontendSet) ended(f *frontend) {
 	if f.err != nil {
 		select {
 		case s.failed <- f.err:
-		default: // one is enough
+		default: // one error is enough to end the process
 		}
 	}
 }
 
-// stop ends all frontends, and waits for them.
+// stop ends all frontends and waits for them.
 func (s *frontendSet) stop() {
 	for _, f := range s.running {
 		s.end(f)

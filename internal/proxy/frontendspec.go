@@ -11,13 +11,14 @@ import (
 	"github.com/zmqauth/zmqauth/internal/policyfile"
 )
 
-// frontendSpec is what a frontend is to be.
+// frontendSpec describes a frontend: the entry of the policy and its certificate.
 type frontendSpec struct {
 	policyfile.Frontend
-	certificate *zmqauth.Certificate // of a CURVE frontend, with the secret key
+	certificate *zmqauth.Certificate // of a CURVE frontend, with the secret key; else nil
 }
 
-// same tells whether a frontend is to be what it is, wherever it stands in the file.
+// same tells whether two specs describe the same frontend. Where the entry stands in the file does
+// not matter, nor which file has the certificate.
 func (s frontendSpec) same(other frontendSpec) bool {
 	a, b := s.Frontend, other.Frontend
 	a.File, a.Line, a.Certificate = b.File, b.Line, b.Certificate
@@ -27,48 +28,20 @@ func (s frontendSpec) same(other frontendSpec) bool {
 	return s.certificate == nil || s.certificate.Secret.Equal(*other.certificate.Secret)
 }
 
-// clashes tells whether two frontends cannot be bound at once, or perhaps cannot.
+// clashes tells whether two frontends might be unable to bind their endpoints at the same time. TCP
+// endpoints with the same port always clash here, whatever their hosts are.
 func (s frontendSpec) clashes(other frontendSpec) bool {
 	a, isTCP := strings.CutPrefix(s.Bind, "tcp://")
 	b, otherIsTCP := strings.CutPrefix(other.Bind, "tcp://")
 	if !isTCP || !otherIsTCP {
 		return s.Bind == other.Bind
 	}
-	number := a[strings.LastIndex(a, ":"):] // LoadPolicy has found one
-	return number != ":*" && number != ":0" && strings.HasSuffix(b, number)
+	port := a[strings.LastIndex(a, ":"):] // ParsePolicy has checked that there is one
+	return port != ":*" && port != ":0" && strings.HasSuffix(b, port)
 }
 
-// pattern is what passes between the clients and the service of a type of frontends.
-type pattern struct {
-	front, back zmq4.Type
-	down        bool // something goes to the clients, too
-	replies     bool // namely an answer to each message, mostly
-}
-
-// For xsub the clients publish, and for xpub they subscribe; subscriptions go the other way.
-var patterns = map[string]pattern{
-	"router": {front: zmq4.ROUTER, back: zmq4.DEALER, down: true, replies: true},
-	"xsub":   {front: zmq4.XSUB, back: zmq4.XPUB, down: true},
-	"xpub":   {front: zmq4.XPUB, back: zmq4.XSUB, down: true},
-	"pull":   {front: zmq4.PULL, back: zmq4.PUSH},
-}
-
-// role gives the frontend's socket its security role.
-func (s frontendSpec) role(socket *zmq4.Socket) error {
-	switch s.Mechanism {
-	case "null":
-		return zmqauth.NullServer(socket, s.Domain)
-	case "plain":
-		return zmqauth.PlainServer(socket, s.Domain)
-	case "curve":
-		return zmqauth.CurveServer(socket, s.Domain, s.certificate)
-	case "gssapi":
-		return zmqauth.GSSAPIServer(socket, s.Domain, s.Principal)
-	}
-	return fmt.Errorf("mechanism %q", s.Mechanism)
-}
-
-// open makes the sockets of a frontend, connected to its service and not bound yet.
+// open makes the sockets of a frontend. back is connected to the service. front has its security
+// role and is not bound yet.
 func (s frontendSpec) open(zctx *zmq4.Context) (front, back *zmq4.Socket, err error) {
 	kinds, ok := patterns[s.Type]
 	if !ok {
@@ -84,10 +57,11 @@ func (s frontendSpec) open(zctx *zmq4.Context) (front, back *zmq4.Socket, err er
 	err = errors.Join(front.SetIpv6(isIPv6(s.Bind)), back.SetIpv6(isIPv6(s.Backend)),
 		front.SetLinger(0), back.SetLinger(0), front.SetMaxmsgsize(s.MaxMessage))
 	if err == nil && kinds.back == zmq4.XPUB {
-		err = back.SetXpubNodrop(true) // the publishers wait for a slow service, which is one, and not one of many
+		// There is one service, not many subscribers: the publishers wait for it when it is slow.
+		err = back.SetXpubNodrop(true)
 	}
 	if err == nil {
-		err = s.role(front)
+		err = s.setRole(front)
 	}
 	if err == nil {
 		err = back.Connect(s.Backend)
@@ -99,4 +73,20 @@ func (s frontendSpec) open(zctx *zmq4.Context) (front, back *zmq4.Socket, err er
 	return front, back, nil
 }
 
+// setRole gives the frontend's socket its security role.
+func (s frontendSpec) setRole(socket *zmq4.Socket) error {
+	switch s.Mechanism {
+	case "null":
+		return zmqauth.NullServer(socket, s.Domain)
+	case "plain":
+		return zmqauth.PlainServer(socket, s.Domain)
+	case "curve":
+		return zmqauth.CurveServer(socket, s.Domain, s.certificate)
+	case "gssapi":
+		return zmqauth.GSSAPIServer(socket, s.Domain, s.Principal)
+	}
+	return fmt.Errorf("mechanism %q", s.Mechanism)
+}
+
+// isIPv6 tells whether the host of an endpoint is an IPv6 address, which stands in brackets.
 func isIPv6(endpoint string) bool { return strings.Contains(endpoint, "[") }

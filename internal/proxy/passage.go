@@ -8,28 +8,31 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// passage passes messages on from one socket to another, one at a time: what the other does not
-// take waits here, and nothing more is read, so that whoever sends has to wait in turn and no queue
-// grows without bound. libzmq's own proxy is faster, but it blocks for good where the other end
-// takes nothing, and it loses a message when a signal comes at the wrong moment.
+// passage carries messages one way, from one socket to another, one at a time. While the receiving
+// socket takes nothing, one message waits here and no other is read: the senders have to wait in
+// turn, and no queue grows without bound.
+//
+// libzmq's own proxy is faster. But it blocks for ever when the receiving socket takes nothing, and
+// it loses a message when a signal comes at the wrong moment.
 type passage struct {
 	from, to *zmq4.Socket
-	pending  [][]byte // what to has not taken; nil: nothing
-	paused   bool     // nothing more is read
-	stuck    bool     // to has taken nothing though it said that it would: XPUB always does
+	pending  [][]byte // the message that to has not taken; nil: none
+	paused   bool     // no more messages are read
+	stuck    bool     // to said that it was ready and took nothing: XPUB always says that
 	count    uint64   // of the messages passed on
 }
 
-// passBurst is how many messages go one way before the other has its turn.
+// passBurst is how many messages go one way before it is the other way's turn.
 const passBurst = 100
 
-// stuckPause is how long a socket that does not tell when it is ready is left alone.
+// stuckPause is how long a stuck passage waits before it tries again: poll cannot tell when its
+// socket is ready.
 const stuckPause = 2 * time.Millisecond
 
-// pass passes on what is there and what is taken, up to a burst. willing is that to has said that
-// it takes something.
-func (p *passage) pass(willing bool) error {
-	if p.pending != nil && !willing && !p.stuck {
+// pass passes messages on until there are none, until to takes no more, or until the burst ends.
+// ready is what poll said of to.
+func (p *passage) pass(ready bool) error {
+	if p.pending != nil && !ready && !p.stuck {
 		return nil
 	}
 	before := p.count
@@ -50,7 +53,7 @@ func (p *passage) pass(willing bool) error {
 		}
 		err := send(p.to, p.pending)
 		if isAgain(err) {
-			p.stuck = willing && p.count == before
+			p.stuck = ready && p.count == before
 			return nil
 		}
 		if err != nil {
@@ -62,7 +65,7 @@ func (p *passage) pass(willing bool) error {
 	return nil
 }
 
-// receive takes a whole message without waiting for one.
+// receive takes a whole message. If there is none it returns EAGAIN at once.
 func receive(socket *zmq4.Socket) ([][]byte, error) {
 	frame, err := socket.RecvBytes(zmq4.DONTWAIT)
 	if err != nil {
@@ -74,14 +77,15 @@ func receive(socket *zmq4.Socket) ([][]byte, error) {
 		if err != nil || !more {
 			return message, err
 		}
-		if frame, err = socket.RecvBytes(0); err != nil { // the frames of a message come together
+		// The frames of a message arrive together: this does not wait.
+		if frame, err = socket.RecvBytes(0); err != nil {
 			return nil, err
 		}
 		message = append(message, frame)
 	}
 }
 
-// send hands a whole message over, or EAGAIN tells that nothing of it has been taken.
+// send sends a whole message. After EAGAIN libzmq has taken none of it.
 func send(socket *zmq4.Socket, message [][]byte) (first error) {
 	for i, frame := range message {
 		flags := zmq4.DONTWAIT
@@ -95,14 +99,17 @@ func send(socket *zmq4.Socket, message [][]byte) (first error) {
 		if i == 0 || !isAgain(err) {
 			return err
 		}
-		first = err // the connection has gone, and with it the frames before: libzmq drops the rest too
+		// The connection is gone, and the earlier frames with it. libzmq drops the other frames
+		// as well, if it gets them.
+		first = err
 	}
 	return first
 }
 
+// isAgain tells whether an operation would have had to wait.
 func isAgain(err error) bool { return errors.Is(err, zmq4.Errno(syscall.EAGAIN)) }
 
-// interest is what a passage waits for.
+// interest is what a passage waits for on each socket. A nil passage waits for nothing.
 func (p *passage) interest() (from, to zmq4.State) {
 	switch {
 	case p == nil || p.stuck || p.pending == nil && p.paused:

@@ -1,5 +1,9 @@
-// Package proxy is the engine of "zmqauth proxy": frontends that let in whom a policy lets in,
-// before services that have no authentication of their own.
+// Package proxy is the engine of "zmqauth proxy". A frontend is an authenticated socket before a
+// service that has no authentication of its own. A policy says which clients each frontend admits.
+//
+// The words of the package: a frontend has two sockets, front (bound, for the clients) and back
+// (connected to the service). A passage carries messages one way between them. A forwarder is the
+// loop that runs both passages. A frontendSet is all frontends of the process.
 package proxy
 
 import (
@@ -15,26 +19,29 @@ import (
 	"github.com/zmqauth/zmqauth"
 )
 
-// Options say what Run does.
+// Options are the settings of Run.
 type Options struct {
-	Config    string           // the policy's file, with frontends
-	Linger    time.Duration    // how long a frontend that ends may take to pass on what is under way
+	Config string // the path of the policy, which has frontends
+
+	// Linger is how long a frontend that ends may go on passing messages. 0 means not at all.
+	Linger time.Duration
+
 	IOThreads int              // of libzmq, which do the cryptography; at least 1
 	Log       *slog.Logger     // never nil
-	Reload    <-chan os.Signal // each has the policy read again
+	Reload    <-chan os.Signal // each signal makes Run read the policy again; nil: never
 }
 
 // proxy is the process: one context, one Authenticator, many frontends.
 type proxy struct {
-	path      string
+	path      string  // of the policy
 	config    *Config // in force
 	log       *slog.Logger
 	auth      *zmqauth.Authenticator
 	frontends *frontendSet
 }
 
-// Run serves until ctx ends. The Authenticator is there before the first frontend is bound and
-// after the last is gone.
+// Run serves until ctx ends. The Authenticator starts before the first frontend is bound and closes
+// after the last one has ended, so that no client is ever served without it.
 func Run(ctx context.Context, o Options) (err error) {
 	config, err := loadFrontends(o.Config)
 	if err != nil {
@@ -67,19 +74,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	return p.serve(ctx, o.Reload)
 }
 
-// What the log says of the proxy's life, of a reload, and of frontends that end.
-const (
-	MessageReady    = "zmqauth: the proxy is ready"
-	MessageEnds     = "zmqauth: the proxy ends"
-	MessageReloaded = "zmqauth: reloaded"
-	MessageWrong    = "zmqauth: the configuration is wrong, everything stays as it was"
-	MessagePartly   = "zmqauth: reloaded, but for some of the frontends"
-	MessageWaits    = "zmqauth: frontends end before the rules of their domains change"
-	MessageEnded    = "zmqauth: a frontend has ended"
-	MessageLost     = "zmqauth: a frontend has ended with messages that were not passed on or not answered"
-)
-
-// serve waits for what concerns the whole process.
+// serve handles the events of the whole process until one of them ends it.
 func (p *proxy) serve(ctx context.Context, reload <-chan os.Signal) error {
 	authEnded := make(chan error, 1)
 	go func() { authEnded <- p.auth.Wait() }()
@@ -90,7 +85,9 @@ func (p *proxy) serve(ctx context.Context, reload <-chan os.Signal) error {
 			return nil
 		case <-reload:
 			p.reload()
-		case err := <-authEnded: // nobody is let in any more: whoever watches this process shall start another
+		case err := <-authEnded:
+			// No client can be admitted any more. The process ends, so that its supervisor
+			// starts another.
 			return fmt.Errorf("the authenticator has ended: %w", orUnknown(err))
 		case err := <-p.frontends.failed:
 			return err
@@ -98,6 +95,7 @@ func (p *proxy) serve(ctx context.Context, reload <-chan os.Signal) error {
 	}
 }
 
+// orUnknown replaces a missing reason.
 func orUnknown(err error) error {
 	if err == nil {
 		return errors.New("it does not say why")
@@ -105,7 +103,8 @@ func orUnknown(err error) error {
 	return err
 }
 
-// reload puts the configuration as it is now in force, or leaves everything as it was.
+// reload reads the configuration again and puts it in force. If it is wrong, everything stays as it
+// was.
 func (p *proxy) reload() {
 	config, err := loadFrontends(p.path)
 	message := MessageWrong
@@ -117,7 +116,7 @@ func (p *proxy) reload() {
 		err = p.frontends.update(config.frontends)
 	}
 	switch {
-	case errors.Is(err, errAborted): // serve says so
+	case errors.Is(err, errAborted): // serve logs the end
 	case err != nil:
 		p.log.Error(message, "error", err)
 	default:
@@ -125,12 +124,14 @@ func (p *proxy) reload() {
 	}
 }
 
-// apply puts a policy in force. Frontends that do not go on are never judged by rules that were not
-// made for them: where those of their domain change they end first, once it is clear that the
-// policy is good. To NULL clients no rules would mean that everybody may come in, and a frontend
-// that ends stays bound for a while.
+// apply puts a policy in force. A frontend that ends stays bound for a while, and the new rules
+// were not made for it: a domain that has no rules any more would admit every NULL client. Such a
+// frontend therefore ends before the rules of its domain change, but only once the new policy is
+// known to be good.
 func (p *proxy) apply(config *Config) error {
-	changes := func(f *frontend) bool { return !p.config.File.SameRules(config.File, f.spec.Domain) }
+	changes := func(f *frontend) bool {
+		return !p.config.File.SameRules(config.File, f.spec.Domain)
+	}
 	err := p.auth.ApplyAfter(config.Policy, func() error {
 		if !p.frontends.hasLeaving(config.frontends, changes) {
 			return nil
@@ -146,24 +147,9 @@ func (p *proxy) apply(config *Config) error {
 	return nil
 }
 
-// warn says what is in force though perhaps nobody meant it.
+// warn logs the rules in force that look like a mistake.
 func (p *proxy) warn() {
 	for _, warning := range p.config.Warnings() {
 		p.log.Warn("zmqauth: a frontend lets "+warning.Who+" in", "error", warning.Err)
 	}
-}
-
-// loadFrontends reads a policy that is to have frontends, and their certificates.
-func loadFrontends(path string) (*Config, error) {
-	config, err := Load(path)
-	if err == nil {
-		err = config.LoadCertificates()
-	}
-	if err == nil && len(config.frontends) == 0 {
-		err = fmt.Errorf("%s: no frontend", path)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return config, nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// TestFailsClosed: the process ends, and says so, where its Authenticator does.
+// TestFailsClosed: when the Authenticator ends, the process ends too and says why.
 func TestFailsClosed(t *testing.T) {
 	zctx, err := zmq4.NewContext()
 	must.OK(t, err)

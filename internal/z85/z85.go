@@ -1,8 +1,7 @@
-// Package z85 writes 32-byte keys as text and reads them: Z85, RFC 32.
+// Package z85 encodes 32-byte keys as text and decodes them (Z85, RFC 32).
 //
-// Five characters stand for four bytes: a big-endian number in base 85, the most significant digit
-// first. A key has exactly one text, and a text of the right length is either that of one key or
-// none.
+// Five characters encode four bytes, which are a big-endian number. The characters are its digits
+// in base 85, the most significant digit first. A key has exactly one text.
 package z85
 
 import (
@@ -11,16 +10,16 @@ import (
 	"fmt"
 )
 
-// Length is how many characters a key of 32 bytes has.
+// Length is the number of characters in the text of a key.
 const Length = 40
 
 const alphabet = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" +
 	".-:+=^!/*?&<>()[]{}@%$#"
 
-// noDigit is the value of a character that is not in the alphabet.
+// noDigit marks a character that is not in the alphabet.
 const noDigit = 0xff
 
-// values has the value of each character.
+// values has the digit of each character.
 var values = func() (values [256]byte) {
 	for i := range values {
 		values[i] = noDigit
@@ -34,7 +33,7 @@ var values = func() (values [256]byte) {
 // ErrLength is the error of [Decode] for a text that does not have [Length] bytes.
 var ErrLength = errors.New("not 40 characters of Z85")
 
-// Encode returns the text of a key: [Length] characters of ASCII.
+// Encode returns the text of a key: [Length] ASCII characters.
 func Encode(key [32]byte) string {
 	var text [Length]byte
 	for i := range len(key) / 4 {
@@ -51,9 +50,8 @@ func Encode(key [32]byte) string {
 	return string(text[:])
 }
 
-// Decode returns the key that a text stands for. A text that is none gives the zero key and an
-// error: ErrLength, or one that says which characters are wrong. No error repeats the text, because
-// it may be a secret.
+// Decode returns the key that a text encodes. The errors are ErrLength, and errors that say which
+// characters are wrong; the key is zero then. No error repeats the text, which may be secret.
 func Decode(text string) (key [32]byte, err error) {
 	if len(text) != Length {
 		return key, ErrLength
@@ -67,7 +65,7 @@ func Decode(text string) (key [32]byte, err error) {
 			}
 			n = n*85 + uint64(v)
 		}
-		if n > 0xffffffff { // five digits reach further than four bytes
+		if n > 0xffffffff { // five digits have room for more than four bytes
 			return [32]byte{}, fmt.Errorf("characters %d to %d are no Z85", i+1, i+5)
 		}
 		k := i / 5 * 4

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The keys of the CURVE example that comes with libzmq's manual (zmq_curve), as text and bytes.
+// vectors are the keys of the example in libzmq's manual page zmq_curve, and others.
 var vectors = map[string]struct {
 	text string
 	key  [32]byte
@@ -30,7 +30,7 @@ var vectors = map[string]struct {
 		0x72, 0xf2, 0x48, 0x16, 0xdf, 0xb0, 0x1b, 0x51, 0x65, 0x6b, 0x3f, 0xec, 0x8d, 0xfd, 0x08, 0x88,
 	}},
 	"RFC 32's test case": {"HelloWorld" + strings.Repeat("0", 30), [32]byte{
-		0x86, 0x4f, 0xd2, 0x6f, 0xb5, 0x59, 0xf7, 0x5b, // all that it has, the rest is zero
+		0x86, 0x4f, 0xd2, 0x6f, 0xb5, 0x59, 0xf7, 0x5b, // the test case; the rest is padding
 	}},
 	"zeros":         {strings.Repeat("0", 40), [32]byte{}},
 	"ones":          {strings.Repeat("%nSc0", 8), [32]byte(bytes.Repeat([]byte{0xff}, 32))},
@@ -51,8 +51,8 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// TestRoundTrips: what is written is read back, whatever the key. The package zmqauth compares with
-// libzmq's own Z85.
+// TestRoundTrips: Decode returns the key that Encode was given. A test of the package zmqauth
+// compares with libzmq's own functions.
 func TestRoundTrips(t *testing.T) {
 	for range 1000 {
 		var key [32]byte
@@ -95,8 +95,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// FuzzZ85: a text that is taken is the one that the key is written as, and an error repeats nothing
-// of what may be a secret.
+// FuzzZ85: Encode returns the text that Decode has accepted. No error repeats the text.
 func FuzzZ85(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		key, err := Decode(text)

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// EncodeMetadata returns the metadata frame of an acceptance: the properties in the order of their
-// names, then those of required that are not among them, with an empty value. All have passed
-// CheckProperty. With no property at all the frame is nil.
+// EncodeMetadata returns the metadata frame of an acceptance. It has the properties, sorted by
+// name, and then an empty value for each name in required that is not among them. CheckProperty
+// must have accepted all of them. Without any property the frame is nil.
 func EncodeMetadata(properties map[string]string, required []string) []byte {
 	var frame []byte
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
@@ -25,8 +25,8 @@ func EncodeMetadata(properties map[string]string, required []string) []byte {
 	return frame
 }
 
-// appendProperty appends one property: one byte for the length of the name, the name, four bytes,
-// big-endian, for that of the value, the value (RFC 27, "Message Format").
+// appendProperty appends one property: the length of the name in one byte, the name, the length of
+// the value in four big-endian bytes, the value (RFC 27, "Message Format").
 func appendProperty(dst []byte, name, value string) []byte {
 	dst = append(dst, byte(len(name)))
 	dst = append(dst, name...)
@@ -34,8 +34,8 @@ func appendProperty(dst []byte, name, value string) []byte {
 	return append(dst, value...)
 }
 
-// CheckMetadata returns CheckProperty's error about the first property, in the order of names, that
-// has one.
+// CheckMetadata checks all properties with CheckProperty, sorted by name, and returns the first
+// error.
 func CheckMetadata(properties map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		if err := CheckProperty(name, properties[name]); err != nil {
@@ -45,9 +45,9 @@ func CheckMetadata(properties map[string]string) error {
 	return nil
 }
 
-// CheckProperty returns an error where libzmq cannot carry the property, or where it sets one of
-// that name itself. Names are 1 to 255 of ASCII's letters, digits and -_.+; values are without NUL
-// bytes.
+// CheckProperty returns an error if libzmq cannot carry the property, or if libzmq sets a property
+// of that name itself. A name has 1 to 255 ASCII letters, digits and -_.+ characters. A value has
+// no NUL bytes.
 func CheckProperty(name, value string) error {
 	if name == "" || len(name) > maxNameLength {
 		return fmt.Errorf("metadata name %.40q: 1 to %d characters", name, maxNameLength)
@@ -76,8 +76,8 @@ func isNameByte(c byte) bool {
 		strings.IndexByte("-_.+", c) >= 0
 }
 
-// CheckUserID returns an error where libzmq's readers, which are C strings, would not see the whole
-// of a user id.
+// CheckUserID returns an error if a user id has a NUL byte. libzmq gives the id to applications as
+// a C string, which would end there.
 func CheckUserID(id string) error {
 	if strings.IndexByte(id, 0) >= 0 {
 		return errors.New("a NUL byte in the user id")

@@ -52,8 +52,7 @@ func TestCheckProperty(t *testing.T) {
 	}
 }
 
-// TestCheckMetadata: the error is about the first property, in the order of names, and always the
-// same.
+// TestCheckMetadata: the error is always about the first bad property in the order of names.
 func TestCheckMetadata(t *testing.T) {
 	for range 20 {
 		err := CheckMetadata(map[string]string{"a": "good", "b c": "", "d e": "", "f": "\x00"})
@@ -75,8 +74,7 @@ func TestCheckUserID(t *testing.T) {
 	}
 }
 
-// FuzzMetadata: what is let through is what a reader of the frame finds, and nothing that is
-// libzmq's.
+// FuzzMetadata: a reader of the frame finds the accepted properties, and none that libzmq sets.
 func FuzzMetadata(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, value, other, required string) {
 		properties := map[string]string{name: value, other: "x"}

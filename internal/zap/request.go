@@ -12,22 +12,22 @@ var ErrMalformed = errors.New("malformed ZAP request")
 // decoded from.
 type Request struct {
 	ID        []byte // opaque to the handler; libzmq always sends "1"
-	Domain    []byte // as the server socket has it
+	Domain    []byte // of the server socket
 	Address   []byte // of the client, without a port
-	RoutingID []byte // the server socket's own, normally empty
+	RoutingID []byte // of the server socket, normally empty
 	Mechanism []byte // one of the constants Mechanism…, or anything else
 
-	// Credentials are what the client proves who it is with. PLAIN: user name and password; CURVE: its
-	// public key, 32 bytes, which it has proved to hold; GSSAPI: its principal. Those that a mechanism
-	// does not have are nil.
+	// Credentials identify the client. PLAIN has user name and password. CURVE has the public key
+	// in 32 raw bytes; the client has proved that it knows the secret key. GSSAPI has the
+	// principal. The others are nil.
 	Credentials [maxCredentials][]byte
 }
 
-// Decode reads the frames behind the empty delimiter, version first, into r. The only error is
-// ErrMalformed. On an error r holds what could be read, so that the refusal can be sent: nothing
-// but the request id is certain then.
+// Decode reads a request into r. frames are the frames after the empty delimiter; the first is the
+// version. The only error is ErrMalformed. r then has the fields that could be read, so that a
+// refusal can be sent. Only the request id is reliable in that case.
 //
-// A mechanism that the protocol does not name is no error, whatever the number of its credentials.
+// A mechanism that the protocol does not name is not an error, whatever its credentials are.
 func Decode(frames [][]byte, r *Request) error {
 	*r = Request{}
 	for i, field := range []*[]byte{nil, &r.ID, &r.Domain, &r.Address, &r.RoutingID, &r.Mechanism} {
@@ -56,8 +56,8 @@ func Decode(frames [][]byte, r *Request) error {
 	return nil
 }
 
-// credentialCount returns how many credential frames a request has, where the protocol names its
-// mechanism.
+// credentialCount returns how many credential frames a mechanism has. known is false for a
+// mechanism that the protocol does not name.
 func credentialCount(mechanism []byte) (count int, known bool) {
 	switch string(mechanism) {
 	case MechanismNull:
@@ -70,7 +70,7 @@ func credentialCount(mechanism []byte) (count int, known bool) {
 	return 0, false
 }
 
-// Clone returns a copy of the request that shares no memory with the frames it came in.
+// Clone returns a copy of the request that does not alias the frames.
 func (r *Request) Clone() Request {
 	c := Request{
 		ID:        slices.Clone(r.ID),
@@ -85,8 +85,9 @@ func (r *Request) Clone() Request {
 	return c
 }
 
-// SplitEnvelope parts what a ROUTER receives: the frames that lead the reply back, up to and with
-// the empty delimiter (RFC 28), and the request. Both are nil where there is no delimiter.
+// SplitEnvelope splits a message that a ROUTER has received. The envelope is what routes the reply
+// back, including the empty delimiter (RFC 28). The body is the request. Without a delimiter both
+// are nil.
 func SplitEnvelope(frames [][]byte) (envelope, body [][]byte) {
 	for i := 1; i < len(frames); i++ {
 		if len(frames[i]) == 0 {

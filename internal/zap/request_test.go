@@ -49,7 +49,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// TestDecodeBadRequests: what breaks RFC 27 is malformed, and of that what can be read is there.
+// TestDecodeBadRequests: a request that breaks RFC 27 is malformed; its readable fields are set.
 func TestDecodeBadRequests(t *testing.T) {
 	for name, bad := range testzap.BadRequests() {
 		t.Run(name, func(t *testing.T) {
@@ -143,7 +143,7 @@ func FuzzDecodeRequest(f *testing.F) {
 			}
 			return
 		}
-		// What is accepted is all that came, and it holds together.
+		// The fields of an accepted request are all of its frames.
 		again := [][]byte{[]byte(Version), r.ID, r.Domain, r.Address, r.RoutingID, r.Mechanism}
 		count, known := credentialCount(r.Mechanism)
 		again = append(again, r.Credentials[:count]...)

@@ -7,15 +7,14 @@ const (
 	StatusDenied    = 400
 	StatusError     = 500
 
-	// StatusCut is none of RFC 27's. It cuts the connection of a GSSAPI client: libzmq (to 4.3.5) lets
-	// such a client in whatever valid status it reads, and refuses it only for a reply that is
-	// invalid.
+	// StatusCut is not in RFC 27. It refuses a GSSAPI client: libzmq up to 4.3.5 admits such a
+	// client after every valid status, and cuts the connection only after an invalid one.
 	StatusCut = 999
 )
 
-// WireStatus returns the code and text of a reply with that status, any other than the constants
-// being StatusDenied. The text never leaves the server's process. To a GSSAPI client every refusal
-// is StatusCut.
+// WireStatus returns the code and the text of a reply. A status that is none of the constants
+// counts as StatusDenied. For a GSSAPI client every refusal becomes StatusCut. The text never
+// leaves the server's process.
 func WireStatus(status int, mechanism []byte) (code, text string) {
 	if status != StatusOK && string(mechanism) == MechanismGSSAPI {
 		status = StatusCut

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Append appends the text of the tree to dst, in a form that czmq reads as the same tree. An error
-// names the entry that ZPL cannot carry. The size and depth of the tree are not checked.
+// Append appends the text of a tree to dst. czmq reads the text as the same tree. An error names
+// the entry that ZPL cannot carry. Append does not check the size and depth of the tree.
 func Append(dst []byte, root *Node) ([]byte, error) {
 	return appendChildren(dst, root, 0)
 }
@@ -46,15 +46,15 @@ func appendEntry(dst []byte, n *Node, level int) ([]byte, error) {
 	return append(dst, '\n'), nil
 }
 
-// CheckValue returns an error that says why Append could not write the value, if it could not. How
-// long the line becomes is not looked at.
+// CheckValue returns an error if Append could not write the value. It does not check the length of
+// the line.
 func CheckValue(value string) error {
 	_, err := quoteFor(value)
 	return err
 }
 
-// quoteFor returns the quote to be written around the value. There are no escapes: a value with
-// both kinds of quotes is written without any, where it can be.
+// quoteFor returns the quote to write around a value. ZPL has no escapes, so that a value with both
+// kinds of quotes can only be written without quotes around it, if at all.
 func quoteFor(value string) (quote string, err error) {
 	switch {
 	case hasControl(value):
@@ -64,15 +64,16 @@ func quoteFor(value string) (quote string, err error) {
 		return `"`, nil
 	case !strings.Contains(value, `'`):
 		return `'`, nil
-	case !plain(value):
+	case !readsUnquoted(value):
 		return "", errors.New("ZPL cannot carry both kinds of quotes " +
 			"together with a #, a quote in front, or a blank at an end")
 	}
 	return "", nil
 }
 
-// plain reports whether a value that holds quotes is read back as it is without quotes around it.
-func plain(value string) bool {
+// readsUnquoted reports whether a value that contains quotes can be written without quotes around
+// it and is read back unchanged.
+func readsUnquoted(value string) bool {
 	return !strings.ContainsAny(value[:1], `"' `+"\t") && trimRight(value) == value &&
 		!strings.Contains(value, "#")
 }

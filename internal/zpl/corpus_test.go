@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// dumpTree is the tree as testdata/corpus and dumpSource write it: two blanks for each level, the
-// name and the value in quotes, where \xNN stands for quotes, backslashes and all that is not
-// printable ASCII.
+// dumpTree returns a tree in the form of testdata/corpus and of dumpSource: two blanks for each
+// level, then the name and the value in quotes. \xNN stands for a quote, a backslash, or a byte
+// that is not printable ASCII.
 func dumpTree(root *Node) string {
 	var out strings.Builder
 	var dump func(n *Node, level int)
@@ -38,11 +38,11 @@ func dumpText(text string) string {
 	return string(append(quoted, '"'))
 }
 
-// result is what a .want file says.
+// result is the content of a .want file.
 type result struct {
-	ours    string // a tree, or "error LINE: what\n"
-	differs string // why czmq's result is deliberately another; "" where it is the same
-	czmq    string // czmq's result, where it differs
+	ours    string // a tree, or "error LINE: FACT\n"
+	differs string // why our result deliberately differs from czmq's; "": it does not
+	czmq    string // czmq's result if it differs
 }
 
 func readResult(t *testing.T, file string) result {
@@ -63,7 +63,7 @@ func readResult(t *testing.T, file string) result {
 	return result{ours: ours, differs: reason, czmq: czmq}
 }
 
-// parseDump is what Parse makes of data, in the form of a .want file.
+// parseDump returns the result of Parse in the form of a .want file.
 func parseDump(data []byte) string {
 	root, err := Parse(data)
 	if fault, ok := errors.AsType[*Error](err); ok {
@@ -97,7 +97,7 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// TestParserReuse reads texts of every kind with one parser and compares with a fresh one each.
+// TestParserReuse reads all texts with one parser and compares each with the result of a fresh one.
 func TestParserReuse(t *testing.T) {
 	var parser Parser
 	for range 2 {
@@ -132,7 +132,7 @@ func FuzzZPL(f *testing.F) {
 			return
 		}
 		text, err := Append(nil, root)
-		if errors.Is(err, ErrLineTooLong) { // written with quotes and blanks that it was read without
+		if errors.Is(err, ErrLineTooLong) { // the added quotes and blanks make the line longer
 			return
 		}
 		if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// dumpSource prints, for each file it is given, a line "== FILE" and what dumpTree prints or
-// "error". It reads each in a process of its own, because a broken file could end it.
+// dumpSource prints, for each file, a line "== FILE", and then the output of dumpTree or "error".
+// It reads each file in a process of its own, because a broken file could crash the process.
 const dumpSource = `
 #include <czmq.h>
 #include <sys/wait.h>
@@ -70,7 +70,7 @@ int main (int argc, char **argv) {
 }
 `
 
-// czmqTrees is what czmq's zconfig_load makes of each file.
+// czmqTrees returns what czmq's zconfig_load reads from each file.
 func czmqTrees(t *testing.T, files []string) map[string]string {
 	t.Helper()
 	out, err := exec.Command(testpeer.CompileCzmq(t, dumpSource), files...).Output()
@@ -113,7 +113,7 @@ func TestCorpusAgainstCzmq(t *testing.T) {
 	}
 }
 
-// TestWrittenIsReadByCzmq writes every tree of the corpus anew and lets czmq read the result.
+// TestWrittenIsReadByCzmq writes every tree of the corpus again and has czmq read the result.
 func TestWrittenIsReadByCzmq(t *testing.T) {
 	dir := t.TempDir()
 	written := map[string]string{} // by file, the tree

@@ -2,8 +2,8 @@ package zpl
 
 import "errors"
 
-// hasControl reports whether text has one of ASCII's control characters other than the tab. Nobody
-// sees them, and C's readers end at the NUL byte.
+// hasControl reports whether text has an ASCII control character other than the tab. Such
+// characters are invisible, and a reader written in C stops at a NUL byte.
 func hasControl(text string) bool {
 	for i := range len(text) {
 		if c := text[i]; c < ' ' && c != '\t' || c == 0x7f {
@@ -47,7 +47,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// nameBytes are the bytes of names (RFC 4, "name"; czmq takes the + besides).
+// nameBytes are the bytes that names may have (RFC 4, "name"; the + is czmq's addition).
 var nameBytes = func() (is [256]bool) {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	for _, c := range []byte(letters + "0123456789$-_@.&+/") {

@@ -7,25 +7,26 @@ import (
 	"strings"
 )
 
-// Parse reads a whole text into a tree. Lines end with LF or CRLF, or all of them with CR; the last
-// one may end with the text. Every error is an *Error.
+// Parse reads a whole text into a tree. Lines end with LF or CRLF; in a text without any LF they
+// end with CR. The last line needs no ending. Every error is an *Error.
 func Parse(text []byte) (*Node, error) {
 	var parser Parser
 	return parser.Parse(text)
 }
 
-// Parser reads one text after another into the same memory, which halves the time that a directory
-// of certificates takes. The zero value is ready. It serves one goroutine at a time.
+// Parser reads one text after another into the same memory. That halves the time to read a
+// directory of certificates. The zero value is ready to use. Only one goroutine at a time may use
+// it.
 type Parser struct {
 	root    Node
-	line    int                 // number of the line being read
-	entries int                 // read so far
-	last    [maxDepth + 1]*Node // the last entry of each level: the parent of the next one below
+	line    int                 // the number of the line being read
+	entries int                 // how many have been read
+	last    [maxDepth + 1]*Node // the last entry of each level; the next one below is its child
 	level   int                 // of the last entry; 0: the root
-	slab    []Node              // memory of entries, in use up to its length
+	slab    []Node              // the memory of the entries, used up to its length
 }
 
-// Parse is the function [Parse], but that the tree is good only until the next call.
+// Parse is like the function [Parse], except that the tree is valid only until the next call.
 func (p *Parser) Parse(text []byte) (*Node, error) {
 	if len(text) > MaxSize {
 		return nil, &Error{Err: fmt.Errorf("larger than %d bytes", MaxSize)}
@@ -45,9 +46,9 @@ func (p *Parser) Parse(text []byte) (*Node, error) {
 	return &p.root, nil
 }
 
-// cutLine returns the first line of text, without its ending, and what follows it. A CR alone ends
-// a line only where crOnly says that the whole text is written so: elsewhere it is part of the
-// line, as for czmq.
+// cutLine returns the first line of text, without its ending, and the rest of the text. A lone CR
+// ends a line only if crOnly says that all lines end so, or if it ends the text. Elsewhere it is
+// part of the line, as for czmq.
 func cutLine(text string, crOnly bool) (line, rest string) {
 	for i := range len(text) {
 		switch c := text[i]; {
@@ -108,11 +109,13 @@ func (p *Parser) addEntry(level int, name, value string) error {
 	return nil
 }
 
-// newNode returns the next node of the slab, with the memory for children that it had before. A
-// full slab stays with the tree, and a larger one takes its place.
+// newNode returns the next node of the slab. The node keeps the memory for children that it had
+// before. When the slab is full a larger one replaces it; the tree still uses the nodes of the old
+// one.
 func (p *Parser) newNode() *Node {
 	if len(p.slab) == cap(p.slab) {
-		p.slab = make([]Node, 0, max(8, min(2*cap(p.slab), 512))) // a certificate has some six
+		// A certificate has some six entries.
+		p.slab = make([]Node, 0, max(8, min(2*cap(p.slab), 512)))
 	}
 	p.slab = p.slab[:len(p.slab)+1]
 	node := &p.slab[len(p.slab)-1]
@@ -120,7 +123,7 @@ func (p *Parser) newNode() *Node {
 	return node
 }
 
-// checkNoEntry judges a line without a name: it has to be blank or a comment.
+// checkNoEntry checks a line that has no name: it must be blank or a comment.
 func checkNoEntry(rest string, line int) error {
 	text := trimLeft(rest)
 	switch {
@@ -135,8 +138,8 @@ func checkNoEntry(rest string, line int) error {
 	}
 }
 
-// parseValue reads what follows a name: nothing, a comment, or "=" and a value with perhaps a
-// comment behind it.
+// parseValue reads the part of a line after the name. That is nothing, or a comment, or "=" and a
+// value; a comment may follow the value.
 func parseValue(rest string) (string, error) {
 	rest = trimLeft(rest)
 	if rest == "" || rest[0] == '#' {
@@ -152,7 +155,7 @@ func parseValue(rest string) (string, error) {
 	case value[0] == '"' || value[0] == '\'':
 		return parseQuoted(value)
 	case value[0] == '#' && len(value) < len(rest)-1:
-		// czmq takes this comment, and only this one, for the value.
+		// czmq reads this one kind of comment as the value.
 		return "", errors.New("a # follows = and a blank: quote the value, " +
 			"or leave out the = where there is none")
 	}
@@ -160,6 +163,7 @@ func parseValue(rest string) (string, error) {
 	return trimRight(value), nil
 }
 
+// parseQuoted reads a quoted value and what follows it. text begins with the quote.
 func parseQuoted(text string) (string, error) {
 	end := strings.IndexByte(text[1:], text[0])
 	if end < 0 {

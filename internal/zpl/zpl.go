@@ -1,34 +1,34 @@
 // Package zpl reads and writes the ZeroMQ Property Language (RFC 4,
-// https://rfc.zeromq.org/spec/4/): trees of names and values, in which certificates and policies
-// are written.
+// https://rfc.zeromq.org/spec/4/): trees of names and values. Certificates and policies are written
+// in it.
 //
-// Where the RFC is silent, or where czmq's reader (zconfig_load, 4.2.1) differs from it, this
-// package does as czmq does: a file must not mean two things. testdata/corpus marks the few texts
-// that the two read differently, each with the reason.
+// The package reads as czmq does (zconfig_load, 4.2.1) where the RFC is silent or czmq differs from
+// it: a file must not mean two things. A few texts are deliberately read differently. They are
+// marked in testdata/corpus, each with the reason.
 package zpl
 
 import "fmt"
 
-// The limits of a text. They are far above what people and tools write, and low enough that no text
-// costs much.
+// The limits of a text. People and tools write far less. Within the limits no text is expensive to
+// read.
 const (
-	// MaxSize is how many bytes a text may have. A policy that names 20,000 keys has 1 MiB.
+	// MaxSize is the size of the largest text in bytes. A policy with 20,000 keys has 1 MiB.
 	MaxSize = 4 << 20
-	// MaxLine is how many bytes a line may have, without its ending.
+	// MaxLine is the length of the longest line in bytes, without its ending.
 	MaxLine = 4096
 
-	maxDepth   = 32      // levels of indentation: people use four; recursion over a tree stays shallow
-	maxEntries = 100_000 // of a text: at some 100 bytes each, the costliest text takes 10 MiB
+	maxDepth   = 32      // levels; people use four, and recursion over a tree stays shallow
+	maxEntries = 100_000 // of a text; at some 100 bytes each they take 10 MiB at most
 	indent     = 4       // spaces for one level (RFC 4, "hierarchy")
 )
 
-// Node is one entry of a tree. The root of a tree has neither name nor value. The zero value is an
+// Node is one entry of a tree, or the root, which has neither name nor value. The zero value is an
 // empty tree.
 type Node struct {
 	Name     string
 	Value    string  // "": the entry has none
-	Line     int     // from 1; 0: the root, or an entry that no text was read for
-	Children []*Node // the entries indented below it, in their order; names may repeat
+	Line     int     // from 1; 0: the root, or an entry that was not read from a text
+	Children []*Node // the entries below, in order; names may repeat
 }
 
 // Add appends an entry below n and returns it.
@@ -38,8 +38,8 @@ func (n *Node) Add(name, value string) *Node {
 	return child
 }
 
-// Find returns the first entry below n that has the name, and the second if the name is repeated.
-// An entry that is not there is nil.
+// Find returns the first and the second entry below n with the given name. Each is nil if there is
+// none. A caller that wants one entry can report the second as a fault.
 func (n *Node) Find(name string) (first, second *Node) {
 	for _, child := range n.Children {
 		if child.Name != name {
@@ -53,13 +53,13 @@ func (n *Node) Find(name string) (first, second *Node) {
 	return first, nil
 }
 
-// Error is what is wrong with a text. It never repeats what the text holds, which may be a secret.
+// Error is a fault in a text. It never repeats any of the text, which may be secret.
 type Error struct {
 	Line int   // from 1; 0: the text as a whole
-	Err  error // what is wrong; never nil
+	Err  error // the bare fact; never nil
 }
 
-// Error is "line N: what", or "what" alone where no line is to blame.
+// Error returns "line N: FACT", or the fact alone for a fault of the whole text.
 func (e *Error) Error() string {
 	if e.Line == 0 {
 		return e.Err.Error()

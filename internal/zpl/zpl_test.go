@@ -60,7 +60,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestErrorsHideContent puts a secret into every place of a line and every error that there is.
+// TestErrorsHideContent puts a secret into every part of a line, for every error there is.
 func TestErrorsHideContent(t *testing.T) {
 	const secret = "hunter2"
 	for _, text := range []string{
@@ -126,7 +126,7 @@ func TestAppend(t *testing.T) {
 	}
 }
 
-// wantCheck checks that CheckValue says of the value what Append does.
+// wantCheck checks that CheckValue and Append agree about a value.
 func wantCheck(t *testing.T, value string, want error) {
 	t.Helper()
 	err := CheckValue(value)

@@ -48,7 +48,8 @@ func FuzzPasswords(f *testing.F) {
 		if err != nil {
 			without = []byte(content)
 		}
-		if want := strings.TrimRight(string(without), "\r\n"); strings.TrimRight(string(gone), "\r\n") != want {
+		want := strings.TrimRight(string(without), "\r\n")
+		if strings.TrimRight(string(gone), "\r\n") != want {
 			t.Fatalf("the other lines: %q, want %q", gone, want)
 		}
 	})

@@ -3,6 +3,7 @@ package libzmq
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/pebbe/zmq4"
@@ -39,28 +40,6 @@ func newDealer(t *testing.T, ctx *zmq4.Context) *zmq4.Socket {
 	return s
 }
 
-// TestZmq4StillHidesThePointer fails on the day zmq4 renames the field that we read.
-func TestZmq4StillHidesThePointer(t *testing.T) {
-	s, err := testzmq.NewContext(t).NewSocket(zmq4.ROUTER)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := socketPointer(s); err != nil {
-		t.Error(err)
-	}
-	if err := EnforceDomain(s); err != nil {
-		t.Error(err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for name, s := range map[string]*zmq4.Socket{"closed": s, "nil": nil} {
-		if _, err := socketPointer(s); !errors.Is(err, zmq4.ErrorSocketClosed) {
-			t.Errorf("%s socket: %v", name, err)
-		}
-	}
-}
-
 // receive collects n messages, copied, in as many batches as it takes.
 func receive(t *testing.T, h *Handler, n int) (messages [][][]byte, truncated []bool) {
 	t.Helper()
@@ -83,7 +62,7 @@ func receive(t *testing.T, h *Handler, n int) (messages [][][]byte, truncated []
 func TestReceiveBatches(t *testing.T) {
 	ctx := testzmq.NewContext(t)
 	h, dealer := newHandler(t, ctx), newDealer(t, ctx)
-	const count = 1000 // more than a batch, more bytes than its buffer
+	const count = 1000 // more messages than a batch, and more bytes than the buffer
 	for i := range count {
 		if _, err := dealer.SendMessage("", "x", bytes.Repeat([]byte{byte(i)}, i)); err != nil {
 			t.Fatal(err)
@@ -91,8 +70,8 @@ func TestReceiveBatches(t *testing.T) {
 	}
 	messages, truncated := receive(t, h, count)
 	for i, frames := range messages {
-		if len(frames) != 4 || string(frames[0]) != "peer" || len(frames[1]) != 0 || string(frames[2]) != "x" ||
-			!bytes.Equal(frames[3], bytes.Repeat([]byte{byte(i)}, i)) || truncated[i] {
+		want := [][]byte{[]byte("peer"), {}, []byte("x"), bytes.Repeat([]byte{byte(i)}, i)}
+		if !slices.EqualFunc(frames, want, bytes.Equal) || truncated[i] {
 			t.Fatalf("message %d: %.200q", i, frames)
 		}
 	}
@@ -105,7 +84,7 @@ func TestReceiveTruncates(t *testing.T) {
 	for _, message := range [][]interface{}{
 		{"a", bytes.Repeat([]byte("x"), 64*1024+1), "b"},
 		{"a", many},
-		{"a", bytes.Repeat([]byte("x"), 64*1024-6)}, // just fits behind "peer" and "a"
+		{"a", bytes.Repeat([]byte("x"), 64*1024-6)}, // just fits after "peer" and "a"
 		{"a", "b"},
 	} {
 		if _, err := dealer.SendMessage(message...); err != nil {
@@ -130,8 +109,9 @@ func TestSend(t *testing.T) {
 		t.Fatal(err)
 	}
 	receive(t, h, 1)
-	// The second is dropped.
-	if err := h.Send([]byte("peerabgoneabpeerz"), []uint32{4, 0, 1, 1, 0, 4, 0, 1, 1, 4, 1}, []uint32{5, 4, 2}); err != nil {
+	// The second message is for a peer that does not exist, and is dropped.
+	sizes := []uint32{4, 0, 1, 1, 0, 4, 0, 1, 1, 4, 1}
+	if err := h.Send([]byte("peerabgoneabpeerz"), sizes, []uint32{5, 4, 2}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range [][]string{{"", "a", "b", ""}, {"z"}} {
@@ -147,7 +127,7 @@ func TestSend(t *testing.T) {
 	}
 }
 
-// TestReceiveErases: what a peer sent does not stay in memory after the next Receive.
+// TestReceiveErases: a message does not stay in memory after the next Receive.
 func TestReceiveErases(t *testing.T) {
 	ctx := testzmq.NewContext(t)
 	h, dealer := newHandler(t, ctx), newDealer(t, ctx)
@@ -176,7 +156,7 @@ func TestReceiveErases(t *testing.T) {
 func TestWake(t *testing.T) {
 	ctx := testzmq.NewContext(t)
 	h := newHandler(t, ctx)
-	for range 100_000 { // more than the pipe holds: it never blocks
+	for range 100_000 { // more than the pipe can hold: Wake never blocks
 		h.Wake()
 	}
 	if batch, err := h.Receive(); err != nil || len(batch) != 0 {
@@ -189,7 +169,7 @@ func TestWake(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	h.Wake() // and after the end it does nothing
+	h.Wake() // after Close it does nothing
 }
 
 func TestTermEndsReceive(t *testing.T) {

@@ -1,0 +1,14 @@
+package proxy
+
+// The messages of the log that report the life of the proxy, a reload, and the end of a frontend.
+const (
+	MessageReady    = "zmqauth: the proxy is ready"
+	MessageEnds     = "zmqauth: the proxy ends"
+	MessageReloaded = "zmqauth: reloaded"
+	MessageWrong    = "zmqauth: the configuration is wrong, everything stays as it was"
+	MessagePartly   = "zmqauth: reloaded, but for some of the frontends"
+	MessageWaits    = "zmqauth: frontends end before the rules of their domains change"
+	MessageEnded    = "zmqauth: a frontend has ended"
+	MessageLost     = "zmqauth: a frontend has ended with messages " +
+		"that were not passed on or not answered"
+)
