@@ -182,7 +182,7 @@ func TestGSSAPIRealmRefusals(t *testing.T) {
 					}
 				}
 				if test.mend == nil {
-					test.mend = name()
+					test.mend = name(GSSAPIAllowAny)
 				}
 				must.OK(t, test.mend(a))
 				server.receive(t)
@@ -258,7 +258,7 @@ func TestGSSAPIRealmConnect(t *testing.T) {
 		must.OK(t, a.ConfigureGSSAPI("d", testrealm.AnnFull))
 		connectAs(t, server.endpoint, testrealm.Ann)
 		// The delay is that of one principal.
-		must.OK(t, a.ConfigureGSSAPI("d"))
+		must.OK(t, a.ConfigureGSSAPI("d", GSSAPIAllowAny))
 		arrives(t, connectAs(t, server.endpoint, testrealm.Bob), server, testrealm.BobFull)
 	})
 }

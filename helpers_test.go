@@ -172,9 +172,7 @@ func ask(t testing.TB, a *Authenticator, request [][]byte) (status, userID strin
 func waitForReports(t testing.TB, a *Authenticator) {
 	t.Helper()
 	testpeer.Eventually(t, "everything is reported", func() bool {
-		a.reports.mu.Lock()
-		defer a.reports.mu.Unlock()
-		return !a.reports.running
+		return a.reports.decisions.isIdle() && a.reports.lines.isIdle()
 	})
 }
 

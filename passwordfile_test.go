@@ -83,7 +83,7 @@ func TestPasswordFile(t *testing.T) {
 		strings.TrimSpace(htpasswdFile(t, "ida", "by htpasswd")),
 		" ian = blanks ",
 		"ann=the last line counts",
-		"jim=$1$not a hash that we know",
+		"jim=$1$",
 		"joe=no newline at the end",
 	}, "\n"))
 	for _, test := range []struct {
@@ -96,7 +96,7 @@ func TestPasswordFile(t *testing.T) {
 		{"gus", "argon", true}, {"hal", "argon", true}, {"hal", argon, false},
 		{"ida", "by htpasswd", true}, {"ida", "by hand", false},
 		{" ian ", " blanks ", true}, {"ian", "blanks", false},
-		{"jim", "$1$not a hash that we know", true},
+		{"jim", "$1$", true},
 		{"joe", "no newline at the end", true},
 		{"# who may come in", "", false}, {"", "", false},
 	} {

@@ -10,25 +10,27 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// maxReports is how far OnDecision and the logger may fall behind. For clients of libzmq's that is
-// some 40 MB.
+// maxReports is how far OnDecision may fall behind, and how far the logger may. For clients of
+// libzmq's that is some 20 MB for each.
 const maxReports = 1 << 16
 
-// levelPeriod is how long a change of the logger's level may go unnoticed by acceptances.
-const levelPeriod = time.Second
+const (
+	// levelPeriod is how long a change of the logger's level may go unnoticed by acceptances.
+	levelPeriod = time.Second
+	// levelWait is how long New waits for the logger to tell its level for the first time.
+	levelWait = 100 * time.Millisecond
+)
 
-// reporter logs decisions and calls OnDecision, one after the other, by a goroutine that lives
-// while there are any. The loop never runs any of the program's code, and never waits for it.
+// reporter logs decisions and calls OnDecision. Each has a goroutine of its own that lives while there
+// is something to tell: neither waits for the other, nor the loop for any of them.
 type reporter struct {
 	log        *slog.Logger
 	onDecision func(Decision)
-	lost       *atomic.Uint64 // counts what there was no room for
-
-	mu      sync.Mutex
-	queue   []report
-	running bool
+	lines      backlog // for the logger
+	decisions  backlog // for OnDecision
 
 	debug   atomic.Bool  // whether acceptances are logged
+	asking  atomic.Bool  // the logger is being asked for that
 	begun   time.Time    // carries the monotonic clock, which nobody sets back
 	checked atomic.Int64 // when the logger was asked, in nanoseconds since then
 }
@@ -41,8 +43,15 @@ type report struct {
 }
 
 func newReporter(log *slog.Logger, onDecision func(Decision), lost *atomic.Uint64) *reporter {
-	r := &reporter{log: log, onDecision: onDecision, lost: lost, begun: time.Now()}
-	r.askLevel()
+	r := &reporter{log: log, onDecision: onDecision, begun: time.Now()}
+	r.lines = backlog{tell: r.logReport, lost: lost}
+	r.decisions = backlog{tell: r.callOnDecision, lost: lost}
+	asked := make(chan struct{})
+	go func() { defer close(asked); r.askLevel() }()
+	select {
+	case <-asked:
+	case <-time.After(levelWait):
+	}
 	return r
 }
 
@@ -60,49 +69,101 @@ func (r *reporter) keepUp(now time.Time) {
 	}
 }
 
-// askLevel asks the logger, which may take its time, whether acceptances are logged.
+// askLevel asks the logger whether acceptances are logged. It may take its time: it is not asked again
+// meanwhile.
 func (r *reporter) askLevel() {
+	if !r.asking.CompareAndSwap(false, true) {
+		return
+	}
+	defer r.asking.Store(false)
 	defer r.recover()
 	r.checked.Store(int64(time.Since(r.begun)))
 	r.debug.Store(r.log.Enabled(context.Background(), slog.LevelDebug))
 }
 
 // say has a line logged by the reporter's goroutine.
-func (a *Authenticator) say(line func(*slog.Logger)) { a.reports.add(report{line: line}) }
+func (a *Authenticator) say(line func(*slog.Logger)) { a.reports.lines.add(report{line: line}) }
 
-// add never waits.
+// add has a decision reported. It never waits.
 func (r *reporter) add(rep report) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.queue) >= maxReports {
-		r.lost.Add(1)
-		return
-	}
-	r.queue = append(r.queue, rep)
-	if !r.running {
-		r.running = true
-		go r.run(nil)
+	r.lines.add(rep)
+	if r.onDecision != nil {
+		r.decisions.add(rep)
 	}
 }
 
-// run makes the reports of a batch, and then of all that has been added meanwhile.
-func (r *reporter) run(batch []report) {
+func (r *reporter) logReport(rep report) {
+	defer r.recover()
+	if rep.line != nil {
+		rep.line(r.log)
+		return
+	}
+	r.write(rep)
+}
+
+func (r *reporter) callOnDecision(rep report) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.lines.add(report{line: func(log *slog.Logger) {
+				log.Error("zmqauth: OnDecision or the logger panicked", "panic", p)
+			}})
+		}
+	}()
+	r.onDecision(rep.decision)
+}
+
+// recover logs a panic of the logger; if it panics again, there is nobody left to tell.
+func (r *reporter) recover() {
+	if p := recover(); p != nil {
+		defer func() { _ = recover() }()
+		r.log.Error("zmqauth: OnDecision or the logger panicked", "panic", p)
+	}
+}
+
+// backlog is what somebody is still to be told of. It is told one after the other, by a goroutine that
+// lives while there is anything.
+type backlog struct {
+	tell func(report)
+	lost *atomic.Uint64 // counts what there was no room for
+
+	mu      sync.Mutex
+	queue   []report
+	running bool
+}
+
+// add never waits.
+func (b *backlog) add(rep report) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.queue) >= maxReports {
+		b.lost.Add(1)
+		return
+	}
+	b.queue = append(b.queue, rep)
+	if !b.running {
+		b.running = true
+		go b.run(nil)
+	}
+}
+
+// run tells of a batch, and then of all that has been added meanwhile.
+func (b *backlog) run(batch []report) {
 	finished := false
 	defer func() {
-		if !finished { // OnDecision or the logger has called runtime.Goexit: another goroutine goes on
-			go r.run(batch)
+		if !finished { // who is told has called runtime.Goexit: another goroutine goes on
+			go b.run(batch)
 		}
 	}()
 	for {
 		for len(batch) > 0 {
 			rep := batch[0]
 			batch = batch[1:]
-			r.report(rep)
+			b.tell(rep)
 		}
-		r.mu.Lock()
-		batch, r.queue = r.queue, nil
-		r.running = len(batch) > 0
-		r.mu.Unlock()
+		b.mu.Lock()
+		batch, b.queue = b.queue, nil
+		b.running = len(batch) > 0
+		b.mu.Unlock()
 		if len(batch) == 0 {
 			finished = true
 			return
@@ -110,25 +171,11 @@ func (r *reporter) run(batch []report) {
 	}
 }
 
-func (r *reporter) report(rep report) {
-	defer r.recover()
-	if rep.line != nil {
-		rep.line(r.log)
-		return
-	}
-	r.write(rep)
-	if r.onDecision != nil {
-		r.onDecision(rep.decision)
-	}
-}
-
-// recover logs the panic of OnDecision or the logger; if the logger panics again, there is nobody
-// left to tell.
-func (r *reporter) recover() {
-	if p := recover(); p != nil {
-		defer func() { _ = recover() }()
-		r.log.Error("zmqauth: OnDecision or the logger panicked", "panic", p)
-	}
+// isIdle tells whether everything has been told.
+func (b *backlog) isIdle() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.running
 }
 
 func (n *note) attrs() (attrs []slog.Attr) {
@@ -164,8 +211,11 @@ func (r *reporter) write(rep report) {
 	if d.Status == zap.StatusOK {
 		message = "zmqauth: accepted"
 	}
-	attrs := []slog.Attr{slog.String("reason", d.Reason), slog.Int("status", d.Status), slog.String("domain", d.Domain),
-		slog.String("address", d.Address), slog.String("mechanism", d.Mechanism), slog.Duration("duration", d.Duration)}
+	attrs := []slog.Attr{
+		slog.String("reason", d.Reason), slog.Int("status", d.Status),
+		slog.String("domain", d.Domain), slog.String("address", d.Address),
+		slog.String("mechanism", d.Mechanism), slog.Duration("duration", d.Duration),
+	}
 	if d.UserID != "" {
 		attrs = append(attrs, slog.String("user", d.UserID))
 	}

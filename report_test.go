@@ -64,14 +64,14 @@ func TestReporterLimit(t *testing.T) {
 	free, called := make(chan bool), make(chan bool, maxReports+1)
 	var lost atomic.Uint64
 	r := newReporter(quiet(), func(Decision) { <-free; called <- true }, &lost)
-	r.add(report{})
+	r.decisions.add(report{})
 	testpeer.Eventually(t, "the hook is called", func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return len(r.queue) == 0
+		r.decisions.mu.Lock()
+		defer r.decisions.mu.Unlock()
+		return len(r.decisions.queue) == 0
 	})
 	for range maxReports + 10 {
-		r.add(report{})
+		r.decisions.add(report{})
 	}
 	if lost.Load() != 10 {
 		t.Errorf("%d lost, want 10", lost.Load())
@@ -163,4 +163,37 @@ func TestWants(t *testing.T) {
 		r.keepUp(time.Now())
 		return r.wants(200)
 	})
+}
+
+// TestOnDecisionDoesNotSilenceTheLog: a hook that never returns keeps nothing else from being told.
+func TestOnDecisionDoesNotSilenceTheLog(t *testing.T) {
+	var log logbuffer.Buffer
+	blocked := make(chan bool)
+	t.Cleanup(func() { close(blocked) })
+	a := newAuthenticator(t, Config{Logger: log.Logger(), OnDecision: func(Decision) { <-blocked }})
+	for range 3 {
+		ask(t, a, zapRequest("d", "127.0.0.1", "OTHER"))
+	}
+	testpeer.Eventually(t, "all are logged", func() bool {
+		return strings.Count(log.String(), ReasonUnknownMechanism) == 3
+	})
+}
+
+// TestBlockingLoggerTakesOneGoroutine: a logger that does not tell its level is not asked again.
+func TestBlockingLoggerTakesOneGoroutine(t *testing.T) {
+	blocked := make(chan bool)
+	t.Cleanup(func() { close(blocked) })
+	var asked atomic.Int64
+	logger := slog.New(hostileHandler{slog.DiscardHandler, func() { asked.Add(1); <-blocked }})
+	r := newReporter(logger, nil, new(atomic.Uint64))
+	for n := range 50 {
+		r.keepUp(r.begun.Add(time.Duration(n+1) * 2 * levelPeriod))
+	}
+	testpeer.Eventually(t, "it has been asked", func() bool { return asked.Load() > 0 })
+	for range 1000 {
+		runtime.Gosched()
+	}
+	if asked.Load() != 1 {
+		t.Errorf("asked %d times at once", asked.Load())
+	}
 }

@@ -47,7 +47,9 @@ func main() {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	o.allow = flag.Args()
+	if o.allow = flag.Args(); len(o.allow) == 0 {
+		o.allow = []string{zmqauth.GSSAPIAllowAny}
+	}
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "gssapi:", err)
 		os.Exit(1)
