@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/zmqauth/zmqauth/internal/files"
 )
 
 // This package does not use package knownhosts of x/crypto, which refuses the whole file for one
@@ -53,7 +55,7 @@ func loadKnownHosts(
 	found := &knownHosts{revoked: map[string]knownLine{}, files: files}
 	portless := &knownHosts{revoked: found.revoked, files: files, portless: true}
 	for _, file := range files {
-		data, err := readFile(file, maxKnownHosts)
+		data, err := readTextFile(file, maxKnownHosts)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -124,6 +126,9 @@ func (k *knownHosts) loadRevoked(file string) error {
 		fault := errors.New("a revocation list in ssh-keygen's binary format is not supported; " +
 			"write one public key a line")
 		return &FileError{File: file, Err: fault}
+	}
+	if line, err := files.CheckText(data); err != nil {
+		return &FileError{File: file, Line: line, Err: err}
 	}
 	for i, text := range bytes.Split(data, []byte("\n")) {
 		if text = bytes.TrimSpace(text); len(text) == 0 || text[0] == '#' {

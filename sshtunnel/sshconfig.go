@@ -49,7 +49,7 @@ func readConfig(configFile, name, user string) (found settings, own bool, err er
 }
 
 func (r *configReader) read(path string, depth int) error {
-	data, err := readFile(path, maxConfigFile)
+	data, err := readTextFile(path, maxConfigFile)
 	if err != nil {
 		return err
 	}

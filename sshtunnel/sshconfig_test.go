@@ -3,6 +3,7 @@ package sshtunnel
 import (
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -342,4 +343,33 @@ func TestConfigFiles(t *testing.T) {
 	must.OK(t, os.Mkdir(filepath.Join(home, ".ssh", "work"), 0o700))
 	write(t, filepath.Join(home, ".ssh", "work", "a.conf"), "Port 79\n")
 	expect("an included file, by its relative name", Config{}, 79)
+}
+
+// TestTextsThatAreNoText: a byte order mark, UTF-16 and NUL bytes are errors with their line. Without
+// that the first line would be passed over in silence.
+func TestTextsThatAreNoText(t *testing.T) {
+	dir := t.TempDir()
+	config, known := filepath.Join(dir, "config"), filepath.Join(dir, "known_hosts")
+	for text, want := range map[string]string{
+		"\ufeffHost gateway\nPort 77\n":  ":1: a byte order mark",
+		"\xff\xfeH\x00o\x00s\x00t\x00":   ":1: it is UTF-16",
+		"Host gateway\nPort 77\x00\n":    ":2: a NUL byte",
+		"Host gateway\nUser a\x00b\nx\n": ":2: a NUL byte",
+	} {
+		write(t, config, text)
+		if _, err := resolve(Config{Host: "gateway", ConfigFile: config}); err == nil ||
+			!strings.Contains(err.Error(), config+want) {
+			t.Errorf("ssh_config %q: %v", text, err)
+		}
+		write(t, known, text)
+		logger := slog.New(slog.DiscardHandler)
+		if _, err := loadKnownHosts([]string{known}, "gateway", "", logger); err == nil ||
+			!strings.Contains(err.Error(), known+want) {
+			t.Errorf("known_hosts %q: %v", text, err)
+		}
+		if err := new(knownHosts).loadRevoked(known); err == nil ||
+			!strings.Contains(err.Error(), known+want) {
+			t.Errorf("revoked keys %q: %v", text, err)
+		}
+	}
 }

@@ -40,6 +40,19 @@ func readFile(path string, limit int) ([]byte, error) {
 	})
 }
 
+// readTextFile is readFile for a text. A byte order mark, UTF-16 or a NUL byte is an error: what stands
+// there would be read as something else than what an editor shows.
+func readTextFile(path string, limit int) ([]byte, error) {
+	data, err := readFile(path, limit)
+	if err != nil {
+		return nil, err
+	}
+	if line, err := files.CheckText(data); err != nil {
+		return nil, &FileError{File: path, Line: line, Err: err}
+	}
+	return data, nil
+}
+
 // readKeyFile reads a key. A public key is treated as by readFile. A private key must not be
 // readable by every user; a group may read it.
 func readKeyFile(path string) ([]byte, error) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/zmqauth/zmqauth/internal/files"
 )
 
 // maxSecret is the length of the longest input in bytes. Passwords and keys are shorter.
@@ -78,6 +80,9 @@ func readLine(input io.Reader) (string, error) {
 	data, err := io.ReadAll(io.LimitReader(input, maxSecret+1))
 	if err != nil {
 		return "", fmt.Errorf("stdin: %w", cause(err))
+	}
+	if _, err := files.CheckText(data); err != nil {
+		return "", fmt.Errorf("stdin: %w", err)
 	}
 	line, rest, _ := strings.Cut(string(data), "\n")
 	line = strings.TrimSuffix(line, "\r")
