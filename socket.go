@@ -48,8 +48,8 @@ func PlainServer(s *zmq4.Socket, domain string) error {
 // certificate must hold the secret key.
 func CurveServer(s *zmq4.Socket, domain string, cert *Certificate) error {
 	const role = "CurveServer"
-	if cert == nil || cert.Secret == nil {
-		return fmt.Errorf("zmqauth: %s: %w", role, errNoSecretKey)
+	if err := checkSecretKey(cert); err != nil {
+		return fmt.Errorf("zmqauth: %s: %w", role, err)
 	}
 	return serverRole(s, role, domain, func() error {
 		return errors.Join(s.SetCurveServer(1), s.SetCurveSecretkey(cert.Secret.Z85()))
@@ -130,10 +130,10 @@ func PlainClient(s *zmq4.Socket, username, password string) error {
 // server than the one that has the secret key to server.
 func CurveClient(s *zmq4.Socket, server PublicKey, cert *Certificate) error {
 	return setRole(s, "CurveClient", func() error {
-		switch {
-		case cert == nil || cert.Secret == nil:
-			return errNoSecretKey
-		case server == PublicKey{}:
+		if err := checkSecretKey(cert); err != nil {
+			return err
+		}
+		if server == (PublicKey{}) {
 			return errors.New("the server's key is zero")
 		}
 		return errors.Join(s.SetCurveServerkey(server.String()), s.SetCurvePublickey(cert.Secret.Public().String()),
@@ -162,6 +162,18 @@ func GSSAPIClient(s *zmq4.Socket, principal, servicePrincipal string) error {
 		}
 		return s.SetGssapiServicePrincipal(servicePrincipal)
 	})
+}
+
+// checkSecretKey tells whether a certificate has a secret key that is one, and belongs to the public
+// one where that is given.
+func checkSecretKey(cert *Certificate) error {
+	switch {
+	case cert == nil || cert.Secret == nil:
+		return errNoSecretKey
+	case cert.Public == PublicKey{}:
+		return checkKeys(cert.Secret.Public(), cert.Secret)
+	}
+	return checkKeys(cert.Public, cert.Secret)
 }
 
 // setRole sets options on a socket.

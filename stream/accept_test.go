@@ -46,7 +46,7 @@ func TestAcceptErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			log := &logbuffer.Buffer{}
 			handled := make(chan struct{})
-			s := &Server{Logger: log.Logger(), Handler: func(context.Context, net.Conn, any) {
+			s := &Server{Authenticator: AllowAny, Logger: log.Logger(), Handler: func(context.Context, net.Conn, any) {
 				close(handled)
 			}}
 			l := &scriptedListener{done: make(chan struct{})}
@@ -92,7 +92,7 @@ func (temporaryError) Temporary() bool { return true }
 // try.
 func TestBackOff(t *testing.T) {
 	testpeer.NothingLeft(t)
-	s := &Server{Handler: echo, Logger: quiet()}
+	s := &Server{Authenticator: AllowAny, Handler: echo, Logger: quiet()}
 	tries := make(chan struct{}, 1000)
 	l := &scriptedListener{script: func(int) (net.Conn, error) {
 		tries <- struct{}{}

@@ -27,6 +27,15 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, conn net.Conn) (net.Conn, any, error)
 }
 
+// AllowAny lets everybody in at once, with nil credentials.
+var AllowAny Authenticator = allowAny{}
+
+type allowAny struct{}
+
+func (allowAny) Authenticate(_ context.Context, conn net.Conn) (net.Conn, any, error) {
+	return conn, nil, nil
+}
+
 // AuthenticatorFunc makes an [Authenticator] of a function. A nil function refuses everybody.
 type AuthenticatorFunc func(ctx context.Context, conn net.Conn) (net.Conn, any, error)
 

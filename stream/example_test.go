@@ -155,7 +155,7 @@ func ExampleChain() {
 
 // A server for one client. It ends when the first authenticated client has been served.
 func ExampleServer_ServeOne() {
-	server := &stream.Server{Handler: func(_ context.Context, conn net.Conn, _ any) {
+	server := &stream.Server{Authenticator: stream.AllowAny, Handler: func(_ context.Context, conn net.Conn, _ any) {
 		fmt.Fprintln(conn, "only you")
 	}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

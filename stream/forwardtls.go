@@ -77,7 +77,7 @@ func ForwardTLS(ctx context.Context, local, remote string, cfg TLSClient) (*Forw
 	if err != nil {
 		return nil, errors.Join(err, f.removeDirectory())
 	}
-	f.server = Server{Handler: f.handle, Logger: cfg.Logger}
+	f.server = Server{Authenticator: AllowAny, Handler: f.handle, Logger: cfg.Logger}
 	stop := context.AfterFunc(ctx, func() { _ = f.server.Close() })
 	go func() {
 		defer close(f.ended)

@@ -34,7 +34,7 @@ func TestBeforeServe(t *testing.T) {
 			return s.Shutdown(ctx)
 		},
 	} {
-		s := &Server{Handler: echo}
+		s := &Server{Authenticator: AllowAny, Handler: echo}
 		must.OK(t, end(s))
 		l := newListener(t)
 		for what, err := range map[string]error{
@@ -138,7 +138,7 @@ func TestCloseEndsAllAtOnce(t *testing.T) {
 // ends, too.
 func TestHandlerContextEnds(t *testing.T) {
 	contexts := make(chan context.Context, 1)
-	address := start(t, &Server{Handler: func(ctx context.Context, _ net.Conn, _ any) {
+	address := start(t, &Server{Authenticator: AllowAny, Handler: func(ctx context.Context, _ net.Conn, _ any) {
 		contexts <- ctx
 	}})
 	dialTCP(t, address)
@@ -223,7 +223,7 @@ func TestServeOneOfMany(t *testing.T) {
 
 func TestServeOneErrors(t *testing.T) {
 	testpeer.NothingLeft(t)
-	s := &Server{Logger: quiet(), Handler: func(context.Context, net.Conn, any) { panic("oh dear") }}
+	s := &Server{Authenticator: AllowAny, Logger: quiet(), Handler: func(context.Context, net.Conn, any) { panic("oh dear") }}
 	l := newListener(t)
 	dialTCP(t, l.Addr().String())
 	if err := s.ServeOne(l); err == nil || !strings.Contains(err.Error(), "oh dear") {

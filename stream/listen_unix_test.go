@@ -32,7 +32,7 @@ func TestListenAndServe(t *testing.T) {
 		defer conn.Close()
 		return giveWord(conn) == nil && exchange(conn, "hello") == nil
 	})
-	err = (&Server{Handler: echo}).ListenAndServe("unix", path)
+	err = (&Server{Authenticator: AllowAny, Handler: echo}).ListenAndServe("unix", path)
 	if err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("a second server at the same path: %v", err)
 	}
@@ -41,7 +41,7 @@ func TestListenAndServe(t *testing.T) {
 		t.Error(err)
 	}
 	for _, address := range []string{"nowhere", "127.0.0.1:x"} {
-		err := (&Server{Handler: echo}).ListenAndServe("tcp", address)
+		err := (&Server{Authenticator: AllowAny, Handler: echo}).ListenAndServe("tcp", address)
 		if err == nil || !strings.HasPrefix(err.Error(), "stream: ") {
 			t.Errorf("%s: %v", address, err)
 		}

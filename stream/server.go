@@ -43,7 +43,7 @@ const (
 // So a crowd of silent clients delays nobody, and a crowd of honest clients that arrives at once is
 // admitted one after another.
 type Server struct {
-	// Authenticator proves who a client is; nil: everybody is let in, with nil credentials.
+	// Authenticator proves who a client is; nil: an error. [AllowAny] lets everybody in.
 	Authenticator Authenticator
 	// Handler serves one client. The connection has no deadline, and is closed when Handler returns.
 	// ctx ends at that moment too, and at once with Close. A panic is logged and ends this connection
@@ -150,7 +150,7 @@ func (s *Server) check() error {
 			"HandshakeTimeout %v, MaxHandshakes %d, MaxConns %d",
 			s.HandshakeTimeout, s.MaxHandshakes, s.MaxConns)
 	case s.Authenticator == nil:
-		return nil
+		return errors.New("stream: Server without an Authenticator; AllowAny lets everybody in")
 	}
 	return check(s.Authenticator)
 }

@@ -92,7 +92,7 @@ func TestServerLetsInAndRefuses(t *testing.T) {
 // TestNoAuthenticator: everybody is let in, with nil credentials, and handlers see no deadline.
 func TestNoAuthenticator(t *testing.T) {
 	got := make(chan any, 1)
-	address := start(t, &Server{Handler: func(ctx context.Context, conn net.Conn, credentials any) {
+	address := start(t, &Server{Authenticator: AllowAny, Handler: func(ctx context.Context, conn net.Conn, credentials any) {
 		got <- credentials
 		echo(ctx, conn, nil)
 	}})
@@ -180,7 +180,8 @@ func TestNilAuthenticators(t *testing.T) {
 		}
 	}
 	for name, s := range map[string]*Server{
-		"no Handler":           {},
+		"no Handler":           {Authenticator: AllowAny},
+		"no Authenticator":     {Handler: echo},
 		"negative time":        {Handler: echo, HandshakeTimeout: -1},
 		"negative handshakes":  {Handler: echo, MaxHandshakes: -1},
 		"negative connections": {Handler: echo, MaxConns: -1},
@@ -298,7 +299,7 @@ func TestAuthenticatorsAreBounded(t *testing.T) {
 func TestHandlerPanic(t *testing.T) {
 	log := &logbuffer.Buffer{}
 	address := start(t,
-		&Server{Logger: log.Logger(), Handler: func(_ context.Context, conn net.Conn, _ any) {
+		&Server{Authenticator: AllowAny, Logger: log.Logger(), Handler: func(_ context.Context, conn net.Conn, _ any) {
 			_, _ = conn.Read(make([]byte, 1))
 			panic("oh dear")
 		}})
