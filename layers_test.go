@@ -34,7 +34,7 @@ var layers = map[string][]string{
 	},
 
 	// 2: libzmq.
-	"internal/libzmq": {},
+	"internal/libzmq": {"internal/endpoint"},
 
 	// 3: the library.
 	".": {"internal/acl", "internal/endpoint", "internal/files", "internal/follow", "internal/keyset",
