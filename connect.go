@@ -8,7 +8,6 @@ import (
 
 	"github.com/pebbe/zmq4"
 
-	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -82,54 +81,18 @@ func Connect(ctx context.Context, s *zmq4.Socket, endpoint string) error {
 // no place for them.
 var connections libzmq.Connections
 
-// errConnected says that there is nothing to connect.
-var errConnected = errors.New("the socket is connected to this endpoint already; that connection stays")
-
 // connectAndWait also tells whether anybody has accepted a connection.
-func connectAndWait(ctx context.Context, s *zmq4.Socket, address string) (reached bool, err error) {
-	m := &handshakeMonitor{socket: s, endpoint: address}
-	if ctx.Err() != nil {
-		return false, m.interrupted(ctx)
-	}
-	if m.target, err = parseTarget(address); err != nil {
-		return false, m.fault(err)
-	}
-	if connections.IsAlive(ctx, s, address) {
-		if ctx.Err() != nil { // it may be about to end
-			return false, m.interrupted(ctx)
-		}
-		return false, m.fault(errConnected)
-	}
-	if err := m.open(ctx); err != nil {
-		return false, err
-	}
-	defer m.close()
-	err = m.connect(ctx)
-	if err == nil {
-		err = m.wait(ctx)
+func connectAndWait(
+	ctx context.Context, s *zmq4.Socket, endpoint string,
+) (reached bool, err error) {
+	reached, err = connections.Connect(ctx, s, endpoint)
+	if refused, ok := errors.AsType[*libzmq.RefusalError](err); ok {
+		return reached, &HandshakeError{endpoint, refused.Status, refused.Events}
 	}
 	if err != nil {
-		m.disconnect()
-		return m.reached, err
+		return reached, fmt.Errorf("zmqauth: %s: %w", endpoint, err)
 	}
-	connections.Add(s, address, m.descriptor)
-	return true, nil
-}
-
-// parseTarget reads what libzmq would try to connect to for ever. Transports other than TCP are
-// libzmq's to judge. nil: one of those.
-func parseTarget(address string) (*endpoint.Endpoint, error) {
-	if !strings.HasPrefix(address, "tcp://") {
-		return nil, nil
-	}
-	if _, target, ok := strings.Cut(address, ";"); ok { // a source address before it (zmq_tcp(7))
-		address = "tcp://" + target
-	}
-	e, err := endpoint.ParseConnect(address)
-	if err != nil {
-		return nil, err
-	}
-	return &e, nil
+	return reached, nil
 }
 
 func connectSocket(s *zmq4.Socket, endpoint string) error {

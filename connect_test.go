@@ -10,9 +10,13 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/libzmq"
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
+
+// cutTime is how long handshakes are cut off before Connect gives up, as its documentation says.
+const cutTime = 1500 * time.Millisecond
 
 // TestConnect is the table of what Connect reports about a real server.
 func TestConnect(t *testing.T) {
@@ -84,7 +88,7 @@ func TestConnectWithoutAHandler(t *testing.T) {
 			server := newServer(t, testzmq.NewContext(t), "tcp://127.0.0.1:*", test.server)
 			socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
 			must.OK(t, test.client(socket))
-			ctx, cancel := context.WithTimeout(context.Background(), cutPeriod+time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), cutTime+time.Second)
 			defer cancel()
 			err := Connect(ctx, socket, server.endpoint)
 			var refused *HandshakeError
@@ -134,7 +138,7 @@ func TestConnectTwice(t *testing.T) {
 			socket := testzmq.NewSocket(t, testzmq.NewContext(t), kind)
 			must.OK(t, Connect(within(t, patience), socket, endpoint))
 			must.OK(t, a.Deny("127.0.0.1"))
-			if err := Connect(within(t, patience), socket, endpoint); !errors.Is(err, errConnected) {
+			if err := Connect(within(t, patience), socket, endpoint); !errors.Is(err, libzmq.ErrConnected) {
 				t.Errorf("a second one: %v", err)
 			}
 			for range 10 {

@@ -55,14 +55,14 @@ func TestClockAndValidity(t *testing.T) {
 func TestClockAndRefusals(t *testing.T) {
 	for name, by := range clockJumps {
 		t.Run(name, func(t *testing.T) {
-			p, now := newRefusedPeers(), time.Now()
-			p.refuse(localhost, someone, now)
+			p, now := newRefusalPenalties(), time.Now()
+			p.Refuse(localhost, someone, now)
 			now = jumped(t, now, by)
-			if delay := p.refuse(localhost, someone, now); delay != firstRefusalDelay {
+			if delay := p.Refuse(localhost, someone, now); delay != firstRefusalDelay {
 				t.Errorf("after the clock was set: %v", delay)
 			}
 			now = now.Add(refusalMemory + 1)
-			if delay := p.refuse(localhost, someone, now); delay != 0 {
+			if delay := p.Refuse(localhost, someone, now); delay != 0 {
 				t.Errorf("a minute later: %v", delay)
 			}
 		})

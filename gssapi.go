@@ -6,17 +6,52 @@ import (
 	"slices"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/admission"
 	"github.com/zmqauth/zmqauth/internal/policyfile"
 	"github.com/zmqauth/zmqauth/internal/principal"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// GSSAPIAllowAny, as a principal given to ConfigureGSSAPI, lets everybody in whom the KDC vouches for.
+// GSSAPIAllowAny, as a principal given to ConfigureGSSAPI, lets everybody in whom the KDC vouches
+// for.
 const GSSAPIAllowAny = policyfile.AnyPrincipal
 
+// How long refusals are held back. libzmq's client takes the one refusal that it honours over
+// GSSAPI (see zap.StatusCut) for an accident and tries again every 0.1 to 0.2 s, for ever. So the
+// loop makes it wait: refusals of one address and principal are held back, each longer than the one
+// before, up to a bound. That calms clients that are not wanted. It keeps nobody out who would come
+// in otherwise.
+const (
+	// firstRefusalDelay is that of the second refusal: the first goes out at once.
+	firstRefusalDelay = 100 * time.Millisecond
+
+	// maxRefusalDelay is less than 2 s, so that Connect keeps its word to a client that has been
+	// refused before. It is also less than the handshake interval of server sockets, at whose end
+	// the client would come back by itself.
+	maxRefusalDelay = 1600 * time.Millisecond
+
+	// refusalMemory is how long a refusal counts: long enough for a client that pauses before it
+	// tries again, short enough for one whose access has been mended meanwhile.
+	refusalMemory = time.Minute
+
+	// maxRefusedPeers bounds what is remembered, to some 2 MB. To have a peer forgotten before its
+	// time takes as many handshakes of other peers, and saves it a handful of delays.
+	maxRefusedPeers = 1 << 14
+
+	// maxHeldRefusals bounds the refusals that wait; one more goes out at once.
+	maxHeldRefusals = 1 << 12
+)
+
+// newRefusalPenalties returns the delays of peers, each an address and a principal.
+func newRefusalPenalties() *admission.Penalties {
+	return &admission.Penalties{
+		First: firstRefusalDelay, Max: maxRefusalDelay, Memory: refusalMemory, Peers: maxRefusedPeers,
+	}
+}
+
 // gssapiSetup decides on the GSSAPI clients of a domain, whose principals Kerberos has proved
-// (RFC 38): by their names, by those
-// of credentials, or by the callback. Without a setup all are accepted.
+// (RFC 38): by their names, by those of credentials, or by the callback. Without a setup all are
+// accepted.
 type gssapiSetup struct {
 	any         bool // everybody, whatever principals has
 	principals  *principal.Set
@@ -27,8 +62,8 @@ type gssapiSetup struct {
 // ConfigureGSSAPI lets in only these principals of a domain's clients: "alice@REALM",
 // "host/a.example@REALM", or patterns in which "*" stands for one whole component, "*@REALM",
 // "host/*@REALM". The realm is compared exactly. None named means nobody; [GSSAPIAllowAny] is every
-// principal that the KDC vouches for, as where nothing is configured. It replaces what the domain had
-// before. A bad entry is an error that changes nothing. The user id is the principal.
+// principal that the KDC vouches for, as where nothing is configured. It replaces what the domain
+// had before. A bad entry is an error that changes nothing. The user id is the principal.
 //
 // Start and Attach answer repeated refusals of one address and principal later and later, up to
 // 1.6 s, because libzmq's client comes back at once: it takes the one answer that keeps a GSSAPI

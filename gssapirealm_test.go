@@ -231,7 +231,7 @@ func TestGSSAPIRealmStatus400(t *testing.T) {
 		if _, err := server.socket.Recv(0); err != nil {
 			t.Errorf("%v: this libzmq keeps a GSSAPI client out whom the ZAP handler has refused "+
 				"with status 400. Where no older one has to be served, zap.StatusCut can go, "+
-				"and gssapidelay.go with it", err)
+				"and the delays of refusals in gssapi.go with it", err)
 		}
 	})
 }

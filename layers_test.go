@@ -36,7 +36,7 @@ var layers = map[string][]string{
 	},
 
 	// 2: libzmq, and who of many is served next.
-	"internal/libzmq":    {},
+	"internal/libzmq":    {"internal/endpoint"},
 	"internal/admission": {},
 
 	// 3: the library.

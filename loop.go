@@ -9,6 +9,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/admission"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -31,18 +32,18 @@ type loop struct {
 
 	closing   chan struct{} // closed: free the endpoint and end
 	closeOnce sync.Once
-	failed    chan struct{} // closed: the service is over, why is in failure; the goroutine keeps the endpoint
+	failed    chan struct{} // closed: the service is over, but the endpoint stays bound
 	done      chan struct{} // closed: the goroutine has ended
-	failure   error
+	failure   error         // why the service is over
 	closeErr  error
 
 	mu    sync.Mutex
 	ready []delivery
 
-	held *heldRefusals // of GSSAPI clients
+	held *admission.Held[heldRefusal] // of GSSAPI clients
 
 	// The goroutine's own, reused.
-	refused *refusedPeers
+	refused *admission.Penalties // of GSSAPI clients
 	request zap.Request
 	untold  []untold
 	bytes   []byte   // of the replies to send
@@ -66,6 +67,12 @@ type delivery struct {
 	epoch   uint64
 }
 
+// heldRefusal is the verdict on a ticket whose client has to wait for it.
+type heldRefusal struct {
+	ticket  *ticket
+	verdict verdict
+}
+
 // untold is a decision that is to be reported once no lock is held.
 type untold struct {
 	subject subject
@@ -75,7 +82,8 @@ type untold struct {
 func newLoop(a *Authenticator, socket zapSocket, queue *reactorQueue) *loop {
 	return &loop{
 		a: a, socket: socket, queue: queue, sending: true,
-		held: newHeldRefusals(socket.Wake, &a.counters.held), refused: newRefusedPeers(),
+		held:    admission.NewHeld[heldRefusal](maxHeldRefusals, socket.Wake, &a.counters.held),
+		refused: newRefusalPenalties(),
 		closing: make(chan struct{}), failed: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -105,7 +113,7 @@ func (l *loop) run() {
 		l.queue.end()
 	}
 	l.sending = false
-	l.held.release()
+	l.held.Release()
 	l.serve(nil) // counts and reports what was still undecided
 }
 
@@ -139,7 +147,7 @@ func (l *loop) leave() {
 	if err := l.socket.Unbind(); !errors.Is(err, zmq4.ETERM) { // the context's end frees it, too
 		l.closeErr = err
 	}
-	l.held.release()
+	l.held.Release()
 	for range leaveBatches {
 		l.socket.Wake() // so that Receive does not wait
 		messages, err := l.socket.Receive()
@@ -195,9 +203,10 @@ func (l *loop) serve(messages []libzmq.Message) {
 		}
 	}
 	for _, d := range l.takeReady() {
-		l.conclude(d.ticket.envelope, &d.ticket.request, d.ticket.arrived, l.a.current(d.verdict, d.epoch))
+		v := l.a.current(d.verdict, d.epoch)
+		l.conclude(d.ticket.envelope, &d.ticket.request, d.ticket.arrived, v)
 	}
-	for _, h := range l.held.takeDue() {
+	for _, h := range l.held.TakeDue() {
 		l.finish(h.ticket.envelope, &h.ticket.request, h.ticket.arrived, h.verdict)
 	}
 	l.send()
@@ -240,9 +249,9 @@ func (l *loop) conclude(envelope [][]byte, r *zap.Request, arrived time.Time, v 
 	if string(r.Mechanism) == zap.MechanismGSSAPI {
 		principal := r.Credentials[0]
 		if v.status == zap.StatusOK {
-			l.refused.accept(r.Address, principal)
-		} else if delay := l.refused.refuse(r.Address, principal, arrived); delay > 0 &&
-			l.held.hold(&heldRefusal{newTicket(envelope, r, nil, arrived), v}, delay) {
+			l.refused.Accept(r.Address, principal)
+		} else if delay := l.refused.Refuse(r.Address, principal, arrived); delay > 0 &&
+			l.held.Hold(heldRefusal{newTicket(envelope, r, nil, arrived), v}, delay) {
 			return
 		}
 	}

@@ -25,7 +25,7 @@ func FuzzLiveEndpoint(f *testing.F) {
 	must.OK(f, a.ConfigureCurve("*", CurveAllowAny))
 	must.OK(f, a.ConfigureGSSAPI("*", "*@EXAMPLE.ORG"))
 	must.OK(f, a.AllowDomain("near", "127.0.0.0/8", "ipc"))
-	a.loop.held.release() // refusals over GSSAPI go out at once
+	a.loop.held.Release() // refusals over GSSAPI go out at once
 	client := newZAPClient(f, a.Context())
 	for _, bad := range testzap.BadRequests() {
 		if joined := bytes.Join(bad.Frames, []byte("|")); len(joined) < 1000 {

@@ -1,5 +1,6 @@
 // Package admission says who of many clients is served next. Its queue is fair by client: one that
-// asks for a lot waits for itself, and not the others for it.
+// asks for a lot waits for itself, and not the others for it. Clients that are refused time and
+// again wait longer and longer.
 package admission
 
 import "container/list"

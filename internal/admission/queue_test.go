@@ -39,8 +39,9 @@ func TestNewcomer(t *testing.T) {
 	}
 	first, _ := q.Pop()
 	q.Push('c', "c1")
-	if got := append([]string{first}, pops(&q)...); !slices.Equal(got, []string{"a1", "b1", "a2", "c1", "b2", "a3"}) {
-		t.Errorf("%q", got)
+	want := []string{"a1", "b1", "a2", "c1", "b2", "a3"}
+	if got := append([]string{first}, pops(&q)...); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
@@ -145,7 +146,9 @@ func TestClientOf(t *testing.T) {
 }
 
 func FuzzClientOf(f *testing.F) {
-	for _, address := range []string{"192.0.2.1", "2001:db8::1%lo", "localhost:1:2:3", "localhost:", ""} {
+	for _, address := range []string{
+		"192.0.2.1", "2001:db8::1%lo", "localhost:1:2:3", "localhost:", "",
+	} {
 		f.Add(address)
 	}
 	f.Fuzz(func(t *testing.T, address string) {

@@ -11,11 +11,11 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
-const endpoint = "inproc://handler"
+const handlerEndpoint = "inproc://handler"
 
 func newHandler(t *testing.T, ctx *zmq4.Context) *Handler {
 	t.Helper()
-	h, err := Bind(ctx, endpoint)
+	h, err := Bind(ctx, handlerEndpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func newDealer(t *testing.T, ctx *zmq4.Context) *zmq4.Socket {
 	s, err := ctx.NewSocket(zmq4.DEALER)
 	if err == nil {
 		t.Cleanup(func() { _ = s.Close() })
-		err = errors.Join(s.SetIdentity("peer"), s.SetLinger(0), s.Connect(endpoint))
+		err = errors.Join(s.SetIdentity("peer"), s.SetLinger(0), s.Connect(handlerEndpoint))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +177,7 @@ func TestTermEndsReceive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := Bind(ctx, endpoint)
+	h, err := Bind(ctx, handlerEndpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,13 +200,13 @@ func TestTermEndsReceive(t *testing.T) {
 func TestBindErrors(t *testing.T) {
 	ctx := testzmq.NewContext(t)
 	h := newHandler(t, ctx)
-	if _, err := Bind(ctx, endpoint); !errors.Is(err, zmq4.Errno(zmq4.EADDRINUSE)) {
+	if _, err := Bind(ctx, handlerEndpoint); !errors.Is(err, zmq4.Errno(zmq4.EADDRINUSE)) {
 		t.Errorf("%v, want EADDRINUSE", err)
 	}
 	if err := h.Unbind(); err != nil {
 		t.Fatal(err)
 	}
-	second, err := Bind(ctx, endpoint)
+	second, err := Bind(ctx, handlerEndpoint)
 	if err != nil {
 		t.Fatalf("after Unbind: %v", err)
 	}

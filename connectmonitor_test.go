@@ -86,7 +86,7 @@ func TestConnectSilenceAfterACut(t *testing.T) {
 			}
 		}
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), cutPeriod+time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), cutTime+time.Second)
 	defer cancel()
 	socket := testzmq.NewSocket(t, testzmq.NewContext(t), zmq4.PUSH)
 	err = Connect(ctx, socket, "tcp://"+listener.Addr().String())

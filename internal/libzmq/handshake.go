@@ -1,4 +1,4 @@
-package zmqauth
+package libzmq
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/endpoint"
 )
 
-// handshakeMonitor watches the handshakes of one connecting socket.
-type handshakeMonitor struct {
+// handshake is what a connecting socket's monitor tells of its connection to one endpoint.
+type handshake struct {
 	socket   *zmq4.Socket
 	endpoint string             // as it was given
 	target   *endpoint.Endpoint // of TCP, else nil
@@ -52,51 +52,47 @@ const (
 	lookPause  = time.Second           // between two looks at which address family is right
 )
 
-var handshakeMonitors atomic.Uint64 // numbers their endpoints
-
-func (m *handshakeMonitor) fault(err error) error {
-	return fmt.Errorf("zmqauth: %s: %w", m.endpoint, err)
-}
+var monitors atomic.Uint64 // numbers their endpoints
 
 // open sets the socket's monitor.
-func (m *handshakeMonitor) open(ctx context.Context) error {
-	zctx, err := m.socket.Context()
+func (h *handshake) open(ctx context.Context) error {
+	zctx, err := h.socket.Context()
 	if err != nil {
-		return m.fault(err)
+		return err
 	}
-	mechanism, err := m.socket.GetMechanism()
+	mechanism, err := h.socket.GetMechanism()
 	if err != nil {
-		return m.fault(err)
+		return err
 	}
-	m.gssapi = mechanism == zmq4.GSSAPI
+	h.gssapi = mechanism == zmq4.GSSAPI
 	// The reader is made first: without one libzmq waits for ever as soon as it has something to say.
 	// It is connected last: a connect to an address that nobody binds keeps a context from ending.
-	if m.monitor, err = zctx.NewSocket(zmq4.PAIR); err != nil {
-		return m.fault(fmt.Errorf("a socket for its monitor: %w", err))
+	if h.monitor, err = zctx.NewSocket(zmq4.PAIR); err != nil {
+		return fmt.Errorf("a socket for its monitor: %w", err)
 	}
-	address := fmt.Sprintf("inproc://zmqauth-handshake-%d", handshakeMonitors.Add(1))
-	err = errors.Join(m.monitor.SetLinger(0), m.monitor.SetRcvhwm(0))
+	address := fmt.Sprintf("inproc://zmqauth-handshake-%d", monitors.Add(1))
+	err = errors.Join(h.monitor.SetLinger(0), h.monitor.SetRcvhwm(0))
 	if err == nil {
-		err = m.setMonitor(ctx, address)
+		err = h.setMonitor(ctx, address)
 	}
 	if err != nil {
-		_ = m.monitor.Close()
-		return m.fault(err)
+		_ = h.monitor.Close()
+		return err
 	}
-	if err := m.monitor.Connect(address); err != nil { // the context ends, and with it the monitor
-		m.close()
-		return m.fault(err)
+	if err := h.monitor.Connect(address); err != nil { // the context ends, and with it the monitor
+		h.close()
+		return err
 	}
-	m.poller = zmq4.NewPoller()
-	m.poller.Add(m.monitor, zmq4.POLLIN)
+	h.poller = zmq4.NewPoller()
+	h.poller.Add(h.monitor, zmq4.POLLIN)
 	return nil
 }
 
 // setMonitor does not wait longer than ctx: libzmq ends the monitor that was there before, and
 // waits for a reader of that which may never come.
-func (m *handshakeMonitor) setMonitor(ctx context.Context, address string) error {
+func (h *handshake) setMonitor(ctx context.Context, address string) error {
 	set := make(chan error, 1)
-	go func() { set <- m.socket.Monitor(address, zmq4.EVENT_ALL) }()
+	go func() { set <- h.socket.Monitor(address, zmq4.EVENT_ALL) }()
 	select {
 	case err := <-set:
 		if err != nil {
@@ -107,99 +103,99 @@ func (m *handshakeMonitor) setMonitor(ctx context.Context, address string) error
 	}
 	go func() { // what was set too late is nobody's
 		if <-set == nil {
-			_ = m.socket.Monitor("", 0)
+			_ = h.socket.Monitor("", 0)
 		}
 	}()
-	return fmt.Errorf(`%w; the socket has a monitor that nobody reads: end it first, with Monitor("", 0)`,
-		ctx.Err())
+	return fmt.Errorf("%w; the socket has a monitor that nobody reads: end it first, "+
+		`with Monitor("", 0)`, ctx.Err())
 }
 
-func (m *handshakeMonitor) close() {
-	_ = m.socket.Monitor("", 0)
-	_ = m.monitor.Close()
+func (h *handshake) close() {
+	_ = h.socket.Monitor("", 0)
+	_ = h.monitor.Close()
 }
 
 // connect connects the socket. Its IPv6 option is as it was afterwards: it counts for the
 // connections that are made while it is set.
-func (m *handshakeMonitor) connect(ctx context.Context) error {
-	before, err := m.socket.GetIpv6()
+func (h *handshake) connect(ctx context.Context) error {
+	before, err := h.socket.GetIpv6()
 	if err != nil {
-		return m.fault(err)
+		return err
 	}
-	m.ipv6 = before
-	if m.target != nil {
-		m.chooseFamily(ctx)
+	h.ipv6 = before
+	if h.target != nil {
+		h.chooseFamily(ctx)
 	}
 	if ctx.Err() != nil {
-		return m.interrupted(ctx)
+		return h.interrupted(ctx)
 	}
-	marker, err := m.markLastEndpoint()
+	marker, err := h.markLastEndpoint()
 	if err != nil {
-		return m.fault(err)
+		return err
 	}
-	if err := m.socket.SetIpv6(m.ipv6); err != nil {
-		return m.fault(err)
+	if err := h.socket.SetIpv6(h.ipv6); err != nil {
+		return err
 	}
-	err = m.socket.Connect(m.endpoint)
-	m.isConnected = err == nil
-	if err := errors.Join(err, m.socket.SetIpv6(before)); err != nil {
-		return m.fault(err)
+	err = h.socket.Connect(h.endpoint)
+	h.isConnected = err == nil
+	if err := errors.Join(err, h.socket.SetIpv6(before)); err != nil {
+		return err
 	}
-	if m.address, err = m.socket.GetLastEndpoint(); err != nil {
-		return m.fault(err)
+	if h.address, err = h.socket.GetLastEndpoint(); err != nil {
+		return err
 	}
-	m.isConnected = m.address != marker
-	if !m.isConnected {
-		return m.fault(errConnected)
+	h.isConnected = h.address != marker
+	if !h.isConnected {
+		return ErrConnected
 	}
 	return nil
 }
 
 // disconnect ends what connect has made, if it has made anything.
-func (m *handshakeMonitor) disconnect() {
-	if m.isConnected {
-		_ = m.socket.Disconnect(m.endpoint)
+func (h *handshake) disconnect() {
+	if h.isConnected {
+		_ = h.socket.Disconnect(h.endpoint)
 	}
 }
 
 // chooseFamily tells whether the connection is to use IPv6. While that cannot be known it is IPv4.
-func (m *handshakeMonitor) chooseFamily(ctx context.Context) {
-	ipv6, known, err := m.target.Family(ctx)
-	m.ipv6, m.undecided, m.lookup = ipv6, !known, err
-	m.lookAgain = time.Now().Add(lookPause)
+func (h *handshake) chooseFamily(ctx context.Context) {
+	ipv6, known, err := h.target.Family(ctx)
+	h.ipv6, h.undecided, h.lookup = ipv6, !known, err
+	h.lookAgain = time.Now().Add(lookPause)
 }
 
 // markLastEndpoint leaves a mark where libzmq keeps the socket's last endpoint. A connect that does
 // nothing, because the socket is connected to the endpoint already, leaves it there.
-func (m *handshakeMonitor) markLastEndpoint() (marker string, err error) {
-	marker = fmt.Sprintf("inproc://zmqauth-mark-%d", handshakeMonitors.Add(1))
-	if err := m.socket.Bind(marker); err != nil {
+func (h *handshake) markLastEndpoint() (marker string, err error) {
+	marker = fmt.Sprintf("inproc://zmqauth-mark-%d", monitors.Add(1))
+	if err := h.socket.Bind(marker); err != nil {
 		return "", err
 	}
-	return marker, m.socket.Unbind(marker)
+	return marker, h.socket.Unbind(marker)
 }
 
 // wait returns nil once a handshake has succeeded.
-func (m *handshakeMonitor) wait(ctx context.Context) error {
+func (h *handshake) wait(ctx context.Context) error {
 	for {
 		if ctx.Err() != nil {
-			return m.interrupted(ctx)
+			return h.interrupted(ctx)
 		}
-		ready, err := m.poller.Poll(monitorRun)
+		ready, err := h.poller.Poll(monitorRun)
 		if err != nil {
-			return m.fault(err)
+			return err
 		}
 		if len(ready) > 0 {
-			done, err := m.next()
+			done, err := h.next()
 			if done || err != nil {
 				return err
 			}
 		}
-		if m.areCut() {
-			return &HandshakeError{Endpoint: m.endpoint, Events: m.events}
+		if h.areCut() {
+			return &RefusalError{Events: h.events}
 		}
-		if m.undecided && !m.reached && time.Now().After(m.lookAgain) {
-			if err := m.reconsiderFamily(ctx); err != nil {
+		if h.undecided && !h.reached && time.Now().After(h.lookAgain) {
+			if err := h.reconsiderFamily(ctx); err != nil {
 				return err
 			}
 		}
@@ -207,47 +203,47 @@ func (m *handshakeMonitor) wait(ctx context.Context) error {
 }
 
 // areCut tells whether handshakes are cut off time after time.
-func (m *handshakeMonitor) areCut() bool {
-	return m.cuts >= maxCuts ||
-		m.cuts > 0 && (m.gssapi || m.connected.IsZero()) && time.Since(m.firstCut) > cutPeriod
+func (h *handshake) areCut() bool {
+	return h.cuts >= maxCuts ||
+		h.cuts > 0 && (h.gssapi || h.connected.IsZero()) && time.Since(h.firstCut) > cutPeriod
 }
 
 // reconsiderFamily connects anew where somebody listens at addresses of the other family.
-func (m *handshakeMonitor) reconsiderFamily(ctx context.Context) error {
-	before := m.ipv6
-	m.chooseFamily(ctx)
-	if m.undecided || m.ipv6 == before {
+func (h *handshake) reconsiderFamily(ctx context.Context) error {
+	before := h.ipv6
+	h.chooseFamily(ctx)
+	if h.undecided || h.ipv6 == before {
 		return nil
 	}
-	if err := m.socket.Disconnect(m.endpoint); err != nil {
-		return m.fault(err)
+	if err := h.socket.Disconnect(h.endpoint); err != nil {
+		return err
 	}
-	return m.connect(ctx)
+	return h.connect(ctx)
 }
 
 // next takes one event; done tells that the handshake has succeeded.
-func (m *handshakeMonitor) next() (done bool, err error) {
-	event, address, value, err := m.monitor.RecvEvent(zmq4.DONTWAIT)
+func (h *handshake) next() (done bool, err error) {
+	event, address, value, err := h.monitor.RecvEvent(zmq4.DONTWAIT)
 	if err != nil {
-		return false, m.fault(err)
+		return false, err
 	}
 	if event == zmq4.EVENT_MONITOR_STOPPED {
-		return false, m.fault(errors.New("its monitor was ended, or set anew, by somebody else"))
+		return false, errors.New("its monitor was ended, or set anew, by somebody else")
 	}
-	if address != m.address { // of another connection of this socket
+	if address != h.address { // of another connection of this socket
 		return false, nil
 	}
-	m.remember(event, value)
+	h.remember(event, value)
 	switch event {
 	case zmq4.EVENT_CONNECTED:
-		m.reached, m.connected, m.descriptor = true, time.Now(), value
+		h.reached, h.connected, h.descriptor = true, time.Now(), value
 	case zmq4.EVENT_HANDSHAKE_SUCCEEDED:
 		return true, nil
 	case zmq4.EVENT_HANDSHAKE_FAILED_AUTH:
-		return false, &HandshakeError{Endpoint: m.endpoint, Status: value, Events: m.events}
+		return false, &RefusalError{Status: value, Events: h.events}
 	case zmq4.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq4.EVENT_HANDSHAKE_FAILED_PROTOCOL,
 		zmq4.EVENT_DISCONNECTED:
-		m.ended()
+		h.ended()
 	}
 	return false, nil
 }
@@ -255,51 +251,51 @@ func (m *handshakeMonitor) next() (done bool, err error) {
 // ended takes note that a handshake has not succeeded. libzmq may report that twice. Over GSSAPI
 // each one counts, however long it took: a server asks no client there to try again, but holds
 // refusals back, and one that cannot get a ticket says nothing until its time is over.
-func (m *handshakeMonitor) ended() {
-	if m.connected.IsZero() {
+func (h *handshake) ended() {
+	if h.connected.IsZero() {
 		return
 	}
-	if time.Since(m.connected) > quickCut && !m.gssapi {
-		m.cuts = 0
+	if time.Since(h.connected) > quickCut && !h.gssapi {
+		h.cuts = 0
 	} else {
-		m.cuts++
-		if m.cuts == 1 {
-			m.firstCut = m.connected
+		h.cuts++
+		if h.cuts == 1 {
+			h.firstCut = h.connected
 		}
 	}
-	m.connected = time.Time{}
+	h.connected = time.Time{}
 }
 
-func (m *handshakeMonitor) remember(event zmq4.Event, value int) {
+func (h *handshake) remember(event zmq4.Event, value int) {
 	name := strings.ToLower(strings.TrimPrefix(event.String(), "EVENT_"))
 	if event == zmq4.EVENT_HANDSHAKE_FAILED_AUTH {
 		name = fmt.Sprintf("%s %d", name, value)
 	}
-	m.events = append(m.events, name)
-	if len(m.events) > lastEvents {
-		m.events = m.events[1:]
+	h.events = append(h.events, name)
+	if len(h.events) > lastEvents {
+		h.events = h.events[1:]
 	}
 }
 
 // interrupted is ctx's error, with what has been seen until its end.
-func (m *handshakeMonitor) interrupted(ctx context.Context) error {
+func (h *handshake) interrupted(ctx context.Context) error {
 	seen := "nothing was heard from there"
 	switch {
-	case !m.connected.IsZero() && m.gssapi:
+	case !h.connected.IsZero() && h.gssapi:
 		seen = "connected, but the server has not answered the handshake: it is slow, or this client " +
 			"has no Kerberos ticket that it can read"
-	case !m.connected.IsZero():
+	case !h.connected.IsZero():
 		seen = "connected, but the server has not answered the handshake: it is slow, or has asked " +
 			"for another try (300)"
-	case m.reached:
-		seen = "last: " + strings.Join(m.events, ", ")
-	case m.lookup != nil:
-		seen = fmt.Sprintf("nobody has accepted a connection there (%v)", m.lookup)
-	case len(m.events) > 0:
-		seen = "nobody has accepted a connection there (last: " + strings.Join(m.events, ", ") + ")"
+	case h.reached:
+		seen = "last: " + strings.Join(h.events, ", ")
+	case h.lookup != nil:
+		seen = fmt.Sprintf("nobody has accepted a connection there (%v)", h.lookup)
+	case len(h.events) > 0:
+		seen = "nobody has accepted a connection there (last: " + strings.Join(h.events, ", ") + ")"
 	}
 	if cause := context.Cause(ctx); cause != ctx.Err() {
 		seen += fmt.Sprintf(" (%v)", cause)
 	}
-	return m.fault(fmt.Errorf("%w; %s", ctx.Err(), seen))
+	return fmt.Errorf("%w; %s", ctx.Err(), seen)
 }
