@@ -73,7 +73,7 @@ func Connect(ctx context.Context, s *zmq4.Socket, endpoint string) error {
 	if strings.HasPrefix(endpoint, "inproc://") {
 		return connectSocket(s, endpoint)
 	}
-	_, err := connectAndWait(ctx, s, endpoint)
+	_, err := connectAndWait(ctx, s, endpoint, endpoint)
 	return err
 }
 
@@ -81,11 +81,12 @@ func Connect(ctx context.Context, s *zmq4.Socket, endpoint string) error {
 // no place for them.
 var connections libzmq.Connections
 
-// connectAndWait also tells whether anybody has accepted a connection.
+// connectAndWait connects to target and tells whether anybody has accepted a connection. endpoint is
+// what errors call it.
 func connectAndWait(
-	ctx context.Context, s *zmq4.Socket, endpoint string,
+	ctx context.Context, s *zmq4.Socket, endpoint, target string,
 ) (reached bool, err error) {
-	reached, err = connections.Connect(ctx, s, endpoint)
+	reached, err = connections.Connect(ctx, s, target)
 	if refused, ok := errors.AsType[*libzmq.RefusalError](err); ok {
 		return reached, &HandshakeError{endpoint, refused.Status, refused.Events}
 	}

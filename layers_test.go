@@ -51,10 +51,10 @@ var layers = map[string][]string{
 	"zaptest":   {},
 
 	// 5: the engine of the tool.
-	"internal/proxy": {".", "internal/files", "internal/policyfile", "internal/privatedir"},
+	"internal/proxy": {".", "internal/endpoint", "internal/files", "internal/policyfile", "internal/privatedir"},
 
 	// 6: what is run.
-	"cmd/zmqauth": {".", "internal/files", "internal/passhash", "internal/policyfile",
+	"cmd/zmqauth": {".", "internal/endpoint", "internal/files", "internal/passhash", "internal/policyfile",
 		"internal/proxy", "internal/zap"},
 }
 

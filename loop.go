@@ -188,7 +188,7 @@ func (l *loop) reason() error {
 // after Stop has returned.
 func (l *loop) serve(messages []libzmq.Message) {
 	arrived := time.Now()
-	l.untold = l.untold[:0]
+	l.untold = emptied(l.untold, peakKept)
 	l.a.reports.keepUp(arrived)
 	l.a.counters.requests.Add(uint64(len(messages)))
 	l.a.mu.RLock()
@@ -351,7 +351,17 @@ func (l *loop) send() {
 	if err := l.socket.Send(l.bytes, l.sizes, l.frames); err != nil && !errors.Is(err, zmq4.ETERM) {
 		l.a.say(func(log *slog.Logger) { log.Error("zmqauth: sending replies", "error", err) })
 	}
-	l.bytes, l.sizes, l.frames = l.bytes[:0], l.sizes[:0], l.frames[:0]
+	l.bytes, l.sizes, l.frames = emptied(l.bytes, 4*maxReplies), emptied(l.sizes, maxReplies),
+		emptied(l.frames, maxReplies)
+}
+
+// emptied is a slice to use again, or none where it has grown beyond what is worth keeping: one huge
+// reply must not take memory for ever.
+func emptied[T any](slice []T, keep int) []T {
+	if cap(slice) > keep {
+		return nil
+	}
+	return slice[:0]
 }
 
 func newTicket(envelope [][]byte, r *zap.Request, malformed error, arrived time.Time) *ticket {

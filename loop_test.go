@@ -3,6 +3,7 @@ package zmqauth
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -301,4 +302,26 @@ func TestBatchThatEnds(t *testing.T) {
 	if strings.Contains(log.String(), "level=ERROR") {
 		t.Errorf("the log:\n%s", log.String())
 	}
+}
+
+// TestHugeReplyGivesItsMemoryBack: a callback that returns 64 MiB of metadata once.
+func TestHugeReplyGivesItsMemoryBack(t *testing.T) {
+	a := startAuthenticator(t, Config{})
+	const size = 64 << 20
+	must.OK(t, a.ConfigurePlainCallback("d",
+		func(context.Context, string, string, string) (*Identity, error) {
+			return &Identity{Metadata: map[string]string{"Large": strings.Repeat("x", size)}}, nil
+		}))
+	zap := newZAPClient(t, a.Context())
+	if reply := zap.ask(plainRequest("d", "ann", "x")); reply[2] != "200" || len(reply[5]) < size {
+		t.Fatalf("status %s, %d bytes of metadata", reply[2], len(reply[5]))
+	}
+	must.OK(t, a.ConfigurePlain("d", nil)) // nobody has the callback any more
+	testpeer.Eventually(t, "the memory is free", func() bool {
+		zap.ask(nullRequest())
+		runtime.GC()
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return stats.HeapAlloc < size
+	})
 }

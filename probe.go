@@ -10,6 +10,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/libzmq"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -71,24 +72,30 @@ var probeTypes = []zmq4.Type{zmq4.DEALER, zmq4.ROUTER, zmq4.PUSH, zmq4.PULL, zmq
 // a stranger.
 func Probe(ctx context.Context, endpoint string) (results []ProbeResult, err error) {
 	if strings.HasPrefix(endpoint, "inproc://") {
-		return nil, fmt.Errorf("zmqauth: Probe: %s: inproc is for one context alone, and libzmq asks nobody about its clients", endpoint)
+		return nil, fmt.Errorf("zmqauth: Probe: %s: inproc is for one context alone, and libzmq asks "+
+			"nobody about its clients", endpoint)
 	}
 	strangers, err := newStrangers()
 	if err != nil {
 		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	// A name is looked up here: nobody could interrupt libzmq, and the end of its context would wait.
+	target, err := libzmq.Resolve(ctx, endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("zmqauth: Probe: %s: %w", endpoint, err)
 	}
 	zctx, err := zmq4.NewContext()
 	if err != nil {
 		return nil, fmt.Errorf("zmqauth: Probe: %w", err)
 	}
 	defer func() { err = errors.Join(err, zctx.Term()) }()
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
-	defer cancel()
 	results = make([]ProbeResult, len(strangers))
 	inconclusive := make([]error, len(strangers))
 	var attempts sync.WaitGroup
 	for i, s := range strangers {
-		attempts.Go(func() { results[i], inconclusive[i] = s.probe(ctx, zctx, endpoint) })
+		attempts.Go(func() { results[i], inconclusive[i] = s.probe(ctx, zctx, endpoint, target) })
 	}
 	attempts.Wait()
 	for _, err := range inconclusive {
@@ -126,12 +133,14 @@ func newStrangers() ([]stranger, error) {
 
 // probe comes with all types at once and reports the attempt that tells most of the server. The
 // error is not nil where that tells nothing.
-func (s stranger) probe(ctx context.Context, zctx *zmq4.Context, endpoint string) (ProbeResult, error) {
+func (s stranger) probe(
+	ctx context.Context, zctx *zmq4.Context, endpoint, target string,
+) (ProbeResult, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	attempts := make(chan attempt, len(s.types))
 	for _, kind := range s.types {
-		go func() { attempts <- s.dial(ctx, zctx, kind, endpoint) }()
+		go func() { attempts <- s.dial(ctx, zctx, kind, endpoint, target) }()
 	}
 	best := <-attempts
 	for range s.types[1:] {
@@ -157,11 +166,13 @@ func (s stranger) probe(ctx context.Context, zctx *zmq4.Context, endpoint string
 }
 
 // dial makes one attempt.
-func (s stranger) dial(ctx context.Context, zctx *zmq4.Context, kind zmq4.Type, endpoint string) attempt {
+func (s stranger) dial(
+	ctx context.Context, zctx *zmq4.Context, kind zmq4.Type, endpoint, target string,
+) attempt {
 	socket, err := zctx.NewSocket(kind)
 	if err == nil {
 		defer func() { _ = socket.Close() }()
-		err = errors.Join(socket.SetLinger(0), socket.SetIpv6(strings.Contains(endpoint, "[")))
+		err = errors.Join(socket.SetLinger(0))
 	}
 	if err != nil {
 		return attempt{err: fmt.Errorf("zmqauth: Probe: %w", err)}
@@ -169,7 +180,7 @@ func (s stranger) dial(ctx context.Context, zctx *zmq4.Context, kind zmq4.Type, 
 	if err := s.role(socket); err != nil {
 		return attempt{err: err}
 	}
-	reached, err := connectAndWait(ctx, socket, endpoint)
+	reached, err := connectAndWait(ctx, socket, endpoint, target)
 	return attempt{reached, err}
 }
 

@@ -143,7 +143,7 @@ func TestProbeSocketTypes(t *testing.T) {
 			must.OK(t, err)
 			strangers, err := newStrangers()
 			must.OK(t, err)
-			result, err := strangers[0].probe(within(t, patience), testzmq.NewContext(t), endpoint)
+			result, err := strangers[0].probe(within(t, patience), testzmq.NewContext(t), endpoint, endpoint)
 			if err != nil || !result.Accepted {
 				t.Errorf("%v, %v", result, err)
 			}
@@ -221,7 +221,7 @@ func TestProbeTransports(t *testing.T) {
 			strangers, err := newStrangers()
 			must.OK(t, err)
 			ctx := within(t, patience)
-			result, err := strangers[0].probe(ctx, testzmq.NewContext(t), server.endpoint)
+			result, err := strangers[0].probe(ctx, testzmq.NewContext(t), server.endpoint, server.endpoint)
 			if err != nil || !result.Accepted {
 				t.Errorf("%s: %v, %v", server.endpoint, result, err)
 			}

@@ -9,16 +9,21 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/endpoint"
 )
 
 // checkEndpoint refuses endpoints to which another process cannot connect.
-func checkEndpoint(endpoint string) error {
-	transport, address, ok := strings.Cut(endpoint, "://")
+func checkEndpoint(text string) error {
+	transport, address, ok := strings.Cut(text, "://")
 	switch {
-	case !ok, address == "", transport == "tcp" && !strings.Contains(address, ":"):
-		return usagef("%q: not tcp://HOST:PORT or ipc://PATH", endpoint)
+	case !ok, address == "":
+		return usagef("%q: not tcp://HOST:PORT or ipc://PATH", text)
+	case transport == endpoint.TCP:
+		if _, err := endpoint.ParseConnect(text); err != nil {
+			return usagef("%s: %w", text, err)
+		}
 	case transport == "inproc":
-		return usagef("%s: inproc is for one process alone", endpoint)
+		return usagef("%s: inproc is for one process alone", text)
 	}
 	return nil
 }
@@ -42,8 +47,7 @@ func dial(ctx context.Context, endpoint string, kind zmq4.Type, role clientRole)
 		return err
 	}
 	defer socket.Close()
-	isIPv6 := strings.Contains(endpoint, "[")
-	err = errors.Join(socket.SetLinger(0), socket.SetIpv6(isIPv6), role(socket))
+	err = errors.Join(socket.SetLinger(0), role(socket))
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,8 @@ package endpoint
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -31,15 +33,52 @@ func (e Endpoint) Family(ctx context.Context) (ipv6, known bool, err error) {
 	if has4 != has6 {
 		return has6, true, nil
 	}
+	remote, err := e.dial(ctx)
+	return remote.Is6(), err == nil, err
+}
+
+// dial is the host's address at which somebody listens, with IPv4 unmapped.
+func (e Endpoint) dial(ctx context.Context) (netip.Addr, error) {
 	dialer := net.Dialer{Timeout: dialTime}
 	conn, err := dialer.DialContext(ctx, TCP, net.JoinHostPort(e.Host, e.Port))
 	if err != nil {
-		return false, false, err
+		return netip.Addr{}, err
 	}
 	defer conn.Close()
 	remote, err := netip.ParseAddrPort(conn.RemoteAddr().String())
-	if err != nil {
-		return false, false, err
+	return remote.Addr().Unmap(), err
+}
+
+// resolvePause is the time between two tries of Resolve.
+const resolvePause = 100 * time.Millisecond
+
+// Resolve is the endpoint with the address at which somebody listens in place of the host's name, so
+// that libzmq has nothing to look up, which nobody could interrupt. It waits until somebody listens.
+// The error is that there is no such name, or ctx's with why nobody does.
+func (e Endpoint) Resolve(ctx context.Context) (string, error) {
+	if e.Transport != TCP || e.isLiteral() {
+		return e.String(), nil
 	}
-	return !remote.Addr().Unmap().Is4(), true, nil
+	for {
+		addr, err := e.dial(ctx)
+		if err == nil {
+			return TCP + "://" + net.JoinHostPort(addr.String(), e.Port), nil
+		}
+		if fault, ok := errors.AsType[*net.DNSError](err); ok && fault.IsNotFound {
+			return "", err
+		}
+		select {
+		case <-time.After(resolvePause):
+		case <-ctx.Done():
+			return "", fmt.Errorf("%w; nobody has accepted a connection there (%v)", ctx.Err(), err)
+		}
+	}
+}
+
+// String is the endpoint as libzmq takes it.
+func (e Endpoint) String() string {
+	if e.Transport == IPC {
+		return IPC + "://" + e.Path
+	}
+	return TCP + "://" + net.JoinHostPort(e.Host, e.Port)
 }

@@ -68,6 +68,16 @@ func (t *Connections) Connect(
 	return true, nil
 }
 
+// Resolve is the endpoint with an address at which somebody listens in place of a host's name. See
+// [endpoint.Endpoint.Resolve]. An endpoint of another transport than TCP is as it was.
+func Resolve(ctx context.Context, address string) (string, error) {
+	target, err := parseTarget(address)
+	if err != nil || target == nil || strings.Contains(address, ";") {
+		return address, err
+	}
+	return target.Resolve(ctx)
+}
+
 // parseTarget reads what libzmq would try to connect to for ever. Transports other than TCP are
 // libzmq's to judge. nil: one of those.
 func parseTarget(address string) (*endpoint.Endpoint, error) {

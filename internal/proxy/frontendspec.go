@@ -1,13 +1,16 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/policyfile"
 )
 
@@ -54,7 +57,7 @@ func (s frontendSpec) open(zctx *zmq4.Context) (front, back *zmq4.Socket, err er
 		_ = front.Close()
 		return nil, nil, err
 	}
-	err = errors.Join(front.SetIpv6(isIPv6(s.Bind)), back.SetIpv6(isIPv6(s.Backend)),
+	err = errors.Join(front.SetIpv6(isIPv6(s.Bind)), back.SetIpv6(reachesByIPv6(s.Backend)),
 		front.SetLinger(0), back.SetLinger(0), front.SetMaxmsgsize(s.MaxMessage))
 	if err == nil && kinds.back == zmq4.XPUB {
 		// There is one service, not many subscribers: the publishers wait for it when it is slow.
@@ -88,5 +91,24 @@ func (s frontendSpec) setRole(socket *zmq4.Socket) error {
 	return fmt.Errorf("mechanism %q", s.Mechanism)
 }
 
-// isIPv6 tells whether the host of an endpoint is an IPv6 address, which stands in brackets.
-func isIPv6(endpoint string) bool { return strings.Contains(endpoint, "[") }
+// isIPv6 tells whether an endpoint to bind has an IPv6 address.
+func isIPv6(bind string) bool {
+	e, err := endpoint.ParseBind(bind)
+	return err == nil && e.IsIPv6()
+}
+
+// lookupTime limits how long it takes to find out which addresses a backend's name has.
+const lookupTime = 2 * time.Second
+
+// reachesByIPv6 tells whether a backend is reached by IPv6: its host is such an address, or a name
+// that has none of IPv4, or somebody listens at its IPv6 address and nobody at the other.
+func reachesByIPv6(backend string) bool {
+	e, err := endpoint.ParseConnect(backend)
+	if err != nil {
+		return false // the policy has been checked
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookupTime)
+	defer cancel()
+	ipv6, _, _ := e.Family(ctx) // without an answer it is IPv4
+	return ipv6
+}
