@@ -214,6 +214,7 @@ func (l *loop) serve(messages []libzmq.Message) {
 	for _, u := range l.untold {
 		l.a.tell(u.subject, u.verdict)
 	}
+	clear(l.untold) // so that what they hold is free
 }
 
 // handle answers one message or sends it on its way. It returns false where there is not enough of
