@@ -32,6 +32,8 @@ test: deps
 
 lint: deps
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
+	@long=$$(git ls-files '*.go' | xargs awk 'length > 100 && !/https?:/ {print FILENAME ":" FNR}'); \
+		if [ -n "$$long" ]; then echo "lines of more than 100 bytes:"; echo "$$long"; exit 1; fi
 	go vet ./...
 	@for os in $(SYSTEMS); do \
 		echo "GOOS=$$os CGO_ENABLED=0 go vet $(PORTABLE)"; \

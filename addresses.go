@@ -33,9 +33,9 @@ func (a *Authenticator) DenyDomain(domain string, addresses ...string) error {
 	return a.addAddresses(acl.Deny, domain, addresses)
 }
 
-// SetAllowed puts an allow list in the place of a scope's rules, of whichever kind they were, in one
-// step. domain is AnyDomain for the general rules. Without addresses the list names nobody. A bad
-// entry is an error that changes nothing.
+// SetAllowed puts an allow list in the place of a scope's rules, of whichever kind they were, in
+// one step. domain is AnyDomain for the general rules. Without addresses the list names nobody. A
+// bad entry is an error that changes nothing.
 func (a *Authenticator) SetAllowed(domain string, addresses ...string) error {
 	return a.changeAddresses(domain, func(rules *acl.Rules) error {
 		return rules.Set(acl.Allow, domain, addresses)
@@ -52,9 +52,9 @@ func (a *Authenticator) SetDenied(domain string, addresses ...string) error {
 }
 
 // RemoveAddresses takes addresses out of a scope's list, in one step. domain is AnyDomain for the
-// general rules. An entry is taken out as it was added: a network, not a part of it. One that is not
-// in the list does not matter. An allow list without its last entry names nobody; without that of a
-// deny list every address passes. A bad entry is an error that changes nothing.
+// general rules. An entry is taken out as it was added: a network, not a part of it. One that is
+// not in the list does not matter. An allow list without its last entry names nobody; without that
+// of a deny list every address passes. A bad entry is an error that changes nothing.
 func (a *Authenticator) RemoveAddresses(domain string, addresses ...string) error {
 	return a.changeAddresses(domain, func(rules *acl.Rules) error {
 		return rules.Remove(domain, addresses)

@@ -16,8 +16,11 @@ import (
 
 // Identity is who a client has proved to be.
 type Identity struct {
-	UserID   string            // "": the mechanism's default (user name, Z85 key or Config.CurveUserID, principal)
-	Metadata map[string]string // further properties for the server's messages, "Role": "operator" for instance
+	// UserID is the user id on the server's messages. "": the mechanism's default: the user name, the
+	// key in Z85 or what Config.CurveUserID says, the principal.
+	UserID string
+	// Metadata are further properties of the server's messages, "Role": "operator" for instance.
+	Metadata map[string]string
 }
 
 // PlainCallback decides on a user name and password. The password must not be kept or logged; in
@@ -40,8 +43,10 @@ type GSSAPICallback func(ctx context.Context, domain, principal string) (*Identi
 // error is a refusal. Any other error means that the callback has failed: it is logged, and the
 // client gets status 500.
 var (
-	ErrDenied    = errors.New("zmqauth: access denied")   // refuse: status 400, the client does not come back by itself
-	ErrTemporary = errors.New("zmqauth: try again later") // status 300: libzmq's client tries again after its handshake interval
+	// ErrDenied refuses: status 400. The client does not come back by itself.
+	ErrDenied = errors.New("zmqauth: access denied")
+	// ErrTemporary is status 300. libzmq's client tries again after its handshake interval.
+	ErrTemporary = errors.New("zmqauth: try again later")
 )
 
 // inquiry is a decision that takes a callback, or anything else that must not delay the loop.
@@ -49,7 +54,7 @@ type inquiry struct {
 	ask       func(ctx context.Context) (*Identity, error)
 	decide    func(ctx context.Context) verdict // in place of ask, nil: none
 	defaultID string                            // the user id where the identity names none
-	secret    string                            // never to appear in a log, whatever the callback returns
+	secret    string                            // never to appear in a log
 	about     [2]string                         // a log line's key and value on who is refused
 	lane      *executor                         // that makes it, nil: the one for callbacks
 	client    admission.Client

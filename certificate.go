@@ -115,7 +115,8 @@ func validity(metadata map[string]string) (notBefore, notAfter time.Time, err er
 			return time.Time{}, time.Time{}, err
 		}
 		if !notAfter.After(notBefore) {
-			return time.Time{}, time.Time{}, fmt.Errorf("metadata %q: not later than %s", metadataNotAfter, metadataNotBefore)
+			err := fmt.Errorf("metadata %q: not later than %s", metadataNotAfter, metadataNotBefore)
+			return time.Time{}, time.Time{}, err
 		}
 	}
 	return notBefore, notAfter, nil
@@ -124,7 +125,8 @@ func validity(metadata map[string]string) (notBefore, notAfter time.Time, err er
 func parseBound(name, value string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, value)
 	if err != nil || t.IsZero() { // the zero time stands for no bound
-		return time.Time{}, fmt.Errorf("metadata %q: not a time in RFC 3339, such as 2026-01-31T15:04:05Z", name)
+		return time.Time{}, fmt.Errorf(
+			"metadata %q: not a time in RFC 3339, such as 2026-01-31T15:04:05Z", name)
 	}
 	return t, nil
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// certificateDirectory keeps keys up to date with the certificates in a directory. But for the keys,
-// which anybody may read, it belongs to the goroutine that loads it and then to the one that follows
-// it.
+// certificateDirectory keeps keys up to date with the certificates in a directory. But for the
+// keys, which anybody may read, it belongs to the goroutine that loads it and then to the one that
+// follows it.
 type certificateDirectory struct {
 	a      *Authenticator
 	path   string

@@ -81,8 +81,8 @@ func Connect(ctx context.Context, s *zmq4.Socket, endpoint string) error {
 // no place for them.
 var connections libzmq.Connections
 
-// connectAndWait connects to target and tells whether anybody has accepted a connection. endpoint is
-// what errors call it.
+// connectAndWait connects to target and tells whether anybody has accepted a connection. endpoint
+// is what errors call it.
 func connectAndWait(
 	ctx context.Context, s *zmq4.Socket, endpoint, target string,
 ) (reached bool, err error) {

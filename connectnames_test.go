@@ -35,8 +35,8 @@ func withHosts(t *testing.T, hosts string) bool {
 
 const testHosts = "127.0.0.1 four.test both.test\n::1 six.test both.test\n"
 
-// TestConnectByName: names with addresses of IPv4, IPv6 or both, whichever of them the server is bound
-// to. The server sees the address of that kind, and ::ffff: is IPv4 to the rules.
+// TestConnectByName: names with addresses of IPv4, IPv6 or both, whichever of them the server is
+// bound to. The server sees the address of that kind, and ::ffff: is IPv4 to the rules.
 func TestConnectByName(t *testing.T) {
 	if !withHosts(t, testHosts) {
 		return

@@ -15,11 +15,11 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// Credentials is a set of keys, users and principals that a program changes while it is in force: in
-// any number of domains and Authenticators at once, by [Authenticator.ConfigureCredentials]. The zero
-// value is empty: nobody. It must not be copied. All methods may be called by any goroutine at any
-// time. A change costs the same however many there are, no decision waits for it, and it holds for
-// every request received after the call has returned.
+// Credentials is a set of keys, users and principals that a program changes while it is in force:
+// in any number of domains and Authenticators at once, by [Authenticator.ConfigureCredentials]. The
+// zero value is empty: nobody. It must not be copied. All methods may be called by any goroutine at
+// any time. A change costs the same however many there are, no decision waits for it, and it holds
+// for every request received after the call has returned.
 type Credentials struct {
 	changing sync.Mutex // held while a new set is made of the one in force
 	now      atomic.Pointer[credentialSet]
@@ -83,8 +83,8 @@ func (c *credential) expires() bool {
 	return c != nil && !(c.notBefore.IsZero() && c.notAfter.IsZero())
 }
 
-// refusalAt is the reason to refuse somebody at a time, or "". They are the mechanism's for who comes
-// too late and too early.
+// refusalAt is the reason to refuse somebody at a time, or "". They are the mechanism's for who
+// comes too late and too early.
 func (c *credential) refusalAt(now time.Time, late, early string) string {
 	switch {
 	case !c.notAfter.IsZero() && !now.Before(c.notAfter):
@@ -95,9 +95,9 @@ func (c *credential) refusalAt(now time.Time, late, early string) string {
 	return ""
 }
 
-// SetKey lets the owner of a CURVE key in, or changes what is known of it. The zero key, metadata or
-// a user id that libzmq cannot carry, and a NotAfter that is not later than NotBefore are errors that
-// change nothing.
+// SetKey lets the owner of a CURVE key in, or changes what is known of it. The zero key, metadata
+// or a user id that libzmq cannot carry, and a NotAfter that is not later than NotBefore are errors
+// that change nothing.
 func (c *Credentials) SetKey(key PublicKey, e Entry) error {
 	known, err := newCredential(e)
 	if key == (PublicKey{}) {
@@ -114,8 +114,8 @@ func (c *Credentials) SetKey(key PublicKey, e Entry) error {
 
 // SetUser lets a user in with a password, or with what is recognised as the hash of one, or changes
 // what is known of the user (see [Authenticator.ConfigurePlain] for both). The errors are those of
-// ConfigurePlain and of SetKey; they change nothing. A password that was found right stays remembered
-// where the hash is the same as before.
+// ConfigurePlain and of SetKey; they change nothing. A password that was found right stays
+// remembered where the hash is the same as before.
 func (c *Credentials) SetUser(name, passwordOrHash string, e Entry) error {
 	known, err := newCredential(e)
 	if err != nil {
@@ -131,10 +131,10 @@ func (c *Credentials) SetUser(name, passwordOrHash string, e Entry) error {
 	})
 }
 
-// SetPrincipal lets a Kerberos principal in, or all that a pattern names, or changes what is known of
-// them (see [Authenticator.ConfigureGSSAPI]; [GSSAPIAllowAny] is none). Where several hold for a
-// principal, the one with the fewest wildcards counts. The errors are those of ConfigureGSSAPI and of
-// SetKey; they change nothing.
+// SetPrincipal lets a Kerberos principal in, or all that a pattern names, or changes what is known
+// of them (see [Authenticator.ConfigureGSSAPI]; [GSSAPIAllowAny] is none). Where several hold for a
+// principal, the one with the fewest wildcards counts. The errors are those of ConfigureGSSAPI and
+// of SetKey; they change nothing.
 func (c *Credentials) SetPrincipal(pattern string, e Entry) error {
 	known, err := newCredential(e)
 	if err == nil {
@@ -177,8 +177,9 @@ func (c *Credentials) DeletePrincipal(pattern string) {
 }
 
 // Update makes many changes that come into force together, or none: where change returns an error,
-// which is returned, or panics. change makes them on the Credentials that it gets, which are its own
-// until it returns; it must not call methods of c. Other changes of c wait for it; no decision does.
+// which is returned, or panics. change makes them on the Credentials that it gets, which are its
+// own until it returns; it must not call methods of c. Other changes of c wait for it; no decision
+// does.
 func (c *Credentials) Update(change func(*Credentials) error) error {
 	if change == nil {
 		return errors.New("zmqauth: Update: the function is nil")
@@ -219,8 +220,8 @@ func (c *Credentials) String() string {
 }
 
 // ConfigureCredentials lets in the clients of a domain that are in c: keys for CURVE, users for
-// PLAIN, principals for GSSAPI. What changes in c is in force at once. It replaces what the domain had
-// for all three; a later Configure method for one mechanism replaces that one. nil is an error.
+// PLAIN, principals for GSSAPI. What changes in c is in force at once. It replaces what the domain
+// had for all three; a later Configure method for one mechanism replaces that one. nil is an error.
 func (a *Authenticator) ConfigureCredentials(domain string, c *Credentials) error {
 	if err := checkDomain(domain); err != nil {
 		return err

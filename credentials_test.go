@@ -187,8 +187,8 @@ func TestCredentialsUpdate(t *testing.T) {
 	}
 }
 
-// TestCredentialsAtOnce: changes by many goroutines and decisions at once. Pairs of keys that change
-// together are never seen apart.
+// TestCredentialsAtOnce: changes by many goroutines and decisions at once. Pairs of keys that
+// change together are never seen apart.
 func TestCredentialsAtOnce(t *testing.T) {
 	var c Credentials
 	a := newAuthenticator(t, Config{})

@@ -23,7 +23,7 @@
 //	mechanism      nothing configured   configured
 //	NULL           accepted
 //	PLAIN          denied               by table, file or callback
-//	CURVE          denied               by keys, directory or callback; CurveAllowAny accepts every key
+//	CURVE          denied               by keys, directory or callback; CurveAllowAny: every key
 //	GSSAPI         accepted             only the principals named, or by callback
 //	anything else  denied
 //

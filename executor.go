@@ -19,8 +19,8 @@ const waitLimit = handshakeInterval
 // hashTime is how long a password hash may take: as long as its client waits for it.
 const hashTime = handshakeInterval
 
-// executor makes inquiries beside the loop: a bounded number at once, a bounded number waiting, each
-// with a bounded time. Clients take turns, so that one that asks for a lot delays itself.
+// executor makes inquiries beside the loop: a bounded number at once, a bounded number waiting,
+// each with a bounded time. Clients take turns, so that one that asks for a lot delays itself.
 type executor struct {
 	limit      int
 	maxWaiting int
@@ -57,8 +57,8 @@ func (e *executor) remove(in *inquiry) {
 	}
 }
 
-// isHopeless tells whether the turn of a client's next inquiry comes after its time, as far as can be
-// known. The caller holds e.mu.
+// isHopeless tells whether the turn of a client's next inquiry comes after its time, as far as can
+// be known. The caller holds e.mu.
 func (e *executor) isHopeless(client admission.Client) bool {
 	wait := e.average * time.Duration(e.queue.Ahead(client)) / time.Duration(e.limit)
 	return wait > e.waitLimit
@@ -106,8 +106,8 @@ func (e *executor) submit(a *Authenticator, in *inquiry) {
 	}
 }
 
-// enqueue has an inquiry wait, and returns the one that cannot, nil where there is room for all. The
-// caller holds e.mu.
+// enqueue has an inquiry wait, and returns the one that cannot, nil where there is room for all.
+// The caller holds e.mu.
 func (e *executor) enqueue(in *inquiry) (refused *inquiry) {
 	if e.queue.Len() >= e.maxWaiting {
 		youngest := e.queue.Youngest(in.client)
@@ -126,7 +126,7 @@ func (e *executor) enqueue(in *inquiry) (refused *inquiry) {
 func (e *executor) work(a *Authenticator, in *inquiry) {
 	finished := false
 	defer func() {
-		if !finished { // a callback has called runtime.Goexit: this goroutine ends, another takes its place
+		if !finished { // a callback has called runtime.Goexit: another goroutine goes on
 			go e.work(a, e.next())
 		}
 	}()

@@ -69,8 +69,8 @@ func TestHopelessIsToldAtOnce(t *testing.T) {
 	}
 }
 
-// TestFullQueueMakesRoom: where the queue is full, a client with little in it takes the place of the
-// youngest of the one with the most.
+// TestFullQueueMakesRoom: where the queue is full, a client with little in it takes the place of
+// the youngest of the one with the most.
 func TestFullQueueMakesRoom(t *testing.T) {
 	e := newExecutor(1, 3, time.Minute)
 	e.running = 1

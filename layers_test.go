@@ -51,11 +51,15 @@ var layers = map[string][]string{
 	"zaptest":   {},
 
 	// 5: the engine of the tool.
-	"internal/proxy": {".", "internal/endpoint", "internal/files", "internal/policyfile", "internal/privatedir"},
+	"internal/proxy": {
+		".", "internal/endpoint", "internal/files", "internal/policyfile", "internal/privatedir",
+	},
 
 	// 6: what is run.
-	"cmd/zmqauth": {".", "internal/endpoint", "internal/files", "internal/passhash", "internal/policyfile",
-		"internal/proxy", "internal/zap"},
+	"cmd/zmqauth": {
+		".", "internal/endpoint", "internal/files", "internal/passhash", "internal/policyfile",
+		"internal/proxy", "internal/zap",
+	},
 }
 
 // observers are the packages that may import any other, and that no other may import.

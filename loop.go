@@ -356,8 +356,8 @@ func (l *loop) send() {
 		emptied(l.frames, maxReplies)
 }
 
-// emptied is a slice to use again, or none where it has grown beyond what is worth keeping: one huge
-// reply must not take memory for ever.
+// emptied is a slice to use again, or none where it has grown beyond what is worth keeping: one
+// huge reply must not take memory for ever.
 func emptied[T any](slice []T, keep int) []T {
 	if cap(slice) > keep {
 		return nil

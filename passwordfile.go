@@ -16,8 +16,8 @@ import (
 // ConfigurePlainFile lets in the users of a domain that are in a file, one a line: name=password,
 // or name:HASH as htpasswd -B writes it; the first = or : splits, and after a : only a hash is
 // valid (see [Authenticator.ConfigurePlain] for hashes), and what follows another : is passed over.
-// A line that begins with # is a comment. Of two lines with one name, the last counts: where that is
-// broken, the user is out. It replaces what the domain had before.
+// A line that begins with # is a comment. Of two lines with one name, the last counts: where that
+// is broken, the user is out. It replaces what the domain had before.
 //
 // A broken line is logged with file and line, counted in Stats, and left out; of more than 100 the
 // rest is counted alone. An error that changes nothing is: a file that cannot be read; one that

@@ -13,8 +13,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// plainSetup decides on the PLAIN clients of a domain (RFC 24): by the users of credentials, or by the
-// callback if there is one.
+// plainSetup decides on the PLAIN clients of a domain (RFC 24): by the users of credentials, or by
+// the callback if there is one.
 type plainSetup struct {
 	credentials *Credentials
 	callback    PlainCallback
@@ -138,8 +138,8 @@ func (a *Authenticator) verify(user *passwd.User[*credential], attempt *passwd.A
 }
 
 // userNow is a user as it is in force, nil where there is none: it may have been changed or removed
-// while a hash was computed. A setup that was replaced by one with the same hash lets the user in all
-// the same.
+// while a hash was computed. A setup that was replaced by one with the same hash lets the user in
+// all the same.
 func (a *Authenticator) userNow(domain, name string) *passwd.User[*credential] {
 	setup := setupFor(a.policy.Load().plain, []byte(domain))
 	if setup == nil || setup.credentials == nil {

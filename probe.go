@@ -18,7 +18,9 @@ import (
 type ProbeResult struct {
 	Mechanism string // "NULL", "PLAIN" or "CURVE"
 	Accepted  bool   // the handshake has succeeded: a stranger is in
-	Status    int    // 200: accepted; 400, 500: refused by the server's ZAP handler; 0: no status was heard
+
+	// Status is 200 for accepted, 400 and 500 for refused by the ZAP handler; 0: none was heard.
+	Status int
 
 	// Err is nil where the stranger is in. A *HandshakeError says that the server has refused (it
 	// matches ErrDenied for 400) or cuts every handshake off (Status 0); context.DeadlineExceeded that
@@ -51,7 +53,9 @@ const probeTime = handshakeInterval
 // A server refuses clients of a type that does not go with its own, and how it does that looks like
 // a mechanism that it does not speak. A stranger comes with every type, so that one of them goes
 // with the server's.
-var probeTypes = []zmq4.Type{zmq4.DEALER, zmq4.ROUTER, zmq4.PUSH, zmq4.PULL, zmq4.PUB, zmq4.SUB, zmq4.PAIR}
+var probeTypes = []zmq4.Type{
+	zmq4.DEALER, zmq4.ROUTER, zmq4.PUSH, zmq4.PULL, zmq4.PUB, zmq4.SUB, zmq4.PAIR,
+}
 
 // Probe dials endpoint as a stranger, with each of NULL, PLAIN (a random user name and password)
 // and CURVE (a random key), and reports what each attempt met, in that order. It is for a test that

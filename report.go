@@ -21,8 +21,8 @@ const (
 	levelWait = 100 * time.Millisecond
 )
 
-// reporter logs decisions and calls OnDecision. Each has a goroutine of its own that lives while there
-// is something to tell: neither waits for the other, nor the loop for any of them.
+// reporter logs decisions and calls OnDecision. Each has a goroutine of its own that lives while
+// there is something to tell: neither waits for the other, nor the loop for any of them.
 type reporter struct {
 	log        *slog.Logger
 	onDecision func(Decision)
@@ -69,8 +69,8 @@ func (r *reporter) keepUp(now time.Time) {
 	}
 }
 
-// askLevel asks the logger whether acceptances are logged. It may take its time: it is not asked again
-// meanwhile.
+// askLevel asks the logger whether acceptances are logged. It may take its time: it is not asked
+// again meanwhile.
 func (r *reporter) askLevel() {
 	if !r.asking.CompareAndSwap(false, true) {
 		return
@@ -120,8 +120,8 @@ func (r *reporter) recover() {
 	}
 }
 
-// backlog is what somebody is still to be told of. It is told one after the other, by a goroutine that
-// lives while there is anything.
+// backlog is what somebody is still to be told of. It is told one after the other, by a goroutine
+// that lives while there is anything.
 type backlog struct {
 	tell func(report)
 	lost *atomic.Uint64 // counts what there was no room for

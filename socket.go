@@ -25,7 +25,8 @@ const (
 const maxDomainLength = 255 // bytes, libzmq's limit
 
 var (
-	errSocketInUse = errors.New("the socket is bound or connected already: its role would not hold for that endpoint")
+	errSocketInUse = errors.New("the socket is bound or connected already: " +
+		"its role would not hold for that endpoint")
 	errNoGSSAPI    = errors.New("libzmq has been built without GSSAPI")
 	errNoSecretKey = errors.New("the certificate has no secret key")
 )
@@ -136,7 +137,8 @@ func CurveClient(s *zmq4.Socket, server PublicKey, cert *Certificate) error {
 		if server == (PublicKey{}) {
 			return errors.New("the server's key is zero")
 		}
-		return errors.Join(s.SetCurveServerkey(server.String()), s.SetCurvePublickey(cert.Secret.Public().String()),
+		return errors.Join(s.SetCurveServerkey(server.String()),
+			s.SetCurvePublickey(cert.Secret.Public().String()),
 			s.SetCurveSecretkey(cert.Secret.Z85()))
 	})
 }
@@ -164,8 +166,8 @@ func GSSAPIClient(s *zmq4.Socket, principal, servicePrincipal string) error {
 	})
 }
 
-// checkSecretKey tells whether a certificate has a secret key that is one, and belongs to the public
-// one where that is given.
+// checkSecretKey tells whether a certificate has a secret key that is one, and belongs to the
+// public one where that is given.
 func checkSecretKey(cert *Certificate) error {
 	switch {
 	case cert == nil || cert.Secret == nil:

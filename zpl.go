@@ -187,7 +187,8 @@ func (next *policy) addAddresses(p *Policy, domain *policyfile.Domain) error {
 	if domain.Kind == acl.None {
 		return nil
 	}
-	if err := next.addresses.Add(domain.Kind, domain.Name, policyfile.Texts(domain.Addresses)); err != nil {
+	entries := policyfile.Texts(domain.Addresses)
+	if err := next.addresses.Add(domain.Kind, domain.Name, entries); err != nil {
 		return &FileError{File: p.file.File, Line: domain.Line, Err: err}
 	}
 	return nil
@@ -199,7 +200,8 @@ func (next *policy) addGSSAPI(p *Policy, domain *policyfile.Domain) error {
 	}
 	setup, err := newGSSAPISetup(policyfile.Texts(domain.GSSAPI))
 	if err != nil {
-		return &FileError{File: p.file.File, Line: domain.GSSAPI[0].Line, Err: fmt.Errorf("%s: %w", policyfile.EntryGSSAPI, err)}
+		err = fmt.Errorf("%s: %w", policyfile.EntryGSSAPI, err)
+		return &FileError{File: p.file.File, Line: domain.GSSAPI[0].Line, Err: err}
 	}
 	next.gssapi[domain.Name] = setup
 	return nil

@@ -345,8 +345,8 @@ func TestConfigFiles(t *testing.T) {
 	expect("an included file, by its relative name", Config{}, 79)
 }
 
-// TestTextsThatAreNoText: a byte order mark, UTF-16 and NUL bytes are errors with their line. Without
-// that the first line would be passed over in silence.
+// TestTextsThatAreNoText: a byte order mark, UTF-16 and NUL bytes are errors with their line.
+// Without that the first line would be passed over in silence.
 func TestTextsThatAreNoText(t *testing.T) {
 	dir := t.TempDir()
 	config, known := filepath.Join(dir, "config"), filepath.Join(dir, "known_hosts")

@@ -40,8 +40,8 @@ func readFile(path string, limit int) ([]byte, error) {
 	})
 }
 
-// readTextFile is readFile for a text. A byte order mark, UTF-16 or a NUL byte is an error: what stands
-// there would be read as something else than what an editor shows.
+// readTextFile is readFile for a text. A byte order mark, UTF-16 or a NUL byte is an error: what
+// stands there would be read as something else than what an editor shows.
 func readTextFile(path string, limit int) ([]byte, error) {
 	data, err := readFile(path, limit)
 	if err != nil {

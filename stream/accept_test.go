@@ -46,9 +46,10 @@ func TestAcceptErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			log := &logbuffer.Buffer{}
 			handled := make(chan struct{})
-			s := &Server{Authenticator: AllowAny, Logger: log.Logger(), Handler: func(context.Context, net.Conn, any) {
-				close(handled)
-			}}
+			s := &Server{Authenticator: AllowAny,
+				Logger: log.Logger(), Handler: func(context.Context, net.Conn, any) {
+					close(handled)
+				}}
 			l := &scriptedListener{done: make(chan struct{})}
 			here, there := net.Pipe()
 			defer there.Close()

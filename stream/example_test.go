@@ -155,9 +155,10 @@ func ExampleChain() {
 
 // A server for one client. It ends when the first authenticated client has been served.
 func ExampleServer_ServeOne() {
-	server := &stream.Server{Authenticator: stream.AllowAny, Handler: func(_ context.Context, conn net.Conn, _ any) {
-		fmt.Fprintln(conn, "only you")
-	}}
+	server := &stream.Server{Authenticator: stream.AllowAny,
+		Handler: func(_ context.Context, conn net.Conn, _ any) {
+			fmt.Fprintln(conn, "only you")
+		}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
 	served := make(chan error)

@@ -138,9 +138,10 @@ func TestCloseEndsAllAtOnce(t *testing.T) {
 // ends, too.
 func TestHandlerContextEnds(t *testing.T) {
 	contexts := make(chan context.Context, 1)
-	address := start(t, &Server{Authenticator: AllowAny, Handler: func(ctx context.Context, _ net.Conn, _ any) {
-		contexts <- ctx
-	}})
+	address := start(t, &Server{Authenticator: AllowAny,
+		Handler: func(ctx context.Context, _ net.Conn, _ any) {
+			contexts <- ctx
+		}})
 	dialTCP(t, address)
 	<-(<-contexts).Done()
 }
@@ -223,7 +224,8 @@ func TestServeOneOfMany(t *testing.T) {
 
 func TestServeOneErrors(t *testing.T) {
 	testpeer.NothingLeft(t)
-	s := &Server{Authenticator: AllowAny, Logger: quiet(), Handler: func(context.Context, net.Conn, any) { panic("oh dear") }}
+	s := &Server{Authenticator: AllowAny,
+		Logger: quiet(), Handler: func(context.Context, net.Conn, any) { panic("oh dear") }}
 	l := newListener(t)
 	dialTCP(t, l.Addr().String())
 	if err := s.ServeOne(l); err == nil || !strings.Contains(err.Error(), "oh dear") {

@@ -92,10 +92,11 @@ func TestServerLetsInAndRefuses(t *testing.T) {
 // TestNoAuthenticator: everybody is let in, with nil credentials, and handlers see no deadline.
 func TestNoAuthenticator(t *testing.T) {
 	got := make(chan any, 1)
-	address := start(t, &Server{Authenticator: AllowAny, Handler: func(ctx context.Context, conn net.Conn, credentials any) {
-		got <- credentials
-		echo(ctx, conn, nil)
-	}})
+	address := start(t, &Server{Authenticator: AllowAny,
+		Handler: func(ctx context.Context, conn net.Conn, credentials any) {
+			got <- credentials
+			echo(ctx, conn, nil)
+		}})
 	must.OK(t, exchange(dialTCP(t, address), "hello"))
 	if credentials := <-got; credentials != nil {
 		t.Errorf("credentials %v", credentials)
@@ -299,10 +300,11 @@ func TestAuthenticatorsAreBounded(t *testing.T) {
 func TestHandlerPanic(t *testing.T) {
 	log := &logbuffer.Buffer{}
 	address := start(t,
-		&Server{Authenticator: AllowAny, Logger: log.Logger(), Handler: func(_ context.Context, conn net.Conn, _ any) {
-			_, _ = conn.Read(make([]byte, 1))
-			panic("oh dear")
-		}})
+		&Server{Authenticator: AllowAny,
+			Logger: log.Logger(), Handler: func(_ context.Context, conn net.Conn, _ any) {
+				_, _ = conn.Read(make([]byte, 1))
+				panic("oh dear")
+			}})
 	first, second := dialTCP(t, address), dialTCP(t, address)
 	for _, conn := range []net.Conn{first, second} {
 		_, err := io.WriteString(conn, "x")

@@ -229,21 +229,29 @@ func TestSetAndRemove(t *testing.T) {
 		change        func(r *Rules) error
 		pass, refused []string // addresses, afterwards
 	}{
-		"a list in place of another": {func(r *Rules) error { return r.Set(Allow, General, []string{"10.2.0.0/16"}) },
+		"a list in place of another": {
+			func(r *Rules) error { return r.Set(Allow, General, []string{"10.2.0.0/16"}) },
 			[]string{"10.2.3.4"}, []string{"10.1.1.1", "192.0.2.1"}},
-		"a list of the other kind": {func(r *Rules) error { return r.Set(Deny, General, []string{"10.2.0.0/16"}) },
+		"a list of the other kind": {
+			func(r *Rules) error { return r.Set(Deny, General, []string{"10.2.0.0/16"}) },
 			[]string{"10.1.1.1", "192.0.2.1"}, []string{"10.2.3.4"}},
-		"allowing nobody": {func(r *Rules) error { return r.Set(Allow, General, nil) },
+		"allowing nobody": {
+			func(r *Rules) error { return r.Set(Allow, General, nil) },
 			nil, []string{"10.1.1.1", "192.0.2.1"}},
-		"denying nobody": {func(r *Rules) error { return r.Set(Deny, General, nil) },
+		"denying nobody": {
+			func(r *Rules) error { return r.Set(Deny, General, nil) },
 			[]string{"10.1.1.1", "192.0.2.1"}, nil},
-		"one entry less": {func(r *Rules) error { return r.Remove(General, []string{"10.1.1.0/24", "uid:7"}) },
+		"one entry less": {
+			func(r *Rules) error { return r.Remove(General, []string{"10.1.1.0/24", "uid:7"}) },
 			[]string{"10.1.2.1"}, []string{"10.1.1.1", "192.0.2.1"}},
-		"an entry that is not there": {func(r *Rules) error { return r.Remove(General, []string{"10.3.0.0/16"}) },
+		"an entry that is not there": {
+			func(r *Rules) error { return r.Remove(General, []string{"10.3.0.0/16"}) },
 			[]string{"10.1.1.1"}, []string{"192.0.2.1"}},
-		"all entries less": {func(r *Rules) error { return r.Remove(General, many(40)) },
+		"all entries less": {
+			func(r *Rules) error { return r.Remove(General, many(40)) },
 			nil, []string{"10.1.1.1", "192.0.2.1"}},
-		"a domain": {func(r *Rules) error { return r.Set(Deny, "d", []string{"10.1.1.1"}) },
+		"a domain": {
+			func(r *Rules) error { return r.Set(Deny, "d", []string{"10.1.1.1"}) },
 			[]string{"10.1.1.2"}, []string{"10.1.1.1", "192.0.2.1"}},
 	}
 	for _, size := range []int{few, 40} {
@@ -264,15 +272,17 @@ func TestSetAndRemove(t *testing.T) {
 						t.Errorf("%s passes", address)
 					}
 				}
-				if !before.Pass([]byte("d"), []byte("10.1.1.1")) || before.Pass([]byte("d"), []byte("10.2.3.4")) {
+				if !before.Pass([]byte("d"), []byte("10.1.1.1")) ||
+					before.Pass([]byte("d"), []byte("10.2.3.4")) {
 					t.Error("the copy from before has changed")
 				}
 			})
 		}
 	}
 	rules := newRules(t, Deny, General, "10.1.1.1", "uid:7", "ipc")
-	if err := rules.Remove(General, []string{"10.1.1.1", "uid:7", "ipc"}); err != nil || rules.general.Kind() != None {
-		t.Errorf("a deny list without entries is %v, %v", rules.general.Kind(), err)
+	err := rules.Remove(General, []string{"10.1.1.1", "uid:7", "ipc"})
+	if kind := rules.general.Kind(); err != nil || kind != None {
+		t.Errorf("a deny list without entries is %v, %v", kind, err)
 	}
 	for name, err := range map[string]error{
 		"Set":    rules.Set(Allow, General, []string{"10.1.1.1", "10/8"}),

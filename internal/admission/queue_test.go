@@ -152,7 +152,7 @@ func FuzzClientOf(f *testing.F) {
 		f.Add(address)
 	}
 	f.Fuzz(func(t *testing.T, address string) {
-		if ClientOf(address) != ClientOf(address) {
+		if first := ClientOf(address); first != ClientOf(address) {
 			t.Errorf("%q is two clients", address)
 		}
 	})

@@ -52,9 +52,9 @@ func (e Endpoint) dial(ctx context.Context) (netip.Addr, error) {
 // resolvePause is the time between two tries of Resolve.
 const resolvePause = 100 * time.Millisecond
 
-// Resolve is the endpoint with the address at which somebody listens in place of the host's name, so
-// that libzmq has nothing to look up, which nobody could interrupt. It waits until somebody listens.
-// The error is that there is no such name, or ctx's with why nobody does.
+// Resolve is the endpoint with the address at which somebody listens in place of the host's name,
+// so that libzmq has nothing to look up, which nobody could interrupt. It waits until somebody
+// listens. The error is that there is no such name, or ctx's with why nobody does.
 func (e Endpoint) Resolve(ctx context.Context) (string, error) {
 	if e.Transport != TCP || e.isLiteral() {
 		return e.String(), nil

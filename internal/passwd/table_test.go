@@ -103,7 +103,8 @@ func TestRemember(t *testing.T) {
 	if isKnown(other) {
 		t.Error("another hash of the password: remembered")
 	}
-	if attempt.Remember(other.Get("bob")) || attempt.Remember(nil) || attempt.Remember(user(t, "bob", "x")) {
+	if attempt.Remember(other.Get("bob")) || attempt.Remember(nil) ||
+		attempt.Remember(user(t, "bob", "x")) {
 		t.Error("remembered for who has another hash")
 	}
 	if isKnown(table.Without("bob")) || !isKnown(table) {
@@ -124,10 +125,11 @@ func TestDecoys(t *testing.T) {
 		drawn := 0
 		for i := range 1000 {
 			name := []byte(fmt.Sprint("nobody", i))
-			if table.decoy(name) != table.decoy(name) {
+			decoy := table.decoy(name)
+			if decoy != table.decoy(name) {
 				t.Fatalf("%s costs another hash each time", name)
 			}
-			if table.decoy(name).Text() == costly {
+			if decoy.Text() == costly {
 				drawn++
 			}
 		}

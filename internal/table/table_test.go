@@ -50,7 +50,8 @@ func TestEmpty(t *testing.T) {
 	if _, ok := empty.Get("a"); ok || empty.Len() != 0 || empty.Without("a") != empty {
 		t.Error("the zero value is not empty")
 	}
-	if empty.With("a", 1).Without("a") != empty || empty.WithAll(0, maps.All(map[string]int{})) != empty {
+	if empty.With("a", 1).Without("a") != empty ||
+		empty.WithAll(0, maps.All(map[string]int{})) != empty {
 		t.Error("an empty table is not the zero value")
 	}
 }
