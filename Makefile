@@ -19,14 +19,19 @@ TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc 
 # What compiles without cgo and libzmq, also on systems that the tests do not run on.
 PORTABLE := ./stream ./sshtunnel ./internal/files ./internal/privatedir
 SYSTEMS  := darwin freebsd windows
+# Leaves: pure Go, whose tests and fuzz targets run on a machine without libzmq, too.
+LEAVES   := $(addprefix ./internal/,acl admission endpoint files follow keyset passhash passwd policyfile \
+                                    principal privatedir table z85 zap zpl)
 
 .PHONY: demo test lint fuzz soak bench docker-demo docker-test deps deps-run deps-docker docker-engine
 
 demo: deps-run
 	go run ./examples/demo
 
-# Before the rest a gigabyte through a tunnel, which would take minutes under the race detector.
+# Before the rest a gigabyte through a tunnel, which would take minutes under the race detector, and the
+# leaves without cgo.
 test: deps
+	CGO_ENABLED=0 go test $(LEAVES)
 	go test -count=1 -run '^TestBigTransfer$$' ./sshtunnel
 	go test -race -timeout 20m ./...
 
