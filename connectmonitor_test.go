@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
@@ -43,7 +45,11 @@ func TestConnectWithAnUnreadMonitor(t *testing.T) {
 		!strings.Contains(err.Error(), "a monitor that nobody reads") {
 		t.Errorf("%v", err)
 	}
+	before := runtime.NumGoroutine()
 	must.OK(t, reader.Connect(own)) // so that libzmq can go on, and the context end
+	testpeer.Eventually(t, "the monitor that was set too late is undone", func() bool {
+		return runtime.NumGoroutine() < before
+	})
 }
 
 // TestConnectAtTheLimitOfSockets: where the context has too few sockets left, Connect returns an

@@ -71,12 +71,11 @@ func (h *handshake) open(ctx context.Context) error {
 		return fmt.Errorf("a socket for its monitor: %w", err)
 	}
 	address := fmt.Sprintf("inproc://zmqauth-handshake-%d", monitors.Add(1))
-	err = errors.Join(h.monitor.SetLinger(0), h.monitor.SetRcvhwm(0))
-	if err == nil {
-		err = h.setMonitor(ctx, address)
-	}
-	if err != nil {
+	if err := errors.Join(h.monitor.SetLinger(0), h.monitor.SetRcvhwm(0)); err != nil {
 		_ = h.monitor.Close()
+		return err
+	}
+	if err := h.setMonitor(ctx, address); err != nil {
 		return err
 	}
 	if err := h.monitor.Connect(address); err != nil { // the context ends, and with it the monitor
@@ -88,26 +87,47 @@ func (h *handshake) open(ctx context.Context) error {
 	return nil
 }
 
-// setMonitor does not wait longer than ctx: libzmq ends the monitor that was there before, and
-// waits for a reader of that which may never come.
+// monitorTime is far more than libzmq takes to set a monitor, unless it waits for the reader of the
+// one that was there before. monitorGrace is what it gets once the context has ended.
+const (
+	monitorTime  = time.Second
+	monitorGrace = 100 * time.Millisecond
+)
+
+// errUnreadMonitor says that libzmq waits for a reader that may never come.
+var errUnreadMonitor = errors.New("the socket has a monitor that nobody reads: end it first, " +
+	`with Monitor("", 0)`)
+
+// setMonitor sets the monitor. libzmq ends the one that was there before, and waits for its reader.
+// setMonitor does not wait for that longer than ctx, or a moment: then the error is
+// errUnreadMonitor, and what is set too late is undone. After an error the reader is not the caller's
+// to close.
 func (h *handshake) setMonitor(ctx context.Context, address string) error {
 	set := make(chan error, 1)
 	go func() { set <- h.socket.Monitor(address, zmq4.EVENT_ALL) }()
+	late := time.NewTimer(monitorTime)
+	defer late.Stop()
+	stop := context.AfterFunc(ctx, func() { late.Reset(monitorGrace) })
+	defer stop()
 	select {
 	case err := <-set:
 		if err != nil {
+			_ = h.monitor.Close()
 			return fmt.Errorf("its monitor: %w", err)
 		}
 		return nil
-	case <-ctx.Done():
+	case <-late.C:
 	}
-	go func() { // what was set too late is nobody's
-		if <-set == nil {
-			_ = h.socket.Monitor("", 0)
+	go func() {
+		if <-set == nil && h.monitor.Connect(address) == nil {
+			_ = h.socket.Monitor("", 0) // which needs the reader
 		}
+		_ = h.monitor.Close()
 	}()
-	return fmt.Errorf("%w; the socket has a monitor that nobody reads: end it first, "+
-		`with Monitor("", 0)`, ctx.Err())
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w; %w", err, errUnreadMonitor)
+	}
+	return errUnreadMonitor
 }
 
 func (h *handshake) close() {
