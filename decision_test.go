@@ -98,6 +98,7 @@ func TestDecisionsAndLogLines(t *testing.T) {
 		if got != test.want {
 			t.Errorf("decision %+v, want %+v", got, test.want)
 		}
+		waitForReports(t, a)
 		if !strings.Contains(log.String(), test.line) {
 			t.Errorf("no line with %q in\n%s", test.line, log.String())
 		}

@@ -27,7 +27,11 @@ func newTrial(config string) (t *trial, err error) {
 	if err != nil {
 		return nil, err
 	}
-	t = &trial{config: loaded, decisions: make(chan zmqauth.Decision, 1)}
+	t = &trial{
+		config:    loaded,
+		decisions: make(chan zmqauth.Decision, 1),
+		problems:  problemLog{decided: make(chan bool, 1)},
+	}
 	if t.ctx, err = zmq4.NewContext(); err != nil {
 		return nil, err
 	}
@@ -61,37 +65,46 @@ func (t *trial) decide(ctx context.Context, domain, address, mechanism string,
 		request = append(request, []byte(frame))
 	}
 	t.auth.HandleZAPMessage(ctx, request)
+	<-t.problems.decided
 	return <-t.decisions
 }
 
 // broken returns the faults that the Authenticator has logged about files that the policy names.
 func (t *trial) broken() error {
-	// The Authenticator logs in order: once it has reported this decision, all earlier lines are
-	// in the log.
+	// The Authenticator logs in order: once it has logged this decision, all earlier lines are in the
+	// log.
 	t.decide(context.Background(), "", "", "", nil)
 	return t.problems.take()
 }
 
 // problemLog is a slog.Handler that keeps the errors of warnings.
 type problemLog struct {
+	decided chan bool // gets a value for each decision that is logged
+
 	mu   sync.Mutex
 	errs []error
 }
 
 // Enabled implements slog.Handler.
-func (*problemLog) Enabled(_ context.Context, level slog.Level) bool {
-	return level >= slog.LevelWarn
-}
+func (*problemLog) Enabled(context.Context, slog.Level) bool { return true }
 
 // Handle implements slog.Handler.
 func (l *problemLog) Handle(_ context.Context, record slog.Record) error {
 	err := errors.New(record.Message)
+	isDecision := false
 	record.Attrs(func(attr slog.Attr) bool {
+		isDecision = isDecision || attr.Key == "reason"
 		if cause, ok := attr.Value.Any().(error); ok && attr.Key == "error" {
 			err = cause
 		}
 		return true
 	})
+	if isDecision {
+		l.decided <- true
+	}
+	if isDecision || record.Level < slog.LevelWarn {
+		return nil
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.errs = append(l.errs, err)
