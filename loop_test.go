@@ -66,6 +66,7 @@ func TestFailureKeepsTheEndpoint(t *testing.T) {
 	if err := other.Start(); !errors.Is(err, ErrHandlerBound) {
 		t.Errorf("the endpoint after the failure: %v", err)
 	}
+	waitForReports(t, a)
 	if !strings.Contains(log.String(), "no memory") {
 		t.Errorf("the log does not say why: %s", log.String())
 	}

@@ -88,6 +88,7 @@ func TestNoSecretsInLogs(t *testing.T) {
 		zap.ask(request)
 		<-reported
 	}
+	waitForReports(t, a)
 	text := log.String()
 	for _, want := range []string{
 		ReasonWrongPassword, ReasonUnknownUser, ReasonCallbackError, ReasonCallbackPanic, "SELECT",
