@@ -199,6 +199,30 @@ func TestNoDescriptorsToConnect(t *testing.T) {
 	}
 }
 
+// TestNoDescriptorsToProbe: however few are left, Probe returns in time, leaves the process alive and
+// leaves nothing behind.
+func TestNoDescriptorsToProbe(t *testing.T) {
+	if !testpeer.Child(t, nil) {
+		return
+	}
+	server := newServer(t, testzmq.NewContext(t), "tcp://127.0.0.1:*", nullClient)
+	before := testpeer.Descriptors()
+	for spare := 0; spare < 120; spare += 7 {
+		release := exhaust(t, spare)
+		results, err := Probe(within(t, 300*time.Millisecond), server.endpoint)
+		release()
+		if err != nil && !strings.HasPrefix(err.Error(), "zmqauth: ") {
+			t.Errorf("with %d descriptors: %v", spare, err)
+		}
+		if spare < 16 && !saysTooManyFiles(err) {
+			t.Errorf("with %d descriptors: %v, %v", spare, results, err)
+		}
+		testpeer.Eventually(t, "no descriptor is left", func() bool {
+			return testpeer.Descriptors() <= before
+		})
+	}
+}
+
 // TestNoDescriptorsForFiles: calls that need files return the error and change nothing. A followed
 // file keeps its last good content in force, is reported once, and catches up by itself.
 func TestNoDescriptorsForFiles(t *testing.T) {

@@ -16,6 +16,35 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
+// TestWaitBeforeStart: it waits for the service to begin and to end, or for Close alone.
+func TestWaitBeforeStart(t *testing.T) {
+	for name, live := range map[string]func(a *Authenticator) error{
+		"never started": func(*Authenticator) error { return nil },
+		"started":       (*Authenticator).Start,
+		"stopped before": func(a *Authenticator) error {
+			return errors.Join(a.Stop(), a.Start(), a.Stop())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAuthenticator(t, Config{})
+			ended := make(chan error)
+			go func() { ended <- a.Wait() }()
+			must.OK(t, live(a))
+			for range 1000 {
+				runtime.Gosched()
+			}
+			select {
+			case err := <-ended:
+				t.Errorf("Wait has returned before the end: %v", err)
+			default:
+			}
+			must.OK(t, a.Close())
+			must.OK(t, <-ended)
+			must.OK(t, a.Wait())
+		})
+	}
+}
+
 func TestStopRefusesAndStartResumes(t *testing.T) {
 	a := startAuthenticator(t, Config{})
 	zap := newZAPClient(t, a.Context())

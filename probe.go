@@ -90,6 +90,9 @@ func Probe(ctx context.Context, endpoint string) (results []ProbeResult, err err
 	if err != nil {
 		return nil, fmt.Errorf("zmqauth: Probe: %s: %w", endpoint, err)
 	}
+	if err := libzmq.CheckDescriptors(); err != nil {
+		return nil, fmt.Errorf("zmqauth: Probe: %w", err)
+	}
 	zctx, err := zmq4.NewContext()
 	if err != nil {
 		return nil, fmt.Errorf("zmqauth: Probe: %w", err)
