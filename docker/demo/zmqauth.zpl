@@ -1,9 +1,9 @@
 domain = global
-    curve = keys/clients
+    curve = clients
 frontend = echo
     type = router
     bind = "tcp://*:5555"
     backend = tcp://backend:6666
     mechanism = curve
     domain = global
-    certificate = keys/server.key_secret
+    certificate = server.key_secret
