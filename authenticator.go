@@ -280,10 +280,10 @@ func (a *Authenticator) Stop() error {
 	return nil
 }
 
-// Close refuses what is pending and frees the ZAP endpoint, for another Authenticator or for none:
-// from then on libzmq lets in whoever the sockets' own options do not keep out. It returns when that
-// is done, a second call too. The methods that configure return ErrClosed afterwards. The error is
-// libzmq's.
+// Close refuses what is pending and frees the ZAP endpoint, for another Authenticator or for none.
+// From then on libzmq lets in whoever the sockets' own options do not keep out. Close returns when
+// that is done, and so does a second call. Afterwards the methods that configure return ErrClosed.
+// The error is libzmq's.
 func (a *Authenticator) Close() error {
 	a.mu.Lock()
 	a.close()
@@ -317,10 +317,10 @@ func (a *Authenticator) IsAlive() bool {
 	return a.state == stateServing
 }
 
-// Wait returns when the service has ended for good: nil after Close and after the context's end, else
-// why. Before the first Start it waits for the service to begin, or for Close; whether the context has
-// ended by then is found out by Start. After a failure the endpoint stays bound, and everyone refused,
-// until Close.
+// Wait returns when the service has ended for good: nil after Close and after the context's end,
+// else why. Before the first Start it waits for the service to begin, or for Close. That the context
+// has ended before the first Start is an error of Start. After a failure the endpoint stays bound,
+// and everyone is refused, until Close.
 func (a *Authenticator) Wait() error {
 	select {
 	case <-a.begun:

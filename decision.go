@@ -10,13 +10,24 @@ import (
 
 // Decision is one answer, for an audit trail.
 type Decision struct {
-	Domain    string        // as the server's socket has it
-	Mechanism string        // NULL, PLAIN, CURVE, GSSAPI, or what the request says
-	Address   string        // as libzmq reports it: an IP address without a port, localhost:uid:gid:pid for IPC
-	UserID    string        // of an acceptance, else empty
-	Status    int           // 200 accepted, 300 try again later, 400 refused, 500 a callback failed (RFC 27, "Message Format")
-	Reason    string        // one of the Reason constants
-	Duration  time.Duration // from the request's arrival until the decision; that of a GSSAPI refusal includes its delay
+	Domain    string // as the server's socket has it
+	Mechanism string // NULL, PLAIN, CURVE, GSSAPI, or what the request says
+
+	// Address is the client's as libzmq reports it: an IP address without a port, or
+	// localhost:uid:gid:pid for IPC.
+	Address string
+
+	UserID string // of an acceptance, else empty
+
+	// Status is 200 for accepted, 300 for try again later, 400 for refused, 500 where a callback
+	// failed (RFC 27, "Message Format").
+	Status int
+
+	Reason string // one of the Reason constants
+
+	// Duration is the time from the request's arrival until the decision. That of a GSSAPI refusal
+	// includes its delay.
+	Duration time.Duration
 }
 
 // The reasons of decisions: stable codes for programs and people.
@@ -88,7 +99,7 @@ type Stats struct {
 	Errors        uint64 // status 500
 	Pending       uint64 // unanswered: their callbacks run or wait, or a GSSAPI refusal is held back
 	BrokenEntries uint64 // of directories and files, left out and logged
-	Unreported    uint64 // decisions that neither OnDecision nor the log has been told, because they were too far behind
+	Unreported    uint64 // decisions that OnDecision or the log was too far behind to be told
 }
 
 type counters struct {

@@ -199,8 +199,8 @@ func TestNoDescriptorsToConnect(t *testing.T) {
 	}
 }
 
-// TestNoDescriptorsToProbe: however few are left, Probe returns in time, leaves the process alive and
-// leaves nothing behind.
+// TestNoDescriptorsToProbe: however few are left, Probe returns in time, leaves the process alive
+// and leaves nothing behind.
 func TestNoDescriptorsToProbe(t *testing.T) {
 	if !testpeer.Child(t, nil) {
 		return

@@ -2,8 +2,8 @@ package libzmq
 
 import "syscall"
 
-// contextPipes is half of the descriptors that libzmq takes for a context with its first socket, and
-// some more. Where it gets too few it ends the process (zmq_assert), instead of an error.
+// contextPipes is half of the descriptors that libzmq takes for a context with its first socket,
+// and some more. Where it gets too few it ends the process (zmq_assert), instead of an error.
 const contextPipes = 8
 
 // CheckDescriptors tells whether a context can be made. The error is EMFILE or ENFILE: too few

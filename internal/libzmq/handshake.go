@@ -100,8 +100,8 @@ var errUnreadMonitor = errors.New("the socket has a monitor that nobody reads: e
 
 // setMonitor sets the monitor. libzmq ends the one that was there before, and waits for its reader.
 // setMonitor does not wait for that longer than ctx, or a moment: then the error is
-// errUnreadMonitor, and what is set too late is undone. After an error the reader is not the caller's
-// to close.
+// errUnreadMonitor, and what is set too late is undone. After an error the reader is not the
+// caller's to close.
 func (h *handshake) setMonitor(ctx context.Context, address string) error {
 	set := make(chan error, 1)
 	go func() { set <- h.socket.Monitor(address, zmq4.EVENT_ALL) }()
