@@ -318,9 +318,9 @@ func (a *Authenticator) IsAlive() bool {
 }
 
 // Wait returns when the service has ended for good: nil after Close and after the context's end,
-// else why. Before the first Start it waits for the service to begin, or for Close. That the context
-// has ended before the first Start is an error of Start. After a failure the endpoint stays bound,
-// and everyone is refused, until Close.
+// else why. Before the first Start it waits for the service to begin, or for Close. That the
+// context has ended before the first Start is an error of Start. After a failure the endpoint stays
+// bound, and everyone is refused, until Close.
 func (a *Authenticator) Wait() error {
 	select {
 	case <-a.begun:
