@@ -69,7 +69,7 @@ func checkConfig(out output, config string) error {
 		return err
 	}
 	defer trial.close()
-	if err := errors.Join(trial.broken(), trial.config.LoadCertificates()); err != nil {
+	if err := errors.Join(trial.broken(), trial.config.Resolve()); err != nil {
 		return err
 	}
 	for _, warning := range trial.config.Warnings() {

@@ -118,6 +118,9 @@ func (e Endpoint) isLiteral() bool {
 // ZMQ_IPV6. ::ffff:a.b.c.d is one, too.
 func (e Endpoint) IsIPv6() bool { return strings.Contains(e.Host, ":") }
 
+// HasFile tells whether the endpoint is a file: that of a Unix socket.
+func (e Endpoint) HasFile() bool { return e.Transport == IPC && e.Path[0] == '/' }
+
 // Key is the same for two endpoints that may be one, and for no others: the port or the path.
 func (e Endpoint) Key() string { return e.Transport + e.Port + e.Path }
 

@@ -5,7 +5,11 @@ package libzmq
 */
 import "C"
 
-import "github.com/pebbe/zmq4"
+import (
+	"errors"
+
+	"github.com/pebbe/zmq4"
+)
 
 // zapEnforceDomain is ZMQ_ZAP_ENFORCE_DOMAIN. zmq.h declares it only for draft builds, but the
 // stock library supports it.
@@ -19,4 +23,22 @@ func EnforceDomain(s *zmq4.Socket) error {
 		return err
 	}
 	return errno(C.zap_set_int(pointer, zapEnforceDomain, 1))
+}
+
+// useFD is ZMQ_USE_FD, which zmq4 has no setter for.
+const useFD = 89
+
+// BindDescriptor binds a socket to an endpoint on which the descriptor listens already. libzmq
+// closes the descriptor when it unbinds, and does not touch the file of a Unix socket. After an
+// error the descriptor is the caller's.
+func BindDescriptor(s *zmq4.Socket, endpoint string, fd int) error {
+	pointer, err := socketPointer(s)
+	if err != nil {
+		return err
+	}
+	if err := errno(C.zap_set_int(pointer, useFD, C.int(fd))); err != nil {
+		return err
+	}
+	err = s.Bind(endpoint)
+	return errors.Join(err, errno(C.zap_set_int(pointer, useFD, -1)))
 }

@@ -1,5 +1,7 @@
 package policyfile
 
+import "io/fs"
+
 // Frontend is one frontend entry of a policy: an authenticated socket before a service that has
 // none.
 //
@@ -30,6 +32,11 @@ type Frontend struct {
 
 	Certificate string // curve: the absolute path of the secret certificate; else empty
 	Principal   string // gssapi: the service's principal, or empty; else empty
+
+	// Mode and Group are those of the file of an ipc endpoint: who may connect needs to write it.
+	// Mode 0 leaves it to the umask. Group is a name or a number; empty: the group of the process.
+	Mode  fs.FileMode
+	Group string
 
 	File string // the path of the policy, as the caller gave it
 	Line int    // of the frontend's first line

@@ -3,6 +3,7 @@ package policyfile
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +34,8 @@ func (f *Frontend) fields() []field {
 		{"certificate", &f.Certificate, nil, f.Mechanism == "curve"},
 		{"principal", &f.Principal, nil, false},
 		{"max-message", new(string), f.setMaxMessage, false},
+		{"mode", new(string), f.setMode, false},
+		{"group", &f.Group, nil, false},
 	}
 }
 
@@ -51,6 +54,16 @@ func (f *Frontend) setMaxMessage(value string) error {
 		return fmt.Errorf("not a number of bytes, from %d on", minMaxMessage)
 	}
 	f.MaxMessage = limit
+	return nil
+}
+
+// setMode reads the entry mode.
+func (f *Frontend) setMode(value string) error {
+	mode, err := strconv.ParseUint(value, 8, 32)
+	if err != nil || mode == 0 || mode > 0o777 {
+		return errors.New("not the mode of a file in octal digits, such as 0660")
+	}
+	f.Mode = fs.FileMode(mode)
 	return nil
 }
 
@@ -73,6 +86,7 @@ func (p *parser) parseFrontend(n *zpl.Node) {
 		}
 	}
 	p.checkEndpoints(&f, lines)
+	p.checkAccess(&f, lines)
 	if f.Certificate != "" {
 		f.Certificate = p.policy.Resolve(f.Certificate)
 	}
@@ -96,6 +110,19 @@ func (p *parser) checkEndpoints(f *Frontend, lines map[string]int) {
 	if backend, err := endpoint.ParseConnect(f.Backend); err == nil && bind.Receives(backend) {
 		p.fail(lines["backend"], "the frontend itself binds this endpoint, in line %d: "+
 			"it would be its own service", lines["bind"])
+	}
+}
+
+// checkAccess checks that only an endpoint with a file has a mode and a group.
+func (p *parser) checkAccess(f *Frontend, lines map[string]int) {
+	bind, err := endpoint.ParseBind(f.Bind)
+	if err != nil || bind.HasFile() {
+		return
+	}
+	for _, name := range []string{"mode", "group"} {
+		if lines[name] != 0 {
+			p.fail(lines[name], "%s is for endpoints with a file: ipc:///PATH", name)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@
 package privatedir
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"math"
@@ -20,23 +21,87 @@ const backlog = math.MaxUint16
 // listen makes a Unix socket in several steps, unlike package net. It sets the mode before the last
 // step, so that nobody can connect before.
 func listen(path string, mode fs.FileMode) (*net.UnixListener, error) {
+	file, err := open(path, mode, func() error { return os.NewSyscallError("chmod", setMode(path, mode)) })
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() // the listener has a descriptor of its own
+	l, err := net.FileListener(file)
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(path))
+	}
+	return l.(*net.UnixListener), nil // its Close does not remove the file
+}
+
+// ListenFile listens on a Unix socket at path, for a program that accepts the connections by other
+// means than package net. It replaces an existing socket under the same rules as Bind. access holds
+// before anybody can connect. The file does not block. Closing it ends the listening but leaves the
+// socket's file, which the Socket removes.
+func ListenFile(ctx context.Context, path string, access Access) (*os.File, *Socket, error) {
+	var file *os.File
+	socket, err := Bind(ctx, path, func() (err error) {
+		file, err = open(path, 0, func() error { return access.grant(path) })
+		return err
+	})
+	if err != nil && file != nil {
+		_ = file.Close()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return file, socket, nil
+}
+
+// Access says who may connect to a Unix socket. The zero value leaves that to the umask.
+type Access struct {
+	Mode  fs.FileMode // of the file, whatever the umask; 0: as the umask has it
+	Group *int        // the id of the file's group; nil: as the system chooses
+}
+
+// grant puts a in force for a socket that does not listen yet.
+func (a Access) grant(path string) error {
+	if a.Group != nil {
+		if err := unix.Lchown(path, -1, *a.Group); err != nil {
+			return os.NewSyscallError("chown", err)
+		}
+	}
+	if a.Mode == 0 {
+		return nil
+	}
+	// Only the owner of the directory could put a symbolic link in the place of the socket.
+	return os.NewSyscallError("chmod", unix.Chmod(path, uint32(a.Mode.Perm())))
+}
+
+// open makes a Unix socket and listens on it. It calls grant before anybody can connect. The file
+// does not block.
+func open(path string, mode fs.FileMode, grant func() error) (*os.File, error) {
 	fd, err := newSocket()
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
 	file := os.NewFile(uintptr(fd), path)
-	defer file.Close() // the listener has a descriptor of its own
+	if err := openFile(fd, path, mode, grant); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+func openFile(fd int, path string, mode fs.FileMode, grant func() error) error {
 	if err := prepareMode(fd, mode); err != nil {
-		return nil, os.NewSyscallError("fchmod", err)
+		return os.NewSyscallError("fchmod", err)
 	}
 	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
-		return nil, os.NewSyscallError("bind", err)
+		return os.NewSyscallError("bind", err)
 	}
-	l, err := listenOn(file, path, mode)
+	err := grant()
+	if err == nil {
+		err = os.NewSyscallError("listen", unix.Listen(fd, backlog))
+	}
 	if err != nil {
-		return nil, errors.Join(err, os.Remove(path))
+		return errors.Join(err, os.Remove(path))
 	}
-	return l, nil
+	return nil
 }
 
 // newSocket makes a socket that is not inherited by programs that this process starts.
@@ -46,21 +111,7 @@ func newSocket() (int, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err == nil {
 		unix.CloseOnExec(fd)
+		err = unix.SetNonblock(fd, true)
 	}
 	return fd, err
-}
-
-// listenOn listens on a bound socket.
-func listenOn(file *os.File, path string, mode fs.FileMode) (*net.UnixListener, error) {
-	if err := setMode(path, mode); err != nil {
-		return nil, os.NewSyscallError("chmod", err)
-	}
-	if err := unix.Listen(int(file.Fd()), backlog); err != nil {
-		return nil, os.NewSyscallError("listen", err)
-	}
-	l, err := net.FileListener(file)
-	if err != nil {
-		return nil, err
-	}
-	return l.(*net.UnixListener), nil // its Close does not remove the file
 }

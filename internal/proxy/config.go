@@ -3,9 +3,14 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"strconv"
 	"strings"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/policyfile"
 )
 
@@ -14,10 +19,10 @@ type Config struct {
 	Policy *zmqauth.Policy    // the rules, ready for Authenticator.Apply
 	File   *policyfile.Policy // the same policy as the file states it
 
-	frontends []frontendSpec // set by LoadCertificates
+	frontends []frontendSpec // set by Resolve
 }
 
-// Load reads a policy without the certificates of its frontends, which LoadCertificates reads. The
+// Load reads a policy without the certificates of its frontends, which Resolve reads. The
 // error joins one error for each fault, with its line.
 func Load(path string) (*Config, error) {
 	text, err := policyfile.Read(path)
@@ -40,7 +45,7 @@ func Load(path string) (*Config, error) {
 func loadFrontends(path string) (*Config, error) {
 	config, err := Load(path)
 	if err == nil {
-		err = config.LoadCertificates()
+		err = config.Resolve()
 	}
 	if err == nil && len(config.frontends) == 0 {
 		err = fmt.Errorf("%s: no frontend", path)
@@ -51,23 +56,56 @@ func loadFrontends(path string) (*Config, error) {
 	return config, nil
 }
 
-// LoadCertificates reads the certificates of the frontends. The error joins one error for each
-// frontend whose certificate is unusable, with the frontend's line.
-func (c *Config) LoadCertificates() error {
+// Resolve reads the certificates of the frontends, looks up their groups, and checks that no other
+// file is where a Unix socket is to be. The error joins one error for each fault, with the
+// frontend's line.
+func (c *Config) Resolve() error {
 	c.frontends = nil
 	var errs []error
 	for _, f := range c.File.Frontends {
-		spec := frontendSpec{Frontend: f}
-		if f.Certificate != "" {
-			var err error
-			if spec.certificate, err = LoadSecret(f.Certificate); err != nil {
-				err = fmt.Errorf("certificate: %s: %s", f.Certificate, bareMessage(err))
-				errs = append(errs, locate(f, err))
-			}
+		spec, err := resolve(f)
+		if err != nil {
+			errs = append(errs, locate(f, err))
 		}
 		c.frontends = append(c.frontends, spec)
 	}
 	return errors.Join(errs...)
+}
+
+func resolve(f policyfile.Frontend) (spec frontendSpec, err error) {
+	spec.Frontend = f
+	spec.access.Mode = f.Mode
+	if f.Certificate != "" {
+		if spec.certificate, err = LoadSecret(f.Certificate); err != nil {
+			return spec, fmt.Errorf("certificate: %s: %s", f.Certificate, bareMessage(err))
+		}
+	}
+	if f.Group != "" {
+		if spec.access.Group, err = groupID(f.Group); err != nil {
+			return spec, fmt.Errorf("group: %w", err)
+		}
+	}
+	if at, err := endpoint.ParseBind(f.Bind); err == nil && at.HasFile() {
+		info, err := os.Lstat(at.Path)
+		if err == nil && info.Mode().Type() != fs.ModeSocket {
+			return spec, fmt.Errorf("bind: %w", occupied(at.Path))
+		}
+	}
+	return spec, nil
+}
+
+// groupID looks up a group by its name or number.
+func groupID(name string) (*int, error) {
+	group, err := user.LookupGroup(name)
+	if err == nil {
+		name = group.Gid
+	}
+	id, numberErr := strconv.ParseUint(name, 10, 31)
+	if numberErr != nil {
+		return nil, err
+	}
+	gid := int(id)
+	return &gid, nil
 }
 
 // LoadSecret reads a certificate. It is an error if the file has no secret key.

@@ -4,98 +4,116 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/libzmq"
 )
 
 // forwarder is the loop of a frontend. It owns the sockets. Others wake it by a message to wakeup.
 type forwarder struct {
-	front, back, wakeup *zmq4.Socket
+	pattern
+	front  *zmq4.Socket
+	wakeup *zmq4.Socket
+	pump   *libzmq.Forwarder
 
-	up      *passage // from the clients to the service
-	down    *passage // from the service to the clients; nil: the pattern has none
-	replies bool     // see pattern
-	closing bool     // the loop ends when the drain is over
+	service *service // what is known of it
+	owed    owed     // replies
 
-	drain drain
+	closing bool // the loop ends when the drain is over
+	drain   drain
 }
 
-func newForwarder(kind pattern, front, back, wakeup *zmq4.Socket) *forwarder {
-	f := &forwarder{front: front, back: back, wakeup: wakeup, replies: kind.replies}
-	f.up = &passage{from: front, to: back}
-	if kind.down {
-		f.down = &passage{from: back, to: front}
+// The sockets that interrupt the pump, as bits of what Run returns.
+const (
+	wakeupReady = 1 << iota
+	serviceReady
+	listenerReady
+)
+
+// newForwarder makes the loop. The Forwarder it owns is freed by close.
+func newForwarder(kind pattern, front, back, wakeup *zmq4.Socket, service *service,
+	listener *listener) (*forwarder, error) {
+	pump, err := libzmq.NewForwarder(front, back, kind.options)
+	if err != nil {
+		return nil, err
 	}
-	return f
+	f := &forwarder{pattern: kind, front: front, wakeup: wakeup, pump: pump, service: service}
+	for _, socket := range []*zmq4.Socket{wakeup, service.events, listener.events} {
+		if err := pump.Watch(socket); err != nil {
+			pump.Free()
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// tasks are what interrupts the loop, and what is to be done then.
+type tasks struct {
+	woken    func() // there was a wake-up
+	service  func() // the connection to the service has changed
+	listener func() // the listener has something to tell
 }
 
 // run passes messages on until the forwarder is closing and its drain is over, or until something
-// fails. It calls woken after each wake-up.
-func (f *forwarder) run(woken func()) error {
-	poller := zmq4.NewPoller()
-	front, back := poller.Add(f.front, 0), poller.Add(f.back, 0)
-	poller.Add(f.wakeup, zmq4.POLLIN)
+// fails.
+func (f *forwarder) run(do tasks) error {
 	for {
-		f.advanceDrain(time.Now())
+		now := time.Now()
+		f.advanceDrain(now)
 		if f.drain.over && f.closing {
 			return nil
 		}
-		fromFront, toBack := f.up.interest()
-		fromBack, toFront := f.down.interest()
-		_, _ = poller.Update(front, fromFront|toFront) // the only error is an unknown id
-		_, _ = poller.Update(back, fromBack|toBack)
-		ready, err := poller.Poll(f.timeout(time.Now()))
+		f.pump.Pause(f.pausesUp(now), f.drain.news)
+		before := f.pump.Up().Passed
+		ready, err := f.pump.Run(f.timeout(now), f.drain.done != nil)
 		if err != nil {
 			return err
 		}
-		frontReady, backReady := false, false
-		for _, r := range ready {
-			switch r.Socket {
-			case f.front:
-				frontReady = r.Events&zmq4.POLLOUT != 0
-			case f.back:
-				backReady = r.Events&zmq4.POLLOUT != 0
-			case f.wakeup:
-				takeWakeups(f.wakeup)
-				woken()
-			}
+		if f.drain.done != nil && f.pump.Up().Passed > before {
+			f.drain.readOn(time.Now())
 		}
-		if err := f.pass(frontReady, backReady); err != nil {
-			return err
+		if ready&wakeupReady != 0 {
+			takeWakeups(f.wakeup)
+			do.woken()
+		}
+		if ready&serviceReady != 0 {
+			do.service()
+		}
+		if ready&listenerReady != 0 {
+			do.listener()
 		}
 	}
 }
 
-// pass passes messages on in both directions. The arguments tell whether the sockets are ready to
-// send.
-func (f *forwarder) pass(frontReady, backReady bool) error {
-	before := f.up.count
-	if err := f.up.pass(backReady); err != nil {
-		return err
-	}
-	if f.drain.done != nil && f.up.count > before {
-		f.drain.readOn(time.Now())
-	}
-	if f.down == nil {
-		return nil
-	}
-	return f.down.pass(frontReady)
+// pausesUp tells whether the messages of clients stay with them.
+func (f *forwarder) pausesUp(now time.Time) bool {
+	return f.drain.read || f.gated && !f.service.isThere(now)
 }
 
-// timeout is how long poll may wait. Negative means for ever. A positive timeout is at least a
-// millisecond, because poll counts in milliseconds and would not wait at all for less.
+// timeout is how long the pump may wait. Negative means for ever.
 func (f *forwarder) timeout(now time.Time) time.Duration {
 	timeout := time.Duration(-1)
-	if f.drain.done != nil && !f.drain.over {
-		next := f.drain.deadline
-		if !f.up.paused {
-			next = f.drain.readUntil
-		}
-		timeout = max(next.Sub(now), time.Millisecond)
+	if f.gated {
+		timeout = f.service.untilThere(now)
 	}
-	if (f.up.isStuck() || f.down.isStuck()) && (timeout < 0 || timeout > stuckPause) {
-		timeout = stuckPause
+	if f.drain.done == nil || f.drain.over {
+		return timeout
+	}
+	next := f.drain.deadline
+	if !f.drain.read {
+		next = f.drain.readUntil
+	}
+	if f.openMessages() > 0 && next.Sub(now) > openInterval {
+		next = now.Add(openInterval)
+	}
+	if timeout < 0 || timeout > next.Sub(now) {
+		timeout = max(0, next.Sub(now))
 	}
 	return timeout
 }
+
+// openInterval is the time between two looks at the messages that libzmq has and has not written to
+// a connection: no event tells that it has.
+const openInterval = 2 * time.Millisecond
 
 // takeWakeups takes all waiting wake-ups: one round of the loop answers them all.
 func takeWakeups(socket *zmq4.Socket) {

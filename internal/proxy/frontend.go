@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+	"golang.org/x/sys/unix"
 )
 
 // frontend is one bound socket before one service. While it runs, its goroutine owns all of its
@@ -19,12 +20,17 @@ type frontend struct {
 	back      *zmq4.Socket // connected to the service
 	wakeup    *zmq4.Socket // wakes the goroutine
 	waker     *zmq4.Socket // the peer of wakeup
+	service   *service
+	listener  *listener
 	forwarder *forwarder
-	bound     string // the endpoint in libzmq's spelling; "": not bound
+
+	awayReminder     reminder // of the service
+	shortageReminder reminder // of connections that could not be accepted
 
 	tasks chan func()
 	done  chan struct{} // closed when the goroutine has ended
 	err   error         // why it has ended; nil: its drain is over. Read it after done.
+	left  Undelivered   // at its end. Read it after done.
 }
 
 // newFrontend makes a frontend that is connected to its service. It is neither bound nor running.
@@ -47,6 +53,12 @@ func (f *frontend) open() (err error) {
 	if f.front, f.back, err = f.spec.open(f.zctx); err != nil {
 		return err
 	}
+	if f.service, err = watchService(f.zctx, f.back); err != nil {
+		return err
+	}
+	if f.listener, err = newListener(f.zctx, f.front); err != nil {
+		return err
+	}
 	endpoint := newInproc()
 	if f.wakeup, err = f.zctx.NewSocket(zmq4.PAIR); err != nil {
 		return err
@@ -54,9 +66,13 @@ func (f *frontend) open() (err error) {
 	if f.waker, err = f.zctx.NewSocket(zmq4.PAIR); err != nil {
 		return err
 	}
-	f.forwarder = newForwarder(patterns[f.spec.Type], f.front, f.back, f.wakeup)
+	f.forwarder, err = newForwarder(patterns[f.spec.Type], f.front, f.back, f.wakeup,
+		f.service, f.listener)
+	if err != nil {
+		return err
+	}
 	return errors.Join(f.wakeup.SetLinger(0), f.waker.SetLinger(0),
-		f.wakeup.Bind(endpoint), f.waker.Connect(endpoint))
+		f.wakeup.Bind(endpoint), f.waker.Connect(endpoint), f.back.Connect(f.spec.Backend))
 }
 
 // locate adds the frontend's name, file and line to an error.
@@ -66,42 +82,44 @@ func (f *frontend) locate(err error) error {
 
 // discard closes the sockets of a frontend that does not run.
 func (f *frontend) discard() {
-	for _, socket := range []*zmq4.Socket{f.front, f.back, f.wakeup, f.waker} {
+	f.release()
+	for _, socket := range []*zmq4.Socket{f.front, f.back, f.waker} {
 		if socket != nil {
 			_ = socket.Close()
 		}
 	}
 }
 
+// release frees what the frontend has besides the sockets that carry messages.
+func (f *frontend) release() {
+	if f.forwarder != nil {
+		f.forwarder.pump.Free()
+	}
+	if f.listener != nil {
+		f.listener.close()
+	}
+	if f.service != nil {
+		_ = f.service.events.Close()
+	}
+	if f.wakeup != nil {
+		_ = f.wakeup.Close()
+	}
+}
+
 // bind binds the frontend's socket, which has its security role already.
 func (f *frontend) bind() error {
-	if err := f.front.Bind(f.spec.Bind); err != nil {
+	if err := f.listener.bind(f.spec); err != nil {
 		return f.locate(fmt.Errorf("bind %s: %w", f.spec.Bind, err))
 	}
-	bound, err := f.front.GetLastEndpoint()
-	if err != nil {
-		return f.locate(err)
-	}
-	f.bound = bound
-	f.log.Info("zmqauth: bound", "endpoint", bound, "backend", f.spec.Backend,
+	f.log.Info("zmqauth: bound", "endpoint", f.listener.bound, "backend", f.spec.Backend,
 		"type", f.spec.Type, "mechanism", f.spec.Mechanism, "domain", f.spec.Domain)
 	return nil
 }
 
-// unbind frees the endpoint and waits until it is free. libzmq then cuts each connection as soon as
-// it has sent what it holds for it.
+// unbind frees the endpoint and waits until it is free.
 func (f *frontend) unbind() error {
-	if f.bound == "" {
-		return nil
-	}
-	bound := f.bound
-	removeSocketFile(bound)
-	f.bound = ""
-	if err := f.front.SetLinger(f.remaining()); err != nil {
+	if err := f.listener.unbind(f.remaining()); err != nil {
 		return f.locate(err)
-	}
-	if err := unbindAndWait(f.zctx, f.front, bound); err != nil {
-		return f.locate(fmt.Errorf("unbind %s: %w", bound, err))
 	}
 	return nil
 }
@@ -116,30 +134,46 @@ func (f *frontend) run(ended func(*frontend)) {
 	go func() {
 		defer ended(f)
 		defer close(f.done)
-		if err := f.forwarder.run(f.work); err != nil {
+		err := f.forwarder.run(tasks{f.work, f.serviceChanged, f.listenerTold})
+		if err != nil {
 			f.err = f.locate(err)
 		}
 		f.close()
 	}()
 }
 
-// close frees the endpoint and closes the sockets. libzmq goes on sending what it holds until the
-// drain's deadline.
+// close frees the endpoint, counts what is left, and closes the sockets. Only if the drain has been
+// cut short libzmq goes on sending what it holds until the drain's deadline.
 func (f *frontend) close() {
+	f.left = f.forwarder.undelivered() // before libzmq drops any of it
 	if err := f.unbind(); err != nil {
 		f.log.Warn("zmqauth: a frontend that ends", "error", err)
 	}
+	f.left.Messages += f.untaken()
 	linger := f.remaining()
 	for _, socket := range []*zmq4.Socket{f.front, f.back} {
 		_ = socket.SetLinger(linger)
 		_ = socket.Close()
 	}
-	_ = f.wakeup.Close()
-	if lost := f.forwarder.undelivered(); lost > 0 {
-		f.log.Warn(MessageLost, "messages", lost)
+	f.release()
+	if f.left != (Undelivered{}) {
+		f.log.Warn(MessageLost, "messages", f.left.Messages, "unanswered", f.left.Unanswered)
 		return
 	}
 	f.log.Info(MessageEnded)
+}
+
+// untaken counts the messages that libzmq has received from clients and that stayed there.
+func (f *frontend) untaken() uint64 {
+	if f.forwarder.subscriptions {
+		return 0
+	}
+	count, err := f.forwarder.pump.Discard()
+	if err != nil {
+		f.log.Warn("zmqauth: a frontend that ends cannot count the messages that are left",
+			"error", err)
+	}
+	return count + f.forwarder.pump.Up().Broken
 }
 
 // work runs the task that do has left, if there is one.
@@ -149,6 +183,47 @@ func (f *frontend) work() {
 		task()
 	default:
 	}
+}
+
+// serviceChanged follows the connection to the service.
+func (f *frontend) serviceChanged() {
+	now := time.Now()
+	before := f.service.ready
+	f.service.update(now)
+	switch pump := f.forwarder.pump; {
+	case before && !f.service.ready:
+		var unanswered uint64
+		if f.forwarder.replies {
+			unanswered = f.forwarder.owed.giveUp(pump.Up(), pump.Down())
+		}
+		if count, due := f.awayReminder.due(now); due {
+			f.log.Warn(MessageAway, "backend", f.spec.Backend, "unanswered", unanswered,
+				"times", count)
+		}
+	case !before && f.service.ready:
+		f.log.Debug("zmqauth: the service is there", "backend", f.spec.Backend)
+	}
+}
+
+// listenerTold logs the connections that could not be accepted.
+func (f *frontend) listenerTold() {
+	failed, reason := f.listener.update()
+	if failed == 0 {
+		return
+	}
+	if count, due := f.shortageReminder.due(time.Now()); due {
+		f.log.Error(MessageShortage, "endpoint", f.listener.bound, "times", count,
+			"error", reason, "limit", descriptorLimit())
+	}
+}
+
+// descriptorLimit is how many descriptors the process may have.
+func descriptorLimit() uint64 {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	return limit.Cur
 }
 
 // do has the goroutine run a task between two messages, and waits for the result. Only the

@@ -18,6 +18,7 @@ type frontendSet struct {
 	running map[string]*frontend // by name
 	ending  []*frontend          // those that drain
 	failed  chan error           // the error of a frontend that ended by itself
+	left    leftovers            // of the frontends that have ended
 	abort   <-chan struct{}      // once it is closed, only stop waits for frontends
 }
 
@@ -205,7 +206,7 @@ func (s *frontendSet) restore(name string) error {
 	}
 	return f.do(func() error {
 		f.forwarder.stopDrain()
-		if f.bound != "" {
+		if f.listener.bound != "" {
 			return nil
 		}
 		return f.bind()
@@ -227,8 +228,10 @@ func (s *frontendSet) end(f *frontend) {
 	s.ending = append(s.ending, f)
 }
 
-// ended reports the error of a frontend that has ended. The frontend's goroutine calls it.
+// ended reports the error of a frontend that has ended, and what is left. The frontend's goroutine
+// calls it.
 func (s *frontendSet) ended(f *frontend) {
+	s.left.add(f.spec.Name, f.left)
 	if f.err != nil {
 		select {
 		case s.failed <- f.err:
@@ -237,12 +240,14 @@ func (s *frontendSet) ended(f *frontend) {
 	}
 }
 
-// stop ends all frontends and waits for them.
-func (s *frontendSet) stop() {
+// stop ends all frontends and waits for them. The error names those that had messages left, now or
+// when they ended before.
+func (s *frontendSet) stop() error {
 	for _, f := range s.running {
 		s.end(f)
 	}
 	for _, f := range s.ending {
 		<-f.done
 	}
+	return s.left.err()
 }

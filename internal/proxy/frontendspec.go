@@ -12,12 +12,14 @@ import (
 	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/policyfile"
+	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
 
 // frontendSpec describes a frontend: the entry of the policy and its certificate.
 type frontendSpec struct {
 	policyfile.Frontend
 	certificate *zmqauth.Certificate // of a CURVE frontend, with the secret key; else nil
+	access      privatedir.Access    // to an ipc endpoint with a file
 }
 
 // same tells whether two specs describe the same frontend. Where the entry stands in the file does
@@ -43,8 +45,8 @@ func (s frontendSpec) clashes(other frontendSpec) bool {
 	return port != ":*" && port != ":0" && strings.HasSuffix(b, port)
 }
 
-// open makes the sockets of a frontend. back is connected to the service. front has its security
-// role and is not bound yet.
+// open makes the sockets of a frontend. back is not connected yet. front has its security role and
+// is not bound yet.
 func (s frontendSpec) open(zctx *zmq4.Context) (front, back *zmq4.Socket, err error) {
 	kinds, ok := patterns[s.Type]
 	if !ok {
@@ -59,15 +61,11 @@ func (s frontendSpec) open(zctx *zmq4.Context) (front, back *zmq4.Socket, err er
 	}
 	err = errors.Join(front.SetIpv6(isIPv6(s.Bind)), back.SetIpv6(reachesByIPv6(s.Backend)),
 		front.SetLinger(0), back.SetLinger(0), front.SetMaxmsgsize(s.MaxMessage))
-	if err == nil && kinds.back == zmq4.XPUB {
-		// There is one service, not many subscribers: the publishers wait for it when it is slow.
-		err = back.SetXpubNodrop(true)
+	if err == nil {
+		err = kinds.prepare(front, back)
 	}
 	if err == nil {
 		err = s.setRole(front)
-	}
-	if err == nil {
-		err = back.Connect(s.Backend)
 	}
 	if err != nil {
 		_, _ = front.Close(), back.Close()

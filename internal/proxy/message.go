@@ -8,6 +8,8 @@ const (
 	MessageWrong    = "zmqauth: the configuration is wrong, everything stays as it was"
 	MessagePartly   = "zmqauth: reloaded, but for some of the frontends"
 	MessageWaits    = "zmqauth: frontends end before the rules of their domains change"
+	MessageAway     = "zmqauth: the service of a frontend is away, the clients wait"
+	MessageShortage = "zmqauth: clients are turned away, their connections cannot be accepted"
 	MessageEnded    = "zmqauth: a frontend has ended"
 	MessageLost     = "zmqauth: a frontend has ended with messages " +
 		"that were not passed on or not answered"

@@ -38,6 +38,7 @@ type proxy struct {
 	log       *slog.Logger
 	auth      *zmqauth.Authenticator
 	frontends *frontendSet
+	wrong     *alarm // the configuration in the file is not in force
 }
 
 // Run serves until ctx ends. The Authenticator starts before the first frontend is bound and closes
@@ -64,9 +65,10 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	p := &proxy{path: o.Config, config: config, log: o.Log, auth: auth,
-		frontends: newFrontendSet(zctx, o.Log, o.Linger, ctx.Done())}
+		frontends: newFrontendSet(zctx, o.Log, o.Linger, ctx.Done()), wrong: newAlarm()}
+	defer p.wrong.clear()
 	p.warn()
-	defer p.frontends.stop()
+	defer func() { err = errors.Join(err, p.frontends.stop()) }()
 	if err := p.frontends.update(config.frontends); err != nil {
 		return err
 	}
@@ -85,6 +87,8 @@ func (p *proxy) serve(ctx context.Context, reload <-chan os.Signal) error {
 			return nil
 		case <-reload:
 			p.reload()
+		case <-p.wrong.timer.C:
+			p.wrong.again()
 		case err := <-authEnded:
 			// No client can be admitted any more. The process ends, so that its supervisor
 			// starts another.
@@ -118,8 +122,9 @@ func (p *proxy) reload() {
 	switch {
 	case errors.Is(err, errAborted): // serve logs the end
 	case err != nil:
-		p.log.Error(message, "error", err)
+		p.wrong.raise(func() { p.log.Error(message, "error", err) })
 	default:
+		p.wrong.clear()
 		p.log.Info(MessageReloaded, "frontends", len(config.frontends))
 	}
 }

@@ -21,7 +21,8 @@ func TestFailsClosed(t *testing.T) {
 	must.OK(t, err)
 	must.OK(t, auth.Start())
 	quiet := slog.New(slog.DiscardHandler)
-	p := &proxy{log: quiet, auth: auth, frontends: newFrontendSet(zctx, quiet, 0, nil)}
+	p := &proxy{log: quiet, auth: auth, frontends: newFrontendSet(zctx, quiet, 0, nil),
+		wrong: newAlarm()}
 	served := make(chan error)
 	go func() { served <- p.serve(context.Background(), nil) }()
 	must.OK(t, auth.Close())

@@ -1,0 +1,156 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/pebbe/zmq4"
+	"golang.org/x/sys/unix"
+
+	"github.com/zmqauth/zmqauth/internal/endpoint"
+	"github.com/zmqauth/zmqauth/internal/files"
+	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/privatedir"
+)
+
+// listener is the endpoint that a frontend binds. Only the goroutine of the frontend uses it while
+// the frontend runs.
+type listener struct {
+	front  *zmq4.Socket
+	events *zmq4.Socket // of front's monitor
+	bound  string       // the endpoint in libzmq's spelling; "": not bound
+
+	file    *privatedir.Socket // of ipc with a path, else nil
+	reserve *reserve           // of descriptors
+}
+
+// newListener watches front, which is not bound yet.
+func newListener(zctx *zmq4.Context, front *zmq4.Socket) (*listener, error) {
+	events, err := monitor(zctx, front, zmq4.EVENT_LISTENING|zmq4.EVENT_ACCEPT_FAILED|
+		zmq4.EVENT_CLOSED)
+	if err != nil {
+		return nil, err
+	}
+	return &listener{front: front, events: events, reserve: newReserve()}, nil
+}
+
+// bindTime limits how long it takes to find out whether somebody listens at the path of a Unix
+// socket.
+const bindTime = 5 * time.Second
+
+// bind binds the frontend's socket, which has its security role already. A Unix socket is bound
+// only where nothing is, or a socket that nobody listens on any more.
+func (l *listener) bind(spec frontendSpec) error {
+	at, err := endpoint.ParseBind(spec.Bind)
+	if err == nil && at.HasFile() {
+		err = l.bindFile(at.Path, spec)
+	} else if err == nil {
+		err = l.front.Bind(spec.Bind)
+	}
+	if err == nil {
+		l.bound, err = l.front.GetLastEndpoint()
+	}
+	return err
+}
+
+// bindFile listens at a path and has libzmq accept the connections. libzmq itself would remove
+// whatever is there.
+func (l *listener) bindFile(path string, spec frontendSpec) error {
+	ctx, cancel := context.WithTimeout(context.Background(), bindTime)
+	defer cancel()
+	file, socket, err := privatedir.ListenFile(ctx, path, spec.access)
+	if errors.Is(err, unix.EADDRINUSE) {
+		return occupied(path)
+	}
+	if err != nil {
+		return files.Bare(err)
+	}
+	defer file.Close()
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetNonblock(fd, true) // Fd has made it block
+	}
+	if err == nil {
+		err = libzmq.BindDescriptor(l.front, "ipc://"+path, fd)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return errors.Join(err, socket.Remove())
+	}
+	l.file = socket
+	return nil
+}
+
+// occupied says what is in the way at the path of a Unix socket.
+func occupied(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case err != nil:
+		return unix.EADDRINUSE
+	case info.Mode().Type() == os.ModeSocket:
+		return errors.New("another program listens there")
+	}
+	return errors.New("there is a file that is no socket; remove it, or bind another path")
+}
+
+// releaseTime limits how long unbind waits. It is far more than libzmq takes to close a listener.
+const releaseTime = 5 * time.Second
+
+// unbind frees the endpoint and waits until it is free, which libzmq does in its own time. Without
+// that the next socket that binds the endpoint might find it in use. libzmq then cuts each
+// connection as soon as it has sent what it holds for it, or after linger.
+func (l *listener) unbind(linger time.Duration) error {
+	if l.bound == "" {
+		return nil
+	}
+	bound := l.bound
+	l.bound = ""
+	var errs []error
+	if l.file != nil {
+		// While it still listens: afterwards the file may belong to somebody else.
+		errs = append(errs, l.file.Remove())
+		l.file = nil
+	}
+	l.reserve.forget()
+	errs = append(errs, l.front.SetLinger(linger), l.events.SetRcvtimeo(releaseTime))
+	err := l.front.Unbind(bound)
+	for err == nil {
+		var event zmq4.Event
+		event, _, _, err = l.events.RecvEvent(0)
+		if err == nil && event == zmq4.EVENT_CLOSED {
+			return errors.Join(errs...)
+		}
+	}
+	return fmt.Errorf("unbind %s: %w", bound, errors.Join(append(errs, err)...))
+}
+
+// update takes the events that have come. It returns how many connections could not be accepted,
+// and the last reason.
+func (l *listener) update() (failed int, reason error) {
+	for {
+		event, _, value, err := l.events.RecvEvent(zmq4.DONTWAIT)
+		if err != nil {
+			break // there are no more
+		}
+		switch event {
+		case zmq4.EVENT_LISTENING:
+			l.reserve.watch(value)
+		case zmq4.EVENT_ACCEPT_FAILED:
+			failed++
+			reason = unix.Errno(value)
+		}
+	}
+	if isShortage(reason) {
+		l.reserve.turnAway()
+	}
+	return failed, reason
+}
+
+// close frees what the listener holds besides the socket.
+func (l *listener) close() {
+	l.reserve.close()
+	_ = l.events.Close()
+}
