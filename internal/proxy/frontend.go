@@ -25,6 +25,7 @@ type frontend struct {
 	forwarder *forwarder
 
 	awayReminder     reminder // of the service
+	awayLogged       bool     // the log's last word is that the service is away
 	shortageReminder reminder // of connections that could not be accepted
 
 	tasks chan func()
@@ -199,9 +200,11 @@ func (f *frontend) serviceChanged() {
 		if count, due := f.awayReminder.due(now); due {
 			f.log.Warn(MessageAway, "backend", f.spec.Backend, "unanswered", unanswered,
 				"times", count)
+			f.awayLogged = true
 		}
-	case !before && f.service.ready:
-		f.log.Debug("zmqauth: the service is there", "backend", f.spec.Backend)
+	case !before && f.service.ready && f.awayLogged:
+		f.awayLogged = false
+		f.log.Info(MessageBack, "backend", f.spec.Backend)
 	}
 }
 

@@ -23,8 +23,9 @@ type listener struct {
 	events *zmq4.Socket // of front's monitor
 	bound  string       // the endpoint in libzmq's spelling; "": not bound
 
-	file    *privatedir.Socket // of ipc with a path, else nil
-	reserve *reserve           // of descriptors
+	file      *privatedir.Socket // of ipc with a path, else nil
+	listening int                // the descriptor, which is libzmq's, while bound is set
+	reserve   *reserve           // of descriptors
 }
 
 // newListener watches front, which is not bound yet.
@@ -114,7 +115,6 @@ func (l *listener) unbind(linger time.Duration) error {
 		errs = append(errs, l.file.Remove())
 		l.file = nil
 	}
-	l.reserve.forget()
 	errs = append(errs, l.front.SetLinger(linger), l.events.SetRcvtimeo(releaseTime))
 	err := l.front.Unbind(bound)
 	for err == nil {
@@ -137,14 +137,15 @@ func (l *listener) update() (failed int, reason error) {
 		}
 		switch event {
 		case zmq4.EVENT_LISTENING:
-			l.reserve.watch(value)
+			l.listening = value
+			_ = unix.SetNonblock(value, true) // for turnAway: libzmq may be faster to accept
 		case zmq4.EVENT_ACCEPT_FAILED:
 			failed++
 			reason = unix.Errno(value)
 		}
 	}
-	if isShortage(reason) {
-		l.reserve.turnAway()
+	if isShortage(reason) && l.bound != "" {
+		l.reserve.turnAway(l.listening)
 	}
 	return failed, reason
 }

@@ -9,6 +9,7 @@ const (
 	MessagePartly   = "zmqauth: reloaded, but for some of the frontends"
 	MessageWaits    = "zmqauth: frontends end before the rules of their domains change"
 	MessageAway     = "zmqauth: the service of a frontend is away, the clients wait"
+	MessageBack     = "zmqauth: the service of a frontend is back"
 	MessageShortage = "zmqauth: clients are turned away, their connections cannot be accepted"
 	MessageEnded    = "zmqauth: a frontend has ended"
 	MessageLost     = "zmqauth: a frontend has ended with messages " +

@@ -11,12 +11,11 @@ import (
 // can accept the connections that wait, and libzmq would try to without end, which keeps a
 // processor busy. With it they are accepted and closed.
 type reserve struct {
-	spare     *os.File // nil: there was none left
-	listening int      // a copy of the listener's descriptor; -1: none
+	spare *os.File // nil: there was none left
 }
 
 func newReserve() *reserve {
-	r := &reserve{listening: -1}
+	r := &reserve{}
 	r.refill()
 	return r
 }
@@ -27,47 +26,25 @@ func (r *reserve) refill() {
 	}
 }
 
-// watch says which descriptor listens.
-func (r *reserve) watch(fd int) {
-	r.forget()
-	duplicate, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return // none is left already
-	}
-	_ = unix.SetNonblock(duplicate, true) // libzmq may be faster to accept
-	r.listening = duplicate
-}
-
-// forget closes the copy of the listener's descriptor, which would keep the endpoint in use.
-func (r *reserve) forget() {
-	if r.listening >= 0 {
-		_ = unix.Close(r.listening)
-		r.listening = -1
-	}
-}
-
-// turnAway accepts and closes the connections that wait.
-func (r *reserve) turnAway() {
+func (r *reserve) close() {
 	if r.spare != nil {
 		_ = r.spare.Close()
 		r.spare = nil
 	}
-	for r.listening >= 0 {
-		fd, _, err := unix.Accept(r.listening)
+}
+
+// turnAway accepts and closes the connections that wait at a listening socket, which does not
+// block.
+func (r *reserve) turnAway(listening int) {
+	r.close()
+	for {
+		fd, _, err := unix.Accept(listening)
 		if err != nil {
 			break
 		}
 		_ = unix.Close(fd)
 	}
 	r.refill()
-}
-
-func (r *reserve) close() {
-	r.forget()
-	if r.spare != nil {
-		_ = r.spare.Close()
-		r.spare = nil
-	}
 }
 
 // isShortage tells whether an error says that there are no more descriptors, or no memory for them.
