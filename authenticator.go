@@ -28,13 +28,13 @@ const AnyDomain = "*"
 // ZAPEndpoint is where libzmq looks for the ZAP handler of a context (RFC 27, "Architecture").
 const ZAPEndpoint = zap.Endpoint
 
-// What Start, Attach, Apply and the Configure methods that follow files return, to be tested with
-// errors.Is.
+// Errors to be tested with errors.Is.
 var (
-	// ErrClosed says that the Authenticator has been closed or its context terminated.
+	// ErrClosed says that the Authenticator has been closed, or that its context has been terminated.
+	// Start, Attach, Apply and all methods that configure return it.
 	ErrClosed = errors.New("zmqauth: the authenticator is closed")
 	// ErrHandlerBound says that the context has a ZAP handler already: another Authenticator, or
-	// zmq4's AuthStart.
+	// zmq4's AuthStart. Start and Attach return it.
 	ErrHandlerBound = errors.New("zmqauth: another ZAP handler is bound in this context")
 )
 
@@ -45,34 +45,41 @@ const (
 	defaultMaxPending      = 4096
 )
 
-// Config holds what an Authenticator does not change while it lives. The zero value is good for
-// use.
+// Config holds what stays the same for as long as an Authenticator lives. The zero value is good
+// for use.
 type Config struct {
-	// Logger gets a refusal at Info, a callback's failure at Error, an acceptance at Debug: never a
-	// password or a secret key. Decisions are logged by a goroutine of their own, so that a slow
-	// handler delays nobody. nil: slog.Default().
+	// Logger gets a refusal at Info, a callback's failure at Error, an acceptance at Debug. It never
+	// gets a password or a secret key. A goroutine of its own calls it, so that a slow handler delays
+	// neither clients nor OnDecision. What its backlog of 65,536 lines has no room for is not logged,
+	// but counted in Stats.Unreported. nil: slog.Default().
 	Logger *slog.Logger
 
 	// CurveUserID names the user behind a CURVE key, where the identity does not. It is called only
-	// for accepted keys, and like a callback: beside the loop, within CallbackTimeout, and as one of
-	// MaxConcurrent. nil: the key in Z85.
+	// for accepted keys, and like a callback: beside the loop, within CallbackTimeout, MaxConcurrent
+	// calls at once. For keys that memory knows it has slots and a queue of its own; for a key that a
+	// callback has accepted it runs in that callback's slot. nil or an empty result: the key in Z85.
 	CurveUserID func(key PublicKey) string
 
-	// CallbackTimeout is how long one callback may take; then its client is told to try again (status
-	// 300). 0: 5 s.
+	// CallbackTimeout is how long one callback may take. Then its client is told to try again (status
+	// 300). 0: 5 s. A password hash has 10 s, whatever this is.
 	CallbackTimeout time.Duration
 
-	// MaxConcurrent is how many callbacks run at once. 0: 1024. Password hashes are verified apart
-	// from them, at most one for each processor at once.
+	// MaxConcurrent is how many callbacks run at once. 0: 1024. Password hashes have slots of their
+	// own: as many as there are processors but one, at least one.
 	MaxConcurrent int
 
-	// MaxPending is how many requests wait for one of those; the client of one more is told to try
-	// again (status 300), and so is one that has waited for 10 s. 0: 4096.
+	// MaxPending is how many requests wait for a slot. 0: 4096. Callbacks, password hashes and
+	// CurveUserID have a queue of that length each. In a queue client addresses take turns (IPv6: by
+	// /64; IPC: by user). A client is told to try again (status 300) when it has waited for 10 s; at
+	// once, when its turn cannot come before that, as far as can be known; and when the queue is
+	// full. Where another address has at least two more in a full queue, the youngest request of the
+	// address with the most is told so instead.
 	MaxPending int
 
 	// OnDecision is called once for each decision, after the reply is on its way, one call at a time,
-	// by a goroutine of its own. It may call every method. What it falls more than 65,536 decisions
-	// behind is not reported, but counted in Stats.Unreported. nil: nobody is told.
+	// by a goroutine of its own. It may call every method. It waits neither for the logger, nor the
+	// logger for it. What its backlog of 65,536 decisions has no room for is not reported to it, but
+	// counted in Stats.Unreported. nil: nobody is told.
 	OnDecision func(Decision)
 
 	// Properties are the message properties that the program relies on, "Role" for instance. Every
@@ -260,11 +267,11 @@ func (a *Authenticator) begin(l *loop) {
 	go l.run()
 }
 
-// Stop refuses everyone from now on, what is pending included: the endpoint stays bound, because
-// libzmq lets clients in where nobody answers. It cancels the contexts of callbacks and does not
-// wait for one that ignores its own. Start may follow at once. Before the first Start there is no
-// endpoint, but HandleZAPMessage refuses too. There
-// is nothing that can go wrong: the error is always nil, and Stop has one to fit interfaces.
+// Stop refuses everyone from now on, what is pending included. The endpoint stays bound, because
+// libzmq lets clients in where nobody answers. Stop cancels the contexts of callbacks, and does not
+// wait for a callback that ignores its own. Start may follow at once. Before the first Start there
+// is no endpoint, and HandleZAPMessage refuses. The error is always nil: Stop has one to fit
+// interfaces.
 func (a *Authenticator) Stop() error {
 	a.mu.Lock()
 	if !a.state.refuses() {
@@ -317,10 +324,11 @@ func (a *Authenticator) IsAlive() bool {
 	return a.state == stateServing
 }
 
-// Wait returns when the service has ended for good: nil after Close and after the context's end,
-// else why. Before the first Start it waits for the service to begin, or for Close. That the context
-// has ended before the first Start is an error of Start. After a failure the endpoint stays bound,
-// and everyone is refused, until Close.
+// Wait returns when the service has ended for good: nil after Close and after the end of the
+// context, else why. Before the first Start it waits for the service to begin and to end, or for
+// Close. A context that ends before the first Start does not end the wait: Start returns ErrClosed
+// then, and so ends it. After a failure the endpoint stays bound, and everyone is refused, until
+// Close.
 func (a *Authenticator) Wait() error {
 	select {
 	case <-a.begun:

@@ -99,7 +99,11 @@ type Stats struct {
 	Errors        uint64 // status 500
 	Pending       uint64 // unanswered: their callbacks run or wait, or a GSSAPI refusal is held back
 	BrokenEntries uint64 // of directories and files, left out and logged
-	Unreported    uint64 // decisions that OnDecision or the log was too far behind to be told
+
+	// Unreported counts what was dropped because a backlog was full: that of Config.OnDecision, or
+	// that of the log. A decision that both have missed counts twice. Log lines that are about no
+	// decision count, too.
+	Unreported uint64
 }
 
 type counters struct {

@@ -10,8 +10,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// maxReports is how far OnDecision may fall behind, and how far the logger may. For clients of
-// libzmq's that is some 20 MB for each.
+// maxReports is how many reports wait for OnDecision, and how many for the logger, behind those
+// that it has been given. With libzmq's clients that takes some 20 MB for each.
 const maxReports = 1 << 16
 
 const (
