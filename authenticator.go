@@ -107,7 +107,7 @@ const (
 	stateNew     state = iota // judges what HandleZAPMessage is given; the endpoint is not bound
 	stateServing              // judges
 	stateStopped              // everyone is refused; the endpoint is bound, if it ever was
-	stateFailed               // so it is, after an error of libzmq's; only Close leads further
+	stateFailed               // as stateStopped, after an error of libzmq's; only Close is left
 	stateClosed               // the endpoint is free, everyone is refused
 )
 
@@ -214,7 +214,7 @@ func deduplicated(names []string) []string {
 	return out
 }
 
-// defaultContext asks a socket for it, since zmq4 does not tell.
+// defaultContext is zmq4's default context. Only a socket tells which one that is.
 func defaultContext() (*zmq4.Context, error) {
 	socket, err := zmq4.NewSocket(zmq4.PAIR)
 	if err != nil {
@@ -227,12 +227,13 @@ func defaultContext() (*zmq4.Context, error) {
 // Context is the context whose sockets the Authenticator guards.
 func (a *Authenticator) Context() *zmq4.Context { return a.ctx }
 
-// Start binds the context's ZAP endpoint, serves it by a goroutine of its own, and returns. It does
-// nothing while that is so already, and takes up the service again after Stop. The errors:
-// ErrHandlerBound, ErrClosed, the failure that ended the service for good, or libzmq's.
+// Start binds the context's ZAP endpoint, has a goroutine of its own serve it, and returns. While
+// that goroutine serves, Start does nothing. After Stop it resumes the service. The errors are
+// ErrHandlerBound, ErrClosed, the failure that ended the service for good, and libzmq's.
 func (a *Authenticator) Start() error { return a.start(nil) }
 
-// start serves. Where queue is not nil, a reactor's goroutine judges what it takes from that.
+// start begins or resumes the service. If queue is not nil, a reactor's goroutine takes the
+// requests from it and judges them.
 func (a *Authenticator) start(queue *reactorQueue) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -288,9 +289,9 @@ func (a *Authenticator) Stop() error {
 }
 
 // Close refuses what is pending and frees the ZAP endpoint, for another Authenticator or for none.
-// From then on libzmq lets in whoever the sockets' own options do not keep out. Close returns when
-// that is done, and so does a second call. Afterwards the methods that configure return ErrClosed.
-// The error is libzmq's.
+// From then on the sockets' own options decide who is let in: with the roles of this package nobody
+// is, but GSSAPI clients are. Close returns when the endpoint is free, and so does a second call.
+// Afterwards the methods that configure return ErrClosed. The error is libzmq's.
 func (a *Authenticator) Close() error {
 	a.mu.Lock()
 	a.close()
@@ -366,8 +367,7 @@ func (a *Authenticator) ended() {
 	a.watcher.Close()
 }
 
-// checkDomain refuses the empty domain: what is meant for all of them is AnyDomain, in so many
-// words.
+// checkDomain refuses the empty domain. Who means all domains has to say so, by AnyDomain.
 func checkDomain(domain string) error {
 	if domain == "" {
 		return errors.New(`zmqauth: the domain is empty; "*" is every domain without a setup of its own`)
@@ -384,9 +384,9 @@ func setupFor[T any](setups map[string]*T, domain []byte) *T {
 	return setups[AnyDomain]
 }
 
-// change puts a changed copy of the policy in force. No decision waits for it: each sees the policy
-// from before or that from after. Files and directories that are not in force any more are not
-// followed any more. The errors are ErrClosed and edit's: then nothing is changed.
+// change puts a changed copy of the policy in force. No decision waits for it: each one sees the
+// policy from before or the one from after. change ends the following of files and directories that
+// are no longer in force. The errors are ErrClosed and edit's; they change nothing.
 func (a *Authenticator) change(edit func(next *policy) error) error {
 	a.configuring.Lock()
 	defer a.configuring.Unlock()
@@ -410,9 +410,10 @@ func (a *Authenticator) isClosed() bool {
 	return a.state == stateClosed
 }
 
-// Unconfigure takes a domain's own setup for a mechanism away: "PLAIN", "CURVE" or "GSSAPI", in
-// capitals or not. The setup for AnyDomain holds then, or where that is the domain, none. Address
-// rules stay. A mechanism that cannot be configured is an error.
+// Unconfigure takes away a domain's own setup for a mechanism: "PLAIN", "CURVE" or "GSSAPI", in
+// capitals or not. Then the setup for AnyDomain holds. Of the domain AnyDomain it takes away the
+// setup for all domains without one of their own. Address rules stay. A mechanism that cannot be
+// configured is an error.
 func (a *Authenticator) Unconfigure(domain, mechanism string) error {
 	if err := checkDomain(domain); err != nil {
 		return err
@@ -433,9 +434,9 @@ func (a *Authenticator) Unconfigure(domain, mechanism string) error {
 	})
 }
 
-// decide judges a request; a fault of our own in it is no acceptance, and ends nothing. The caller
-// holds a.mu, for reading at least, and keeps it until the inquiry, if there is one, has been
-// submitted.
+// decide judges a request. A panic in it is a fault of zmqauth's own: it becomes status 500, and
+// ends nothing. The caller holds a.mu, for reading at least. It keeps a.mu until the inquiry, if
+// there is one, has been submitted.
 func (a *Authenticator) decide(r *zap.Request, malformed error) (v verdict, in *inquiry) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -485,8 +486,8 @@ func (a *Authenticator) accepted(userID string, metadata []byte) verdict {
 	return verdict{status: zap.StatusOK, reason: ReasonAccepted, userID: userID, metadata: metadata}
 }
 
-// current is a verdict as it holds now: nothing that was decided before a stop lets anybody in
-// after it. The caller holds a.mu.
+// current is a verdict as it holds now: an acceptance of before a stop is a refusal after it. epoch
+// is that of the decision. The caller holds a.mu.
 func (a *Authenticator) current(v verdict, epoch uint64) verdict {
 	if v.status == zap.StatusOK && (a.state.refuses() || epoch != a.epoch) {
 		return denied(ReasonStopped)

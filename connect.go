@@ -78,12 +78,12 @@ func Connect(ctx context.Context, s *zmq4.Socket, endpoint string) error {
 	return err
 }
 
-// connections are those that Connect has made, for all sockets of the process: a socket itself has
-// no place for them.
+// connections are those that Connect has made, for all sockets of the process. A socket has no
+// place to keep its own.
 var connections libzmq.Connections
 
-// connectAndWait connects to target and tells whether anybody has accepted a connection. endpoint
-// is what errors call it.
+// connectAndWait connects to target and tells whether anybody has accepted a connection. Errors
+// name endpoint in place of target.
 func connectAndWait(
 	ctx context.Context, s *zmq4.Socket, endpoint, target string,
 ) (reached bool, err error) {

@@ -69,9 +69,9 @@ type verdict struct {
 	note     *note  // for the log, nil: nothing
 }
 
-// note is what a log line may say besides: never anything that may be a secret.
+// note is what a log line says in addition. It never has a secret.
 type note struct {
-	key, value string // about who was refused, "": nothing
+	key, value string // about who was refused; "": nothing
 	err        error  // what a callback returned, or the panic
 	stack      []byte // of a panic
 }
@@ -90,14 +90,14 @@ func (v verdict) about(key, value string) verdict {
 }
 
 // Stats are counters since New. Requests is the sum of Allowed, Denied, Temporary, Errors and
-// Pending, give or take what is just being decided.
+// Pending, give or take what is just being decided or waits for Config.CurveUserID.
 type Stats struct {
 	Requests      uint64 // that were received or given to HandleZAPMessage
 	Allowed       uint64 // status 200
 	Denied        uint64 // status 400, and requests too short to be answered
 	Temporary     uint64 // status 300
 	Errors        uint64 // status 500
-	Pending       uint64 // unanswered: their callbacks run or wait, or a GSSAPI refusal is held back
+	Pending       uint64 // unanswered: a callback or hash runs or waits, or a refusal is held back
 	BrokenEntries uint64 // of directories and files, left out and logged
 
 	// Unreported counts what was dropped because a backlog was full: that of Config.OnDecision, or
