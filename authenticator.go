@@ -28,13 +28,13 @@ const AnyDomain = "*"
 // ZAPEndpoint is where libzmq looks for the ZAP handler of a context (RFC 27, "Architecture").
 const ZAPEndpoint = zap.Endpoint
 
-// What Start, Attach, Apply and the Configure methods that follow files return, to be tested with
-// errors.Is.
+// Errors to be tested with errors.Is.
 var (
-	// ErrClosed says that the Authenticator has been closed or its context terminated.
+	// ErrClosed says that the Authenticator has been closed, or that its context has been terminated.
+	// Start, Attach, Apply and all methods that configure return it.
 	ErrClosed = errors.New("zmqauth: the authenticator is closed")
 	// ErrHandlerBound says that the context has a ZAP handler already: another Authenticator, or
-	// zmq4's AuthStart.
+	// zmq4's AuthStart. Start and Attach return it.
 	ErrHandlerBound = errors.New("zmqauth: another ZAP handler is bound in this context")
 )
 
@@ -45,34 +45,41 @@ const (
 	defaultMaxPending      = 4096
 )
 
-// Config holds what an Authenticator does not change while it lives. The zero value is good for
-// use.
+// Config holds what stays the same for as long as an Authenticator lives. The zero value is good
+// for use.
 type Config struct {
-	// Logger gets a refusal at Info, a callback's failure at Error, an acceptance at Debug: never a
-	// password or a secret key. Decisions are logged by a goroutine of their own, so that a slow
-	// handler delays nobody. nil: slog.Default().
+	// Logger gets a refusal at Info, a callback's failure at Error, an acceptance at Debug. It never
+	// gets a password or a secret key. A goroutine of its own calls it, so that a slow handler delays
+	// neither clients nor OnDecision. What its backlog of 65,536 lines has no room for is not logged,
+	// but counted in Stats.Unreported. nil: slog.Default().
 	Logger *slog.Logger
 
 	// CurveUserID names the user behind a CURVE key, where the identity does not. It is called only
-	// for accepted keys, and like a callback: beside the loop, within CallbackTimeout, and as one of
-	// MaxConcurrent. nil: the key in Z85.
+	// for accepted keys, and like a callback: beside the loop, within CallbackTimeout, MaxConcurrent
+	// calls at once. For keys that memory knows it has slots and a queue of its own; for a key that a
+	// callback has accepted it runs in that callback's slot. nil or an empty result: the key in Z85.
 	CurveUserID func(key PublicKey) string
 
-	// CallbackTimeout is how long one callback may take; then its client is told to try again (status
-	// 300). 0: 5 s.
+	// CallbackTimeout is how long one callback may take. Then its client is told to try again (status
+	// 300). 0: 5 s. A password hash has 10 s, whatever this is.
 	CallbackTimeout time.Duration
 
-	// MaxConcurrent is how many callbacks run at once. 0: 1024. Password hashes are verified apart
-	// from them, at most one for each processor at once.
+	// MaxConcurrent is how many callbacks run at once. 0: 1024. Password hashes have slots of their
+	// own: as many as there are processors but one, at least one.
 	MaxConcurrent int
 
-	// MaxPending is how many requests wait for one of those; the client of one more is told to try
-	// again (status 300), and so is one that has waited for 10 s. 0: 4096.
+	// MaxPending is how many requests wait for a slot. 0: 4096. Callbacks, password hashes and
+	// CurveUserID have a queue of that length each. In a queue client addresses take turns (IPv6: by
+	// /64; IPC: by user). A client is told to try again (status 300) when it has waited for 10 s; at
+	// once, when its turn cannot come before that, as far as can be known; and when the queue is
+	// full. Where another address has at least two more in a full queue, the youngest request of the
+	// address with the most is told so instead.
 	MaxPending int
 
 	// OnDecision is called once for each decision, after the reply is on its way, one call at a time,
-	// by a goroutine of its own. It may call every method. What it falls more than 65,536 decisions
-	// behind is not reported, but counted in Stats.Unreported. nil: nobody is told.
+	// by a goroutine of its own. It may call every method. It waits neither for the logger, nor the
+	// logger for it. What its backlog of 65,536 decisions has no room for is not reported to it, but
+	// counted in Stats.Unreported. nil: nobody is told.
 	OnDecision func(Decision)
 
 	// Properties are the message properties that the program relies on, "Role" for instance. Every
@@ -100,7 +107,7 @@ const (
 	stateNew     state = iota // judges what HandleZAPMessage is given; the endpoint is not bound
 	stateServing              // judges
 	stateStopped              // everyone is refused; the endpoint is bound, if it ever was
-	stateFailed               // so it is, after an error of libzmq's; only Close leads further
+	stateFailed               // as stateStopped, after an error of libzmq's; only Close is left
 	stateClosed               // the endpoint is free, everyone is refused
 )
 
@@ -207,7 +214,7 @@ func deduplicated(names []string) []string {
 	return out
 }
 
-// defaultContext asks a socket for it, since zmq4 does not tell.
+// defaultContext is zmq4's default context. Only a socket tells which one that is.
 func defaultContext() (*zmq4.Context, error) {
 	socket, err := zmq4.NewSocket(zmq4.PAIR)
 	if err != nil {
@@ -220,12 +227,13 @@ func defaultContext() (*zmq4.Context, error) {
 // Context is the context whose sockets the Authenticator guards.
 func (a *Authenticator) Context() *zmq4.Context { return a.ctx }
 
-// Start binds the context's ZAP endpoint, serves it by a goroutine of its own, and returns. It does
-// nothing while that is so already, and takes up the service again after Stop. The errors:
-// ErrHandlerBound, ErrClosed, the failure that ended the service for good, or libzmq's.
+// Start binds the context's ZAP endpoint, has a goroutine of its own serve it, and returns. While
+// that goroutine serves, Start does nothing. After Stop it resumes the service. The errors are
+// ErrHandlerBound, ErrClosed, the failure that ended the service for good, and libzmq's.
 func (a *Authenticator) Start() error { return a.start(nil) }
 
-// start serves. Where queue is not nil, a reactor's goroutine judges what it takes from that.
+// start begins or resumes the service. If queue is not nil, a reactor's goroutine takes the
+// requests from it and judges them.
 func (a *Authenticator) start(queue *reactorQueue) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -260,11 +268,11 @@ func (a *Authenticator) begin(l *loop) {
 	go l.run()
 }
 
-// Stop refuses everyone from now on, what is pending included: the endpoint stays bound, because
-// libzmq lets clients in where nobody answers. It cancels the contexts of callbacks and does not
-// wait for one that ignores its own. Start may follow at once. Before the first Start there is no
-// endpoint, but HandleZAPMessage refuses too. There
-// is nothing that can go wrong: the error is always nil, and Stop has one to fit interfaces.
+// Stop refuses everyone from now on, what is pending included. The endpoint stays bound, because
+// libzmq lets clients in where nobody answers. Stop cancels the contexts of callbacks, and does not
+// wait for a callback that ignores its own. Start may follow at once. Before the first Start there
+// is no endpoint, and HandleZAPMessage refuses. The error is always nil: Stop has one to fit
+// interfaces.
 func (a *Authenticator) Stop() error {
 	a.mu.Lock()
 	if !a.state.refuses() {
@@ -281,9 +289,9 @@ func (a *Authenticator) Stop() error {
 }
 
 // Close refuses what is pending and frees the ZAP endpoint, for another Authenticator or for none.
-// From then on libzmq lets in whoever the sockets' own options do not keep out. Close returns when
-// that is done, and so does a second call. Afterwards the methods that configure return ErrClosed.
-// The error is libzmq's.
+// From then on the sockets' own options decide who is let in: with the roles of this package nobody
+// is, but GSSAPI clients are. Close returns when the endpoint is free, and so does a second call.
+// Afterwards the methods that configure return ErrClosed. The error is libzmq's.
 func (a *Authenticator) Close() error {
 	a.mu.Lock()
 	a.close()
@@ -317,10 +325,11 @@ func (a *Authenticator) IsAlive() bool {
 	return a.state == stateServing
 }
 
-// Wait returns when the service has ended for good: nil after Close and after the context's end,
-// else why. Before the first Start it waits for the service to begin, or for Close. That the
-// context has ended before the first Start is an error of Start. After a failure the endpoint stays
-// bound, and everyone is refused, until Close.
+// Wait returns when the service has ended for good: nil after Close and after the end of the
+// context, else why. Before the first Start it waits for the service to begin and to end, or for
+// Close. A context that ends before the first Start does not end the wait: Start returns ErrClosed
+// then, and so ends it. After a failure the endpoint stays bound, and everyone is refused, until
+// Close.
 func (a *Authenticator) Wait() error {
 	select {
 	case <-a.begun:
@@ -358,8 +367,7 @@ func (a *Authenticator) ended() {
 	a.watcher.Close()
 }
 
-// checkDomain refuses the empty domain: what is meant for all of them is AnyDomain, in so many
-// words.
+// checkDomain refuses the empty domain. Who means all domains has to say so, by AnyDomain.
 func checkDomain(domain string) error {
 	if domain == "" {
 		return errors.New(`zmqauth: the domain is empty; "*" is every domain without a setup of its own`)
@@ -376,9 +384,9 @@ func setupFor[T any](setups map[string]*T, domain []byte) *T {
 	return setups[AnyDomain]
 }
 
-// change puts a changed copy of the policy in force. No decision waits for it: each sees the policy
-// from before or that from after. Files and directories that are not in force any more are not
-// followed any more. The errors are ErrClosed and edit's: then nothing is changed.
+// change puts a changed copy of the policy in force. No decision waits for it: each one sees the
+// policy from before or the one from after. change ends the following of files and directories that
+// are no longer in force. The errors are ErrClosed and edit's; they change nothing.
 func (a *Authenticator) change(edit func(next *policy) error) error {
 	a.configuring.Lock()
 	defer a.configuring.Unlock()
@@ -402,9 +410,10 @@ func (a *Authenticator) isClosed() bool {
 	return a.state == stateClosed
 }
 
-// Unconfigure takes a domain's own setup for a mechanism away: "PLAIN", "CURVE" or "GSSAPI", in
-// capitals or not. The setup for AnyDomain holds then, or where that is the domain, none. Address
-// rules stay. A mechanism that cannot be configured is an error.
+// Unconfigure takes away a domain's own setup for a mechanism: "PLAIN", "CURVE" or "GSSAPI", in
+// capitals or not. Then the setup for AnyDomain holds. Of the domain AnyDomain it takes away the
+// setup for all domains without one of their own. Address rules stay. A mechanism that cannot be
+// configured is an error.
 func (a *Authenticator) Unconfigure(domain, mechanism string) error {
 	if err := checkDomain(domain); err != nil {
 		return err
@@ -425,9 +434,9 @@ func (a *Authenticator) Unconfigure(domain, mechanism string) error {
 	})
 }
 
-// decide judges a request; a fault of our own in it is no acceptance, and ends nothing. The caller
-// holds a.mu, for reading at least, and keeps it until the inquiry, if there is one, has been
-// submitted.
+// decide judges a request. A panic in it is a fault of zmqauth's own: it becomes status 500, and
+// ends nothing. The caller holds a.mu, for reading at least. It keeps a.mu until the inquiry, if
+// there is one, has been submitted.
 func (a *Authenticator) decide(r *zap.Request, malformed error) (v verdict, in *inquiry) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -477,8 +486,8 @@ func (a *Authenticator) accepted(userID string, metadata []byte) verdict {
 	return verdict{status: zap.StatusOK, reason: ReasonAccepted, userID: userID, metadata: metadata}
 }
 
-// current is a verdict as it holds now: nothing that was decided before a stop lets anybody in
-// after it. The caller holds a.mu.
+// current is a verdict as it holds now: an acceptance of before a stop is a refusal after it. epoch
+// is that of the decision. The caller holds a.mu.
 func (a *Authenticator) current(v verdict, epoch uint64) verdict {
 	if v.status == zap.StatusOK && (a.state.refuses() || epoch != a.epoch) {
 		return denied(ReasonStopped)

@@ -23,20 +23,20 @@ type Identity struct {
 	Metadata map[string]string
 }
 
-// PlainCallback decides on a user name and password. The password must not be kept or logged; in
-// the text of an error or a panic it is made unreadable as long as it stands there as it is, or
-// quoted by %q. For what it returns see [ErrDenied]; it runs beside the loop, many at once, and ctx
-// ends with its time or the Authenticator's service.
+// PlainCallback decides on a user name and a password. It must neither keep nor log the password.
+// In the text of its error or panic the password is made unreadable, where it stands as it is or as
+// %q quotes it. For what a callback returns see [ErrDenied]. Callbacks run beside the loop, many at
+// once. ctx ends with the callback's time, and with the Authenticator's service.
 type PlainCallback func(ctx context.Context, domain, username, password string) (*Identity, error)
 
-// CurveCallback decides on a CURVE key; the client has proved that it holds the secret key. For
-// what it returns see [ErrDenied]; it runs beside the loop, many at once, and ctx ends with its
-// time or the Authenticator's service.
+// CurveCallback decides on a CURVE key. The client has proved that it holds the secret key. For
+// what a callback returns see [ErrDenied]. Callbacks run beside the loop, many at once. ctx ends
+// with the callback's time, and with the Authenticator's service.
 type CurveCallback func(ctx context.Context, domain string, key PublicKey) (*Identity, error)
 
-// GSSAPICallback decides on a principal ("alice@REALM") that Kerberos has proved. For what it
-// returns see [ErrDenied]; it runs beside the loop, many at once, and ctx ends with its time or the
-// Authenticator's service.
+// GSSAPICallback decides on a principal ("alice@REALM") that Kerberos has proved. For what a
+// callback returns see [ErrDenied]. Callbacks run beside the loop, many at once. ctx ends with the
+// callback's time, and with the Authenticator's service.
 type GSSAPICallback func(ctx context.Context, domain, principal string) (*Identity, error)
 
 // What a callback returns. An Identity and a nil error are the only yes; a nil Identity with a nil
@@ -52,11 +52,11 @@ var (
 // inquiry is a decision that takes a callback, or anything else that must not delay the loop.
 type inquiry struct {
 	ask       func(ctx context.Context) (*Identity, error)
-	decide    func(ctx context.Context) verdict // in place of ask, nil: none
+	decide    func(ctx context.Context) verdict // in place of ask; nil: ask decides
 	defaultID string                            // the user id where the identity names none
 	secret    string                            // never to appear in a log
 	about     [2]string                         // a log line's key and value on who is refused
-	lane      *executor                         // that makes it, nil: the one for callbacks
+	lane      *executor                         // which makes it; nil: the one for callbacks
 	client    admission.Client
 
 	parent context.Context // of the callback's context; nil: none
@@ -108,8 +108,8 @@ func (a *Authenticator) identified(in *inquiry, identity *Identity) verdict {
 	return a.accepted(userID, zap.EncodeMetadata(metadata, a.metadataNames))
 }
 
-// failed is the verdict on a callback that gave no answer. What it said goes to the log, but for
-// the client's password, as it is or as %q shows it.
+// failed is the verdict on a callback that gave no answer. What it said goes to the log. The
+// client's password is made unreadable there, as it is and as %q quotes it.
 func (in *inquiry) failed(reason string, err error) verdict {
 	text := err.Error()
 	if in.secret != "" {

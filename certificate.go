@@ -77,13 +77,13 @@ func checkKeys(public PublicKey, secret *SecretKey) error {
 	return nil
 }
 
-// checkCertificateMetadata tells whether ZAP carries the property and every reader of certificates
-// reads it.
+// checkCertificateMetadata tells whether ZAP can carry a property, and whether all readers of
+// certificates read it.
 func checkCertificateMetadata(name, value string) error {
 	if err := zap.CheckProperty(name, value); err != nil {
 		return err
 	}
-	// Python's zmq.auth takes the lines of a file that begin so for the keys, wherever they stand.
+	// Python's zmq.auth takes every line that begins like this for a key, wherever it stands.
 	if strings.HasPrefix(name, publicKeyEntry) || strings.HasPrefix(name, secretKeyEntry) {
 		return fmt.Errorf("metadata name %q: it begins like an entry of the keys", name)
 	}
@@ -91,7 +91,7 @@ func checkCertificateMetadata(name, value string) error {
 		return fmt.Errorf("metadata %q: %w", name, err)
 	}
 	for _, bound := range []string{metadataNotBefore, metadataNotAfter} {
-		if name != bound && strings.EqualFold(name, bound) { // nobody would heed that bound
+		if name != bound && strings.EqualFold(name, bound) { // that would bound nothing
 			return fmt.Errorf("metadata name %q: write it %q", name, bound)
 		}
 	}
@@ -102,8 +102,8 @@ func checkCertificateMetadata(name, value string) error {
 	return nil
 }
 
-// validity is the time in which metadata lets a key be used: from notBefore on and before notAfter,
-// each the zero time where there is no such bound.
+// validity is the time in which a key is accepted, according to its metadata: from notBefore on and
+// before notAfter. The zero time is no bound.
 func validity(metadata map[string]string) (notBefore, notAfter time.Time, err error) {
 	if value, ok := metadata[metadataNotBefore]; ok {
 		if notBefore, err = parseBound(metadataNotBefore, value); err != nil {
@@ -131,9 +131,9 @@ func parseBound(name, value string) (time.Time, error) {
 	return t, nil
 }
 
-// parseCertificate reads a certificate from the text of a file, whose name the *FileError carries.
-// It takes what czmq and pyzmq write, and passes over sections and entries that are not a
-// certificate's, as they do.
+// parseCertificate reads a certificate from the text of a file. The *FileError carries the file's
+// name. parseCertificate takes what czmq and pyzmq write. As they do, it passes over sections and
+// entries that are not a certificate's.
 func parseCertificate(parser *zpl.Parser, file string, data []byte) (*Certificate, error) {
 	root, err := parser.Parse(data)
 	if err != nil {
@@ -171,8 +171,8 @@ func (r *certificateReader) fail(n *zpl.Node, err error) {
 	r.err = &FileError{File: r.file, Line: line, Err: err}
 }
 
-// only is the entry of that name below n, nil where there is none. A second one is an error,
-// because czmq would read the first and Python the last.
+// only is the entry of that name below n; nil: there is none. A second one is an error, because
+// czmq would read the first and Python the last.
 func (r *certificateReader) only(n *zpl.Node, name string) *zpl.Node {
 	first, second := n.Find(name)
 	if second != nil {
@@ -210,8 +210,7 @@ func (r *certificateReader) key(n *zpl.Node) [32]byte {
 	return key
 }
 
-// metadata reads the entries of the section. What is indented below one of them is nobody's, and
-// passed over.
+// metadata reads the entries of the section. It passes over what is indented below one of them.
 func (r *certificateReader) metadata(section *zpl.Node) map[string]string {
 	if section == nil {
 		return map[string]string{}

@@ -13,8 +13,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// certificateDirectory keeps keys up to date with the certificates in a directory. But for the
-// keys, which anybody may read, it belongs to the goroutine that loads it and then to the one that
+// certificateDirectory keeps keys up to date with the certificates in a directory. Anybody may read
+// the keys. All else belongs to the goroutine that loads the directory, and later to the one that
 // follows it.
 type certificateDirectory struct {
 	a      *Authenticator
@@ -28,9 +28,9 @@ type certificateDirectory struct {
 	size   int64        // of the files in force
 	reads  atomic.Int64 // of files
 
-	untrusted  string         // why it cannot be trusted, which has been reported; "": it can
-	unreadable bool           // that the directory could not be read has been reported
-	full       bool           // certificates are left out for want of room, which has been reported
+	untrusted  string         // why it cannot be trusted, as reported; "": it can
+	unreadable bool           // it could not be read, as reported
+	full       bool           // there was no room for some certificates, as reported
 	again      follow.Changes // what is to be looked at once more
 }
 
@@ -54,7 +54,7 @@ func newCertificateDirectory(a *Authenticator, path string) *certificateDirector
 	}
 }
 
-// load reads the whole directory. Its error is that the directory cannot be read, cannot be trusted
+// load reads the whole directory. It is an error if the directory cannot be read, cannot be trusted
 // or holds too much.
 func (d *certificateDirectory) load() error {
 	results, err := readCertificates(d.path, d.limit)
@@ -90,8 +90,9 @@ func (d *certificateDirectory) Refresh(c follow.Changes) {
 	d.commit(dirty)
 }
 
-// trusted tells whether the directory can still be trusted, and reports it once where it cannot.
-// One that is gone, or that nobody can look at, is for the rest of Refresh to find out.
+// trusted tells whether the directory can still be trusted, and reports once that it cannot. A
+// directory that is gone, or that nobody can look at, counts as trusted here: the rest of Refresh
+// finds out.
 func (d *certificateDirectory) trusted() bool {
 	stamp, err := files.StampOf(d.path)
 	if err != nil {
@@ -113,8 +114,8 @@ func (d *certificateDirectory) trusted() bool {
 	return false
 }
 
-// suspects adds to the names that are known to have changed those whose files are not the ones that
-// were read.
+// suspects are the names of the files that may have changed: those of c, and those whose file is
+// not the one that was read.
 func (d *certificateDirectory) suspects(c follow.Changes) map[string]struct{} {
 	suspects := make(map[string]struct{}, len(c.Names))
 	for name := range c.Names {
@@ -156,7 +157,7 @@ func (d *certificateDirectory) suspects(c follow.Changes) map[string]struct{} {
 	return suspects
 }
 
-// take takes over what reading a file has met. dirty collects the keys that this concerns.
+// take takes over the result of reading a file. dirty collects the keys that this concerns.
 func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struct{}) {
 	name, file := result.name, d.files[result.name]
 	if result.empty() { // there is no such file, or not any more
@@ -203,9 +204,9 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 	dirty[file.key] = struct{}{}
 }
 
-// missingLooks in a row have to miss a file before it counts as removed. One that is renamed would
-// be out of force until its new name is read, and one that is renamed all the time may be missed at
-// both of its names more than once.
+// missingLooks is how many looks in a row have to miss a file before it counts as removed.
+// Otherwise a file that is renamed would be out of force until its new name is read. A file that is
+// renamed all the time may be missed at both of its names more than once.
 const missingLooks = 3
 
 // lose forgets a file that is not there.
@@ -226,7 +227,7 @@ func (d *certificateDirectory) lose(
 	d.makeRoom()
 }
 
-// resize takes note of what a file in force takes of the limit.
+// resize notes how much of the limit a file in force takes.
 func (d *certificateDirectory) resize(file *certificateFile, size int64) {
 	if size < file.size {
 		d.makeRoom()
@@ -235,8 +236,8 @@ func (d *certificateDirectory) resize(file *certificateFile, size int64) {
 	file.size = size
 }
 
-// leaveOut takes note that there is no room for a certificate; what is in force stays. It is
-// reported once, and again where there was room meanwhile, but not for all.
+// leaveOut notes that there is no room for a certificate. What is in force stays. That is reported
+// once, and again if there was room meanwhile, but not for all.
 func (d *certificateDirectory) leaveOut(err error) {
 	if d.full {
 		return
@@ -249,7 +250,7 @@ func (d *certificateDirectory) leaveOut(err error) {
 	})
 }
 
-// makeRoom has everything looked at again where something was left out.
+// makeRoom has everything looked at again, if something was left out.
 func (d *certificateDirectory) makeRoom() {
 	if d.full {
 		d.full, d.again.All = false, true
@@ -342,7 +343,7 @@ func (a *Authenticator) credentialOf(c *Certificate) *credential {
 	}
 }
 
-// relink keeps count of the directories that symbolic links lead over.
+// relink counts the directories that a file's symbolic links lead over.
 func (d *certificateDirectory) relink(file *certificateFile, links []string) {
 	for _, dir := range file.links {
 		if d.links[dir]--; d.links[dir] == 0 {

@@ -59,13 +59,12 @@ func CreateCertificates(
 }
 
 // SavePublic writes the public key and the metadata to a new file of mode 0644, whatever the umask.
-// The file appears at once and complete. What exists at path, be it a dangling symbolic link, is
-// never replaced: the *FileError is fs.ErrExist then.
+// The file appears at once and complete. Nothing that exists at path is ever replaced, not even a
+// dangling symbolic link: the *FileError is fs.ErrExist then.
 func (c *Certificate) SavePublic(path string) error { return c.save(path, false, publicMode) }
 
-// SaveSecret writes both keys and the metadata to a new file, as [Certificate.SavePublic] does, but
-// that its mode is 0600 from before the first byte on. A certificate without a secret key is an
-// error.
+// SaveSecret writes both keys and the metadata to a new file, as [Certificate.SavePublic] does. The
+// file has mode 0600 before it has its first byte. A certificate without a secret key is an error.
 func (c *Certificate) SaveSecret(path string) error { return c.save(path, true, secretMode) }
 
 func (c *Certificate) save(path string, secret bool, mode fs.FileMode) error {
@@ -85,10 +84,11 @@ func (c *Certificate) save(path string, secret bool, mode fs.FileMode) error {
 // key that does not belong to the secret key beside it; metadata that messages cannot carry; and a
 // file that cannot be trusted.
 //
-// One rule of trust holds for all that this package reads. The owner is root or the user who reads.
-// Nobody else can write, but for root's group and the group of the user who reads. Others (mode &
-// 007) cannot reach what holds a secret at all; its group may read it. The error says which command
-// mends the file. On Windows the access control list takes the place of that rule.
+// One rule of trust holds for all files that this package reads. The owner is root or the user who
+// reads. Nobody else can write, but for root's group and the group of the user who reads. Others
+// have no permission (mode & 007) for a file that holds a secret; its group may read it. The error
+// says which command mends the file. On Windows the access control list takes the place of that
+// rule.
 func LoadCertificate(path string) (*Certificate, error) {
 	var loader certificateLoader
 	return loader.load(path)
@@ -125,10 +125,10 @@ func (l *certificateLoader) load(path string) (*Certificate, error) {
 	return cert, nil
 }
 
-// loadPublic is load for a file of a directory of public certificates: where the file has a secret
-// key after all, the certificate comes without it. Two of its errors are no fault of a
-// certificate's: fs.ErrNotExist (the file is gone) and syscall.EISDIR (the name is a directory's,
-// or a link to one).
+// loadPublic is load for a file of a directory of public certificates. If the file has a secret key
+// after all, the certificate comes without it. Two of the errors do not mean that a certificate is
+// bad: fs.ErrNotExist (the file is gone) and syscall.EISDIR (the name is a directory's, or that of
+// a link to one).
 func (l *certificateLoader) loadPublic(path string) (*Certificate, error) {
 	cert, err := l.load(path)
 	if err != nil {
@@ -138,14 +138,14 @@ func (l *certificateLoader) loadPublic(path string) (*Certificate, error) {
 	return cert, nil
 }
 
-// LoadCertificates reads the public certificates of a directory, without its subdirectories: every
-// file but those whose name ends in _secret, dot files and editors' backups; symbolic links are
-// followed. Of two files with the same key, the first by name counts. No certificate has a secret
-// key. Files that are no good certificates hide no others: the map holds the good ones, and the
-// error, nil where there is none, joins (see errors.Join) one *FileError for each, in the order of
-// their names. The map is nil for a directory that cannot be read, that cannot be trusted, or that
-// holds more than 1,048,576 certificates or 1 GiB of them. The rule of trust (see
-// [LoadCertificate]) holds for the directory as for each file.
+// LoadCertificates reads the public certificates of a directory, without its subdirectories. It
+// reads every file but those whose name ends in _secret, dot files and editors' backups, and
+// follows symbolic links. Of two files with the same key, the first by name counts. The
+// certificates have no secret key. Bad files hide no good ones: the map holds the good
+// certificates, and the error joins (see errors.Join) one *FileError for each bad file, in the
+// order of their names. The error is nil if there is no bad file. The map is nil if the directory
+// cannot be read, cannot be trusted, or holds more than 1,048,576 certificates or 1 GiB of them.
+// The rule of trust (see [LoadCertificate]) holds for the directory as for each file.
 func LoadCertificates(dir string) (map[PublicKey]*Certificate, error) {
 	results, err := readCertificates(dir, certificateLimit)
 	if err != nil {
@@ -163,8 +163,8 @@ func LoadCertificates(dir string) (map[PublicKey]*Certificate, error) {
 	return certs, errors.Join(errs...)
 }
 
-// maxLoaders is how many goroutines read one directory: with more, the file system is what they
-// wait for.
+// maxLoaders is how many goroutines read one directory. More of them would only wait for the file
+// system.
 const maxLoaders = 8
 
 // readCertificates reads all the certificates of a directory, in the order of their names.
@@ -208,8 +208,8 @@ func isCertificateName(name string) bool {
 		(name[0] != '#' || !strings.HasSuffix(name, "#"))
 }
 
-// What one directory of certificates may hold: all of it stays in memory. A directory with more is
-// mistaken for another, or its keys are better looked up by a callback.
+// What one directory of certificates may hold. All of it stays in memory. A directory with more is
+// the wrong one, or its keys are better looked up by a callback.
 const (
 	maxCertificates     = 1 << 20 // files, at some 1 KB of memory each; broken ones count, too
 	maxCertificatesSize = 1 << 30 // bytes of the files together, which metadata may take up
@@ -237,8 +237,8 @@ func (l directoryLimit) tooLarge() error {
 // entriesAtOnce bounds the memory that listing a directory takes, however many entries it has.
 const entriesAtOnce = 4096
 
-// listCertificates hands the entries of a directory whose names are those of certificates to visit,
-// in no order, until that returns false.
+// listCertificates calls visit for the entries of a directory whose names are those of
+// certificates, in no order, until visit returns false.
 func listCertificates(dir string, visit func(fs.DirEntry) bool) error {
 	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0) // so that opening a FIFO does not wait
 	if err != nil {
@@ -279,8 +279,8 @@ func (l directoryLimit) sortedCertificates(dir string) ([]fs.DirEntry, error) {
 	return found, nil
 }
 
-// checkDirectory tells whether a directory of certificates can be trusted: who can write it decides
-// who gets in.
+// checkDirectory tells whether a directory of certificates can be trusted. Whoever can write it
+// decides who gets in.
 func checkDirectory(dir string) error {
 	stamp, err := files.StampOf(dir)
 	if err != nil {
@@ -347,8 +347,8 @@ func (l *certificateLoader) loadNamed(dir, name string) loadResult {
 // maxLinks bounds how long a chain of symbolic links is followed; systems follow up to 40.
 const maxLinks = 40
 
-// linkedDirectories are the directories that a symbolic link leads over: in each of them, or by its
-// replacement, what the link leads to can change. The last may not exist, yet.
+// linkedDirectories are the directories that a symbolic link leads over. A change in one of them,
+// or its replacement, can change what the link leads to. The last one need not exist yet.
 func linkedDirectories(path string) []string {
 	var dirs []string
 	for range maxLinks {

@@ -58,17 +58,18 @@ func (e *HandshakeError) Unwrap() error {
 // Connect of the same socket works. A GSSAPI client that has no ticket learns of it when the
 // server's handshake interval ends, after 10 s.
 //
-// An endpoint that cannot be one is an error at once, and so is one that s is connected to already:
-// that connection stays. Which one it is cannot be told where Connect has not made it, and the
-// socket's type allows several connections to one endpoint (PUSH, PULL, ROUTER, PAIR, XPUB): a
-// failure then ends all of them. To an inproc endpoint, where nobody is asked about anybody,
-// Connect just connects.
+// A text that is no endpoint is an error at once. So is an endpoint that s is connected to already:
+// that connection stays. Sockets of all types but REQ, DEALER, SUB and PUB may have several
+// connections to one endpoint. With those types Connect knows only the connections that it has made
+// itself: its failure ends any other one to the same endpoint, too. To an inproc endpoint Connect
+// just connects, because libzmq asks nobody about such clients.
 //
-// A host's name may have IPv4 addresses, IPv6 addresses or both. Where it has both, those are used
-// at which somebody listens. The socket's own option (zmq4.Socket.SetIpv6) does not matter.
+// A host's name may have IPv4 addresses, IPv6 addresses or both. Where it has both, Connect uses
+// those at which somebody listens. The socket's own option (zmq4.Socket.SetIpv6) does not matter.
 //
-// Connect sets the socket's monitor and ends it again. libzmq gives a socket only one: end the
-// program's own before. Two sockets of the context have to be free for it, besides s.
+// Connect sets the socket's monitor, and ends it before it returns. libzmq gives a socket one
+// monitor only: end the program's own before. Two sockets of the context have to be free, besides
+// s.
 func Connect(ctx context.Context, s *zmq4.Socket, endpoint string) error {
 	if strings.HasPrefix(endpoint, "inproc://") {
 		return connectSocket(s, endpoint)
@@ -77,12 +78,12 @@ func Connect(ctx context.Context, s *zmq4.Socket, endpoint string) error {
 	return err
 }
 
-// connections are those that Connect has made, for all sockets of the process: a socket itself has
-// no place for them.
+// connections are those that Connect has made, for all sockets of the process. A socket has no
+// place to keep its own.
 var connections libzmq.Connections
 
-// connectAndWait connects to target and tells whether anybody has accepted a connection. endpoint
-// is what errors call it.
+// connectAndWait connects to target and tells whether anybody has accepted a connection. Errors
+// name endpoint in place of target.
 func connectAndWait(
 	ctx context.Context, s *zmq4.Socket, endpoint, target string,
 ) (reached bool, err error) {

@@ -25,8 +25,8 @@ type Credentials struct {
 	now      atomic.Pointer[credentialSet]
 }
 
-// Entry is what is known of a key, a user or a principal besides. The zero value is nothing: the
-// user id is the mechanism's default, there is no metadata, and no bound of time.
+// Entry is what is known of a key, a user or a principal. The zero value says nothing: the user id
+// is the mechanism's default, there is no metadata, and no bound of time.
 type Entry struct {
 	Identity            Identity
 	NotBefore, NotAfter time.Time // accepted from NotBefore on and before NotAfter; zero: no bound
@@ -35,7 +35,7 @@ type Entry struct {
 // credentialSet is what Credentials hold. It never changes, but is replaced.
 type credentialSet struct {
 	keys       table.Table[PublicKey, *credential]
-	bulk       *keyset.Set // keys besides, of which nothing else is known
+	bulk       *keyset.Set // further keys, of which nothing else is known
 	users      passwd.Table[*credential]
 	principals table.Table[string, *credential] // patterns, too
 }
@@ -50,11 +50,11 @@ func (c *Credentials) set() *credentialSet {
 	return &noCredentials
 }
 
-// credential is what is known of somebody besides. nil: nothing.
+// credential is an Entry as decisions use it. nil is the zero Entry.
 type credential struct {
 	identity            Identity
 	metadata            []byte // identity's, encoded
-	complete            bool   // with Config.Properties, where only one Authenticator has it
+	complete            bool   // metadata has Config.Properties: it is for one Authenticator alone
 	notBefore, notAfter time.Time
 }
 
@@ -78,13 +78,13 @@ func newCredential(e Entry) (*credential, error) {
 	return c, nil
 }
 
-// expires tells whether somebody is accepted at some times only.
+// expires tells whether there is a bound of time.
 func (c *credential) expires() bool {
 	return c != nil && !(c.notBefore.IsZero() && c.notAfter.IsZero())
 }
 
-// refusalAt is the reason to refuse somebody at a time, or "". They are the mechanism's for who
-// comes too late and too early.
+// refusalAt is the reason for a refusal at that time; "": there is none. late and early are the
+// mechanism's reasons.
 func (c *credential) refusalAt(now time.Time, late, early string) string {
 	switch {
 	case !c.notAfter.IsZero() && !now.Before(c.notAfter):
@@ -176,10 +176,10 @@ func (c *Credentials) DeletePrincipal(pattern string) {
 	})
 }
 
-// Update makes many changes that come into force together, or none: where change returns an error,
-// which is returned, or panics. change makes them on the Credentials that it gets, which are its
-// own until it returns; it must not call methods of c. Other changes of c wait for it; no decision
-// does.
+// Update makes many changes that come into force together. change makes them on the Credentials
+// that it gets, which are its own until it returns. It must not call methods of c. If it returns an
+// error, or panics, nothing is changed; Update returns the error. Other changes of c wait for
+// Update; no decision does.
 func (c *Credentials) Update(change func(*Credentials) error) error {
 	if change == nil {
 		return errors.New("zmqauth: Update: the function is nil")
@@ -195,7 +195,7 @@ func (c *Credentials) Update(change func(*Credentials) error) error {
 	})
 }
 
-// change puts a changed copy of the set in force, or with an error of edit's, none.
+// change puts a changed copy of the set in force. An error of edit's changes nothing.
 func (c *Credentials) change(edit func(next *credentialSet) error) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
@@ -220,8 +220,9 @@ func (c *Credentials) String() string {
 }
 
 // ConfigureCredentials lets in the clients of a domain that are in c: keys for CURVE, users for
-// PLAIN, principals for GSSAPI. What changes in c is in force at once. It replaces what the domain
-// had for all three; a later Configure method for one mechanism replaces that one. nil is an error.
+// PLAIN, principals for GSSAPI. It replaces what the domain had for all three. What changes in c
+// later is in force at once. A later Configure method for one mechanism replaces that one alone.
+// nil is an error.
 func (a *Authenticator) ConfigureCredentials(domain string, c *Credentials) error {
 	if err := checkDomain(domain); err != nil {
 		return err
@@ -237,11 +238,11 @@ func (a *Authenticator) ConfigureCredentials(domain string, c *Credentials) erro
 	})
 }
 
-// metadataOf is the encoded metadata of an acceptance by c, which may be nil.
+// metadataOf is the encoded metadata of an acceptance by c; nil: there is none. c may be nil.
 func (a *Authenticator) metadataOf(c *credential) []byte {
 	switch {
 	case c == nil || c.metadata == nil:
-		return nil // accepted knows what that is
+		return nil // accepted puts in what Config.Properties wants
 	case c.complete || len(a.metadataNames) == 0:
 		return c.metadata
 	}

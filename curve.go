@@ -42,19 +42,20 @@ func (s *curveSetup) find(key PublicKey) (known *credential, ok bool) {
 // The metadata of a certificate becomes that of its client's messages; outside of its "not-before"
 // and "not-after" (RFC 3339) a key is refused.
 //
-// The directory is followed until Close or until something else is configured for the domain: files
-// that are added, replaced, renamed or removed take effect within a second, at a cost that does not
-// depend on how many there are. A broken certificate is logged and counted in Stats; a file that
-// was good keeps its last good content until it is mended or removed. The directory must be on a
-// local file system, and its files be written by their names in it or by those that symbolic links
-// lead to: the system tells of nothing else.
+// The directory is followed until Close, or until something else is configured for the domain.
+// Files that are added, replaced, renamed or removed take effect within a second, at a cost that
+// does not depend on how many there are. A broken certificate is logged and counted in Stats. A
+// file that was good keeps its last good content until it is mended or removed. The directory must
+// be on a local file system. A program that changes a file must open it by its path in the
+// directory, or by the path that a symbolic link there leads to: the system tells of no other
+// changes.
 //
 // A directory that cannot be read, that cannot be trusted, or that holds more than 1,048,576
 // certificates or 1 GiB of them, is an error that changes nothing. The rule of trust (see
 // [LoadCertificate]) holds for the directory as for each file. A directory that cannot be trusted
-// any more, because everybody can write it by now, is logged as an error: what is in force stays,
-// and nothing new is taken over until it is mended. So is one that grows too large: what there is
-// no room for is left out until others are removed.
+// any more, because everybody can write it by now, is logged as an error. What is in force stays,
+// and nothing new is taken over until it is mended. A directory that grows too large is logged as
+// an error, too. What there is no room for is left out until others are removed.
 func (a *Authenticator) ConfigureCurve(domain, location string) error {
 	if err := checkDomain(domain); err != nil {
 		return err
@@ -77,8 +78,8 @@ func (a *Authenticator) ConfigureCurve(domain, location string) error {
 	return nil
 }
 
-// openCertificates is a setup with the keys of a directory, which is watched already. Put it in
-// force and start to follow the directory, or stop that.
+// openCertificates is a setup with the keys of a directory, which is watched already. The caller
+// puts the setup in force and starts the directory, or stops the directory.
 func (a *Authenticator) openCertificates(location string) (*curveSetup, error) {
 	path, err := filepath.Abs(location) // the working directory may change
 	if err != nil {
@@ -87,7 +88,7 @@ func (a *Authenticator) openCertificates(location string) (*curveSetup, error) {
 	return a.followCertificates(newCertificateDirectory(a, path))
 }
 
-// followCertificates loads a directory that it has had watched before.
+// followCertificates has a directory watched, and then loads it.
 func (a *Authenticator) followCertificates(d *certificateDirectory) (*curveSetup, error) {
 	followed, err := a.watcher.FollowDirectory(d.path, d) // before it is read: nothing is missed
 	if err != nil {
@@ -165,8 +166,8 @@ func (a *Authenticator) judgeCurve(p *policy, r *zap.Request) (verdict, *inquiry
 	return a.accepted(userID, a.metadataOf(known)), nil
 }
 
-// accept is a CurveCallback for a key that has been found, whose user only Config.CurveUserID can
-// name.
+// accept is a CurveCallback for a key that has been found. It names no user: Config.CurveUserID is
+// to do that.
 func (c *credential) accept(context.Context, string, PublicKey) (*Identity, error) {
 	if c == nil {
 		return &Identity{}, nil

@@ -69,9 +69,9 @@ type verdict struct {
 	note     *note  // for the log, nil: nothing
 }
 
-// note is what a log line may say besides: never anything that may be a secret.
+// note is what a log line says in addition. It never has a secret.
 type note struct {
-	key, value string // about who was refused, "": nothing
+	key, value string // about who was refused; "": nothing
 	err        error  // what a callback returned, or the panic
 	stack      []byte // of a panic
 }
@@ -97,9 +97,13 @@ type Stats struct {
 	Denied        uint64 // status 400, and requests too short to be answered
 	Temporary     uint64 // status 300
 	Errors        uint64 // status 500
-	Pending       uint64 // unanswered: their callbacks run or wait, or a GSSAPI refusal is held back
+	Pending       uint64 // unanswered: a callback or hash runs or waits, or a refusal is held back
 	BrokenEntries uint64 // of directories and files, left out and logged
-	Unreported    uint64 // decisions that OnDecision or the log was too far behind to be told
+
+	// Unreported counts what was dropped because a backlog was full: that of Config.OnDecision, or
+	// that of the log. A decision that both have missed counts twice. Log lines that are about no
+	// decision count, too.
+	Unreported uint64
 }
 
 type counters struct {
@@ -115,10 +119,16 @@ func (a *Authenticator) Stats() Stats {
 		Denied:        a.counters.denied.Load(),
 		Temporary:     a.counters.temporary.Load(),
 		Errors:        a.counters.errors.Load(),
-		Pending:       uint64(a.callbacks.pending()+a.hashes.pending()) + uint64(a.counters.held.Load()),
+		Pending:       a.pending(),
 		BrokenEntries: a.counters.broken.Load(),
 		Unreported:    a.counters.unreported.Load(),
 	}
+}
+
+// pending counts the requests that are not answered yet.
+func (a *Authenticator) pending() uint64 {
+	running := a.callbacks.pending() + a.hashes.pending() + a.names.pending()
+	return uint64(running) + uint64(a.counters.held.Load())
 }
 
 func (c *counters) count(status int) {

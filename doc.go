@@ -24,28 +24,31 @@
 //	NULL           accepted
 //	PLAIN          denied               by table, file or callback
 //	CURVE          denied               by keys, directory or callback; CurveAllowAny: every key
-//	GSSAPI         accepted             only the principals named, or by callback
+//	GSSAPI         accepted             by principals or callback; GSSAPIAllowAny: every principal
 //	anything else  denied
 //
-// An allowed address never replaces a credential.
+// [Credentials] are keys, users and principals for the last three, which change one by one while
+// they are in force. Empty means nobody: an allow list, a table, a set of keys, a list of
+// principals. An allowed address never replaces a credential.
 //
-// All of that may stand in one file: [LoadPolicy] reads it and [Authenticator.Apply] puts it in
-// force, in one step.
+// All of that may stand in one file. [LoadPolicy] reads it, and [Authenticator.Apply] puts it in
+// force in one step.
 //
 // # It fails closed
 //
 // libzmq lets clients in where no handler answers. So Stop, and a failure of the service, keep the
-// endpoint bound and refuse; only Close and the end of the context free it. The server roles
-// ([NullServer], [PlainServer], [CurveServer]) make their socket refuse everyone even then. The
-// exception is [GSSAPIServer]: libzmq accepts GSSAPI clients where there is no handler, whatever
-// the socket's options.
+// endpoint bound and refuse. Only Close and the end of the context free it. The server roles
+// ([NullServer], [PlainServer], [CurveServer]) make their socket refuse everyone even then.
+// [GSSAPIServer] is the exception: libzmq accepts GSSAPI clients where there is no handler,
+// whatever the socket's options are.
 //
 // [Connect] tells a client how its handshake ended, and [Probe] tells what a stranger meets at a
 // port.
 //
 // # Nothing waits for anything slow
 //
-// Decisions from memory are made by the goroutine that owns the socket. Callbacks run beside it,
-// many at once, each with a time limit, and each reply goes out when it is ready. Log lines and
-// [Config.OnDecision] have a goroutine of their own.
+// The goroutine that owns the socket makes the decisions from memory. Callbacks and password hashes
+// run beside it, many at once, each with a time limit. Each reply goes out when it is ready. Where
+// there are too many callbacks or hashes, client addresses take turns. The log has a goroutine of
+// its own, and so has [Config.OnDecision].
 package zmqauth

@@ -250,3 +250,80 @@ func ExampleLoadPolicy() {
 	// orders 200
 	// admin 400
 }
+
+// ask judges a request of a client that shows credentials in domain "global".
+func ask(auth *zmqauth.Authenticator, address, mechanism string, credentials ...string) string {
+	var request [][]byte
+	for _, frame := range append([]string{"1.0", "1", "global", address, "", mechanism},
+		credentials...) {
+		request = append(request, []byte(frame))
+	}
+	return string(auth.HandleZAPMessage(context.Background(), request)[2])
+}
+
+// Keys, users and principals that come and go while they are in force. Many changes may come into
+// force together.
+func ExampleCredentials() {
+	auth, err := zmqauth.New(nil, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer auth.Close()
+	var people zmqauth.Credentials // empty: nobody
+	if err := auth.ConfigureCredentials("global", &people); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("at first:", ask(auth, "192.0.2.1", "PLAIN", "ann", "correct horse"))
+
+	err = people.SetUser("ann", "correct horse", zmqauth.Entry{
+		Identity: zmqauth.Identity{Metadata: map[string]string{"Role": "operator"}},
+		NotAfter: time.Now().Add(90 * 24 * time.Hour),
+	})
+	fmt.Println("ann:", ask(auth, "192.0.2.1", "PLAIN", "ann", "correct horse"), err)
+
+	err = people.Update(func(draft *zmqauth.Credentials) error { // both changes or none
+		draft.DeleteUser("ann")
+		return draft.SetPrincipal("*@EXAMPLE.ORG", zmqauth.Entry{})
+	})
+	fmt.Println("ann without a user:", ask(auth, "192.0.2.1", "PLAIN", "ann", "correct horse"), err)
+	fmt.Println("ann by Kerberos:", ask(auth, "192.0.2.1", "GSSAPI", "ann@EXAMPLE.ORG"))
+	fmt.Println(&people)
+	// Output:
+	// at first: 400
+	// ann: 200 <nil>
+	// ann without a user: 400 <nil>
+	// ann by Kerberos: 200
+	// 0 keys, 0 users, 1 principals
+}
+
+// A list is replaced in one step: no request is judged without rules meanwhile. An empty one means
+// nobody.
+func ExampleAuthenticator_SetAllowed() {
+	auth, err := zmqauth.New(nil, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer auth.Close()
+	show := func(what string, err error) {
+		fmt.Printf("%s: 10.1.2.3 gets %s, 192.0.2.1 gets %s\n", what,
+			ask(auth, "10.1.2.3", "NULL"), ask(auth, "192.0.2.1", "NULL"))
+		if err != nil {
+			fmt.Println(err)
+		}
+	}
+	show("no list", nil)
+	show("a list", auth.SetAllowed(zmqauth.AnyDomain, "10.0.0.0/8"))
+	show("another", auth.SetAllowed(zmqauth.AnyDomain, "192.0.2.0/24", "2001:db8::/32"))
+	show("a bad entry", auth.SetAllowed(zmqauth.AnyDomain, "10.0.0.0/8", "uid:ann"))
+	show("empty", auth.SetAllowed(zmqauth.AnyDomain))
+	// Output:
+	// no list: 10.1.2.3 gets 200, 192.0.2.1 gets 200
+	// a list: 10.1.2.3 gets 200, 192.0.2.1 gets 400
+	// another: 10.1.2.3 gets 400, 192.0.2.1 gets 200
+	// a bad entry: 10.1.2.3 gets 400, 192.0.2.1 gets 200
+	// zmqauth: address "uid:ann": uid:N wants a whole number
+	// empty: 10.1.2.3 gets 400, 192.0.2.1 gets 400
+}

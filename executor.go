@@ -12,15 +12,15 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// waitLimit is how long an inquiry may wait to be begun: after the handshake interval of server
-// sockets the client is gone, whatever we say.
+// waitLimit is how long an inquiry may wait for a slot. After the handshake interval of server
+// sockets its client is gone, whatever the answer is.
 const waitLimit = handshakeInterval
 
 // hashTime is how long a password hash may take: as long as its client waits for it.
 const hashTime = handshakeInterval
 
-// executor makes inquiries beside the loop: a bounded number at once, a bounded number waiting,
-// each with a bounded time. Clients take turns, so that one that asks for a lot delays itself.
+// executor makes inquiries beside the loop. It bounds how many run at once, how many wait, and the
+// time of each. Clients take turns, so that one that asks for a lot delays itself alone.
 type executor struct {
 	limit      int
 	maxWaiting int
@@ -32,7 +32,7 @@ type executor struct {
 	queue   admission.Queue[*inquiry]
 	open    map[*inquiry]struct{} // unanswered
 	peak    int                   // of open
-	average time.Duration         // that an inquiry takes, the last ones above all; 0: none has ended
+	average time.Duration         // of an inquiry, the latest count most; 0: none has ended
 }
 
 func newExecutor(limit, maxWaiting int, timeout time.Duration) *executor {
@@ -40,7 +40,7 @@ func newExecutor(limit, maxWaiting int, timeout time.Duration) *executor {
 		open: make(map[*inquiry]struct{})}
 }
 
-// add takes note of an inquiry that is to be answered. The caller holds e.mu.
+// add notes an inquiry that is to be answered. The caller holds e.mu.
 func (e *executor) add(in *inquiry) {
 	e.open[in] = struct{}{}
 	e.peak = max(e.peak, len(e.open))
@@ -49,7 +49,7 @@ func (e *executor) add(in *inquiry) {
 // peakKept is how many entries of a map are worth keeping the memory of.
 const peakKept = 1024
 
-// remove takes note that an inquiry has been answered. The caller holds e.mu.
+// remove notes that an inquiry has been answered. The caller holds e.mu.
 func (e *executor) remove(in *inquiry) {
 	delete(e.open, in)
 	if len(e.open) == 0 && e.peak > peakKept { // a map never shrinks
@@ -57,14 +57,14 @@ func (e *executor) remove(in *inquiry) {
 	}
 }
 
-// isHopeless tells whether the turn of a client's next inquiry comes after its time, as far as can
-// be known. The caller holds e.mu.
+// isHopeless tells whether a client's next inquiry would wait for longer than waitLimit, as far as
+// can be known. The caller holds e.mu.
 func (e *executor) isHopeless(client admission.Client) bool {
 	wait := e.average * time.Duration(e.queue.Ahead(client)) / time.Duration(e.limit)
 	return wait > e.waitLimit
 }
 
-// submit has an inquiry made by its lane.
+// submit hands an inquiry to its lane.
 func (a *Authenticator) submit(in *inquiry) {
 	if in.lane == nil {
 		in.lane = a.callbacks
@@ -72,8 +72,8 @@ func (a *Authenticator) submit(in *inquiry) {
 	in.lane.submit(a, in)
 }
 
-// openInquiries are those without an answer. The caller holds a.mu, so that none of them came after
-// a later Start.
+// openInquiries are those without an answer. The caller holds a.mu, so that none of them belongs to
+// the time after a later Start.
 func (a *Authenticator) openInquiries() []*inquiry {
 	return slices.Concat(a.callbacks.unanswered(), a.names.unanswered(), a.hashes.unanswered())
 }
@@ -85,8 +85,9 @@ func (a *Authenticator) refuse(open []*inquiry) {
 	}
 }
 
-// submit has an inquiry made. It never blocks. Where there is no room, the answer comes before it
-// returns: for the inquiry, or for the youngest of the client that has the most of them.
+// submit makes an inquiry in a goroutine, or puts it into the queue. It never blocks. An inquiry
+// whose turn would come too late is answered before submit returns, and so is one that there is no
+// room for (see enqueue).
 func (e *executor) submit(a *Authenticator, in *inquiry) {
 	e.mu.Lock()
 	if e.running < e.limit {
@@ -106,8 +107,8 @@ func (e *executor) submit(a *Authenticator, in *inquiry) {
 	}
 }
 
-// enqueue has an inquiry wait, and returns the one that cannot, nil where there is room for all.
-// The caller holds e.mu.
+// enqueue puts an inquiry into the queue. If the queue is full, it returns the one that there is no
+// room for: in itself, or the youngest of the client that has the most. The caller holds e.mu.
 func (e *executor) enqueue(in *inquiry) (refused *inquiry) {
 	if e.queue.Len() >= e.maxWaiting {
 		youngest := e.queue.Youngest(in.client)
@@ -137,7 +138,7 @@ func (e *executor) work(a *Authenticator, in *inquiry) {
 	finished = true
 }
 
-// next is the inquiry whose turn it is. With none, the goroutine's place is free.
+// next is the inquiry whose turn it is. nil: there is none, and the goroutine's slot is free.
 func (e *executor) next() *inquiry {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -151,7 +152,7 @@ func (e *executor) next() *inquiry {
 	return in
 }
 
-// took takes note of how long an inquiry has taken.
+// took notes how long an inquiry has taken.
 func (e *executor) took(d time.Duration) {
 	const weight = 16
 	e.mu.Lock()
@@ -187,8 +188,8 @@ func (e *executor) make(a *Authenticator, in *inquiry) {
 	v = a.inquire(ctx, in)
 }
 
-// isLate tells whether a context's time is over: on a busy machine that may be long before it says
-// so itself.
+// isLate tells whether a context's time is over. On a busy machine the context itself may say so
+// much later.
 func isLate(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return ok && !time.Now().Before(deadline)
@@ -202,7 +203,8 @@ func interrupted(ctx context.Context) verdict {
 	return temporary(ReasonCallbackTimeout)
 }
 
-// settle answers an inquiry, if nobody has before, and cancels what is still being asked.
+// settle answers an inquiry, unless it has been answered before, and cancels the callback that
+// still runs for it.
 func (e *executor) settle(in *inquiry, v verdict) {
 	e.mu.Lock()
 	if in.answered {

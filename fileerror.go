@@ -4,10 +4,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/zmqauth/zmqauth/internal/zpl"
-
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/follow"
+	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
 // FileError is what is wrong with a file: a certificate, a password file, a policy. Its text is
@@ -19,7 +18,7 @@ type FileError struct {
 	Err  error  // what is wrong; never nil
 }
 
-// Error is "zmqauth: FILE:LINE: what", without ":LINE" where the fault is no line's.
+// Error is "zmqauth: FILE:LINE: what", or "zmqauth: FILE: what" if the fault is not in one line.
 func (e *FileError) Error() string {
 	if e.Line == 0 {
 		return fmt.Sprintf("zmqauth: %s: %v", e.File, e.Err)
@@ -30,14 +29,14 @@ func (e *FileError) Error() string {
 // Unwrap is Err, so that errors.Is finds fs.ErrNotExist, fs.ErrExist, fs.ErrPermission.
 func (e *FileError) Unwrap() error { return e.Err }
 
-// fileError names file in an error of package os or of internal/files. A path that the error has in
-// it, a second one or that of a temporary file, is dropped.
+// fileError names file in an error of package os or of internal/files. It drops the path that the
+// error has in it: that may be a temporary file's.
 func fileError(file string, err error) *FileError {
 	return &FileError{File: file, Err: files.Bare(err)}
 }
 
-// followError is fileError for an error of internal/follow, which may be the target's own: that
-// names its file already.
+// followError is fileError for an error of internal/follow. An error of the target names its file
+// already.
 func followError(file string, err error) error {
 	if errors.Is(err, follow.ErrClosed) {
 		return ErrClosed

@@ -12,8 +12,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// GSSAPIAllowAny, as a principal given to ConfigureGSSAPI, lets everybody in whom the KDC vouches
-// for.
+// GSSAPIAllowAny, as a principal given to ConfigureGSSAPI, accepts every principal that Kerberos
+// has proved.
 const GSSAPIAllowAny = policyfile.AnyPrincipal
 
 // How long refusals are held back. libzmq's client takes the one refusal that it honours over
@@ -53,7 +53,7 @@ func newRefusalPenalties() *admission.Penalties {
 // (RFC 38): by their names, by those of credentials, or by the callback. Without a setup all are
 // accepted.
 type gssapiSetup struct {
-	any         bool // everybody, whatever principals has
+	any         bool // every principal, whatever principals has
 	principals  *principal.Set
 	credentials *Credentials
 	callback    GSSAPICallback
@@ -61,9 +61,10 @@ type gssapiSetup struct {
 
 // ConfigureGSSAPI lets in only these principals of a domain's clients: "alice@REALM",
 // "host/a.example@REALM", or patterns in which "*" stands for one whole component, "*@REALM",
-// "host/*@REALM". The realm is compared exactly. None named means nobody; [GSSAPIAllowAny] is every
-// principal that the KDC vouches for, as where nothing is configured. It replaces what the domain
-// had before. A bad entry is an error that changes nothing. The user id is the principal.
+// "host/*@REALM". The realm is compared exactly. Without principals nobody is let in.
+// [GSSAPIAllowAny] accepts every principal that Kerberos has proved, as where nothing is
+// configured. ConfigureGSSAPI replaces what the domain had before. A bad entry is an error that
+// changes nothing. The user id is the principal.
 //
 // Start and Attach answer repeated refusals of one address and principal later and later, up to
 // 1.6 s, because libzmq's client comes back at once: it takes the one answer that keeps a GSSAPI

@@ -13,8 +13,9 @@ import (
 // it sends: six frames, version first. A request too short to be answered, with less than the
 // version and the request id, gives nil.
 //
-// It returns at once unless a callback has to be asked. Then it waits for that, and answers 300
-// when ctx ends. It needs no Start, and refuses everyone after Stop and Close.
+// It returns at once, unless a callback has to be asked or a password hash has to be verified. Then
+// it waits for that, and answers 300 when ctx ends. It needs no Start, and refuses everyone after
+// Stop and Close.
 //
 // A GSSAPI client is refused with status 999, because libzmq (to 4.3.5) lets one in whatever valid
 // status it reads. Start and Attach delay the refusals of one that comes back all the time;

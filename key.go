@@ -18,9 +18,9 @@ type PublicKey [32]byte
 
 // SecretKey is a CURVE secret key: 32 raw bytes (RFC 26). Every way of formatting or logging it
 // shows a placeholder; only [SecretKey.Z85] and indexing reveal it. There are two limits that no
-// type can lift. Package fmt calls no methods of what is in an unexported field: a struct that is
-// ever formatted has a *Certificate there, and no key. And it calls none for the verbs %p and %w,
-// which are for pointers and errors: go vet reports both.
+// type can lift. Package fmt calls no methods of what is in an unexported field: a struct that may
+// be formatted should have a *Certificate there, and no key. And fmt calls no methods for the verbs
+// %p and %w, which are for pointers and errors: go vet reports both.
 type SecretKey [32]byte
 
 // ParsePublicKey reads a public key from its 40 characters of Z85 (RFC 32).

@@ -23,12 +23,12 @@ type zapSocket interface {
 	Close() error
 }
 
-// loop is the one goroutine that owns the ZAP socket: it receives, judges what memory can judge,
-// replies, and hands the rest to the executor, whose verdicts come back through deliver.
+// loop is the one goroutine that owns the ZAP socket. It receives, judges what memory can judge,
+// and replies. It hands the rest to the executors, whose verdicts come back through deliver.
 type loop struct {
 	a      *Authenticator
 	socket zapSocket
-	queue  *reactorQueue // of the goroutine that judges, nil: the loop's own does
+	queue  *reactorQueue // of the goroutine that judges; nil: the loop's own judges
 
 	closing   chan struct{} // closed: free the endpoint and end
 	closeOnce sync.Once
@@ -184,8 +184,7 @@ func (l *loop) reason() error {
 }
 
 // serve answers what has come and what has been decided meanwhile. It holds the Authenticator's
-// mutex throughout, so that a change holds for all that is judged after it, and nobody is let in
-// after Stop has returned.
+// mutex throughout, so that nobody is let in after Stop has returned.
 func (l *loop) serve(messages []libzmq.Message) {
 	arrived := time.Now()
 	l.untold = emptied(l.untold, peakKept)
@@ -217,8 +216,8 @@ func (l *loop) serve(messages []libzmq.Message) {
 	clear(l.untold) // so that what they hold is free
 }
 
-// handle answers one message or sends it on its way. It returns false where there is not enough of
-// it for a reply.
+// handle answers one message, or hands it to the goroutine that will decide. It returns false if
+// there is not enough of the message for a reply.
 func (l *loop) handle(m libzmq.Message, arrived time.Time) bool {
 	envelope, body := zap.SplitEnvelope(m.Frames)
 	if len(body) < zap.Answerable {
@@ -244,8 +243,8 @@ func (l *loop) handle(m libzmq.Message, arrived time.Time) bool {
 	return true
 }
 
-// conclude finishes a request, but a GSSAPI client that is refused time and again has to wait for
-// that.
+// conclude finishes a request. A GSSAPI client that is refused time and again has to wait for its
+// refusal.
 func (l *loop) conclude(envelope [][]byte, r *zap.Request, arrived time.Time, v verdict) {
 	if string(r.Mechanism) == zap.MechanismGSSAPI {
 		principal := r.Credentials[0]
@@ -270,7 +269,7 @@ func (l *loop) finish(envelope [][]byte, r *zap.Request, arrived time.Time, v ve
 	}
 }
 
-// inquire has an inquiry made, whose verdict comes back through deliver. The caller holds the
+// inquire submits an inquiry. Its verdict comes back through deliver. The caller holds the
 // Authenticator's mutex.
 func (l *loop) inquire(t *ticket, in *inquiry) {
 	epoch := l.a.epoch
@@ -344,7 +343,7 @@ func addFrame[T string | []byte](l *loop, frame T) {
 // maxReplies is how many bytes of replies are kept before they are sent.
 const maxReplies = 1 << 18
 
-// send sends the replies. A failure is no reason to end: a client without a reply is not let in.
+// send sends the replies. A failure does not end the loop: a client without a reply is not let in.
 func (l *loop) send() {
 	if len(l.frames) == 0 {
 		return
@@ -356,8 +355,8 @@ func (l *loop) send() {
 		emptied(l.frames, maxReplies)
 }
 
-// emptied is a slice to use again, or none where it has grown beyond what is worth keeping: one
-// huge reply must not take memory for ever.
+// emptied is a slice to use again, or nil if it has grown beyond what is worth keeping: one huge
+// reply must not take memory for ever.
 func emptied[T any](slice []T, keep int) []T {
 	if cap(slice) > keep {
 		return nil

@@ -7,25 +7,27 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/passhash"
 	"github.com/zmqauth/zmqauth/internal/passwd"
-
-	"github.com/zmqauth/zmqauth/internal/files"
 )
 
 // ConfigurePlainFile lets in the users of a domain that are in a file, one a line: name=password,
-// or name:HASH as htpasswd -B writes it; the first = or : splits, and after a : only a hash is
-// valid (see [Authenticator.ConfigurePlain] for hashes), and what follows another : is passed over.
-// A line that begins with # is a comment. Of two lines with one name, the last counts: where that
-// is broken, the user is out. It replaces what the domain had before.
+// or name:HASH as htpasswd -B writes it. The first = or : splits the line. After a : only a hash is
+// valid (see [Authenticator.ConfigurePlain]); what follows another : is passed over. A line that
+// begins with # is a comment. Of two lines with one name the last counts. If the last is broken,
+// the user is out. ConfigurePlainFile replaces what the domain had before.
 //
-// A broken line is logged with file and line, counted in Stats, and left out; of more than 100 the
-// rest is counted alone. An error that changes nothing is: a file that cannot be read; one that
-// cannot be trusted (see [LoadCertificate] for the rule; a password in clear is a secret, a hash is
-// none); one that is larger than 64 MiB or holds more than 1,048,576 users, whom a callback can
-// look up instead. The file is followed until Close or until something else is configured for the
-// domain: what changes in it is in force within a second. A file that has come to be such an error
-// keeps its last good content; one that is gone lets nobody in.
+// A broken line lets nobody in. It is logged with file and line, and counted in Stats. Of more than
+// 100 broken lines the rest is counted alone.
+//
+// A file that cannot be used is an error that changes nothing. It cannot be read or trusted (see
+// [LoadCertificate] for the rule; a password in clear is a secret, a hash is none), is larger than
+// 64 MiB, or holds more than 1,048,576 users, whom a callback can look up instead.
+//
+// The file is followed until Close, or until something else is configured for the domain. A change
+// in it is in force within a second. A file that can no longer be used keeps its last good content.
+// A file that is gone lets nobody in.
 func (a *Authenticator) ConfigurePlainFile(domain, path string) error {
 	if err := checkDomain(domain); err != nil {
 		return err
@@ -45,8 +47,8 @@ func (a *Authenticator) ConfigurePlainFile(domain, path string) error {
 	return nil
 }
 
-// openPasswordFile is a setup with the table of a file. Put it in force and start to follow the
-// file, or drop it.
+// openPasswordFile is a setup with the table of a file. The caller puts the setup in force and
+// starts the file, or stops the file.
 func (a *Authenticator) openPasswordFile(path string) (*plainSetup, error) {
 	absolute, err := filepath.Abs(path) // the working directory may change
 	if err != nil {
@@ -97,7 +99,8 @@ func (f *passwordFile) Back() {
 // Report implements follow.FileTarget.
 func (f *passwordFile) Report(err error) { f.report([]error{followError(f.path, err)}) }
 
-// replace puts other users in force. Those whose hash is the same keep what was remembered of it.
+// replace puts other users in force. What is remembered of a user's hash is kept, if the hash is
+// the same.
 func (f *passwordFile) replace(users passwd.Table[*credential]) {
 	users.Keep(f.users.set().users)
 	f.users.now.Store(&credentialSet{users: users}) // nobody else changes them
@@ -130,8 +133,8 @@ type moreBroken struct {
 	lines int
 }
 
-// parsePasswords reads the lines of a password file. problems are the broken ones; err is that the
-// file must not be used at all.
+// parsePasswords reads the lines of a password file. problems are the broken lines. err says that
+// the file must not be used at all.
 func parsePasswords(file string, data []byte, stamp files.Stamp, maxUsers int) (
 	users map[string]*passwd.User[*credential], problems []error, err error) {
 	if err := stamp.Check(file); err != nil {

@@ -13,21 +13,24 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// plainSetup decides on the PLAIN clients of a domain (RFC 24): by the users of credentials, or by
-// the callback if there is one.
+// plainSetup decides on the PLAIN clients of a domain (RFC 24): by the callback if there is one,
+// else by the users of credentials.
 type plainSetup struct {
 	credentials *Credentials
 	callback    PlainCallback
 	file        *follow.File // that the users come from, nil: they come from elsewhere
 }
 
-// ConfigurePlain lets in the users of a domain with these passwords. It replaces the domain's
-// table; an empty one means nobody. A value that begins with $2a$, $2b$, $2y$ (bcrypt) or
-// $argon2id$ is a hash (see [HashPassword]); hashes are verified beside the loop, at most one for
-// each processor at once, and a password that was found right is remembered in memory until its
-// entry changes. The user id is the user name. A name or password that is empty or longer than 255
-// bytes, a NUL byte in a name, or a hash that cannot be read or costs too much, is an error that
-// changes nothing.
+// ConfigurePlain lets in the users of a domain with these passwords. It replaces what the domain
+// had before. An empty table means nobody. The user id is the user name.
+//
+// A value that begins with $2a$, $2b$, $2y$ (bcrypt) or $argon2id$ is a hash (see [HashPassword]).
+// Hashes are verified beside the loop. A password that was found right is remembered in memory
+// until its entry changes.
+//
+// These are errors that change nothing: a name or password that is empty or longer than 255 bytes;
+// a NUL byte in a name; a hash that cannot be read, that costs too much, or that is of another
+// kind.
 func (a *Authenticator) ConfigurePlain(domain string, passwords map[string]string) error {
 	if err := checkDomain(domain); err != nil {
 		return err
@@ -110,7 +113,7 @@ func (a *Authenticator) acceptUser(name string, known *credential) verdict {
 	return a.accepted(idOf(known, name), a.metadataOf(known))
 }
 
-// refusalOf is the verdict on a wrong password, nil being the user where there is none.
+// refusalOf is the verdict on a wrong password. user is nil if there is none of that name.
 func refusalOf(user *passwd.User[*credential], name string) verdict {
 	if user == nil {
 		return denied(ReasonUnknownUser)
@@ -137,9 +140,9 @@ func (a *Authenticator) verify(user *passwd.User[*credential], attempt *passwd.A
 	}
 }
 
-// userNow is a user as it is in force, nil where there is none: it may have been changed or removed
-// while a hash was computed. A setup that was replaced by one with the same hash lets the user in
-// all the same.
+// userNow is a user as it is in force; nil: there is none. The user may have been changed or
+// removed while a hash was computed. If another setup with the same hash is in force by now, the
+// user is let in all the same.
 func (a *Authenticator) userNow(domain, name string) *passwd.User[*credential] {
 	setup := setupFor(a.policy.Load().plain, []byte(domain))
 	if setup == nil || setup.credentials == nil {

@@ -46,13 +46,13 @@ func (r ProbeResult) String() string {
 	return r.Mechanism + ": " + outcome
 }
 
-// probeTime is as long as a server socket with one of our roles keeps a handshake open: what has
-// not been answered then never will be.
+// probeTime is as long as a server socket with one of our roles keeps a handshake open. What has
+// not been answered by then never will be.
 const probeTime = handshakeInterval
 
-// A server refuses clients of a type that does not go with its own, and how it does that looks like
-// a mechanism that it does not speak. A stranger comes with every type, so that one of them goes
-// with the server's.
+// probeTypes are the types of a stranger's sockets. A server refuses clients of a type that does
+// not go with its own. That refusal looks like one of a mechanism that the server does not speak.
+// So a stranger comes with every type: one of them goes with the server's.
 var probeTypes = []zmq4.Type{
 	zmq4.DEALER, zmq4.ROUTER, zmq4.PUSH, zmq4.PULL, zmq4.PUB, zmq4.SUB, zmq4.PAIR,
 }
@@ -71,9 +71,9 @@ var probeTypes = []zmq4.Type{
 // cut off, even where the server would accept every client that has its key ([CurveAllowAny]).
 //
 // Probe sends no messages. It makes a libzmq context and connections of its own, several for each
-// mechanism, because a server only speaks to socket types that go with its own; so one probe may
-// cost its log several refusals, and an open PUSH or DEALER server may hand one of its messages to
-// a stranger.
+// mechanism, because a server only speaks to socket types that go with its own. So the server's log
+// may have several refusals of one probe. An open PUSH or DEALER server may hand one of its
+// messages to a stranger.
 func Probe(ctx context.Context, endpoint string) (results []ProbeResult, err error) {
 	if strings.HasPrefix(endpoint, "inproc://") {
 		return nil, fmt.Errorf("zmqauth: Probe: %s: inproc is for one context alone, and libzmq asks "+
@@ -85,7 +85,7 @@ func Probe(ctx context.Context, endpoint string) (results []ProbeResult, err err
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	// A name is looked up here: nobody could interrupt libzmq, and the end of its context would wait.
+	// A name is looked up here. Nobody could interrupt libzmq, and the end of its context would wait.
 	target, err := libzmq.Resolve(ctx, endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("zmqauth: Probe: %s: %w", endpoint, err)
@@ -138,8 +138,8 @@ func newStrangers() ([]stranger, error) {
 	}, nil
 }
 
-// probe comes with all types at once and reports the attempt that tells most of the server. The
-// error is not nil where that tells nothing.
+// probe comes with all types at once, and reports the attempt that tells most of the server. The
+// error is not nil if even that one tells nothing.
 func (s stranger) probe(
 	ctx context.Context, zctx *zmq4.Context, endpoint, target string,
 ) (ProbeResult, error) {
@@ -197,8 +197,8 @@ type attempt struct {
 	err     error
 }
 
-// How much attempts say about the server, in rising order. One that is cut off may have had the
-// wrong type alone; that the server keeps silent says that another may still get in.
+// How much attempts say about the server, in rising order. An attempt that is cut off may only have
+// had the wrong type. A server that is silent may still let another attempt in.
 const (
 	weightNothing = iota
 	weightCutOff

@@ -8,17 +8,17 @@ import (
 	"github.com/pebbe/zmq4"
 )
 
-// Attach does what Start does, but has requests judged by the goroutine that runs the reactor,
-// between the program's own handlers. So the policy is the program's to change without a race,
-// whatever else it does then. Callbacks run beside it, as ever.
+// Attach does what Start does, but the goroutine that runs the reactor judges the requests, between
+// the program's own handlers. So no request is judged while one of those handlers runs. Callbacks
+// run beside the reactor.
 //
 // The ZAP socket keeps a goroutine of its own. Stop, Close and the context's end take effect
-// whatever the reactor does; while it does nothing, clients wait.
+// whatever the reactor does. While the reactor does nothing, clients wait.
 //
 // Call Attach before r.Run, or on its goroutine. After Stop, Start resumes the service by the same
-// reactor. Close takes the Authenticator's socket out of the reactor, whose Run returns an error
-// when it has no other. The errors are those of Start, and that the reactor is nil or the
-// Authenticator has been started or attached before.
+// reactor. Close takes the Authenticator's socket out of the reactor. If that has no other socket,
+// its Run returns an error then. The errors of Attach are those of Start; besides, the reactor must
+// not be nil, and the Authenticator must not have been started or attached before.
 func (a *Authenticator) Attach(r *zmq4.Reactor) error {
 	if r == nil {
 		return errors.New("zmqauth: Attach: the reactor is nil")
@@ -45,10 +45,10 @@ func (a *Authenticator) judgeTicket() func(*ticket) {
 // maxReactorQueue is how many requests wait for the reactor. One more is told to try again.
 const maxReactorQueue = 4096
 
-// reactorQueue hands tickets from the loop to the reactor's goroutine: a list, and a pair of
+// reactorQueue hands tickets from the loop to the reactor's goroutine. It is a list, and a pair of
 // sockets to wake the reactor with. The sockets have a context of their own, so that the end of the
-// program's never waits for a reactor that no longer runs. Its descriptors last until the reactor
-// runs once more after Close, or is garbage.
+// program's context never waits for a reactor that no longer runs. Their descriptors last until the
+// reactor runs once more after Close, or is garbage.
 type reactorQueue struct {
 	reactor *zmq4.Reactor
 	limit   int
@@ -128,7 +128,7 @@ func (q *reactorQueue) take() []*ticket {
 	return tickets
 }
 
-// end closes the loop's part. The reactor's handler frees the rest, or, if it never runs again, the
+// end closes the loop's part. The reactor's handler frees the rest. If that never runs again, the
 // garbage collector does.
 func (q *reactorQueue) end() {
 	q.mu.Lock()

@@ -10,8 +10,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// maxReports is how far OnDecision may fall behind, and how far the logger may. For clients of
-// libzmq's that is some 20 MB for each.
+// maxReports is how many reports wait for OnDecision, and how many for the logger, behind those
+// that it has been given. With libzmq's clients that takes some 20 MB for each.
 const maxReports = 1 << 16
 
 const (
@@ -21,8 +21,8 @@ const (
 	levelWait = 100 * time.Millisecond
 )
 
-// reporter logs decisions and calls OnDecision. Each has a goroutine of its own that lives while
-// there is something to tell: neither waits for the other, nor the loop for any of them.
+// reporter logs decisions and calls OnDecision. Each of the two has a goroutine, which lives while
+// there is something to tell. Neither waits for the other, and the loop waits for none of them.
 type reporter struct {
 	log        *slog.Logger
 	onDecision func(Decision)
@@ -55,13 +55,13 @@ func newReporter(log *slog.Logger, onDecision func(Decision), lost *atomic.Uint6
 	return r
 }
 
-// wants tells whether anybody wants to know of a decision with that status: of acceptances, the
-// many, not everybody does.
+// wants tells whether anybody is to be told of a decision with that status. Acceptances are the
+// most frequent, and often nobody reads them.
 func (r *reporter) wants(status int) bool {
 	return r.onDecision != nil || status != zap.StatusOK || r.debug.Load()
 }
 
-// keepUp has the logger asked for its level again, from time to time.
+// keepUp has a goroutine ask the logger for its level again, once in a levelPeriod.
 func (r *reporter) keepUp(now time.Time) {
 	checked, elapsed := r.checked.Load(), int64(now.Sub(r.begun))
 	if elapsed-checked > int64(levelPeriod) && r.checked.CompareAndSwap(checked, elapsed) {
@@ -69,8 +69,8 @@ func (r *reporter) keepUp(now time.Time) {
 	}
 }
 
-// askLevel asks the logger whether acceptances are logged. It may take its time: it is not asked
-// again meanwhile.
+// askLevel asks the logger whether acceptances are logged. A logger that takes its time is not
+// asked again meanwhile.
 func (r *reporter) askLevel() {
 	if !r.asking.CompareAndSwap(false, true) {
 		return
@@ -81,10 +81,10 @@ func (r *reporter) askLevel() {
 	r.debug.Store(r.log.Enabled(context.Background(), slog.LevelDebug))
 }
 
-// say has a line logged by the reporter's goroutine.
+// say adds a line to the log's backlog.
 func (a *Authenticator) say(line func(*slog.Logger)) { a.reports.lines.add(report{line: line}) }
 
-// add has a decision reported. It never waits.
+// add adds a decision to both backlogs. It never waits.
 func (r *reporter) add(rep report) {
 	r.lines.add(rep)
 	if r.onDecision != nil {
@@ -112,7 +112,7 @@ func (r *reporter) callOnDecision(rep report) {
 	r.onDecision(rep.decision)
 }
 
-// recover logs a panic of the logger; if it panics again, there is nobody left to tell.
+// recover logs a panic of the logger. If the logger panics again, there is nobody left to tell.
 func (r *reporter) recover() {
 	if p := recover(); p != nil {
 		defer func() { _ = recover() }()
@@ -120,11 +120,11 @@ func (r *reporter) recover() {
 	}
 }
 
-// backlog is what somebody is still to be told of. It is told one after the other, by a goroutine
-// that lives while there is anything.
+// backlog holds reports that are still to be told. A goroutine tells one after the other. It lives
+// while there are any.
 type backlog struct {
 	tell func(report)
-	lost *atomic.Uint64 // counts what there was no room for
+	lost *atomic.Uint64 // counts the reports that there was no room for
 
 	mu      sync.Mutex
 	queue   []report
@@ -146,11 +146,11 @@ func (b *backlog) add(rep report) {
 	}
 }
 
-// run tells of a batch, and then of all that has been added meanwhile.
+// run tells a batch of reports, and then all that have been added meanwhile.
 func (b *backlog) run(batch []report) {
 	finished := false
 	defer func() {
-		if !finished { // who is told has called runtime.Goexit: another goroutine goes on
+		if !finished { // tell has called runtime.Goexit: another goroutine goes on
 			go b.run(batch)
 		}
 	}()

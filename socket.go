@@ -12,8 +12,9 @@ import (
 )
 
 // This file gives sockets their security role. Bind a socket only when its role has returned nil.
-// libzmq applies it to the endpoints that are bound or connected afterwards: a server role is an
-// error on a socket that has ever had one; a client that was refused may be given another role.
+// libzmq applies the role to the endpoints that are bound or connected afterwards. So a server role
+// is an error on a socket that has ever had an endpoint. A client that was refused may be given
+// another role.
 
 // The handshake interval of server sockets: shorter than libzmq's default, because a client that
 // has been told to try again (300) waits for it, and a silent peer holds a connection for as long.
@@ -31,22 +32,22 @@ var (
 	errNoSecretKey = errors.New("the certificate has no secret key")
 )
 
-// NullServer makes s a server that lets in whom the authenticator does not refuse by the address
-// (RFC 27, "The NULL Mechanism"). Without a ZAP handler in its context it refuses everyone. The
-// domain must not be empty.
+// NullServer makes s a server whose clients show no credentials (RFC 27, "The NULL Mechanism"). The
+// authenticator decides by their address alone. Without a ZAP handler in its context the server
+// refuses everyone. The domain must not be empty.
 func NullServer(s *zmq4.Socket, domain string) error {
 	return serverRole(s, "NullServer", domain, func() error { return s.SetPlainServer(0) })
 }
 
 // PlainServer makes s a server whose clients send a user name and a password, in clear (RFC 24).
-// Without a ZAP handler in its context it refuses everyone. The domain must not be empty.
+// Without a ZAP handler in its context the server refuses everyone. The domain must not be empty.
 func PlainServer(s *zmq4.Socket, domain string) error {
 	return serverRole(s, "PlainServer", domain, func() error { return s.SetPlainServer(1) })
 }
 
-// CurveServer makes s a server whose clients prove a CURVE key and whose traffic is encrypted (RFC
-// 26). Without a ZAP handler in its context it refuses everyone. The domain must not be empty, the
-// certificate must hold the secret key.
+// CurveServer makes s a server whose clients prove a CURVE key, and whose traffic is encrypted (RFC
+// 26). Without a ZAP handler in its context the server refuses everyone. The domain must not be
+// empty, and the certificate must have the secret key.
 func CurveServer(s *zmq4.Socket, domain string, cert *Certificate) error {
 	const role = "CurveServer"
 	if err := checkSecretKey(cert); err != nil {
@@ -57,15 +58,17 @@ func CurveServer(s *zmq4.Socket, domain string, cert *Certificate) error {
 	})
 }
 
-// GSSAPIServer makes s a server whose clients prove a Kerberos principal and whose traffic is
-// encrypted (RFC 38). Leave the principal empty: the server then accepts for every service in its
-// keytab (KRB5_KTNAME) and needs no KDC. With a principal libzmq asks the KDC for a ticket at each
-// client's greeting, before the client has proved anything and on the thread that serves all
-// sockets of the context, so that a KDC that does not answer stalls them all. A principal is
-// host-based: service@host. The domain must not be empty. Unlike the other roles, this one depends
-// on the authenticator: libzmq accepts GSSAPI clients where there is no ZAP handler. A server whose
-// keytab is not the right one says nothing to its clients: their handshakes run out of time. The
-// error of a libzmq without GSSAPI says so.
+// GSSAPIServer makes s a server whose clients prove a Kerberos principal, and whose traffic is
+// encrypted (RFC 38). The domain must not be empty. Unlike the other roles, this one depends on the
+// authenticator: libzmq accepts GSSAPI clients where there is no ZAP handler.
+//
+// Leave the principal empty. The server then accepts for every service in its keytab (KRB5_KTNAME),
+// and needs no KDC. With a principal (host-based: service@host) libzmq asks the KDC for a ticket at
+// each client's greeting, before the client has proved anything. It does so on the thread that
+// serves all sockets of the context: a KDC that does not answer stalls them all.
+//
+// A server with the wrong keytab says nothing to its clients: their handshakes run out of time. A
+// libzmq without GSSAPI is an error that says so.
 func GSSAPIServer(s *zmq4.Socket, domain, principal string) error {
 	const role = "GSSAPIServer"
 	if !zmq4.HasGssapi() {
@@ -80,7 +83,7 @@ func GSSAPIServer(s *zmq4.Socket, domain, principal string) error {
 }
 
 // serverRole sets the domain, the mechanism, and last the option that makes libzmq refuse where no
-// handler is bound: with it and without a domain, a PLAIN socket would abort the process.
+// handler is bound. With that option and without a domain, a PLAIN socket would abort the process.
 func serverRole(s *zmq4.Socket, role, domain string, mechanism func() error) error {
 	switch {
 	case domain == "":
@@ -127,8 +130,8 @@ func PlainClient(s *zmq4.Socket, username, password string) error {
 	})
 }
 
-// CurveClient makes s a client that proves the certificate's key to a server, and lets in no other
-// server than the one that has the secret key to server.
+// CurveClient makes s a client that proves the certificate's key to a server. It accepts no other
+// server than the one that has the secret key to the public key server.
 func CurveClient(s *zmq4.Socket, server PublicKey, cert *Certificate) error {
 	return setRole(s, "CurveClient", func() error {
 		if err := checkSecretKey(cert); err != nil {
@@ -145,10 +148,10 @@ func CurveClient(s *zmq4.Socket, server PublicKey, cert *Certificate) error {
 
 // GSSAPIClient makes s a client that proves a Kerberos principal to the service servicePrincipal.
 // Both are host-based (service@host). An empty principal means the default one of the credential
-// cache (KRB5CCNAME) or of the client keytab (KRB5_CLIENT_KTNAME). With a principal its key has to
-// be in the keytab of servers (KRB5_KTNAME) besides, because libzmq asks for credentials to accept
-// with as well. A client that cannot get a ticket says nothing: its handshake runs out of time. The
-// error of a libzmq without GSSAPI says so.
+// cache (KRB5CCNAME) or of the client keytab (KRB5_CLIENT_KTNAME). The key of a principal that is
+// given has to be in the keytab of servers (KRB5_KTNAME), too, because libzmq asks for credentials
+// of both kinds. A client that cannot get a ticket says nothing: its handshake runs out of time. A
+// libzmq without GSSAPI is an error that says so.
 func GSSAPIClient(s *zmq4.Socket, principal, servicePrincipal string) error {
 	return setRole(s, "GSSAPIClient", func() error {
 		switch {
@@ -166,8 +169,8 @@ func GSSAPIClient(s *zmq4.Socket, principal, servicePrincipal string) error {
 	})
 }
 
-// checkSecretKey tells whether a certificate has a secret key that is one, and belongs to the
-// public one where that is given.
+// checkSecretKey tells whether a certificate has a good secret key. If there is a public key, the
+// secret one has to belong to it.
 func checkSecretKey(cert *Certificate) error {
 	switch {
 	case cert == nil || cert.Secret == nil:

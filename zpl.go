@@ -10,7 +10,7 @@ import (
 
 // Policy is a whole configuration from one file: for each domain its address rules, passwords, keys
 // and principals. Make one with [LoadPolicy] and put it in force with [Authenticator.Apply]. It
-// never changes. It may be applied any number of times, by several Authenticators too. The zero
+// never changes. It may be applied any number of times, and by several Authenticators. The zero
 // value is the policy of an empty file.
 type Policy struct {
 	file policyfile.Policy
@@ -27,23 +27,24 @@ type Policy struct {
 //	    allow = 10.1.0.0/16
 //	    curve = admins
 //
-// Each domain stands there once. Of allow and deny (lists of addresses, see [Authenticator.Allow])
-// a domain has one kind. plain is a password file (see [Authenticator.ConfigurePlainFile]). curve
-// is a directory of certificates or "*" for [CurveAllowAny] (see [Authenticator.ConfigureCurve]).
-// gssapi is a list of principals (see [Authenticator.ConfigureGSSAPI]).
+// Each domain stands there once. A domain has allow or deny, which are lists of addresses (see
+// [Authenticator.Allow]), and not both. plain is a password file (see
+// [Authenticator.ConfigurePlainFile]). curve is a directory of certificates, or "*" for
+// [CurveAllowAny] (see [Authenticator.ConfigureCurve]). gssapi is a list of principals, or "*" for
+// [GSSAPIAllowAny] (see [Authenticator.ConfigureGSSAPI]).
 //
 // The items of a list are separated by blanks or commas. As a line has at most 4096 bytes, allow,
 // deny and gssapi may be repeated. Paths are relative to the policy's directory. The addresses of
-// the domain "*" are the general rules, which hold for every domain besides its own. Its other
-// entries serve the domains that have none of their own ([AnyDomain]). A mechanism that is not
-// mentioned is as it is without any configuration. The file may hold frontends for the zmqauth
-// tool's proxy besides: they are checked, and mean nothing to an Authenticator.
+// the domain "*" are the general rules: they hold for every domain, together with its own. The
+// other entries of "*" serve the domains that have none of their own ([AnyDomain]). A mechanism
+// that is not mentioned is as it is without any configuration. The file may also hold frontends for
+// the proxy of the zmqauth tool. They are checked, and mean nothing to an Authenticator.
 //
 // The error joins (see errors.Join) one *FileError with the line for each thing that is wrong:
 // names that are unknown or repeated, values that are missing or bad, password files and
-// directories that cannot be read. A text that is no ZPL ends at its first error. A policy is
-// refused that belongs to somebody else than root and the user who reads it, or that others can
-// write. What is in the files that it names is read by [Authenticator.Apply].
+// directories that cannot be read. In a text that is no ZPL only the first fault is found. A policy
+// that cannot be trusted is refused (see [LoadCertificate] for the rule). [Authenticator.Apply]
+// reads the files that the policy names.
 func LoadPolicy(path string) (*Policy, error) {
 	text, err := policyfile.Read(path)
 	if err != nil {
@@ -52,8 +53,9 @@ func LoadPolicy(path string) (*Policy, error) {
 	return ParsePolicy(path, text)
 }
 
-// ParsePolicy is [LoadPolicy] for a text that has been read already, or comes from elsewhere. file
-// is what errors call it, and where relative paths start from: its directory.
+// ParsePolicy is [LoadPolicy] for a text that has been read already, or comes from elsewhere.
+// Errors name file, and relative paths start from the directory of file. The file itself need not
+// exist, and is not looked at.
 func ParsePolicy(file string, text []byte) (*Policy, error) {
 	parsed, err := policyfile.Parse(file, text)
 	if err == nil {
@@ -80,8 +82,8 @@ func policyError(err error) error {
 	return err
 }
 
-// Domains are the names of the domains in the file's order, "*" included. The slice is the
-// caller's.
+// Domains are the names of the domains in the file's order, "*" included. The caller may change the
+// slice.
 func (p *Policy) Domains() []string {
 	var names []string
 	for _, domain := range p.file.Domains {
@@ -90,7 +92,7 @@ func (p *Policy) Domains() []string {
 	return names
 }
 
-// blame turns an error about what an entry names into one about the policy's line.
+// blame turns an error about a file that an entry names into one about the entry's line.
 func (p *Policy) blame(name string, entry *policyfile.Entry, err error) *FileError {
 	if inner, ok := errors.AsType[*FileError](err); ok {
 		at := inner.File
@@ -102,12 +104,12 @@ func (p *Policy) blame(name string, entry *policyfile.Entry, err error) *FileErr
 	return &FileError{File: p.file.File, Line: entry.Line, Err: fmt.Errorf("%s: %w", name, err)}
 }
 
-// Apply puts a policy in force, in one step and with all that it names, or changes nothing. It is
-// the whole configuration then. The address rules of all scopes and the setups of all domains that
-// were there before are gone, whether from another policy or from Allow, Deny and the Configure
-// methods, callbacks too. Those methods may be called afterwards, and change it until the next
-// Apply. Every request is judged by all of the old rules or by all of the new ones; those received
-// after Apply has returned by the new ones.
+// Apply puts a policy in force, in one step and with all that it names, or changes nothing. The
+// policy is the whole configuration then. All address rules and setups of before are gone, whether
+// they came from another policy or from the methods that configure, callbacks included. Those
+// methods may be called afterwards. What they change holds until the next Apply. Every request is
+// judged by all of the old rules or by all of the new ones. Requests that are received after Apply
+// has returned are judged by the new ones.
 //
 // Password files and directories of certificates are read anew and followed from then on, as
 // ConfigurePlainFile and ConfigureCurve do. One that cannot be used is an error, with the policy's
@@ -124,11 +126,11 @@ func (a *Authenticator) Apply(p *Policy) error {
 // wrong with the policy it calls last, and puts the policy in force once last has returned nil.
 // Until then the old rules hold. An error of last's is returned, and changes nothing.
 //
-// It is for what must not be done for a policy that turns out to be wrong: to end sockets for which
-// the new rules were not made, or to put it in force in another Authenticator too, in both or in
-// none. last may take its time: what the policy names is followed meanwhile. It may call every
-// method, but what it configures is replaced with the rest. The one error that may come after last
-// is ErrClosed.
+// last is the place for what must not be done for a policy that turns out to be wrong. It may end
+// sockets for which the new rules were not made. It may put the policy in force in another
+// Authenticator, too: in both or in none. last may take its time: what the policy names is followed
+// meanwhile. It may call every method, but what it configures is replaced with the rest. The one
+// error that may come after last is ErrClosed.
 func (a *Authenticator) ApplyAfter(p *Policy, last func() error) error {
 	switch {
 	case p == nil:
@@ -162,7 +164,7 @@ func (a *Authenticator) ApplyAfter(p *Policy, last func() error) error {
 	return err
 }
 
-// prepare reads all that a policy names. What it returns is to be released where there is an error.
+// prepare reads all that a policy names. The caller releases what it returns, if there is an error.
 func (a *Authenticator) prepare(p *Policy) (*policy, error) {
 	next := newPolicy()
 	var errs []error
@@ -232,7 +234,7 @@ func (next *policy) addCurve(a *Authenticator, p *Policy, domain, location strin
 	return nil
 }
 
-// begin has all that the policy names followed, until it is released.
+// begin starts to follow all that the policy names, until release.
 func (p *policy) begin() {
 	for _, setup := range p.plain {
 		setup.file.Start()
@@ -244,10 +246,10 @@ func (p *policy) begin() {
 	}
 }
 
-// release lets go of all that the policy follows, or would have followed.
+// release stops following all that the policy names.
 func (p *policy) release() { p.releaseBut(newPolicy()) }
 
-// releaseBut lets go of what the policy follows and another one does not.
+// releaseBut stops following what the policy names and the other one does not.
 func (p *policy) releaseBut(other *policy) {
 	kept := make(map[any]bool)
 	for _, setup := range other.plain {

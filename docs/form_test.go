@@ -118,3 +118,29 @@ func anchorOf(heading string) string {
 		return -1
 	}, heading)
 }
+
+// TestDesignHasEveryFile: the design says of each file of the root and of each package what is
+// there.
+func TestDesignHasEveryFile(t *testing.T) {
+	page := readPage(t, "docs/design.md")
+	found := page.section(t, "## Where to find what")
+	files, err := filepath.Glob(filepath.Join(root, "*.go"))
+	must.OK(t, err)
+	for _, file := range files {
+		name := filepath.Base(file)
+		if !strings.HasSuffix(name, "_test.go") && !strings.Contains(found, "](../"+name+")") {
+			t.Errorf("docs/design.md does not say what is in %s", name)
+		}
+	}
+	packages, err := filepath.Glob(filepath.Join(root, "internal/*"))
+	must.OK(t, err)
+	layers := page.section(t, "## The layers")
+	for _, dir := range packages {
+		name := filepath.Base(dir)
+		isLeaf := strings.Contains(layers, "`"+name+"`")
+		if !isLeaf && !strings.Contains(layers, "`internal/"+name+"`") &&
+			!strings.HasPrefix(name, "test") {
+			t.Errorf("docs/design.md has no layer for internal/%s", name)
+		}
+	}
+}

@@ -6,8 +6,8 @@ package admission
 import "container/list"
 
 // Queue is a queue of what clients wait for. Clients take turns; what one client has waiting is in
-// the order in which it came. All methods but All take the same time however much is waiting. The
-// zero value is empty. It is for one goroutine at a time.
+// the order in which it came. All methods take the same time however much is waiting. The zero
+// value is empty. It is for one goroutine at a time.
 type Queue[T any] struct {
 	clients map[Client]*client[T]
 	turns   list.List    // of *client, the one whose turn is next in front
