@@ -20,8 +20,10 @@ func newPasswd() *cobra.Command {
 		Long: "passwd adds a user to a password file, or changes the user's password. If there is no\n" +
 			"file it makes one. It asks for the password on the terminal, twice and without echo, or\n" +
 			"reads it from stdin, where it is the only line. It writes an argon2id hash.\n\n" +
-			"passwd replaces the file in one step, with mode 0600, so that nobody sees half of it. The\n" +
-			"other lines stay the same. A server that follows the file uses the change within a second.",
+			"passwd replaces the file in one step, so that nobody sees half of it. The other lines, the\n" +
+			"owner, the group, the mode, the access control list and the attributes stay the same. If\n" +
+			"one of them cannot be kept, that is an error, and nothing is changed. A new file has mode\n" +
+			"0600. A server that follows the file uses the change within a second.",
 		Example: "  zmqauth passwd passwords ann\n" +
 			"  zmqauth passwd passwords ann --delete\n" +
 			"  generate | zmqauth passwd passwords ann",

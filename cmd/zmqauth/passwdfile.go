@@ -19,7 +19,7 @@ import (
 // directory take turns, so that no change is lost.
 func editPasswords(path string, create bool, edit func(content []byte) ([]byte, error)) error {
 	if err := editFile(path, create, edit); err != nil {
-		return fmt.Errorf("%s: %w", path, cause(err))
+		return fmt.Errorf("%s: %w", path, files.Bare(err))
 	}
 	return nil
 }
@@ -38,7 +38,7 @@ func editFile(path string, create bool, edit func(content []byte) ([]byte, error
 		return err
 	}
 	defer dir.Close() // releases the lock
-	content, of, err := readPasswords(target, create)
+	content, stamp, err := readPasswords(target, create)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,10 @@ func editFile(path string, create bool, edit func(content []byte) ([]byte, error
 	if err != nil {
 		return err
 	}
-	return replaceFile(dir, target, edited, of)
+	if stamp == (files.Stamp{}) {
+		return files.WriteNew(target, edited, 0o600)
+	}
+	return files.Replace(target, stamp, edited)
 }
 
 // lockDirectory opens a directory and waits for its lock. The password file cannot have the lock
@@ -69,54 +72,17 @@ func lockDirectory(path string) (*os.File, error) {
 	return dir, nil
 }
 
-// owner is the user and the group of a file.
-type owner struct{ uid, gid int }
-
-// readPasswords reads a password file. of is its owner. With create, a missing file is not an
-// error: the content and of are nil then.
-func readPasswords(path string, create bool) (content []byte, of *owner, err error) {
-	content, stamp, err := files.Read(path, passhash.MaxFileSize, nil)
+// readPasswords reads a password file. With create, a missing file is not an error: content is nil
+// then, and stamp is zero.
+func readPasswords(path string, create bool) (content []byte, stamp files.Stamp, err error) {
+	content, stamp, err = files.Read(path, passhash.MaxFileSize, nil)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && create:
-		return nil, nil, nil
+		return nil, files.Stamp{}, nil
 	case errors.Is(err, syscall.EISDIR):
-		return nil, nil, files.ErrNotRegular
+		return nil, files.Stamp{}, files.ErrNotRegular
 	case err != nil:
-		return nil, nil, err
+		return nil, files.Stamp{}, err
 	}
-	of = &owner{}
-	of.uid, of.gid = stamp.Owner()
-	return content, of, nil
-}
-
-// replaceFile replaces a file by a new one with mode 0600. The new file gets the owner of, unless
-// that is nil.
-func replaceFile(dir *os.File, path string, content []byte, of *owner) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".zmqauth-*") // with mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name()) // it has another name once all went well
-	if err := errors.Join(fill(file, content, of), file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		return err
-	}
-	_ = dir.Sync() // some file systems do not support it
-	return nil
-}
-
-// fill writes the content of a new file and gives it to its owner.
-func fill(file *os.File, content []byte, of *owner) error {
-	if of != nil && *of != (owner{os.Geteuid(), os.Getegid()}) {
-		if err := file.Chown(of.uid, of.gid); err != nil {
-			return fmt.Errorf("it belongs to another user, and cannot be given to that one: %w",
-				cause(err))
-		}
-	}
-	if _, err := file.Write(content); err != nil {
-		return err
-	}
-	return file.Sync()
+	return content, stamp, nil
 }

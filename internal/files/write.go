@@ -27,12 +27,12 @@ func WriteNew(path string, data []byte, mode fs.FileMode) error {
 	return syncDirectory(dir)
 }
 
-// fill sets the mode and writes the data.
+// fill writes the data and then sets the mode.
 func fill(file *os.File, data []byte, mode fs.FileMode) error {
-	if err := file.Chmod(mode); err != nil {
+	if _, err := file.Write(data); err != nil {
 		return err
 	}
-	if _, err := file.Write(data); err != nil {
+	if err := file.Chmod(mode); err != nil {
 		return err
 	}
 	return file.Sync()
