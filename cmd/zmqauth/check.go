@@ -9,6 +9,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/proxy"
 )
 
 // question describes the client that check asks about.
@@ -19,12 +22,14 @@ type question struct {
 
 func newCheck() *cobra.Command {
 	var config string
+	var strict bool
 	var q question
 	cmd := &cobra.Command{
-		Use: "check --config FILE [--mechanism M --domain D --address A " +
+		Use: "check --config FILE [--strict | --mechanism M --domain D --address A " +
 			"[--key K | --username U | --principal P]]",
 		Short: "Check a policy, or show what it decides about a client and by which rule",
-		Long: "check reads a policy and all files that it names, and reports their faults.\n\n" +
+		Long: "check reads a policy and all files that it names, and reports their faults. It\n" +
+			"warns of frontends that let everybody or nobody in. With --strict a warning is a fault.\n\n" +
 			"Given the mechanism, domain and address of a client, and its key, user name or principal,\n" +
 			"it shows the decision about that client and the line of the policy that makes it. The\n" +
 			"exit code is 0 if the client would be accepted, else 1. check asks for the password of a\n" +
@@ -38,7 +43,10 @@ func newCheck() *cobra.Command {
 				return usagef("--config is missing")
 			}
 			if !slices.ContainsFunc(questionFlags, cmd.Flags().Changed) {
-				return checkConfig(newOutput(cmd), config)
+				return checkConfig(newOutput(cmd), config, strict)
+			}
+			if strict {
+				return usagef("--strict is for a policy, without a client")
 			}
 			return checkClient(cmd, config, q)
 		}),
@@ -46,6 +54,7 @@ func newCheck() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&config, "config", "", "the policy")
+	flags.BoolVar(&strict, "strict", false, "fail if there are warnings")
 	flags.StringVar(&q.mechanism, "mechanism", "", "null, plain, curve or gssapi")
 	flags.StringVar(&q.domain, "domain", "", "the domain of the server's socket")
 	flags.StringVar(&q.address, "address", "",
@@ -62,8 +71,14 @@ func newCheck() *cobra.Command {
 // questionFlags are the flags that describe a client.
 var questionFlags = []string{"mechanism", "domain", "address", "key", "username", "principal"}
 
-// checkConfig checks a policy and all files that it names.
-func checkConfig(out output, config string) error {
+// warningInfo is what check shows of a warning.
+type warningInfo struct {
+	Line int    `json:"line"` // of the policy
+	Text string `json:"text"`
+}
+
+// checkConfig checks a policy and all files that it names. With strict a warning is an error.
+func checkConfig(out output, config string, strict bool) error {
 	trial, err := newTrial(config)
 	if err != nil {
 		return err
@@ -72,16 +87,39 @@ func checkConfig(out output, config string) error {
 	if err := errors.Join(trial.broken(), trial.config.Resolve()); err != nil {
 		return err
 	}
-	for _, warning := range trial.config.Warnings() {
+	warnings := trial.config.Warnings()
+	domains, frontends := len(trial.config.File.Domains), len(trial.config.File.Frontends)
+	var failed error
+	if strict && len(warnings) > 0 {
+		failed = fmt.Errorf("%s: warnings: %d", config, len(warnings))
+	}
+	if out.json {
+		return errors.Join(out.printJSON(struct {
+			Domains   int           `json:"domains"`
+			Frontends int           `json:"frontends"`
+			Warnings  []warningInfo `json:"warnings"`
+		}{domains, frontends, describeWarnings(warnings)}), failed)
+	}
+	for _, warning := range warnings {
 		printError(warning.Err)
 	}
-	domains, frontends := trial.config.File.Domains, trial.config.File.Frontends
-	if out.json {
-		return out.printJSON(map[string]int{"domains": len(domains), "frontends": len(frontends)})
+	if failed != nil {
+		return failed
 	}
-	_, err = fmt.Fprintf(out.w, "%s: good, domains: %d, frontends: %d\n",
-		config, len(domains), len(frontends))
+	_, err = fmt.Fprintf(out.w, "%s: good, domains: %d, frontends: %d\n", config, domains, frontends)
 	return err
+}
+
+func describeWarnings(warnings []proxy.Warning) []warningInfo {
+	infos := []warningInfo{} // no warnings are an empty list in JSON
+	for _, warning := range warnings {
+		info := warningInfo{Text: warning.Err.Error()}
+		if located, ok := errors.AsType[*zmqauth.FileError](warning.Err); ok {
+			info = warningInfo{located.Line, strings.TrimPrefix(located.Err.Error(), "warning: ")}
+		}
+		infos = append(infos, info)
+	}
+	return infos
 }
 
 // checkClient shows the decision about one client.
