@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -45,9 +46,28 @@ func walkTool(t *testing.T, r *reader) {
 		return strings.Contains(log, `"zmqauth: the proxy ends"`) &&
 			strings.Count(log, `"zmqauth: a frontend has ended"`) == 2
 	})
+	walkFingerprints(w, r)
 	out, said, err := w.try(r.commands())
 	if want := r.output(); err == nil || out != want {
 		t.Errorf("asked about an address: %v\n%s%s\nwant\n%s", err, out, said, want)
+	}
+}
+
+// walkFingerprints computes a fingerprint twice: with the tool and without it.
+func walkFingerprints(w *walk, r *reader) {
+	w.t.Helper()
+	shown := w.run(r.commands())
+	expect(w.t, shown, `(?m)^fingerprint +SHA256:\S{43}$`, `"fingerprint": "SHA256:`)
+	python := testpeer.Python(w.t, "zmq", "python3-zmq")
+	if filepath.IsAbs(python) { // the first python3 may have no pyzmq
+		env := w.env
+		defer func() { w.env = env }()
+		w.env = append(slices.Clone(env), "PATH="+filepath.Join(w.dir, "../bin")+":"+
+			filepath.Dir(python)+":"+os.Getenv("PATH"))
+	}
+	computed := strings.TrimSpace(w.run(r.commands()))
+	if len(computed) != len("SHA256:")+43 || strings.Count(shown, computed) != 2 {
+		w.t.Errorf("%q is not twice in\n%s", computed, shown)
 	}
 }
 

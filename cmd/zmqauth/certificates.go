@@ -21,7 +21,7 @@ const (
 // certificateInfo is what the commands show of a certificate. It never has the secret key.
 type certificateInfo struct {
 	File        string            `json:"file"`
-	Kind        string            `json:"kind"` // "public" or "secret"
+	Kind        string            `json:"kind"` // "public", "secret" or "directory"
 	Key         string            `json:"key,omitempty"`
 	Fingerprint string            `json:"fingerprint,omitempty"`
 	NotBefore   string            `json:"not_before,omitempty"`
@@ -33,6 +33,8 @@ type certificateInfo struct {
 const (
 	kindPublic = "public"
 	kindSecret = "secret"
+
+	kindDirectory = "directory" // of the certificates
 )
 
 // describe returns what to show of a certificate.
@@ -99,6 +101,10 @@ func (c certificateInfo) pairs() [][2]string {
 		{"problems", strings.Join(c.Problems, "; ")},
 	}
 }
+
+// fingerprintHelp explains fingerprints in the help of commands that print them.
+const fingerprintHelp = "The fingerprint is the SHA-256 of the key's 32 bytes in base64, as " +
+	"ssh-keygen shows it."
 
 // fingerprint returns the SHA-256 of the key's 32 raw bytes in unpadded base64. That is the form of
 // ssh-keygen. People can compare it over the telephone.

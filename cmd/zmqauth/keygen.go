@@ -18,7 +18,7 @@ func newKeygen() *cobra.Command {
 			"those who have to recognise the key. NAME.key_secret (mode 0600) is for the owner alone.\n" +
 			"keygen overwrites no file. When a server accepts a client with the key, the metadata is\n" +
 			"added to the client's messages.\n\n" +
-			"The fingerprint is the SHA-256 of the key's 32 bytes in base64.",
+			fingerprintHelp,
 		Example: "  zmqauth keygen ann --dir keys --meta Role=operator --not-after 90d",
 		Args:    cobra.ExactArgs(1),
 		RunE: action(func(cmd *cobra.Command, args []string) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -11,12 +10,13 @@ import (
 )
 
 func newPubkey() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "pubkey FILE",
 		Short: "Print the public key that belongs to a secret key",
 		Long: "pubkey computes the public key from the secret key of a certificate, and prints it in\n" +
 			"Z85. If FILE is - it reads the secret key itself, 40 characters of Z85, from stdin,\n" +
-			"without echo on a terminal.",
+			"without echo on a terminal. With --json it prints the fingerprint of the public key, too.\n\n" +
+			fingerprintHelp,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeFirst(cobra.ShellCompDirectiveDefault),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
@@ -24,10 +24,19 @@ func newPubkey() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(os.Stdout, secret.Public())
+			out, key := newOutput(cmd), secret.Public()
+			if out.json {
+				return out.printJSON(struct {
+					Key         string `json:"key"`
+					Fingerprint string `json:"fingerprint"`
+				}{key.String(), fingerprint(key)})
+			}
+			_, err = fmt.Fprintln(out.w, key)
 			return err
 		}),
 	}
+	addJSON(cmd)
+	return cmd
 }
 
 // readSecretKey reads a secret key from a certificate, or from stdin if file is -.

@@ -8,8 +8,11 @@ import (
 
 func newShow() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               "show FILE",
-		Short:             "Show a certificate, but never its secret key",
+		Use:   "show FILE",
+		Short: "Show a certificate, but never its secret key",
+		Long: "show prints the key of a certificate, the key's fingerprint, its metadata, the time in\n" +
+			"which it is valid, and whether that is now. It never prints a secret key.\n\n" +
+			fingerprintHelp,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeFirst(cobra.ShellCompDirectiveDefault),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
