@@ -57,8 +57,8 @@ var layers = map[string][]string{
 
 	// 6: what is run.
 	"cmd/zmqauth": {
-		".", "internal/endpoint", "internal/files", "internal/passhash", "internal/policyfile",
-		"internal/proxy", "internal/zap",
+		".", "internal/endpoint", "internal/files", "internal/passhash", "internal/passwd",
+		"internal/policyfile", "internal/proxy", "internal/zap",
 	},
 }
 

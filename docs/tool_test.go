@@ -23,6 +23,7 @@ func walkTool(t *testing.T, r *reader) {
 	w.run(r.commands())
 	w.write(r.file("go"))
 	w.run(r.commands(), password) // keys and a user
+	expect(t, w.run(r.commands(), password), `1 +bob +argon2id +m=19456,t=2,p=1\n`, `(?m)^right$`)
 	name, policy := r.file("zpl")
 	w.write(name, inFolder(policy))
 	checked := w.run(r.commands())

@@ -36,25 +36,42 @@ const (
 	maxArgon2Bytes = 64
 )
 
-// newCost is the cost of the hashes that New makes. It is the first of OWASP's recommendations for
-// argon2id with one thread and moderate memory. The server verifies at most one hash per processor
-// at a time, so that more threads would gain nothing, and 19 MiB for each hash is memory that it
-// has.
-var newCost = argon2Cost{memory: 19 * 1024, passes: 2, threads: 1}
+// newMemory is the memory of the hashes that NewArgon2 makes, in KiB. With two passes it is the
+// first of OWASP's recommendations for argon2id with one thread and moderate memory. The server
+// verifies at most one hash per processor at a time, so that more threads would gain nothing, and
+// 19 MiB for each hash is memory that it has.
+const newMemory = 19 * 1024
+
+// The passes of the hashes that NewArgon2 makes.
+const (
+	MinPasses     = 2 // one would be too cheap with so little memory
+	DefaultPasses = 2
+	MaxPasses     = maxArgon2Passes
+)
 
 const (
 	newSalt = 16 // bytes, as RFC 9106, section 3.1, recommends
 	newSum  = 32 // bytes
 )
 
-// New hashes a password of 1 to MaxPassword bytes with a new salt. It returns the text of an
-// argon2id hash in the PHC string format ($argon2id$v=19$m=19456,t=2,p=1$…). The only error is a
-// password of another length.
-func New(password string) (text string, err error) {
-	if password == "" || len(password) > MaxPassword {
-		return "", fmt.Errorf("a password has 1 to %d bytes", MaxPassword)
+// New is NewArgon2 with DefaultPasses.
+func New(password string) (text string, err error) { return NewArgon2(password, DefaultPasses) }
+
+// NewArgon2 hashes a password of 1 to MaxPassword bytes with a new salt, in MinPasses to MaxPasses
+// passes over 19 MiB. It returns the text of an argon2id hash in the PHC string format
+// ($argon2id$v=19$m=19456,t=2,p=1$…). The only errors are a password of another length and another
+// number of passes.
+func NewArgon2(password string, passes int) (text string, err error) {
+	if err := CheckPassword(password); err != nil {
+		return "", err
 	}
-	h := argon2Hash{argon2Cost: newCost, salt: make([]byte, newSalt)}
+	if passes < MinPasses || passes > MaxPasses {
+		return "", fmt.Errorf("argon2id in %d passes: %d to %d", passes, MinPasses, MaxPasses)
+	}
+	h := argon2Hash{
+		argon2Cost: argon2Cost{memory: newMemory, passes: uint32(passes), threads: 1},
+		salt:       make([]byte, newSalt),
+	}
 	_, _ = rand.Read(h.salt) // never fails
 	h.sum = h.compute([]byte(password), newSum)
 	return h.String(), nil
@@ -68,11 +85,16 @@ func (h *argon2Hash) matches(password []byte) bool {
 	return subtle.ConstantTimeCompare(h.compute(password, len(h.sum)), h.sum) == 1
 }
 
+// String returns the parameters as the PHC string format has them.
+func (c argon2Cost) String() string {
+	return fmt.Sprintf("m=%d,t=%d,p=%d", c.memory, c.passes, c.threads)
+}
+
 // String returns the hash in the PHC string format.
 func (h *argon2Hash) String() string {
 	encode := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
-		argon2.Version, h.memory, h.passes, h.threads, encode(h.salt), encode(h.sum))
+	return fmt.Sprintf("$argon2id$v=%d$%s$%s$%s",
+		argon2.Version, h.argon2Cost, encode(h.salt), encode(h.sum))
 }
 
 var errArgon2 = errors.New(

@@ -6,11 +6,27 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 // MaxPassword is the length of the longest password in bytes. PLAIN has no room for more on the
 // wire (RFC 24).
 const MaxPassword = 255
+
+// CheckPassword checks that a password has 1 to MaxPassword bytes. The error does not repeat it.
+func CheckPassword(password string) error {
+	if password == "" || len(password) > MaxPassword {
+		return fmt.Errorf("a password has 1 to %d bytes", MaxPassword)
+	}
+	return nil
+}
+
+// The kinds of hashes.
+const (
+	Argon2id = "argon2id"
+	Bcrypt   = "bcrypt"
+)
 
 // Hash is a bcrypt or argon2id hash of a password. bcrypt uses only the first 72 bytes of the
 // password. A Hash is immutable.
@@ -55,6 +71,24 @@ var foreignHash = regexp.MustCompile(
 
 // Text returns what Parse read. Hashes of the same text are the same.
 func (h *Hash) Text() string { return h.text }
+
+// Kind is Argon2id or Bcrypt.
+func (h *Hash) Kind() string {
+	if h.argon2 == nil {
+		return Bcrypt
+	}
+	return Argon2id
+}
+
+// Parameters returns what makes the hash cheap or expensive, as its text has it: cost=12 for
+// bcrypt, m=19456,t=2,p=1 for argon2id. Nobody can learn the password from it.
+func (h *Hash) Parameters() string {
+	if h.argon2 == nil {
+		cost, _ := bcrypt.Cost([]byte(h.text)) // Parse has read it
+		return fmt.Sprintf("cost=%d", cost)
+	}
+	return h.argon2.argon2Cost.String()
+}
 
 // Cost is the same for hashes that take the same time to compute, and for no others.
 func (h *Hash) Cost() string {

@@ -46,6 +46,65 @@ func TestNew(t *testing.T) {
 	}
 }
 
+// TestNewOfCost: what is made has the cost that was asked for, is read back, and says its kind.
+func TestNewOfCost(t *testing.T) {
+	argon, err := NewArgon2("correct horse", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	crypt, err := NewBcrypt("correct horse", MinBcryptCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string][3]string{
+		argon: {"$argon2id$v=19$m=19456,t=3,p=1$", Argon2id, "m=19456,t=3,p=1"},
+		crypt: {"$2y$10$", Bcrypt, "cost=10"},
+	} {
+		hash, _, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(text, want[0]) || hash.Kind() != want[1] || hash.Parameters() != want[2] {
+			t.Errorf("%s: %s, %s", text, hash.Kind(), hash.Parameters())
+		}
+		if !hash.Matches([]byte("correct horse")) || hash.Matches([]byte("correct hors")) {
+			t.Errorf("%s does not match what it was made of, or something else", text)
+		}
+	}
+}
+
+// TestNewRefuses: no hash is made that a server would not accept, and no error has the password.
+func TestNewRefuses(t *testing.T) {
+	const fine = "hunter2"
+	long := strings.Repeat("hunter2", 40)
+	for name, refused := range map[string]func() (string, error){
+		"argon2id: no password":     func() (string, error) { return NewArgon2("", 2) },
+		"argon2id: a long password": func() (string, error) { return NewArgon2(long[:256], 2) },
+		"argon2id: one pass":        func() (string, error) { return NewArgon2(fine, 1) },
+		"argon2id: many passes":     func() (string, error) { return NewArgon2(fine, 17) },
+		"argon2id: a negative cost": func() (string, error) { return NewArgon2(fine, -1) },
+		"bcrypt: no password":       func() (string, error) { return NewBcrypt("", 10) },
+		"bcrypt: a long password":   func() (string, error) { return NewBcrypt(long[:73], 10) },
+		"bcrypt: a longer password": func() (string, error) { return NewBcrypt(long, 10) },
+		"bcrypt: a NUL byte":        func() (string, error) { return NewBcrypt(fine+"\x00", 10) },
+		"bcrypt: too cheap":         func() (string, error) { return NewBcrypt(fine, 9) },
+		"bcrypt: too expensive":     func() (string, error) { return NewBcrypt(fine, 17) },
+		"bcrypt: far too expensive": func() (string, error) { return NewBcrypt(fine, 1<<40) },
+		"bcrypt: the default of Go": func() (string, error) { return NewBcrypt(fine, 0) },
+	} {
+		text, err := refused()
+		if err == nil || text != "" || strings.Contains(err.Error(), fine) {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
+	}
+	if _, err := NewArgon2(long[:255], MinPasses); err != nil {
+		t.Error(err)
+	}
+	if _, err := NewBcrypt(long[:72], MinBcryptCost); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestForeignArgon2 verifies a hash from the test vectors of the reference implementation
 // (argon2id, version 19).
 func TestForeignArgon2(t *testing.T) {
