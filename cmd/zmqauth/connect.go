@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -65,11 +64,8 @@ func newConnect() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), c.timeout)
 			defer cancel()
-			if err := dial(ctx, args[0], kind, role); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(os.Stdout, "accepted, with %s\n", mechanism)
-			return err
+			err = dial(ctx, args[0], kind, role)
+			return printConnection(newOutput(cmd), args[0], mechanism, err)
 		}),
 	}
 	flags := cmd.Flags()
@@ -84,7 +80,33 @@ func newConnect() *cobra.Command {
 		"type of this client's socket: "+strings.Join(names, ", "))
 	flags.DurationVar(&c.timeout, "timeout", dialTime, "how long to wait for the server")
 	completeFlag(cmd, "type", names...)
+	addJSON(cmd)
 	return cmd
+}
+
+// printConnection shows the outcome of an attempt to connect, and returns its error.
+func printConnection(out output, endpoint, mechanism string, err error) error {
+	if out.json {
+		result := struct {
+			Endpoint  string `json:"endpoint"`
+			Mechanism string `json:"mechanism"`
+			Accepted  bool   `json:"accepted"`
+			Status    int    `json:"status,omitempty"` // of the server's refusal
+			Error     string `json:"error,omitempty"`
+		}{endpoint, mechanism, err == nil, 0, ""}
+		if refused, ok := errors.AsType[*zmqauth.HandshakeError](err); ok {
+			result.Status = refused.Status
+		}
+		if err != nil {
+			result.Error = strings.TrimPrefix(err.Error(), prefix)
+		}
+		return errors.Join(out.printJSON(result), err)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out.w, "accepted, with %s\n", mechanism)
+	return err
 }
 
 // checkEmpty refuses flags with an empty value. An unset variable of a script would otherwise
