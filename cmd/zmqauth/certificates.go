@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -111,17 +110,4 @@ const fingerprintHelp = "The fingerprint is the SHA-256 of the key's 32 bytes in
 func fingerprint(key zmqauth.PublicKey) string {
 	sum := sha256.Sum256(key[:])
 	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
-}
-
-// keyFrom returns a public key. text is the key as 40 characters of Z85, or the path of a
-// certificate.
-func keyFrom(text string) (zmqauth.PublicKey, error) {
-	if key, err := zmqauth.ParsePublicKey(text); err == nil {
-		return key, nil
-	}
-	cert, err := zmqauth.LoadCertificate(text)
-	if err != nil {
-		return zmqauth.PublicKey{}, fmt.Errorf("%w (nor is it a key in Z85)", err)
-	}
-	return cert.Public, nil
 }

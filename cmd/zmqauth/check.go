@@ -60,7 +60,7 @@ func newCheck() *cobra.Command {
 	flags.StringVar(&q.address, "address", "",
 		"the client's address: an IP address, or localhost:UID:GID:PID for IPC")
 	flags.StringVar(&q.key, "key", "",
-		"a CURVE client's public key in Z85, or a certificate that has it")
+		"a CURVE client's public key "+keyForms+", or a certificate that has it")
 	flags.StringVar(&q.username, "username", "", "a PLAIN client's user name")
 	flags.StringVar(&q.principal, "principal", "", "a GSSAPI client's principal: name@REALM")
 	completeFlag(cmd, "mechanism", "null", "plain", "curve", "gssapi")
@@ -172,7 +172,7 @@ func (q question) credentials(cmd *cobra.Command) (frames []string, who string, 
 		password, err := readSecret(cmd.Context(), "Password of "+printable(q.username)+": ")
 		return []string{q.username, password}, q.username, err
 	case "curve":
-		key, err := keyFrom(q.key)
+		key, err := publicKeyFrom("key", q.key)
 		return []string{string(key[:])}, key.String(), err
 	case "gssapi":
 		return []string{q.principal}, q.principal, nil

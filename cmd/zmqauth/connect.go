@@ -71,7 +71,7 @@ func newConnect() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&c.cert, "cert", "", "secret certificate of this client (CURVE)")
 	flags.StringVar(&c.serverKey, "server-key", "",
-		"the server's public key in Z85, or a certificate that has it (CURVE)")
+		"the server's public key "+keyForms+", or a certificate that has it (CURVE)")
 	flags.StringVar(&c.username, "username", "", "user name (PLAIN)")
 	flags.StringVar(&c.service, "service", "", "the server's Kerberos service, host-based (GSSAPI)")
 	flags.StringVar(&c.principal, "principal", "",
@@ -140,7 +140,7 @@ func (c connection) role(ctx context.Context) (role clientRole, mechanism string
 		if err != nil {
 			return nil, "", err
 		}
-		server, err := keyFrom(c.serverKey)
+		server, err := publicKeyFrom("server-key", c.serverKey)
 		role = func(s *zmq4.Socket) error { return zmqauth.CurveClient(s, server, cert) }
 		return role, "CURVE", err
 	case plain:

@@ -57,6 +57,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "mode": mode, "await": await, "keyof": keyOf, "since": since,
+			"formsof": formsOf,
 		},
 	})
 }
@@ -110,6 +111,17 @@ func keyOf(ts *testscript.TestScript, _ bool, args []string) {
 	if cert.Secret != nil {
 		ts.Setenv(args[0]+"_SECRET", cert.Secret.Z85())
 	}
+}
+
+// formsof sets the variables HEX, BASE64 and URL to other forms of the key in a variable: formsof
+// VARIABLE
+func formsOf(ts *testscript.TestScript, _ bool, args []string) {
+	key, err := zmqauth.ParsePublicKey(ts.Getenv(args[0]))
+	ts.Check(err)
+	all := forms(key)
+	ts.Setenv("HEX", all["hex"])
+	ts.Setenv("BASE64", all["base64"])
+	ts.Setenv("URL", all["URL base64 without padding"])
 }
 
 // since changes a time in a certificate: since FILE NAME TIME sets the metadata NAME.
