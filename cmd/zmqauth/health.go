@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zmqauth/zmqauth/internal/policyfile"
-	"github.com/zmqauth/zmqauth/internal/proxy"
 )
 
 func newHealth() *cobra.Command {
@@ -20,11 +19,15 @@ func newHealth() *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "health --config FILE",
-		Short: "Show whether a proxy serves its frontends",
+		Short: "Show whether a proxy serves its frontends, and whether it can read its files",
 		Long: "health connects to every frontend of a policy and waits for the greeting of a ZeroMQ\n" +
 			"socket. It runs on the host of the proxy. It does not authenticate, so that it leaves no\n" +
-			"trace in the proxy's log. The exit code is 0 if all frontends have answered. Use it for\n" +
-			"the health check of a container, or in a monitor.",
+			"trace in the proxy's log. Use it for the health check of a container, or in a monitor.\n\n" +
+			"It also reads what the policy names: password files, directories of certificates, and the\n" +
+			"certificates of the frontends. The user who runs health must be able to read them, and\n" +
+			"nobody else may write them. Run it as the proxy's user: a proxy that cannot read a file\n" +
+			"any more goes on with what it has read before.\n\n" +
+			"The exit code is 0 if all frontends have answered and all files are good.",
 		Example: "  zmqauth health --config zmqauth.zpl",
 		Args:    cobra.ExactArgs(0),
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
@@ -34,34 +37,80 @@ func newHealth() *cobra.Command {
 			if err := checkTimeout(timeout); err != nil {
 				return err
 			}
-			loaded, err := proxy.Load(config)
-			if err != nil {
-				return err
-			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
-			return checkHealth(ctx, loaded.File.Frontends)
+			report, err := checkHealth(ctx, config)
+			if out := newOutput(cmd); out.json {
+				return errors.Join(out.printJSON(report), err)
+			}
+			return err
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().StringVar(&config, "config", "", "the policy, with frontends")
 	cmd.Flags().DurationVar(&timeout, "timeout", 3*time.Second,
 		"how long all frontends together may take")
+	addJSON(cmd)
 	return cmd
 }
 
-// checkHealth checks all frontends. The error joins one error for each that does not answer.
-func checkHealth(ctx context.Context, frontends []policyfile.Frontend) error {
-	if len(frontends) == 0 {
-		return errors.New("the policy has no frontend")
+// healthReport is what health shows.
+type healthReport struct {
+	Healthy   bool             `json:"healthy"`
+	Error     string           `json:"error,omitempty"` // of the policy as a whole
+	Frontends []frontendHealth `json:"frontends"`
+	Files     []fileHealth     `json:"files"`
+}
+
+// frontendHealth says whether a frontend answers.
+type frontendHealth struct {
+	Name    string `json:"name"`
+	Line    int    `json:"line"` // of the policy
+	Bind    string `json:"bind"`
+	Healthy bool   `json:"healthy"`
+	Error   string `json:"error,omitempty"`
+}
+
+// checkHealth checks all frontends of a policy and all files that it names. The error joins one
+// error for each fault. The report has the same faults.
+func checkHealth(ctx context.Context, config string) (healthReport, error) {
+	report := healthReport{Frontends: []frontendHealth{}, Files: []fileHealth{}}
+	policy, err := readPolicy(config)
+	if err != nil {
+		report.Error = err.Error()
+		return report, err
 	}
 	var faults []error
-	for _, f := range frontends {
+	for _, f := range policy.Frontends {
+		health := frontendHealth{Name: f.Name, Line: f.Line, Bind: f.Bind, Healthy: true}
 		if err := greets(ctx, f.Bind); err != nil {
+			health.Healthy, health.Error = false, err.Error()
 			faults = append(faults, fmt.Errorf("frontend %s: %s: %w", f.Name, f.Bind, err))
 		}
+		report.Frontends = append(report.Frontends, health)
 	}
-	return errors.Join(faults...)
+	for _, file := range namedFiles(policy) {
+		if err := file.check(); err != nil {
+			faults = append(faults, &policyfile.Error{File: config, Line: file.Line,
+				Err: fmt.Errorf("%s: %s: %s", file.Entry, file.Path, file.Error)})
+		}
+		report.Files = append(report.Files, file)
+	}
+	report.Healthy = len(faults) == 0
+	return report, errors.Join(faults...)
+}
+
+// readPolicy reads a policy that has frontends, and nothing that it names.
+func readPolicy(config string) (*policyfile.Policy, error) {
+	text, err := policyfile.Read(config)
+	if err != nil {
+		return nil, err
+	}
+	policy, err := policyfile.Parse(config, text)
+	if err == nil && len(policy.Frontends) == 0 {
+		err = errors.New("the policy has no frontend")
+	}
+	return policy, err
 }
 
 // greets waits for the greeting of a ZeroMQ socket that is bound to endpoint on this host.

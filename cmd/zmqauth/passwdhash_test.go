@@ -42,7 +42,7 @@ func TestPasswdBcryptIsHtpasswds(t *testing.T) {
 	}
 }
 
-// TestPasswdVerifyTakesTheSameTime: who asks for unknown users does not learn that they are unknown.
+// TestPasswdVerifyTakesTheSameTime: who asks for unknown users does not learn that from the time.
 func TestPasswdVerifyTakesTheSameTime(t *testing.T) {
 	users := filepath.Join(t.TempDir(), "users")
 	must.OK(t, passwdWith(t, "correct horse", users, "ann", "--cost", "16"))
@@ -71,7 +71,8 @@ func TestPasswdRefusesSlowHashes(t *testing.T) {
 		t.Error(err)
 	}
 	err := checkTime(serverTime + time.Second)
-	if err == nil || err.Error() != "the hash takes 11s here, and a server gives it 10s: lower --cost" {
+	const want = "the hash takes 11s here, and a server gives it 10s: lower --cost"
+	if err == nil || err.Error() != want {
 		t.Error(err)
 	}
 }

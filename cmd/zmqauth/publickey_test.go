@@ -70,7 +70,8 @@ func TestDecodePublicKey(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "ann.key", exampleKey[1:], exampleKey + "0", "0x" + exampleHex} {
-		if got, isForm, err := decodePublicKey(text); isForm || err != nil || got != (zmqauth.PublicKey{}) {
+		got, isForm, err := decodePublicKey(text)
+		if isForm || err != nil || got != (zmqauth.PublicKey{}) {
 			t.Errorf("%q: %x, %v, %v", text, got, isForm, err)
 		}
 	}

@@ -84,8 +84,8 @@ func newVersion() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the versions of this program, Go and libzmq",
-		Long: "version prints the version of this program's module, the revision that it was built from,\n" +
-			"and the versions of Go and of libzmq. --version prints the same.",
+		Long: "version prints the version of this program's module, the revision that it was built\n" +
+			"from, and the versions of Go and of libzmq. --version prints the same.",
 		Args:              cobra.ExactArgs(0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
