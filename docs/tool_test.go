@@ -35,7 +35,8 @@ func walkTool(t *testing.T, r *reader) {
 	w.awaitPort("5555")
 	w.awaitPort("5556")
 	entered := w.run(r.commands(), password)
-	expect(t, entered, `"healthy": true,\n +"frontends": `, `accepted, with CURVE\n`, `"mechanism": "PLAIN",\n +"accepted": true\n`, `NULL +cut off\n`)
+	expect(t, entered, `"healthy": true,\n +"frontends": `, `accepted, with CURVE\n`,
+		`"mechanism": "PLAIN",\n +"accepted": true\n`, `NULL +cut off\n`)
 	w.write(readmeClient(t))
 	if out, want := w.run(r.commands()), r.output(); out != want {
 		t.Errorf("the client says %q, want %q", out, want)

@@ -59,8 +59,8 @@ func New(password string) (text string, err error) { return NewArgon2(password, 
 
 // NewArgon2 hashes a password of 1 to MaxPassword bytes with a new salt, in MinPasses to MaxPasses
 // passes over 19 MiB. It returns the text of an argon2id hash in the PHC string format
-// ($argon2id$v=19$m=19456,t=2,p=1$…). The only errors are a password of another length and another
-// number of passes.
+// ($argon2id$v=19$m=19456,t=2,p=1$…). The only errors are a password of another length and
+// another number of passes.
 func NewArgon2(password string, passes int) (text string, err error) {
 	if err := CheckPassword(password); err != nil {
 		return "", err

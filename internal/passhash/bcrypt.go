@@ -31,8 +31,8 @@ const MaxBcryptPassword = 72
 
 // NewBcrypt hashes a password of 1 to MaxBcryptPassword bytes with a new salt. cost is
 // MinBcryptCost to MaxBcryptCost. It returns the text of a bcrypt hash as htpasswd writes it
-// ($2y$12$…). The only errors are a password of another length or with a NUL byte, which no server
-// would accept, and another cost.
+// ($2y$12$…). The only errors are a password of another length or with a NUL byte, which no
+// server would accept, and another cost.
 func NewBcrypt(password string, cost int) (text string, err error) {
 	if err := CheckPassword(password); err != nil {
 		return "", err
