@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
-	"golang.org/x/sys/unix"
 )
 
 // frontend is one bound socket before one service. While it runs, its goroutine owns all of its
@@ -97,7 +96,7 @@ func (f *frontend) release() {
 		f.forwarder.pump.Free()
 	}
 	if f.listener != nil {
-		f.listener.close()
+		_ = f.listener.events.Close()
 	}
 	if f.service != nil {
 		_ = f.service.events.Close()
@@ -218,15 +217,6 @@ func (f *frontend) listenerTold() {
 		f.log.Error(MessageShortage, "endpoint", f.listener.bound, "times", count,
 			"error", reason, "limit", descriptorLimit())
 	}
-}
-
-// descriptorLimit is how many descriptors the process may have.
-func descriptorLimit() uint64 {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return 0
-	}
-	return limit.Cur
 }
 
 // do has the goroutine run a task between two messages, and waits for the result. Only the
