@@ -90,16 +90,16 @@ func (f *frontend) discard() {
 	}
 }
 
-// release frees what the frontend has besides the sockets that carry messages.
+// release frees what the frontend has besides the sockets that carry messages, which are open yet.
 func (f *frontend) release() {
 	if f.forwarder != nil {
 		f.forwarder.pump.Free()
 	}
 	if f.listener != nil {
-		_ = f.listener.events.Close()
+		endMonitor(f.front, f.listener.events)
 	}
 	if f.service != nil {
-		_ = f.service.events.Close()
+		endMonitor(f.back, f.service.events)
 	}
 	if f.wakeup != nil {
 		_ = f.wakeup.Close()
@@ -150,12 +150,12 @@ func (f *frontend) close() {
 		f.log.Warn("zmqauth: a frontend that ends", "error", err)
 	}
 	f.left.Messages += f.untaken()
+	f.release()
 	linger := f.remaining()
 	for _, socket := range []*zmq4.Socket{f.front, f.back} {
 		_ = socket.SetLinger(linger)
 		_ = socket.Close()
 	}
-	f.release()
 	if f.left != (Undelivered{}) {
 		f.log.Warn(MessageLost, "messages", f.left.Messages, "unanswered", f.left.Unanswered)
 		return
