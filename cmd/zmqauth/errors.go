@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -47,11 +48,22 @@ func action(run runFunc) runFunc {
 // prefix begins the errors of the library and of this program.
 const prefix = "zmqauth: "
 
-// printError writes an error to stderr. Each of its lines gets the prefix, unless it has it.
+// printError writes an error to stderr. Each of its lines gets the prefix, unless it has it. It does
+// not wait longer than flushTime for a reader that has stalled.
 func printError(err error) {
+	var text strings.Builder
 	for line := range strings.Lines(err.Error()) {
 		line = strings.TrimPrefix(strings.TrimSuffix(line, "\n"), prefix)
-		fmt.Fprintf(os.Stderr, "%s%s\n", prefix, printable(line))
+		fmt.Fprintf(&text, "%s%s\n", prefix, printable(line))
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		_, _ = os.Stderr.WriteString(text.String())
+	}()
+	select {
+	case <-written:
+	case <-time.After(flushTime):
 	}
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -44,10 +46,13 @@ func newProxy() *cobra.Command {
 		Example: "  zmqauth proxy --config zmqauth.zpl --log-format json",
 		Args:    cobra.ExactArgs(0),
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
-			log, err := o.logger()
+			log, flush, err := o.logger()
 			if err != nil {
 				return err
 			}
+			defer flush()
+			// The end of the log's reader is no reason to end.
+			signal.Ignore(syscall.SIGPIPE)
 			reload := make(chan os.Signal, 1)
 			signal.Notify(reload, syscall.SIGHUP) // before Run, because SIGHUP would end the process
 			defer signal.Stop(reload)
@@ -73,23 +78,31 @@ func newProxy() *cobra.Command {
 	return cmd
 }
 
-// logger checks the flags and returns the logger that they describe.
-func (o proxyOptions) logger() (*slog.Logger, error) {
+// logger checks the flags and returns the logger that they describe. flush is called at the end.
+func (o proxyOptions) logger() (log *slog.Logger, flush func(), err error) {
 	options := &slog.HandlerOptions{Level: slog.LevelDebug}
 	if o.quiet {
 		options.Level = slog.LevelInfo
 	}
 	switch {
 	case o.config == "":
-		return nil, usagef("--config is missing")
+		return nil, nil, usagef("--config is missing")
 	case o.linger < 0:
-		return nil, usagef("--linger is negative")
+		return nil, nil, usagef("--linger is negative")
 	case o.ioThreads < 1:
-		return nil, usagef("--io-threads is at least 1")
-	case o.logFormat == "text":
-		return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
-	case o.logFormat == "json":
-		return slog.New(slog.NewJSONHandler(jsonWriter{os.Stderr}, options)), nil
+		return nil, nil, usagef("--io-threads is at least 1")
 	}
-	return nil, usagef("--log-format %q: text or json", o.logFormat)
+	handler, ok := map[string]func(io.Writer) slog.Handler{
+		"text": func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, options) },
+		"json": func(w io.Writer) slog.Handler { return slog.NewJSONHandler(jsonWriter{w}, options) },
+	}[o.logFormat]
+	if !ok {
+		return nil, nil, usagef("--log-format %q: text or json", o.logFormat)
+	}
+	stderr := newPatientWriter(os.Stderr, func(count int) []byte {
+		var line bytes.Buffer
+		slog.New(handler(&line)).Warn("zmqauth: lines of the log were left out", "lines", count)
+		return line.Bytes()
+	})
+	return slog.New(handler(stderr)), stderr.flush, nil
 }

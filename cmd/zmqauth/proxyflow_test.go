@@ -120,7 +120,9 @@ func TestProxyEndsInTime(t *testing.T) {
 				}
 			}
 			if !test.twice {
-				must.OK(t, p.stop(syscall.SIGTERM))
+				if code := p.exitCode(); code != exitFailure {
+					t.Errorf("the exit code is %d", code)
+				}
 				p.waitFor(proxy.MessageLost, nil)
 				return
 			}

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct forward_account {
 	atomic_uint_fast64_t users; // the way, and each message
@@ -183,21 +184,32 @@ static int wait_for(forwarder *f, zmq_pollitem_t *items, int timeout) {
 	return zmq_poll(items, 2 + f->item_count, timeout);
 }
 
+static int64_t milliseconds(void) {
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 int forward_run(forwarder *f, int timeout, int once, uint32_t *ready) {
 	zmq_pollitem_t items[2 + FORWARD_ITEMS];
+	int64_t end = timeout < 0 ? 0 : milliseconds() + timeout;
 	*ready = 0;
 	for (;;) {
-		int stuck = f->up.stuck || f->down.stuck;
-		int count = wait_for(f, items, timeout);
-		if (count == -1)
+		if (wait_for(f, items, timeout) == -1)
 			return errno == EINTR ? 0 : errno;
 		for (int i = 0; i < f->item_count; i++)
 			*ready |= (items[2 + i].revents ? 1u : 0u) << i;
 		int error = pass(&f->up, items[1].revents & ZMQ_POLLOUT);
 		if (!error && f->down.from)
 			error = pass(&f->down, items[0].revents & ZMQ_POLLOUT);
-		if (error || *ready || once || (count == 0 && !stuck))
+		if (error || *ready || once)
 			return error;
+		if (timeout >= 0) {
+			int64_t left = end - milliseconds();
+			if (left <= 0)
+				return 0;
+			timeout = (int) left;
+		}
 	}
 }
 

@@ -18,8 +18,7 @@ import (
 )
 
 // Forwarder carries whole messages between two sockets. Up is the way from front to back, down the
-// other one. While it runs it uses the sockets, so that one goroutine at a time may use them and the
-// Forwarder.
+// other one. One goroutine at a time may use the Forwarder and its sockets.
 //
 // It takes a message only when the receiving socket has taken the one before: a socket that takes
 // nothing makes the senders wait, and no queue grows without bound.

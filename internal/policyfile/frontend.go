@@ -33,6 +33,11 @@ type Frontend struct {
 	Certificate string // curve: the absolute path of the secret certificate; else empty
 	Principal   string // gssapi: the service's principal, or empty; else empty
 
+	// Identity is the routing id that the service, a ROUTER, sees the frontend under. Empty: another
+	// one for each connection. Frontends of a service that answers on one socket what it was asked on
+	// another need the same, as those of a Jupyter kernel do.
+	Identity string
+
 	// Mode and Group are those of the file of an ipc endpoint: who may connect needs to write it.
 	// Mode 0 leaves it to the umask. Group is a name or a number; empty: the group of the process.
 	Mode  fs.FileMode

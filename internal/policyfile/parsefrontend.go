@@ -34,6 +34,7 @@ func (f *Frontend) fields() []field {
 		{"certificate", &f.Certificate, nil, f.Mechanism == "curve"},
 		{"principal", &f.Principal, nil, false},
 		{"max-message", new(string), f.setMaxMessage, false},
+		{"identity", &f.Identity, checkIdentity, false},
 		{"mode", new(string), f.setMode, false},
 		{"group", &f.Group, nil, false},
 	}
@@ -87,6 +88,9 @@ func (p *parser) parseFrontend(n *zpl.Node) {
 	}
 	p.checkEndpoints(&f, lines)
 	p.checkAccess(&f, lines)
+	if lines["identity"] != 0 && f.Type != "router" {
+		p.fail(lines["identity"], "identity is for the type router")
+	}
 	if f.Certificate != "" {
 		f.Certificate = p.policy.Resolve(f.Certificate)
 	}
@@ -168,6 +172,16 @@ func checkBind(text string) error {
 func checkBackend(text string) error {
 	_, err := endpoint.ParseConnect(text)
 	return err
+}
+
+// maxIdentity is the length of the longest routing id in bytes. The limit is libzmq's.
+const maxIdentity = 255
+
+func checkIdentity(identity string) error {
+	if len(identity) > maxIdentity {
+		return fmt.Errorf("an identity has at most %d bytes", maxIdentity)
+	}
+	return nil
 }
 
 func checkDomainLength(domain string) error {

@@ -21,7 +21,9 @@ const backlog = math.MaxUint16
 // listen makes a Unix socket in several steps, unlike package net. It sets the mode before the last
 // step, so that nobody can connect before.
 func listen(path string, mode fs.FileMode) (*net.UnixListener, error) {
-	file, err := open(path, mode, func() error { return os.NewSyscallError("chmod", setMode(path, mode)) })
+	file, err := open(path, mode, func() error {
+		return os.NewSyscallError("chmod", setMode(path, mode))
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
-	"golang.org/x/sys/unix"
 )
 
 // frontend is one bound socket before one service. While it runs, its goroutine owns all of its
@@ -91,16 +90,16 @@ func (f *frontend) discard() {
 	}
 }
 
-// release frees what the frontend has besides the sockets that carry messages.
+// release frees what the frontend has besides the sockets that carry messages, which are open yet.
 func (f *frontend) release() {
 	if f.forwarder != nil {
 		f.forwarder.pump.Free()
 	}
 	if f.listener != nil {
-		f.listener.close()
+		endMonitor(f.front, f.listener.events)
 	}
 	if f.service != nil {
-		_ = f.service.events.Close()
+		endMonitor(f.back, f.service.events)
 	}
 	if f.wakeup != nil {
 		_ = f.wakeup.Close()
@@ -151,12 +150,12 @@ func (f *frontend) close() {
 		f.log.Warn("zmqauth: a frontend that ends", "error", err)
 	}
 	f.left.Messages += f.untaken()
+	f.release()
 	linger := f.remaining()
 	for _, socket := range []*zmq4.Socket{f.front, f.back} {
 		_ = socket.SetLinger(linger)
 		_ = socket.Close()
 	}
-	f.release()
 	if f.left != (Undelivered{}) {
 		f.log.Warn(MessageLost, "messages", f.left.Messages, "unanswered", f.left.Unanswered)
 		return
@@ -218,15 +217,6 @@ func (f *frontend) listenerTold() {
 		f.log.Error(MessageShortage, "endpoint", f.listener.bound, "times", count,
 			"error", reason, "limit", descriptorLimit())
 	}
-}
-
-// descriptorLimit is how many descriptors the process may have.
-func descriptorLimit() uint64 {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return 0
-	}
-	return limit.Cur
 }
 
 // do has the goroutine run a task between two messages, and waits for the result. Only the

@@ -61,6 +61,9 @@ func (s frontendSpec) open(zctx *zmq4.Context) (front, back *zmq4.Socket, err er
 	}
 	err = errors.Join(front.SetIpv6(isIPv6(s.Bind)), back.SetIpv6(reachesByIPv6(s.Backend)),
 		front.SetLinger(0), back.SetLinger(0), front.SetMaxmsgsize(s.MaxMessage))
+	if err == nil && s.Identity != "" {
+		err = back.SetIdentity(s.Identity)
+	}
 	if err == nil {
 		err = kinds.prepare(front, back)
 	}

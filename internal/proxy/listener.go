@@ -23,19 +23,17 @@ type listener struct {
 	events *zmq4.Socket // of front's monitor
 	bound  string       // the endpoint in libzmq's spelling; "": not bound
 
-	file      *privatedir.Socket // of ipc with a path, else nil
-	listening int                // the descriptor, which is libzmq's, while bound is set
-	reserve   *reserve           // of descriptors
+	file *privatedir.Socket // of ipc with a path, else nil
 }
 
 // newListener watches front, which is not bound yet.
 func newListener(zctx *zmq4.Context, front *zmq4.Socket) (*listener, error) {
-	events, err := monitor(zctx, front, zmq4.EVENT_LISTENING|zmq4.EVENT_ACCEPT_FAILED|
+	events, err := monitor(zctx, front, zmq4.EVENT_ACCEPTED|zmq4.EVENT_ACCEPT_FAILED|
 		zmq4.EVENT_CLOSED)
 	if err != nil {
 		return nil, err
 	}
-	return &listener{front: front, events: events, reserve: newReserve()}, nil
+	return &listener{front: front, events: events}, nil
 }
 
 // bindTime limits how long it takes to find out whether somebody listens at the path of a Unix
@@ -127,31 +125,19 @@ func (l *listener) unbind(linger time.Duration) error {
 	return fmt.Errorf("unbind %s: %w", bound, errors.Join(append(errs, err)...))
 }
 
-// update takes the events that have come. It returns how many connections could not be accepted,
-// and the last reason.
+// update takes the events that have come. It returns how many connections were not accepted or were
+// closed for want of descriptors, and the last reason.
 func (l *listener) update() (failed int, reason error) {
 	for {
 		event, _, value, err := l.events.RecvEvent(zmq4.DONTWAIT)
-		if err != nil {
-			break // there are no more
-		}
-		switch event {
-		case zmq4.EVENT_LISTENING:
-			l.listening = value
-			_ = unix.SetNonblock(value, true) // for turnAway: libzmq may be faster to accept
-		case zmq4.EVENT_ACCEPT_FAILED:
-			failed++
-			reason = unix.Errno(value)
+		switch {
+		case err != nil:
+			return failed, reason // there are no more
+		case event == zmq4.EVENT_ACCEPT_FAILED:
+			failed, reason = failed+1, unix.Errno(value)
+		case event == zmq4.EVENT_ACCEPTED && isNearLimit(value):
+			turnAway(value, l.bound)
+			failed, reason = failed+1, unix.EMFILE
 		}
 	}
-	if isShortage(reason) && l.bound != "" {
-		l.reserve.turnAway(l.listening)
-	}
-	return failed, reason
-}
-
-// close frees what the listener holds besides the socket.
-func (l *listener) close() {
-	l.reserve.close()
-	_ = l.events.Close()
 }

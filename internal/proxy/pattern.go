@@ -37,7 +37,7 @@ var patterns = map[string]pattern{
 			Down: true, CountUp: true, CountDown: true, Delimiters: true},
 	},
 	"xsub": {
-		front: zmq4.XSUB, back: zmq4.XPUB,
+		front: zmq4.XSUB, back: zmq4.XPUB, gated: true,
 		options: libzmq.ForwarderOptions{Down: true, CountUp: true},
 	},
 	"xpub": {

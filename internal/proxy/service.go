@@ -41,10 +41,17 @@ func monitor(zctx *zmq4.Context, socket *zmq4.Socket, events zmq4.Event) (*zmq4.
 	err = errors.Join(reader.SetLinger(0), reader.SetRcvhwm(0),
 		socket.Monitor(endpoint, events), reader.Connect(endpoint))
 	if err != nil {
-		_ = reader.Close()
+		endMonitor(socket, reader)
 		return nil, err
 	}
 	return reader, nil
+}
+
+// endMonitor ends what monitor has begun, in the order that libzmq needs: a monitor without a reader
+// would block its thread.
+func endMonitor(socket, reader *zmq4.Socket) {
+	_ = socket.Monitor("", 0)
+	_ = reader.Close()
 }
 
 // update takes the events that have come.
