@@ -220,7 +220,13 @@ func TestProbeColours(t *testing.T) {
 func TestHostileNames(t *testing.T) {
 	dir := t.TempDir()
 	must.OK(t, os.WriteFile(filepath.Join(dir, "\x1b]0;title\x07\n.key"), nil, 0o600))
+	users := []byte("\x1b[2J=x\n\x1b[2J\n")
+	must.OK(t, os.WriteFile(filepath.Join(dir, "hostile"), users, 0o600))
 	for _, args := range [][]string{
+		{"passwd", "--list", "hostile"},
+		{"passwd", "--list", "hostile", "--json"},
+		{"check", "--config", "x", "--mechanism", "curve", "--domain", "a", "--address", "1.1.1.1",
+			"--key", "\x1b[2J"},
 		{"list", "."},
 		{"show", "\x1b]0;title\x07"},
 		{"passwd", "users", "\x1b[2J"},
