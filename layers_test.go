@@ -52,7 +52,8 @@ var layers = map[string][]string{
 
 	// 5: the engine of the tool.
 	"internal/proxy": {
-		".", "internal/endpoint", "internal/files", "internal/policyfile", "internal/privatedir",
+		".", "internal/endpoint", "internal/files", "internal/libzmq", "internal/policyfile",
+		"internal/privatedir",
 	},
 
 	// 6: what is run.

@@ -48,8 +48,8 @@ func action(run runFunc) runFunc {
 // prefix begins the errors of the library and of this program.
 const prefix = "zmqauth: "
 
-// printError writes an error to stderr. Each of its lines gets the prefix, unless it has it. It does
-// not wait longer than flushTime for a reader that has stalled.
+// printError writes an error to stderr. Each of its lines gets the prefix, unless it has it. For a
+// reader that has stalled, printError waits no longer than flushTime.
 func printError(err error) {
 	var text strings.Builder
 	for line := range strings.Lines(err.Error()) {

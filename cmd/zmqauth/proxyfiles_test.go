@@ -71,7 +71,8 @@ func TestProxyKeepsLiveSocket(t *testing.T) {
 	backend := echo(t, zctx)
 	p := startProxy(t, dir, unixFrontend(backend))
 	second := execute(t, "proxy", "--config", filepath.Join(dir, "zmqauth.zpl"))
-	if second.code != exitFailure || !strings.Contains(second.stderr, "another program listens there") {
+	const want = "another program listens there"
+	if second.code != exitFailure || !strings.Contains(second.stderr, want) {
 		t.Errorf("the second: %d, %s", second.code, second.stderr)
 	}
 	client := testzmq.NewSocket(t, zctx, zmq4.REQ)

@@ -100,7 +100,8 @@ func TestProxyCountsLoss(t *testing.T) {
 	if got := fmt.Sprint(line["messages"]); got != fmt.Sprint(count) {
 		t.Errorf("%s messages", got)
 	}
-	if want := fmt.Sprintf(`not passed on: frontend "f": %d`, count); !strings.Contains(p.text(), want) {
+	want := fmt.Sprintf(`not passed on: frontend "f": %d`, count)
+	if !strings.Contains(p.text(), want) {
 		t.Error("the last line does not say how many messages were lost")
 	}
 }

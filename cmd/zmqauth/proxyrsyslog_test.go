@@ -54,8 +54,8 @@ func startRsyslog(t *testing.T, dir, endpoint string) string {
 	return socket
 }
 
-// TestProxyRsyslog: rsyslog sends its lines through a frontend. It is refused when its certificate is
-// not among those of the policy.
+// TestProxyRsyslog: rsyslog sends its lines through a frontend. It is refused when its certificate
+// is not among those of the policy.
 func TestProxyRsyslog(t *testing.T) {
 	for _, known := range []bool{true, false} {
 		t.Run(fmt.Sprintf("known %t", known), func(t *testing.T) {

@@ -13,8 +13,8 @@ const maxUnwritten = 1 << 20
 // flushTime is how long the end of the program waits for a reader that has stalled.
 const flushTime = time.Second
 
-// A patientWriter writes lines to w from a goroutine of its own. Write never waits, and never fails:
-// a reader of the log that stalls or ends stops nothing.
+// A patientWriter writes lines to w from a goroutine of its own. Write never waits, and never
+// fails: a reader of the log that stalls or ends stops nothing.
 type patientWriter struct {
 	w       io.Writer
 	omitted func(count int) []byte // the line that says how many lines were left out

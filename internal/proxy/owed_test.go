@@ -12,13 +12,15 @@ func TestOwed(t *testing.T) {
 		up, down libzmq.Way
 		want     uint64
 	}{
-		"nothing":           {want: 0},
-		"requests":          {up: libzmq.Way{Passed: 3, Delimited: 3}, want: 3},
-		"answered":          {libzmq.Way{Passed: 3, Delimited: 3}, libzmq.Way{Passed: 3, Delimited: 3}, 0},
+		"nothing":  {want: 0},
+		"requests": {up: libzmq.Way{Passed: 3, Delimited: 3}, want: 3},
+		"answered": {
+			libzmq.Way{Passed: 3, Delimited: 3}, libzmq.Way{Passed: 3, Delimited: 3}, 0},
 		"one-way":           {up: libzmq.Way{Passed: 5}, want: 0},
 		"no longer one-way": {libzmq.Way{Passed: 5}, libzmq.Way{Passed: 1}, 4},
-		"both":              {libzmq.Way{Passed: 5, Delimited: 2}, libzmq.Way{Passed: 1, Delimited: 1}, 1},
-		"unasked replies":   {libzmq.Way{}, libzmq.Way{Passed: 7}, 0},
+		"both": {
+			libzmq.Way{Passed: 5, Delimited: 2}, libzmq.Way{Passed: 1, Delimited: 1}, 1},
+		"unasked replies": {libzmq.Way{}, libzmq.Way{Passed: 7}, 0},
 	} {
 		if got := new(owed).count(test.up, test.down); got != test.want {
 			t.Errorf("%s: %d", name, got)

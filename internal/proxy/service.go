@@ -47,8 +47,8 @@ func monitor(zctx *zmq4.Context, socket *zmq4.Socket, events zmq4.Event) (*zmq4.
 	return reader, nil
 }
 
-// endMonitor ends what monitor has begun, in the order that libzmq needs: a monitor without a reader
-// would block its thread.
+// endMonitor ends what monitor has begun, in the order that libzmq needs: a monitor without a
+// reader would block its thread.
 func endMonitor(socket, reader *zmq4.Socket) {
 	_ = socket.Monitor("", 0)
 	_ = reader.Close()
