@@ -34,8 +34,8 @@ func descriptorLimit() uint64 {
 	return limit.Cur
 }
 
-// turnAway ends a connection to a bound endpoint. By now the descriptor may be that of another file,
-// which stays as it is.
+// turnAway ends a connection to a bound endpoint. By now the descriptor may be that of another
+// file, which stays as it is.
 func turnAway(fd int, bound string) {
 	address, err := unix.Getsockname(fd)
 	if err == nil && isAt(address, bound) {
