@@ -18,12 +18,21 @@ type authority struct {
 	file string // its certificate
 }
 
-func newAuthority(t testing.TB, name string) *authority {
+func newAuthority(t testing.TB, name string, change ...func(*x509.Certificate)) *authority {
 	t.Helper()
 	dir := t.TempDir()
-	ca, err := testca.New(dir, name)
+	ca, err := testca.New(dir, name, change...)
 	must.OK(t, err)
 	return &authority{ca, t, dir, ca.File}
+}
+
+// subordinate makes a CA that this one has certified.
+func (a *authority) subordinate(name string) *authority {
+	a.t.Helper()
+	dir := a.t.TempDir()
+	ca, err := a.Subordinate(dir, name)
+	must.OK(a.t, err)
+	return &authority{ca, a.t, dir, ca.File}
 }
 
 // identity is a certificate file and its key file.
@@ -44,4 +53,11 @@ func replace(t testing.TB, file string, content []byte) {
 	t.Helper()
 	must.OK(t, os.WriteFile(file+".new", content, 0o600))
 	must.OK(t, os.Rename(file+".new", file))
+}
+
+func content(t testing.TB, file string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	must.OK(t, err)
+	return text
 }

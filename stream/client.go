@@ -124,12 +124,7 @@ func (c *TLSClient) config(address string) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := materialFiles{c.CertFile, c.KeyFile, c.CAFile}
-	content, _, err := files.read()
-	if err != nil {
-		return nil, err
-	}
-	material, err := files.parse(content)
+	material, err := c.material()
 	if err != nil {
 		return nil, err
 	}
@@ -146,12 +141,21 @@ func (c *TLSClient) config(address string) (*tls.Config, error) {
 			"nothing to verify the server by", address)
 	}
 	config := &tls.Config{
-		RootCAs:                     material.ca,
 		ServerName:                  name,
 		CipherSuites:                slices.Clone(c.CipherSuites),
 		MinVersion:                  oldestVersion(c.MinVersion),
 		InsecureSkipVerify:          c.InsecureSkipVerify,
 		DynamicRecordSizingDisabled: true,
+	}
+	if material.ca != nil {
+		config.RootCAs = material.ca.pool
+	}
+	if !c.InsecureSkipVerify {
+		by := &rules{use: serverUse, name: name, ca: material.ca}
+		config.VerifyConnection = func(state tls.ConnectionState) error {
+			_, err := by.judge(state, time.Now())
+			return err
+		}
 	}
 	if certificate := material.certificate; certificate != nil {
 		// The certificate is sent even if the server's list of CAs does not match it. The server can
@@ -161,4 +165,29 @@ func (c *TLSClient) config(address string) (*tls.Config, error) {
 		}
 	}
 	return config, nil
+}
+
+// material is what a TLSClient reads from its files.
+type material struct {
+	certificate *tls.Certificate // nil: none
+	ca          *authorities     // nil: those of the system
+}
+
+// material reads the files.
+func (c *TLSClient) material() (m material, err error) {
+	if c.CertFile != "" {
+		if m.certificate, err = readNow(pairSource(c.CertFile, c.KeyFile)); err != nil {
+			return material{}, err
+		}
+	}
+	if c.CAFile != "" {
+		if m.ca, err = readNow(authoritySource(c.CAFile, serverUse)); err != nil {
+			return material{}, err
+		}
+		if len(m.ca.certificates) == 0 {
+			err := errors.New("no certificate in it is trusted for servers")
+			return material{}, fileError(c.CAFile, err)
+		}
+	}
+	return m, nil
 }

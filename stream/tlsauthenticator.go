@@ -1,16 +1,13 @@
 package stream
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
-	"slices"
-	"sync"
+	"time"
 )
 
 // A TLSAuthenticator is the server's end of TLS. The credentials are the verified chain of the
@@ -18,12 +15,14 @@ import (
 // certificate was verified.
 //
 // The files are read at the first use or by Check. Each handshake checks whether they have changed,
-// and if so they are read again. A change applies to every handshake that begins after it; open
-// connections stay open. Files may be replaced in any way: written in place, renamed, or through a
-// symbolic link that leads to another file. If changed files cannot be used (for example, a
-// certificate whose key has not been replaced yet), that is logged and the previous ones stay in
-// force. After a change, earlier sessions cannot be resumed, so that a client whose CA was removed
-// cannot return with a session ticket.
+// and if so they are read again. A change applies to every handshake that begins after it. Files may
+// be replaced in any way: written in place, renamed, or through a symbolic link that leads to
+// another file. The certificate with its key and the CA file are read each for itself: a change of
+// the one takes effect even if the other cannot be used. If a changed file cannot be used (for
+// example, a certificate whose key has not been replaced yet), that is logged at once and again at
+// growing intervals, and what was in it before stays in force; see StaleLimit. After a change,
+// earlier sessions cannot be resumed, so that a client whose CA was removed cannot return with a
+// session ticket.
 //
 // The fields must not be changed after the first use. The struct must not be copied.
 type TLSAuthenticator struct {
@@ -39,7 +38,17 @@ type TLSAuthenticator struct {
 	// CAFile has the PEM certificates of the CAs whose clients are let in. With a CAFile, a client
 	// must show a certificate and it is verified, unless ClientAuth says otherwise. Without one,
 	// clients are not asked for a certificate.
+	//
+	// Blocks of the types CERTIFICATE, X509 CERTIFICATE and TRUSTED CERTIFICATE are read, as openssl
+	// reads them. A TRUSTED CERTIFICATE that is rejected for clients, or trusted for other uses only,
+	// is no CA, and refuses every chain that it is in. A block begins at the start of a line, so that
+	// one behind "# " is out of force.
 	CAFile string
+	// StaleLimit is how long a CAFile that cannot be used any more (because it is empty, broken or
+	// gone) stays in force as it was. After that nobody is let in until it is mended. The time is from
+	// the last look at the files that found them good: a [Server] looks a few times a second, an
+	// Authenticator alone at each handshake. 0: there is no limit.
+	StaleLimit time.Duration
 	// ClientAuth replaces these defaults; nil: the defaults. A type that verifies certificates needs a
 	// CAFile. With a type that does not verify, the credentials are nil, because an unverified
 	// certificate proves nothing.
@@ -51,14 +60,11 @@ type TLSAuthenticator struct {
 	MinVersion uint16
 	// MaxVersion is the newest TLS version; 0: the newest that Go knows.
 	MaxVersion uint16
-	// Logger receives a line when changed files were read or cannot be used; nil: slog.Default().
+	// Logger receives a line when changed files were read (Info) or cannot be used (Error); nil:
+	// slog.Default().
 	Logger *slog.Logger
 
-	mu       sync.Mutex
-	config   *tls.Config // nil before the first use
-	content  map[string][]byte
-	stamps   map[string]fileStamp
-	reported string // the error that was logged last; "": the files can be used
+	followed followed
 }
 
 // Check reads the files. It returns an error, which names the file if it is about one, if the files
@@ -72,19 +78,22 @@ func (a *TLSAuthenticator) Check() error {
 // that says why. The returned connection is a *[tls.Conn]. The error is an *[AuthenticationError],
 // or it says what is wrong with the files.
 func (a *TLSAuthenticator) Authenticate(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
-	config, err := a.current()
+	now, err := a.current()
 	if err != nil {
 		return nil, nil, err
 	}
-	secured := tls.Server(conn, config)
+	secured := tls.Server(conn, now.config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		return nil, nil, &AuthenticationError{handshakeError(ctx, err)}
 	}
-	chains := secured.ConnectionState().VerifiedChains
-	if len(chains) == 0 || len(chains[0]) == 0 {
-		return secured, nil, nil // not chains[0] or a nil slice, which would not be a nil any
+	verdict, err := a.judge(secured.ConnectionState())
+	if err != nil {
+		return secured, nil, &AuthenticationError{err}
 	}
-	return secured, chains[0], nil
+	if verdict.chain == nil {
+		return secured, nil, nil // not the nil slice, which would not be a nil any
+	}
+	return secured, verdict.chain, nil
 }
 
 // handshakeError returns why a handshake failed. If ctx has ended, that is the reason, and not the
@@ -96,79 +105,6 @@ func handshakeError(ctx context.Context, err error) error {
 	return fmt.Errorf("TLS handshake: %w", err)
 }
 
-// current returns the configuration for the files as they are now. If those cannot be used, it
-// returns the last one that could.
-func (a *TLSAuthenticator) current() (*tls.Config, error) {
-	if a == nil {
-		return nil, errNilAuthenticator
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.config != nil && a.isCurrent() {
-		return a.config, nil
-	}
-	err := a.reload()
-	if a.config == nil {
-		return nil, err
-	}
-	if err != nil && err.Error() != a.reported {
-		a.reported = err.Error()
-		a.logger().Warn("stream: changed TLS files cannot be used, those of before stay in force",
-			"error", err)
-	}
-	return a.config, nil
-}
-
-// isCurrent reports whether the files are unchanged since reload. The caller holds the mutex.
-func (a *TLSAuthenticator) isCurrent() bool {
-	for name, stamp := range a.stamps {
-		if !stamp.isCurrent(name) {
-			return false
-		}
-	}
-	return true
-}
-
-// reload reads the files, and makes a new configuration if their content has changed. The caller
-// holds the mutex.
-func (a *TLSAuthenticator) reload() error {
-	policy, err := a.policy()
-	if err != nil {
-		return err
-	}
-	files := materialFiles{a.CertFile, a.KeyFile, a.CAFile}
-	content, stamps, err := files.read()
-	a.stamps = stamps
-	if err != nil {
-		return err
-	}
-	if a.config != nil && maps.EqualFunc(content, a.content, bytes.Equal) {
-		a.reported = ""
-		return nil
-	}
-	material, err := files.parse(content)
-	if err != nil {
-		return err
-	}
-	again := a.config != nil
-	// Each tls.Config makes its own keys for session tickets. So a new one ends the old sessions.
-	a.config = &tls.Config{
-		Certificates: []tls.Certificate{*material.certificate},
-		ClientAuth:   policy,
-		ClientCAs:    material.ca,
-		CipherSuites: slices.Clone(a.CipherSuites),
-		MinVersion:   oldestVersion(a.MinVersion),
-		MaxVersion:   a.MaxVersion,
-		// Dynamic sizes begin with small records. That helps browsers, but slows down bulk messages.
-		DynamicRecordSizingDisabled: true,
-	}
-	a.content, a.reported = content, ""
-	if again {
-		a.logger().Info("stream: changed TLS files are in force", "files", files.names())
-	}
-	return nil
-}
-
 // policy returns what clients are asked for. It returns an error if the fields contradict each
 // other.
 func (a *TLSAuthenticator) policy() (tls.ClientAuthType, error) {
@@ -176,6 +112,9 @@ func (a *TLSAuthenticator) policy() (tls.ClientAuthType, error) {
 		return 0, errors.New("stream: TLSAuthenticator without a CertFile")
 	}
 	err := errors.Join(checkVersions(a.MinVersion, a.MaxVersion), checkSuites(a.CipherSuites))
+	if err == nil && a.StaleLimit < 0 {
+		err = fmt.Errorf("stream: TLSAuthenticator with a negative StaleLimit: %v", a.StaleLimit)
+	}
 	if err != nil {
 		return 0, err
 	}
