@@ -29,19 +29,24 @@ const (
 // # Admission
 //
 // A handshake occupies one of MaxHandshakes slots, for HandshakeTimeout at most. The backlog of
-// clients that wait for a slot has eight times as many entries. Clients that have sent something
-// are admitted first; among these, the address with the fewest handshakes goes first. A silent
-// client waits for a 200th of HandshakeTimeout (50 ms by default), unless more than half of the
-// slots are free.
+// clients that wait for a slot has 32 times as many entries, and 1,024 at least. Clients that have
+// sent something are admitted first; among these, the address with the fewest handshakes goes first.
+// A silent client waits for a 200th of HandshakeTimeout (50 ms by default), unless more than half of
+// the slots are free. An IPv6 network of 64 bits counts as one address.
 //
 // If all slots are taken, the next client evicts a handshake: one of the address with the most
-// handshakes (an IPv6 network of 64 bits counts as one address), and there the oldest silent one,
-// or else the oldest. A handshake is protected from that for a 20th of HandshakeTimeout (0.5 s). If
-// its client has sent nothing yet and no address has more handshakes, it is protected for a 200th
-// only.
+// handshakes, and there the oldest silent one, or else the oldest. A handshake is protected from
+// that for a 20th of HandshakeTimeout (0.5 s), but only for a 200th of it from a client whose address
+// has fewer handshakes even with this one. If its client has sent nothing yet and no address has
+// more handshakes, it is protected for a 200th, too.
 //
-// So a crowd of silent clients delays nobody, and a crowd of honest clients that arrives at once is
-// admitted one after another.
+// If the backlog is full, the oldest client of the address that has most in it, whether it has sent
+// something or not, makes room for one of an address that has fewer. A client of an address that has
+// most in it is closed, unless one of that address has been silent for too long. What admission costs
+// does not grow with the number of clients that wait.
+//
+// So a crowd of silent or slow clients delays nobody from another address, and a crowd of honest
+// clients that arrives at once is admitted one after another.
 type Server struct {
 	// Authenticator proves who a client is; nil: an error. [AllowAny] lets everybody in.
 	Authenticator Authenticator
@@ -70,8 +75,9 @@ type Server struct {
 	stopping  chan struct{} // closed by Shutdown and Close
 	drained   chan struct{} // closed when the server is stopping and idle
 	listeners map[*serving]struct{}
-	waiting   []*session            // the backlog, the oldest first
+	waiting   backlog
 	admitting bool                  // admitBacklog runs
+	admission chan struct{}         // wakes admitBacklog
 	dropping  int                   // dropped from the backlog, being closed
 	pending   handshakes            // in progress and not abandoned
 	entered   map[*session]struct{} // authenticated
@@ -162,6 +168,7 @@ func (s *Server) init() {
 	}
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.stopping, s.drained = make(chan struct{}), make(chan struct{})
+	s.admission = make(chan struct{}, 1)
 	s.listeners = make(map[*serving]struct{})
 	s.entered = make(map[*session]struct{})
 }
@@ -215,10 +222,10 @@ func (s *Server) stop(all bool) {
 	}
 	var conns []net.Conn
 	s.mu.Lock()
-	for _, c := range s.waiting {
+	for _, c := range s.waiting.all() {
+		s.waiting.remove(c)
 		conns = append(conns, c.raw)
 	}
-	s.waiting = nil
 	for _, c := range s.pending.all() {
 		s.abandon(c, ErrServerClosed)
 		conns = append(conns, c.raw)
@@ -238,13 +245,19 @@ func (s *Server) stop(all bool) {
 	}
 }
 
-// notify wakes everyone who waits for a change. It closes drained if the server is stopping and
-// nothing is left to wait for. The caller holds the mutex.
+// notify wakes everyone who waits for a change. The caller holds the mutex.
 func (s *Server) notify() {
 	if s.changed != nil {
 		close(s.changed)
 		s.changed = nil
 	}
+	s.wakeAdmission()
+	s.checkDrained()
+}
+
+// checkDrained closes drained if the server is stopping and nothing is left to wait for. The caller
+// holds the mutex.
+func (s *Server) checkDrained() {
 	if s.isStopping() && s.isIdle() {
 		select {
 		case <-s.drained:

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,9 @@ type session struct {
 	// Guarded by the server's mutex.
 	state  state
 	spoken bool // the last result of hasSpoken
+	// In the backlog:
+	crowd        *crowd
+	waits, quiet *list.Element // in the lists of the crowd, and of all silent ones
 }
 
 // state is the phase of a session.
@@ -63,6 +67,7 @@ func (s *Server) start(c *session) {
 		cancel(nil)
 	}
 	s.pending.add(c)
+	s.waiting.setHandshakes(c.network, s.pending.of(c.network))
 	go s.run(c)
 }
 
@@ -72,17 +77,23 @@ func (s *Server) abandon(c *session, why error) {
 	if c.state != pending {
 		return
 	}
-	s.pending.remove(c)
+	s.endPending(c)
 	c.state = abandoned
 	s.abandoned++
 	c.cancel(why)
 	s.notify()
 }
 
+// endPending frees the slot of a handshake. The caller holds the mutex.
+func (s *Server) endPending(c *session) {
+	s.pending.remove(c)
+	s.waiting.setHandshakes(c.network, s.pending.of(c.network))
+}
+
 // abandonOthers abandons all handshakes of v and drops its waiting clients. The caller holds the
 // mutex.
 func (s *Server) abandonOthers(v *serving) {
-	s.dropWaiting(v, errTaken)
+	s.dropAll(v, errTaken)
 	for _, c := range s.pending.all() {
 		if c.serving == v {
 			s.abandon(c, errTaken)
@@ -164,7 +175,7 @@ func (s *Server) enter(c *session) error {
 	if c.state != pending {
 		return context.Cause(c.handshake)
 	}
-	s.pending.remove(c)
+	s.endPending(c)
 	c.state = entered
 	s.entered[c] = struct{}{}
 	if v.one {
@@ -210,7 +221,7 @@ func (s *Server) leave(c *session) {
 	defer s.mu.Unlock()
 	switch c.state {
 	case pending:
-		s.pending.remove(c)
+		s.endPending(c)
 	case abandoned:
 		s.abandoned--
 	case handled:
