@@ -67,6 +67,9 @@ func (s *Server) begin(v *serving) error {
 		return ErrServerClosed
 	}
 	s.listeners[v] = struct{}{}
+	if len(rejudgers(s.Authenticator)) > 0 {
+		s.watch()
+	}
 	return nil
 }
 

@@ -151,6 +151,11 @@ func authenticate(ctx context.Context, a Authenticator, conn net.Conn) (net.Conn
 	if err != nil {
 		return next, nil, err
 	}
+	if r, ok := a.(Rejudger); ok {
+		if _, records := a.(*TLSAuthenticator); !records { // it does so itself, in an AuthenticatorFunc too
+			record(ctx, r, next, credentials)
+		}
+	}
 	return next, credentials, nil
 }
 

@@ -1,8 +1,11 @@
 package stream
 
 import (
+	"bytes"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -60,4 +63,32 @@ func content(t testing.TB, file string) []byte {
 	text, err := os.ReadFile(file)
 	must.OK(t, err)
 	return text
+}
+
+// revoke returns a CRL with certificates, by their files.
+func (a *authority) revoke(change func(*x509.RevocationList), files ...string) []byte {
+	a.t.Helper()
+	var revoked []*x509.Certificate
+	for _, file := range files {
+		revoked = append(revoked, certificateOf(a.t, file))
+	}
+	list, err := a.RevocationList(change, revoked...)
+	must.OK(a.t, err)
+	return list
+}
+
+// write makes a file of parts in a new directory.
+func write(t testing.TB, parts ...[]byte) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "file")
+	must.OK(t, os.WriteFile(file, bytes.Join(parts, nil), 0o600))
+	return file
+}
+
+// commonNames returns attributes of a subject.
+func commonNames(names ...string) (all []pkix.AttributeTypeAndValue) {
+	for _, name := range names {
+		all = append(all, pkix.AttributeTypeAndValue{Type: commonNameID, Value: name})
+	}
+	return all
 }

@@ -27,7 +27,17 @@ type followed struct {
 	clock   func() time.Time // nil: time.Now
 	pairs   []*pair
 	ca      *source[*authorities] // nil: none
-	current *terms                // nil before the first use
+	lists   *source[*revocations] // nil: none
+	allowed *allowed
+	current *terms // nil before the first use
+	expires expiries
+
+	isStale  bool
+	revision uint64    // of the terms
+	changed  time.Time // when they changed
+	// The last terms of which the files have been left alone for a while, and their revision:
+	settled         *terms
+	settledRevision uint64
 }
 
 // terms are what handshakes begin with. They never change.
@@ -49,6 +59,9 @@ func (f *followed) now() time.Time {
 func (f *followed) all() (all []follower) {
 	if f.ca != nil {
 		all = append(all, f.ca)
+	}
+	if f.lists != nil {
+		all = append(all, f.lists)
 	}
 	for _, p := range f.pairs {
 		all = append(all, p)
@@ -83,18 +96,27 @@ func (a *TLSAuthenticator) current() (*terms, error) {
 		again, err := source.look(now)
 		if again {
 			changed = append(changed, source.names()...)
+			if source == follower(f.ca) && f.lists != nil {
+				f.lists.again() // it has been checked with the CAs of before
+			}
 		}
 		if line := source.report(a.logger(), err, now); line != nil {
 			lines = append(lines, line)
 		}
 	}
 	if changed != nil {
-		f.current = a.terms()
+		a.renew(now)
 		lines = append(lines, func() {
 			a.logger().Info("stream: changed TLS files are in force", "files", changed)
 		})
 	}
-	return f.current, a.stale(now)
+	lines = append(lines, f.expires.look(a.logger(), now)...)
+	err := a.stale(now)
+	if isStale := err != nil; isStale != f.isStale {
+		f.isStale = isStale
+		f.revision++
+	}
+	return f.current, err
 }
 
 // begin reads all files for the first time.
@@ -103,9 +125,22 @@ func (a *TLSAuthenticator) begin() error {
 		return err
 	}
 	f := &a.followed
+	if f.allowed == nil {
+		allowed, err := newAllowed(a.AllowedNames, a.AllowedFingerprints)
+		if err != nil {
+			return err
+		}
+		f.allowed = allowed
+	}
 	f.pairs = []*pair{pairSource(a.CertFile, a.KeyFile)}
+	for _, more := range a.Certificates {
+		f.pairs = append(f.pairs, pairSource(more.CertFile, more.KeyFile))
+	}
 	if a.CAFile != "" {
 		f.ca = authoritySource(a.CAFile, clientUse)
+	}
+	if a.CRLFile != "" {
+		f.lists = revocationSource(a.CRLFile, func() *authorities { return f.ca.value })
 	}
 	now := f.now()
 	for _, source := range f.all() {
@@ -116,8 +151,33 @@ func (a *TLSAuthenticator) begin() error {
 	if f.ca != nil && len(f.ca.value.certificates) == 0 {
 		return fileError(a.CAFile, errors.New("no certificate in it is trusted for clients"))
 	}
-	f.current = a.terms()
+	a.renew(now)
 	return nil
+}
+
+// renew makes new terms of the files as they were read last. The caller holds the mutex.
+func (a *TLSAuthenticator) renew(now time.Time) {
+	f := &a.followed
+	f.current = a.terms()
+	f.revision++
+	f.changed = now
+	var all []expiring
+	for _, p := range f.pairs {
+		all = append(all, expiringCertificate(p.files[0].name, p.value.Leaf))
+	}
+	if f.ca != nil {
+		for _, c := range f.ca.value.certificates {
+			all = append(all, expiringCertificate(a.CAFile, c))
+		}
+	}
+	if f.lists != nil {
+		for _, l := range f.lists.value.lists {
+			if !l.NextUpdate.IsZero() {
+				all = append(all, expiringList(a.CRLFile, l))
+			}
+		}
+	}
+	f.expires.set(all)
 }
 
 // terms makes new terms of the files as they were read last.
@@ -131,6 +191,7 @@ func (a *TLSAuthenticator) terms() *terms {
 		CipherSuites: slices.Clone(a.CipherSuites),
 		MinVersion:   oldestVersion(a.MinVersion),
 		MaxVersion:   a.MaxVersion,
+		NextProtos:   slices.Clone(a.NextProtos),
 		// Dynamic sizes begin with small records. That helps browsers, but slows down bulk messages.
 		DynamicRecordSizingDisabled: true,
 	}
@@ -141,11 +202,21 @@ func (a *TLSAuthenticator) terms() *terms {
 		t.config.ClientCAs = f.ca.value.pool
 	}
 	if policy >= tls.VerifyClientCertIfGiven {
-		t.rules = &rules{use: clientUse, ca: f.ca.value}
-		t.config.VerifyConnection = func(state tls.ConnectionState) error {
-			_, err := t.judge(state, f.now())
-			return err
+		t.rules = &rules{use: clientUse, ca: f.ca.value, allowed: f.allowed}
+		if f.lists != nil {
+			t.rules.revoked = f.lists.value
 		}
+	}
+	if a.Configure != nil {
+		a.Configure(t.config)
+	}
+	further := t.config.VerifyConnection
+	t.config.VerifyConnection = func(state tls.ConnectionState) error {
+		_, err := t.judge(state, f.now())
+		if err == nil && further != nil {
+			err = further(state)
+		}
+		return err
 	}
 	return t
 }
@@ -171,13 +242,18 @@ func (a *TLSAuthenticator) judge(state tls.ConnectionState) (verdict, error) {
 // stale returns an error if a file that clients are judged by cannot be used for StaleLimit. The
 // caller holds the mutex.
 func (a *TLSAuthenticator) stale(now time.Time) error {
-	if a.StaleLimit == 0 || a.followed.ca == nil {
+	if a.StaleLimit == 0 {
 		return nil
 	}
-	since := a.followed.ca.staleSince()
-	if since.IsZero() || now.Sub(since) < a.StaleLimit {
+	isOver := func(since time.Time) bool { return !since.IsZero() && now.Sub(since) >= a.StaleLimit }
+	f, fault := &a.followed, error(nil)
+	switch {
+	case f.ca != nil && isOver(f.ca.staleSince()):
+		fault = f.ca.fault
+	case f.lists != nil && isOver(f.lists.staleSince()):
+		fault = f.lists.fault
+	default:
 		return nil
 	}
-	return fmt.Errorf("stream: nobody is let in, since the files are older than %v: %w",
-		a.StaleLimit, a.followed.ca.fault)
+	return fmt.Errorf("stream: nobody is let in, since this has lasted for %v: %w", a.StaleLimit, fault)
 }

@@ -9,9 +9,11 @@ import (
 
 // rules are what a peer's certificate is judged by, as the files are now. They never change.
 type rules struct {
-	use  use
-	name string       // that a server's certificate must have; "": any
-	ca   *authorities // nil: the CAs of the system
+	use     use
+	name    string       // that a server's certificate must have; "": any
+	ca      *authorities // nil: the CAs of the system
+	allowed *allowed     // nil: every certificate
+	revoked *revocations // nil: there are no lists
 }
 
 // verdict is what the rules say of a certificate that they accept.
@@ -73,14 +75,22 @@ func (r *rules) check(chain []*x509.Certificate, now time.Time) (verdict, error)
 	if !r.ca.accepts(chain) {
 		return verdict{}, errNoChain
 	}
+	if err := r.allowed.check(chain[0]); err != nil {
+		return verdict{}, err
+	}
+	next, err := r.revoked.check(chain, now)
+	if err != nil {
+		return verdict{}, err
+	}
 	v := verdict{chain: chain, until: chain[0].NotAfter}
+	if !next.IsZero() {
+		v.until = earlier(v.until, next)
+	}
 	for _, c := range chain {
 		if now.Before(c.NotBefore) || now.After(c.NotAfter) {
 			return verdict{}, x509.CertificateInvalidError{Cert: c, Reason: x509.Expired}
 		}
-		if c.NotAfter.Before(v.until) {
-			v.until = c.NotAfter
-		}
+		v.until = earlier(v.until, c.NotAfter)
 	}
 	return v, nil
 }

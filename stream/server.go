@@ -65,7 +65,13 @@ type Server struct {
 	// they are accepted. An idle authenticated client still counts: only the Handler knows how long a
 	// client may idle.
 	MaxConns int
-	// Logger receives refusals (Info), panics (Error), accept errors and an excess of handshakes
+	// KeepRefused keeps the connections of clients open that the Authenticator would refuse now. The
+	// default is to end them within a second, if the Authenticator is a [Rejudger]: with a
+	// [TLSAuthenticator], when a certificate expires or is revoked, or when a changed file or list
+	// does not let it in any more. The connection is reset, and the context of the Handler ends with
+	// the *[AuthenticationError] as its cause.
+	KeepRefused bool
+	// Logger receives refusals and ended connections (Info), panics (Error), accept errors and an excess of handshakes
 	// (Warn, at most once a second), and clients that are let in (Debug); nil: slog.Default().
 	Logger *slog.Logger
 
@@ -82,6 +88,9 @@ type Server struct {
 	pending   handshakes            // in progress and not abandoned
 	entered   map[*session]struct{} // authenticated
 	handling  int                   // the entered that are in the Handler
+	sessions  uint64                // how many were ever authenticated
+	rejudging bool                  // the goroutine of rejudge runs
+	unwatched chan struct{}         // wakes it when there is nothing left to watch
 	abandoned int                   // given up, but their Authenticator has not returned
 	changed   chan struct{}         // closed at the next change of the above; nil: nobody waits
 
@@ -168,7 +177,7 @@ func (s *Server) init() {
 	}
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.stopping, s.drained = make(chan struct{}), make(chan struct{})
-	s.admission = make(chan struct{}, 1)
+	s.admission, s.unwatched = make(chan struct{}, 1), make(chan struct{}, 1)
 	s.listeners = make(map[*serving]struct{})
 	s.entered = make(map[*session]struct{})
 }
@@ -252,6 +261,12 @@ func (s *Server) notify() {
 		s.changed = nil
 	}
 	s.wakeAdmission()
+	if s.rejudging && s.isUnwatched() {
+		select {
+		case s.unwatched <- struct{}{}:
+		default:
+		}
+	}
 	s.checkDrained()
 }
 
@@ -270,7 +285,7 @@ func (s *Server) checkDrained() {
 // isIdle reports whether the server does nothing any more. The caller holds the mutex.
 func (s *Server) isIdle() bool {
 	clients := s.dropping + s.pending.count + len(s.entered) + s.abandoned
-	return !s.admitting && len(s.listeners)+clients == 0
+	return !s.admitting && !s.rejudging && len(s.listeners)+clients == 0
 }
 
 // await releases the mutex until there is a change or d has passed, and takes it again. d = 0 means

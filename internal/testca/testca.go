@@ -134,3 +134,24 @@ func writePEM(file, kind string, der []byte) error {
 	}
 	return os.Rename(file+".new", file)
 }
+
+// RevocationList makes a CRL of this CA, in PEM, that is valid from a minute ago for an hour. A change
+// may modify the template before it is signed; nil: none.
+func (a *Authority) RevocationList(
+	change func(*x509.RevocationList), revoked ...*x509.Certificate,
+) ([]byte, error) {
+	template := &x509.RevocationList{
+		Number:     big.NewInt(1),
+		ThisUpdate: time.Now().Add(-time.Minute),
+		NextUpdate: time.Now().Add(time.Hour),
+	}
+	for _, c := range revoked {
+		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: c.SerialNumber, RevocationTime: time.Now()})
+	}
+	if change != nil {
+		change(template)
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, template, a.Certificate, a.key)
+	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}), err
+}

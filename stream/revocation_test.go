@@ -1,0 +1,196 @@
+package stream
+
+import (
+	"bytes"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"math/big"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// TestRevocationAsOpenSSL: a CRL file refuses the certificates that openssl verify refuses with it.
+func TestRevocationAsOpenSSL(t *testing.T) {
+	openssl := testpeer.Program(t, "openssl", "openssl")
+	root, other := newAuthority(t, "root"), newAuthority(t, "other")
+	namesake := newAuthority(t, "root")
+	middle := root.subordinate("middle")
+	ann, bob, eve := root.issue("ann").cert, middle.issue("bob").cert, middle.issue("eve").cert
+	expired := func(l *x509.RevocationList) {
+		l.ThisUpdate, l.NextUpdate = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
+	}
+	future := func(l *x509.RevocationList) { l.ThisUpdate = time.Now().Add(time.Minute) }
+	older := func(l *x509.RevocationList) { l.ThisUpdate = time.Now().Add(-time.Hour) }
+	hold := func(l *x509.RevocationList) { l.RevokedCertificateEntries[0].ReasonCode = 6 }
+	critical := func(l *x509.RevocationList) {
+		l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}
+	}
+	rootList, middleList := root.revoke(nil), middle.revoke(nil)
+	block, _ := pem.Decode(root.revoke(nil, ann))
+	for name, lists := range map[string][]byte{
+		"nothing":                     bytes.Join([][]byte{rootList, middleList}, nil),
+		"the other way round":         bytes.Join([][]byte{middleList, rootList}, nil),
+		"ann":                         bytes.Join([][]byte{root.revoke(nil, ann), middleList}, nil),
+		"ann, on hold":                bytes.Join([][]byte{root.revoke(hold, ann), middleList}, nil),
+		"bob":                         bytes.Join([][]byte{rootList, middle.revoke(nil, bob)}, nil),
+		"bob and eve":                 bytes.Join([][]byte{rootList, middle.revoke(nil, bob, eve)}, nil),
+		"the middle":                  bytes.Join([][]byte{root.revoke(nil, middle.file), middleList}, nil),
+		"no list of the middle":       rootList,
+		"no list of the root":         middleList,
+		"another's list":              other.revoke(nil, ann),
+		"another's list besides":      bytes.Join([][]byte{other.revoke(nil, ann), rootList, middleList}, nil),
+		"expired":                     bytes.Join([][]byte{root.revoke(expired), middleList}, nil),
+		"expired, of the middle":      bytes.Join([][]byte{rootList, middle.revoke(expired)}, nil),
+		"of tomorrow":                 bytes.Join([][]byte{root.revoke(future), middleList}, nil),
+		"an older one has ann":        bytes.Join([][]byte{root.revoke(older, ann), rootList, middleList}, nil),
+		"the newer one has ann":       bytes.Join([][]byte{root.revoke(older), root.revoke(nil, ann), middleList}, nil),
+		"an expired one besides":      bytes.Join([][]byte{root.revoke(expired, ann), rootList, middleList}, nil),
+		"of a namesake":               bytes.Join([][]byte{namesake.revoke(nil), middleList}, nil),
+		"with a critical extension":   bytes.Join([][]byte{root.revoke(critical), middleList}, nil),
+		"of a namesake of the middle": bytes.Join([][]byte{rootList, root.subordinate("middle").revoke(nil)}, nil),
+		"commented out":               append([]byte("# "), bytes.ReplaceAll(rootList, []byte("\n"), []byte("\n# "))...),
+	} {
+		file := write(t, lists)
+		for _, leaf := range []string{ann, bob, eve} {
+			said, err := exec.Command(openssl, "verify", "-no-CApath", "-no-CAstore", "-crl_check_all",
+				"-purpose", "sslclient", "-CAfile", root.file, "-untrusted", middle.file, "-CRLfile", file,
+				leaf).CombinedOutput()
+			if mine := revokedBy(t, root.file, file, leaf, middle.file); (mine == nil) != (err == nil) {
+				t.Errorf("%s, %s: %v, openssl says %v\n%s", name, filepath.Base(leaf), mine, err, said)
+			}
+		}
+	}
+	der := write(t, block.Bytes)
+	if err := revokedBy(t, root.file, der, ann, middle.file); err == nil || !strings.Contains(err.Error(), "is revoked") {
+		t.Errorf("DER: %v", err)
+	}
+	if err := revokedBy(t, root.file, write(t, block.Bytes, block.Bytes), bob, middle.file); err == nil ||
+		!strings.Contains(err.Error(), `no revocation list of "CN=middle"`) {
+		t.Errorf("DER twice: %v", err)
+	}
+}
+
+// revokedBy returns why a client of a CA file and a CRL file is refused; nil: it is not.
+func revokedBy(t *testing.T, ca, lists, leaf, middle string) error {
+	t.Helper()
+	cas, err := readNow(authoritySource(ca, clientUse))
+	must.OK(t, err)
+	revoked, err := readNow(revocationSource(lists, func() *authorities { return cas }))
+	if err != nil {
+		if !strings.HasPrefix(err.Error(), "stream: "+lists+": ") {
+			t.Errorf("%v does not name the file", err)
+		}
+		return err
+	}
+	r := &rules{use: clientUse, ca: cas, revoked: revoked}
+	chains, err := r.verify([]*x509.Certificate{certificateOf(t, leaf), certificateOf(t, middle)},
+		time.Now())
+	must.OK(t, err)
+	_, err = r.choose(chains, time.Now())
+	return err
+}
+
+// TestBrokenRevocationFile: what is wrong with a CRL file is said, with its name.
+func TestBrokenRevocationFile(t *testing.T) {
+	ca, namesake := newAuthority(t, "CA"), newAuthority(t, "CA")
+	server := ca.issue("server")
+	good := ca.revoke(nil)
+	part := func(l *x509.RevocationList) {
+		l.ExtraExtensions = []pkix.Extension{ // a delta list, RFC 5280, section 5.2.4
+			{Id: asn1.ObjectIdentifier{2, 5, 29, 27}, Critical: true, Value: []byte{2, 1, 1}}}
+	}
+	indirect := func(l *x509.RevocationList) {
+		l.RevokedCertificateEntries = []x509.RevocationListEntry{{
+			SerialNumber: big.NewInt(1), RevocationTime: time.Now(), ExtraExtensions: []pkix.Extension{
+				{Id: asn1.ObjectIdentifier{2, 5, 29, 29}, Critical: true, Value: []byte{0x30, 0}}},
+		}}
+	}
+	for name, c := range map[string]struct {
+		text []byte
+		want string
+	}{
+		"empty":         {nil, "no certificate revocation list in it"},
+		"text":          {[]byte("no list"), ""},
+		"a certificate": {content(t, ca.file), "no certificate revocation list in it"},
+		"half":          {good[:len(good)/2], "of 1 PEM blocks only 0"},
+		"and a half":    {append(good[:len(good):len(good)], good[:100]...), "of 2 PEM blocks only 1"},
+		"delta":         {ca.revoke(part), "revocation list 1: it is only a part"},
+		"indirect":      {ca.revoke(indirect), "revocation list 1: it is only a part"},
+		"a namesake's":  {append(good[:len(good):len(good)], namesake.revoke(nil)...), `revocation list 2: the CA "CN=CA" has not signed it`},
+		"broken":        {pemOf("X509 CRL", []byte{0x30, 0}), "revocation list 1: "},
+	} {
+		file := write(t, c.text)
+		err := (&TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: ca.file,
+			CRLFile: file}).Check()
+		if err == nil || !strings.HasPrefix(err.Error(), "stream: "+file+": "+c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestRevocationReload: a certificate that is revoked is refused from the next handshake on. A broken
+// list is logged, and leaves the one of before in force until StaleLimit.
+func TestRevocationReload(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	server, ann, bob := ca.issue("server"), ca.issue("ann"), ca.issue("bob")
+	file := write(t, ca.revoke(nil, bob.cert))
+	g := newAging(t, &TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: ca.file,
+		CRLFile: file, StaleLimit: 10 * time.Minute})
+	address := start(t, &Server{Authenticator: g.TLSAuthenticator, Handler: echo})
+	expect := func(annIn, bobIn bool) {
+		t.Helper()
+		for client, in := range map[identity]bool{ann: annIn, bob: bobIn} {
+			if err := sayHello(t, address, config(client, ca)); (err == nil) != in {
+				t.Errorf("%s: %v", client.cert, err)
+			}
+		}
+	}
+	expect(true, false)
+	replace(t, file, ca.revoke(nil, ann.cert))
+	expect(false, true)
+	replace(t, file, ca.revoke(nil, ann.cert)[:100])
+	expect(false, true)
+	if n := g.lines(file); n != 2 || g.lines("level=ERROR") != 1 { // the change, and the error
+		t.Errorf("%d lines\n%s", n, g.log)
+	}
+	g.pass(11 * time.Minute)
+	expect(false, false)
+	replace(t, file, ca.revoke(nil))
+	expect(true, true)
+	g.pass(51 * time.Minute) // behind the end of the list
+	expect(false, false)
+	if g.lines("a revocation list has expired") != 1 {
+		t.Errorf("nothing is said of the end:\n%s", g.log)
+	}
+}
+
+// TestClientRevocation: a client refuses a server whose certificate is revoked.
+func TestClientRevocation(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	server := ca.issue("server")
+	address := start(t, &Server{Handler: echo,
+		Authenticator: &TLSAuthenticator{CertFile: server.cert, KeyFile: server.key}})
+	client := TLSClient{CAFile: ca.file, CRLFile: write(t, ca.revoke(nil))}
+	must.OK(t, sayHello(t, address, client))
+	client.CRLFile = write(t, ca.revoke(nil, server.cert))
+	if err := sayHello(t, address, client); err == nil || !strings.Contains(err.Error(), "is revoked") {
+		t.Errorf("%v", err)
+	}
+	client.CRLFile = write(t, newAuthority(t, "another CA").revoke(nil))
+	if err := sayHello(t, address, client); err == nil ||
+		!strings.Contains(err.Error(), "no revocation list of") {
+		t.Errorf("%v", err)
+	}
+	client.InsecureSkipVerify = true
+	if err := sayHello(t, address, client); err == nil {
+		t.Error("a list that nobody looks at")
+	}
+}
