@@ -53,13 +53,13 @@ func (s *Server) arrive(v *serving, conn net.Conn) {
 	}
 }
 
-// makeRoom closes a connection of the full backlog for the newcomer c. It closes c and returns false
-// if no other has to yield. The caller holds the mutex.
+// makeRoom closes a connection of the full backlog for the newcomer c. It closes c and returns
+// false if no other has to yield. The caller holds the mutex.
 //
 // The oldest connection of the busiest address yields to one of an address that is less busy.
-// Otherwise a silent connection of c's own address yields, if it has had the time to send something.
-// If no address has two connections, that may be one of any address, and c waits until there is
-// room: nobody is behind c who has a better claim.
+// Otherwise a silent connection of c's own address yields, if it has had the time to send
+// something. If no address has two connections, that may be one of any address, and c waits until
+// there is room: nobody is behind c who has a better claim.
 func (s *Server) makeRoom(c *session) bool {
 	busiest, own := s.waiting.busiest(), s.waiting.waiting(c.network)
 	if busiest.size() >= own+2 {
@@ -139,9 +139,10 @@ func (s *Server) admitAll() (again time.Duration) {
 }
 
 // next returns the waiting client to admit next; nil: there is none. A client that has sent
-// something goes before a silent one. After that, the client whose network has the fewest handshakes
-// goes first, so that a crowd from one address does not delay others. After that, addresses take
-// turns, and of one address the one that came first goes first. The caller holds the mutex.
+// something goes before a silent one. After that, the client whose network has the fewest
+// handshakes goes first, so that a crowd from one address does not delay others. After that,
+// addresses take turns, and of one address the one that came first goes first. The caller holds
+// the mutex.
 func (s *Server) next() *session {
 	if c := s.waiting.speaker(); c != nil {
 		return c
@@ -180,8 +181,8 @@ func (s *Server) admit(c *session) (admitted bool, wait time.Duration) {
 	return true, 0
 }
 
-// evict abandons one handshake to free its slot for a newcomer, and returns 0. If all handshakes are
-// still protected, it returns the time after which to try again. The caller holds the mutex.
+// evict abandons one handshake to free its slot for a newcomer, and returns 0. If all handshakes
+// are still protected, it returns the time after which to try again. The caller holds the mutex.
 func (s *Server) evict(newcomer netip.Prefix) (wait time.Duration) {
 	c, wait := s.pending.victim(newcomer, time.Now(), s.handshakeTimeout())
 	if c == nil {

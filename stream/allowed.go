@@ -70,8 +70,8 @@ func foldHost(address string) string {
 	return address[:at] + strings.ToLower(address[at:])
 }
 
-// newAllowed reads AllowedNames and AllowedFingerprints. A nil list allows any certificate, an empty
-// one none.
+// newAllowed reads AllowedNames and AllowedFingerprints. A nil list allows any certificate, an
+// empty one none.
 func newAllowed(names, fingerprints []string) (*allowed, error) {
 	a := &allowed{}
 	if names != nil {

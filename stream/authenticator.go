@@ -152,7 +152,8 @@ func authenticate(ctx context.Context, a Authenticator, conn net.Conn) (net.Conn
 		return next, nil, err
 	}
 	if r, ok := a.(Rejudger); ok {
-		if _, records := a.(*TLSAuthenticator); !records { // it does so itself, in an AuthenticatorFunc too
+		// A TLSAuthenticator does so itself, so that it does in an AuthenticatorFunc, too.
+		if _, records := a.(*TLSAuthenticator); !records {
 			record(ctx, r, next, credentials)
 		}
 	}

@@ -145,8 +145,8 @@ func (b *backlog) waiting(network netip.Prefix) int {
 // busiest returns the crowd of which most wait; nil: nobody waits.
 func (b *backlog) busiest() *crowd { return b.bySize.highest() }
 
-// speaker returns the one to be admitted next of those that have sent something; nil: there is none.
-// The address with the fewest handshakes goes first.
+// speaker returns the one to be admitted next of those that have sent something; nil: there is
+// none. The address with the fewest handshakes goes first.
 func (b *backlog) speaker() *session {
 	c := b.speaking.lowest()
 	if c == nil {

@@ -81,7 +81,7 @@ func (a *authority) revoke(change func(*x509.RevocationList), files ...string) [
 func write(t testing.TB, parts ...[]byte) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "file")
-	must.OK(t, os.WriteFile(file, bytes.Join(parts, nil), 0o600))
+	must.OK(t, os.WriteFile(file, cat(parts...), 0o600))
 	return file
 }
 
@@ -91,4 +91,13 @@ func commonNames(names ...string) (all []pkix.AttributeTypeAndValue) {
 		all = append(all, pkix.AttributeTypeAndValue{Type: commonNameID, Value: name})
 	}
 	return all
+}
+
+// cat joins texts.
+func cat(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+
+// commentOut returns a text each line of which begins with "# ".
+func commentOut(text []byte) []byte {
+	text = bytes.TrimSuffix(text, []byte("\n"))
+	return cat([]byte("# "), bytes.ReplaceAll(text, []byte("\n"), []byte("\n# ")), []byte("\n"))
 }

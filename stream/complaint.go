@@ -5,8 +5,8 @@ import "time"
 // maxComplaintInterval is the longest time between two log lines about something that lasts.
 const maxComplaintInterval = 24 * time.Hour
 
-// complaint is about something that is wrong for a while. It is logged at once, and again at growing
-// intervals as long as it lasts.
+// complaint is about something that is wrong for a while. It is logged at once, and again at
+// growing intervals as long as it lasts.
 type complaint struct {
 	text     string
 	again    time.Time

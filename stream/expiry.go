@@ -92,5 +92,6 @@ func expiringCertificate(file string, c *x509.Certificate) expiring {
 // expiringList returns when to warn of a revocation list that expires.
 func expiringList(file string, l *revocationList) expiring {
 	window := l.NextUpdate.Sub(l.ThisUpdate) / listShare
-	return expiring{"revocation list", file, l.Issuer.String(), l.NextUpdate.Add(-window), l.NextUpdate}
+	warn := l.NextUpdate.Add(-window)
+	return expiring{"revocation list", file, l.Issuer.String(), warn, l.NextUpdate}
 }

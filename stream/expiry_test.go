@@ -20,7 +20,9 @@ func TestExpiryWarnings(t *testing.T) {
 	}
 	ca := newAuthority(t, "CA", lasts(60*day))
 	server := ca.issue("server", lasts(100*day))
-	list := write(t, ca.revoke(func(l *x509.RevocationList) { l.NextUpdate = time.Now().Add(100 * day) }))
+	list := write(t, ca.revoke(func(l *x509.RevocationList) {
+		l.NextUpdate = time.Now().Add(100 * day)
+	}))
 	g := newAging(t, &TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: ca.file,
 		CRLFile: list})
 	pass := func(d time.Duration) {

@@ -255,5 +255,6 @@ func (a *TLSAuthenticator) stale(now time.Time) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("stream: nobody is let in, since this has lasted for %v: %w", a.StaleLimit, fault)
+	return fmt.Errorf("stream: nobody is let in, since this has lasted for %v: %w",
+		a.StaleLimit, fault)
 }

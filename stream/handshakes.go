@@ -55,14 +55,15 @@ func (h *handshakes) all() []*session {
 // of returns how many handshakes of an address are in progress.
 func (h *handshakes) of(network netip.Prefix) int { return len(h.networks[network]) }
 
-// victim returns the handshake to evict for a newcomer of an address. Addresses with more handshakes
-// come first. Within one address, it is the oldest silent client whose protection is over, or else
-// the oldest client.
+// victim returns the handshake to evict for a newcomer of an address. Addresses with more
+// handshakes come first. Within one address, it is the oldest silent client whose protection is
+// over, or else the oldest client.
 //
-// Clients that have sent something are protected from newcomers, but only as long as silent ones are
-// if their address will still have as many handshakes as the newcomer's. In the addresses with fewer
-// handshakes than the largest, a silent client is protected as long as one that has sent something.
-// If every handshake is protected, victim returns nil and the time after which there may be one.
+// Clients that have sent something are protected from newcomers, but only as long as silent ones
+// are if their address will still have as many handshakes as the newcomer's. In the addresses with
+// fewer handshakes than the largest, a silent client is protected as long as one that has sent
+// something. If every handshake is protected, victim returns nil and the time after which there
+// may be one.
 func (h *handshakes) victim(
 	newcomer netip.Prefix, now time.Time, timeout time.Duration,
 ) (c *session, wait time.Duration) {

@@ -45,8 +45,8 @@ func countBegun(text []byte) (begun int) {
 	return begun
 }
 
-// The types of PEM blocks that hold a certificate: PEM_STRING_X509, …_X509_OLD and …_X509_TRUSTED of
-// openssl.
+// The types of PEM blocks that hold a certificate: PEM_STRING_X509, …_X509_OLD and
+// …_X509_TRUSTED of openssl.
 const (
 	typeCertificate = "CERTIFICATE"
 	typeOld         = "X509 CERTIFICATE"
@@ -59,8 +59,8 @@ func isCertificate(block *pem.Block) bool {
 
 func isKey(block *pem.Block) bool { return strings.HasSuffix(block.Type, "PRIVATE KEY") }
 
-// isEncrypted reports whether a private key is encrypted: as PKCS #8 says it (RFC 5958), or with the
-// headers of RFC 1421.
+// isEncrypted reports whether a private key is encrypted: as PKCS #8 says it (RFC 5958), or with
+// the headers of RFC 1421.
 func isEncrypted(key *pem.Block) bool {
 	return key.Type == "ENCRYPTED PRIVATE KEY" ||
 		strings.Contains(key.Headers["Proc-Type"], "ENCRYPTED") || key.Headers["DEK-Info"] != ""

@@ -123,7 +123,8 @@ func (s *Server) isUnwatched() bool {
 	return len(s.listeners)+len(s.entered)+s.pending.count == 0
 }
 
-// rejudgeClient asks the Rejudgers that have let in a client, where their answer may be another one.
+// rejudgeClient asks the Rejudgers that have let in a client, where their answer may be another
+// one.
 func (s *Server) rejudgeClient(c *session, revisions map[Rejudger]uint64) error {
 	for _, p := range c.proofs {
 		revision := s.revision(p.by, revisions)
@@ -140,8 +141,8 @@ func (s *Server) rejudgeClient(c *session, revisions map[Rejudger]uint64) error 
 	return nil
 }
 
-// revision returns the revision of a Rejudger, which is asked once for all clients if it can be told
-// apart from others. A panic is logged, and is no change.
+// revision returns the revision of a Rejudger, which is asked once for all clients if it can be
+// told apart from others. A panic is logged, and is no change.
 func (s *Server) revision(r Rejudger, known map[Rejudger]uint64) (revision uint64) {
 	if reflect.ValueOf(r).Comparable() {
 		if revision, ok := known[r]; ok {

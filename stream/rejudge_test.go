@@ -73,7 +73,8 @@ func (g *guarded) expectEnd(t *testing.T, conn net.Conn, want string) {
 		t.Errorf("it took %v", took)
 	}
 	cause := <-g.ended
-	if _, ok := errors.AsType[*AuthenticationError](cause); !ok || !strings.Contains(cause.Error(), want) {
+	_, refused := errors.AsType[*AuthenticationError](cause)
+	if !refused || !strings.Contains(cause.Error(), want) {
 		t.Errorf("cause %v, want %q", cause, want)
 	}
 	if !strings.Contains(g.log.String(), "a client's connection is ended") {
@@ -119,8 +120,8 @@ func TestTakenBack(t *testing.T) {
 	}
 }
 
-// TestTakenBackByTime: connections end when a certificate or a list expires, and when files are stale
-// for too long, although no file changes.
+// TestTakenBackByTime: connections end when a certificate or a list expires, and when files are
+// stale for too long, although no file changes.
 func TestTakenBackByTime(t *testing.T) {
 	soon := func() time.Time { return time.Now().Add(2 * time.Second) }
 	t.Run("list", func(t *testing.T) {
@@ -141,8 +142,8 @@ func TestTakenBackByTime(t *testing.T) {
 	})
 }
 
-// TestHalfWritten: a connection is not ended for a CA file that is a smaller set for a moment. It is
-// when the file stays so.
+// TestHalfWritten: a connection is not ended for a CA file that is a smaller set for a moment. It
+// is when the file stays so.
 func TestHalfWritten(t *testing.T) {
 	g := newGuarded(t, func(s *Server, _ *TLSAuthenticator) { s.KeepRefused = true }) // the test asks
 	other := newAuthority(t, "another CA")
@@ -150,7 +151,9 @@ func TestHalfWritten(t *testing.T) {
 	var passed atomic.Int64
 	begun := time.Now()
 	g.followed.mu.Lock()
-	g.followed.clock = func() time.Time { return begun.Add(time.Hour / 2).Add(time.Duration(passed.Load())) }
+	g.followed.clock = func() time.Time {
+		return begun.Add(time.Hour / 2).Add(time.Duration(passed.Load()))
+	}
 	g.followed.mu.Unlock()
 	ann := <-g.served
 	rejudge := func() error {
@@ -256,8 +259,8 @@ func TestRejudger(t *testing.T) {
 	}
 }
 
-// TestForwardTakenBack: Forward hands on the end of a connection that is taken back as a failure, and
-// not as an orderly end.
+// TestForwardTakenBack: Forward hands on the end of a connection that is taken back as a failure,
+// and not as an orderly end.
 func TestForwardTakenBack(t *testing.T) {
 	back := newListener(t)
 	ended := make(chan error, 1)

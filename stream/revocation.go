@@ -40,9 +40,9 @@ type signed struct {
 	issuer [sha256.Size]byte
 }
 
-// revocationSource is a CRL file. The signatures of lists whose issuer is in the CA file are checked
-// when the file is read; those of other issuers when a client shows the issuer's certificate. ca
-// returns the CA file's certificates; nil: there is no CA file.
+// revocationSource is a CRL file. The signatures of lists whose issuer is in the CA file are
+// checked when the file is read; those of other issuers when a client shows the issuer's
+// certificate. ca returns the CA file's certificates; nil: there is no CA file.
 func revocationSource(file string, ca func() *authorities) *source[*revocations] {
 	return &source[*revocations]{
 		what: "CRL", files: []sourceFile{{name: file, limit: maxCRLSize}},

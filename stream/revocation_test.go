@@ -1,10 +1,8 @@
 package stream
 
 import (
-	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/asn1"
 	"encoding/pem"
 	"math/big"
 	"os/exec"
@@ -31,32 +29,32 @@ func TestRevocationAsOpenSSL(t *testing.T) {
 	older := func(l *x509.RevocationList) { l.ThisUpdate = time.Now().Add(-time.Hour) }
 	hold := func(l *x509.RevocationList) { l.RevokedCertificateEntries[0].ReasonCode = 6 }
 	critical := func(l *x509.RevocationList) {
-		l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}
+		l.ExtraExtensions = []pkix.Extension{{Id: oid{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}
 	}
 	rootList, middleList := root.revoke(nil), middle.revoke(nil)
 	block, _ := pem.Decode(root.revoke(nil, ann))
 	for name, lists := range map[string][]byte{
-		"nothing":                     bytes.Join([][]byte{rootList, middleList}, nil),
-		"the other way round":         bytes.Join([][]byte{middleList, rootList}, nil),
-		"ann":                         bytes.Join([][]byte{root.revoke(nil, ann), middleList}, nil),
-		"ann, on hold":                bytes.Join([][]byte{root.revoke(hold, ann), middleList}, nil),
-		"bob":                         bytes.Join([][]byte{rootList, middle.revoke(nil, bob)}, nil),
-		"bob and eve":                 bytes.Join([][]byte{rootList, middle.revoke(nil, bob, eve)}, nil),
-		"the middle":                  bytes.Join([][]byte{root.revoke(nil, middle.file), middleList}, nil),
+		"nothing":                     cat(rootList, middleList),
+		"the other way round":         cat(middleList, rootList),
+		"ann":                         cat(root.revoke(nil, ann), middleList),
+		"ann, on hold":                cat(root.revoke(hold, ann), middleList),
+		"bob":                         cat(rootList, middle.revoke(nil, bob)),
+		"bob and eve":                 cat(rootList, middle.revoke(nil, bob, eve)),
+		"the middle":                  cat(root.revoke(nil, middle.file), middleList),
 		"no list of the middle":       rootList,
 		"no list of the root":         middleList,
 		"another's list":              other.revoke(nil, ann),
-		"another's list besides":      bytes.Join([][]byte{other.revoke(nil, ann), rootList, middleList}, nil),
-		"expired":                     bytes.Join([][]byte{root.revoke(expired), middleList}, nil),
-		"expired, of the middle":      bytes.Join([][]byte{rootList, middle.revoke(expired)}, nil),
-		"of tomorrow":                 bytes.Join([][]byte{root.revoke(future), middleList}, nil),
-		"an older one has ann":        bytes.Join([][]byte{root.revoke(older, ann), rootList, middleList}, nil),
-		"the newer one has ann":       bytes.Join([][]byte{root.revoke(older), root.revoke(nil, ann), middleList}, nil),
-		"an expired one besides":      bytes.Join([][]byte{root.revoke(expired, ann), rootList, middleList}, nil),
-		"of a namesake":               bytes.Join([][]byte{namesake.revoke(nil), middleList}, nil),
-		"with a critical extension":   bytes.Join([][]byte{root.revoke(critical), middleList}, nil),
-		"of a namesake of the middle": bytes.Join([][]byte{rootList, root.subordinate("middle").revoke(nil)}, nil),
-		"commented out":               append([]byte("# "), bytes.ReplaceAll(rootList, []byte("\n"), []byte("\n# "))...),
+		"another's list besides":      cat(other.revoke(nil, ann), rootList, middleList),
+		"expired":                     cat(root.revoke(expired), middleList),
+		"expired, of the middle":      cat(rootList, middle.revoke(expired)),
+		"of tomorrow":                 cat(root.revoke(future), middleList),
+		"an older one has ann":        cat(root.revoke(older, ann), rootList, middleList),
+		"the newer one has ann":       cat(root.revoke(older), root.revoke(nil, ann), middleList),
+		"an expired one besides":      cat(root.revoke(expired, ann), rootList, middleList),
+		"of a namesake":               cat(namesake.revoke(nil), middleList),
+		"with a critical extension":   cat(root.revoke(critical), middleList),
+		"of a namesake of the middle": cat(rootList, root.subordinate("middle").revoke(nil)),
+		"commented out":               commentOut(rootList),
 	} {
 		file := write(t, lists)
 		for _, leaf := range []string{ann, bob, eve} {
@@ -68,13 +66,14 @@ func TestRevocationAsOpenSSL(t *testing.T) {
 			}
 		}
 	}
-	der := write(t, block.Bytes)
-	if err := revokedBy(t, root.file, der, ann, middle.file); err == nil || !strings.Contains(err.Error(), "is revoked") {
-		t.Errorf("DER: %v", err)
-	}
-	if err := revokedBy(t, root.file, write(t, block.Bytes, block.Bytes), bob, middle.file); err == nil ||
-		!strings.Contains(err.Error(), `no revocation list of "CN=middle"`) {
-		t.Errorf("DER twice: %v", err)
+	for want, c := range map[string]struct{ lists, leaf string }{
+		"is revoked":                        {write(t, block.Bytes), ann},
+		`no revocation list of "CN=middle"`: {write(t, block.Bytes, block.Bytes), bob},
+	} {
+		err := revokedBy(t, root.file, c.lists, c.leaf, middle.file)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("DER: %v, want %q", err, want)
+		}
 	}
 }
 
@@ -105,12 +104,12 @@ func TestBrokenRevocationFile(t *testing.T) {
 	good := ca.revoke(nil)
 	part := func(l *x509.RevocationList) {
 		l.ExtraExtensions = []pkix.Extension{ // a delta list, RFC 5280, section 5.2.4
-			{Id: asn1.ObjectIdentifier{2, 5, 29, 27}, Critical: true, Value: []byte{2, 1, 1}}}
+			{Id: oid{2, 5, 29, 27}, Critical: true, Value: []byte{2, 1, 1}}}
 	}
 	indirect := func(l *x509.RevocationList) {
 		l.RevokedCertificateEntries = []x509.RevocationListEntry{{
 			SerialNumber: big.NewInt(1), RevocationTime: time.Now(), ExtraExtensions: []pkix.Extension{
-				{Id: asn1.ObjectIdentifier{2, 5, 29, 29}, Critical: true, Value: []byte{0x30, 0}}},
+				{Id: oid{2, 5, 29, 29}, Critical: true, Value: []byte{0x30, 0}}},
 		}}
 	}
 	for name, c := range map[string]struct {
@@ -121,11 +120,12 @@ func TestBrokenRevocationFile(t *testing.T) {
 		"text":          {[]byte("no list"), ""},
 		"a certificate": {content(t, ca.file), "no certificate revocation list in it"},
 		"half":          {good[:len(good)/2], "of 1 PEM blocks only 0"},
-		"and a half":    {append(good[:len(good):len(good)], good[:100]...), "of 2 PEM blocks only 1"},
+		"and a half":    {cat(good, good[:100]), "of 2 PEM blocks only 1"},
 		"delta":         {ca.revoke(part), "revocation list 1: it is only a part"},
 		"indirect":      {ca.revoke(indirect), "revocation list 1: it is only a part"},
-		"a namesake's":  {append(good[:len(good):len(good)], namesake.revoke(nil)...), `revocation list 2: the CA "CN=CA" has not signed it`},
-		"broken":        {pemOf("X509 CRL", []byte{0x30, 0}), "revocation list 1: "},
+		"a namesake's": {cat(good, namesake.revoke(nil)),
+			`revocation list 2: the CA "CN=CA" has not signed it`},
+		"broken": {pemOf("X509 CRL", []byte{0x30, 0}), "revocation list 1: "},
 	} {
 		file := write(t, c.text)
 		err := (&TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: ca.file,
@@ -136,8 +136,8 @@ func TestBrokenRevocationFile(t *testing.T) {
 	}
 }
 
-// TestRevocationReload: a certificate that is revoked is refused from the next handshake on. A broken
-// list is logged, and leaves the one of before in force until StaleLimit.
+// TestRevocationReload: a certificate that is revoked is refused from the next handshake on. A
+// broken list is logged, and leaves the one of before in force until StaleLimit.
 func TestRevocationReload(t *testing.T) {
 	ca := newAuthority(t, "CA")
 	server, ann, bob := ca.issue("server"), ca.issue("ann"), ca.issue("bob")
@@ -181,7 +181,8 @@ func TestClientRevocation(t *testing.T) {
 	client := TLSClient{CAFile: ca.file, CRLFile: write(t, ca.revoke(nil))}
 	must.OK(t, sayHello(t, address, client))
 	client.CRLFile = write(t, ca.revoke(nil, server.cert))
-	if err := sayHello(t, address, client); err == nil || !strings.Contains(err.Error(), "is revoked") {
+	err := sayHello(t, address, client)
+	if err == nil || !strings.Contains(err.Error(), "is revoked") {
 		t.Errorf("%v", err)
 	}
 	client.CRLFile = write(t, newAuthority(t, "another CA").revoke(nil))

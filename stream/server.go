@@ -30,20 +30,20 @@ const (
 //
 // A handshake occupies one of MaxHandshakes slots, for HandshakeTimeout at most. The backlog of
 // clients that wait for a slot has 32 times as many entries, and 1,024 at least. Clients that have
-// sent something are admitted first; among these, the address with the fewest handshakes goes first.
-// A silent client waits for a 200th of HandshakeTimeout (50 ms by default), unless more than half of
-// the slots are free. An IPv6 network of 64 bits counts as one address.
+// sent something are admitted first; among these, the address with the fewest handshakes goes
+// first. A silent client waits for a 200th of HandshakeTimeout (50 ms by default), unless more
+// than half of the slots are free. An IPv6 network of 64 bits counts as one address.
 //
 // If all slots are taken, the next client evicts a handshake: one of the address with the most
 // handshakes, and there the oldest silent one, or else the oldest. A handshake is protected from
-// that for a 20th of HandshakeTimeout (0.5 s), but only for a 200th of it from a client whose address
-// has fewer handshakes even with this one. If its client has sent nothing yet and no address has
-// more handshakes, it is protected for a 200th, too.
+// that for a 20th of HandshakeTimeout (0.5 s), but only for a 200th of it from a client whose
+// address has fewer handshakes even with this one. If its client has sent nothing yet and no
+// address has more handshakes, it is protected for a 200th, too.
 //
-// If the backlog is full, the oldest client of the address that has most in it, whether it has sent
-// something or not, makes room for one of an address that has fewer. A client of an address that has
-// most in it is closed, unless one of that address has been silent for too long. What admission costs
-// does not grow with the number of clients that wait.
+// If the backlog is full, the oldest client of the address that has most in it, whether it has
+// sent something or not, makes room for one of an address that has fewer. A client of an address
+// that has most in it is closed, unless one of that address has been silent for too long. What
+// admission costs does not grow with the number of clients that wait.
 //
 // So a crowd of silent or slow clients delays nobody from another address, and a crowd of honest
 // clients that arrives at once is admitted one after another.
@@ -71,8 +71,9 @@ type Server struct {
 	// does not let it in any more. The connection is reset, and the context of the Handler ends with
 	// the *[AuthenticationError] as its cause.
 	KeepRefused bool
-	// Logger receives refusals and ended connections (Info), panics (Error), accept errors and an excess of handshakes
-	// (Warn, at most once a second), and clients that are let in (Debug); nil: slog.Default().
+	// Logger receives refusals and ended connections (Info), panics (Error), accept errors and an
+	// excess of handshakes (Warn, at most once a second), and clients that are let in (Debug); nil:
+	// slog.Default().
 	Logger *slog.Logger
 
 	mu        sync.Mutex

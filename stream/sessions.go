@@ -48,6 +48,9 @@ func (s Session) Summary() string {
 // String returns the ID, the address and the summary.
 func (s Session) String() string { return fmt.Sprintf("%d %v %s", s.ID, s.Remote, s.Summary()) }
 
+// LogValue returns String, so that no log shows the credentials.
+func (s Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
 // Sessions returns the authenticated clients, those first that were let in first. Some of them may
 // still wait for MaxConns to allow them in the Handler.
 func (s *Server) Sessions() []Session {
@@ -64,9 +67,9 @@ func (s *Server) Sessions() []Session {
 }
 
 // Disconnect ends the connections of the clients that match returns true for, and returns how many
-// those are. It does not wait for the Handlers. The context of each ends, with ErrDisconnected as the
-// cause, and its connection is reset. A nil match matches nobody. A client that is disconnected may
-// come back: it is the Authenticator that keeps it out.
+// those are. It does not wait for the Handlers. The context of each ends, with ErrDisconnected as
+// the cause, and its connection is reset. A nil match matches nobody. A client that is
+// disconnected may come back: it is the Authenticator that keeps it out.
 func (s *Server) Disconnect(match func(Session) bool) (n int) {
 	if match == nil {
 		return 0

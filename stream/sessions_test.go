@@ -1,7 +1,9 @@
 package stream
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -59,7 +61,9 @@ func TestDisconnectWaiting(t *testing.T) {
 	s := &Server{Authenticator: password, Handler: echo, MaxConns: 1}
 	address := start(t, s)
 	first, second := dialTCP(t, address), dialTCP(t, address)
-	testpeer.Eventually(t, "both are in their handshakes", func() bool { return s.counts().pending == 2 })
+	testpeer.Eventually(t, "both are in their handshakes", func() bool {
+		return s.counts().pending == 2
+	})
 	must.OK(t, giveWord(first))
 	must.OK(t, exchange(first, "hello"))
 	must.OK(t, giveWord(second))
@@ -74,11 +78,17 @@ type stringer struct{}
 
 func (stringer) String() string { return "somebody" }
 
-// TestSummary: no credentials are shown that may be secret.
+// TestSummary: no credentials are shown that may be secret, in a log of any form either.
 func TestSummary(t *testing.T) {
 	for want, credentials := range map[string]any{"": "secret", "somebody": stringer{}} {
-		if got := (Session{Credentials: credentials}).Summary(); got != want {
+		session := Session{Credentials: credentials}
+		if got := session.Summary(); got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+		var log bytes.Buffer
+		slog.New(slog.NewJSONHandler(&log, nil)).Info("a client", "session", session)
+		if strings.Contains(log.String(), "secret") || !strings.Contains(log.String(), want) {
+			t.Error(log.String())
 		}
 	}
 }

@@ -14,15 +14,15 @@ import (
 // client's certificate: a []*x509.Certificate that begins with the client's own, or nil if no
 // certificate was verified.
 //
-// The files are read at the first use or by Check. Each handshake checks whether they have changed,
-// and if so they are read again. A change applies to every handshake that begins after it. Files may
-// be replaced in any way: written in place, renamed, or through a symbolic link that leads to
-// another file. The certificate with its key and the CA file are read each for itself: a change of
-// the one takes effect even if the other cannot be used. If a changed file cannot be used (for
-// example, a certificate whose key has not been replaced yet), that is logged at once and again at
-// growing intervals, and what was in it before stays in force; see StaleLimit. After a change,
-// earlier sessions cannot be resumed, so that a client whose CA was removed cannot return with a
-// session ticket.
+// The files are read at the first use or by Check. Each handshake checks whether they have
+// changed, and if so they are read again. A change applies to every handshake that begins after
+// it. Files may be replaced in any way: written in place, renamed, or through a symbolic link that
+// leads to another file. The certificate with its key and the CA file are read each for itself: a
+// change of the one takes effect even if the other cannot be used. If a changed file cannot be
+// used (for example, a certificate whose key has not been replaced yet), that is logged at once
+// and again at growing intervals, and what was in it before stays in force; see StaleLimit. After
+// a change, earlier sessions cannot be resumed, so that a client whose CA was removed cannot
+// return with a session ticket.
 //
 // The fields must not be changed after the first use. The struct must not be copied.
 type TLSAuthenticator struct {
@@ -58,8 +58,8 @@ type TLSAuthenticator struct {
 	// because it is only a part (a delta list, or one of some kinds of certificates or reasons). So is
 	// a list that has the name of a CA in the CAFile, and not its signature.
 	CRLFile string
-	// AllowedNames are the certificates that are let in, of those that are verified, as KIND=NAME. nil:
-	// any; empty but not nil: none. The kinds are
+	// AllowedNames are the certificates that are let in, of those that are verified, as KIND=NAME.
+	// nil: any; empty but not nil: none. The kinds are
 	//   - CN: the common name of the subject. A certificate with several has none.
 	//   - OU: an organizational unit of the subject.
 	//   - DNS, EMAIL, URI: a subject alternative name. A SPIFFE ID is a URI.
@@ -73,10 +73,10 @@ type TLSAuthenticator struct {
 	// SHA-256: 64 hexadecimal digits, with or without colons. nil: any; empty but not nil: none. If
 	// AllowedNames is not nil either, both must allow a certificate.
 	AllowedFingerprints []string
-	// StaleLimit is how long a CAFile or a CRLFile that cannot be used any more (because it is empty,
-	// broken or gone) stays in force as it was. After that nobody is let in until it is mended. The
-	// time is from the last look at the files that found them good: a [Server] looks a few times a second, an
-	// Authenticator alone at each handshake. 0: there is no limit.
+	// StaleLimit is how long a CAFile or a CRLFile that cannot be used any more (because it is
+	// empty, broken or gone) stays in force as it was. After that nobody is let in until it is
+	// mended. The time is from the last look at the files that found them good: a [Server] looks a
+	// few times a second, an Authenticator alone at each handshake. 0: there is no limit.
 	StaleLimit time.Duration
 	// ClientAuth replaces these defaults; nil: the defaults. A type that verifies certificates needs a
 	// CAFile. With a type that does not verify, the credentials are nil, because an unverified
@@ -89,8 +89,8 @@ type TLSAuthenticator struct {
 	MinVersion uint16
 	// MaxVersion is the newest TLS version; 0: the newest that Go knows.
 	MaxVersion uint16
-	// NextProtos are the protocols that may be agreed on (ALPN), the preferred one first. A client that
-	// offers others only is refused, one that offers none is not. nil: none is agreed on.
+	// NextProtos are the protocols that may be agreed on (ALPN), the preferred one first. A client
+	// that offers others only is refused, one that offers none is not. nil: none is agreed on.
 	NextProtos []string
 	// Configure may change the configuration of crypto/tls, after all else has been set; nil: nothing
 	// is changed. It is called again whenever a file has changed, and must set all it wants each time.
@@ -106,8 +106,8 @@ type TLSAuthenticator struct {
 	followed followed
 }
 
-// CertificateFiles are the files of a certificate with its chain and of its private key, as CertFile
-// and KeyFile of [TLSAuthenticator]. If KeyFile is "", the key is in CertFile.
+// CertificateFiles are the files of a certificate with its chain and of its private key, as
+// CertFile and KeyFile of [TLSAuthenticator]. If KeyFile is "", the key is in CertFile.
 type CertificateFiles struct{ CertFile, KeyFile string }
 
 // Check reads the files. It returns an error, which names the file if it is about one, if the files

@@ -18,8 +18,8 @@ func host(name string) func(*x509.Certificate) {
 	return func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{name}, nil }
 }
 
-// TestServerNames: the client gets the certificate of the server that it names. Each pair of files is
-// followed for itself.
+// TestServerNames: the client gets the certificate of the server that it names. Each pair of files
+// is followed for itself.
 func TestServerNames(t *testing.T) {
 	openssl := testpeer.Program(t, "openssl", "openssl")
 	ca := newAuthority(t, "CA")
@@ -62,7 +62,9 @@ func TestNextProtos(t *testing.T) {
 	address := start(t, &Server{Handler: echo, Authenticator: &TLSAuthenticator{
 		CertFile: server.cert, KeyFile: server.key, NextProtos: []string{"two", "one"},
 	}})
-	for offer, want := range map[string]string{"": "", "one": "one", "one,two": "two", "three": "refused"} {
+	for offer, want := range map[string]string{
+		"": "", "one": "one", "one,two": "two", "three": "refused",
+	} {
 		config, err := (&TLSClient{CAFile: ca.file}).config(address)
 		must.OK(t, err)
 		if offer != "" {
@@ -79,13 +81,14 @@ func TestNextProtos(t *testing.T) {
 	}
 }
 
-// TestConfigure: the hook is called last, for each change, and cannot let in a client without a good
-// certificate.
+// TestConfigure: the hook is called last, for each change, and cannot let in a client without a
+// good certificate.
 func TestConfigure(t *testing.T) {
 	ca, other := newAuthority(t, "CA"), newAuthority(t, "another CA")
 	server := ca.issue("server")
 	calls, refuse := 0, errors.New("not today")
-	a := &TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: ca.file, Logger: quiet(),
+	a := &TLSAuthenticator{
+		CertFile: server.cert, KeyFile: server.key, CAFile: ca.file, Logger: quiet(),
 		Configure: func(c *tls.Config) {
 			calls++
 			c.MinVersion, c.ClientAuth = tls.VersionTLS13, tls.RequestClientCert
@@ -95,7 +98,8 @@ func TestConfigure(t *testing.T) {
 				}
 				return nil
 			}
-		}}
+		},
+	}
 	address := start(t, &Server{Authenticator: a, Handler: echo})
 	conn := dialTLS(t, address, config(ca.issue("ann"), ca))
 	if version := conn.(*tls.Conn).ConnectionState().Version; version != tls.VersionTLS13 {

@@ -66,9 +66,9 @@ func (f *followed) settle() {
 	}
 }
 
-// Rejudge returns nil if a client with the same certificate would be let in now, and until when that
-// holds if no file changes. conn and credentials are what Authenticate has returned; one of the two
-// is enough, so that conn may wrap that connection. It does not look at the files:
+// Rejudge returns nil if a client with the same certificate would be let in now, and until when
+// that holds if no file changes. conn and credentials are what Authenticate has returned; one of
+// the two is enough, so that conn may wrap that connection. It does not look at the files:
 // [TLSAuthenticator.Revision] does.
 func (a *TLSAuthenticator) Rejudge(conn net.Conn, credentials any) (until time.Time, err error) {
 	var state tls.ConnectionState

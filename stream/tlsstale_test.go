@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,11 +18,10 @@ func TestCommentedOutCA(t *testing.T) {
 	other := newAuthority(t, "another CA")
 	ann, bob := config(r.ca.issue("ann"), r.ca), config(other.issue("bob"), r.ca)
 	first, second := content(t, r.ca.file), content(t, other.file)
-	replace(t, r.file("ca.crt"), append(first[:len(first):len(first)], second...))
+	replace(t, r.file("ca.crt"), cat(first, second))
 	must.OK(t, sayHello(t, r.address, ann))
 	must.OK(t, sayHello(t, r.address, bob))
-	commented := bytes.ReplaceAll(bytes.TrimSuffix(second, []byte("\n")), []byte("\n"), []byte("\n# "))
-	replace(t, r.file("ca.crt"), append(append(first[:len(first):len(first)], "# "...), commented...))
+	replace(t, r.file("ca.crt"), cat(first, commentOut(second)))
 	must.OK(t, sayHello(t, r.address, ann))
 	if err := sayHello(t, r.address, bob); err == nil {
 		t.Error("a client of a CA that is commented out is let in")
@@ -82,15 +80,18 @@ func (g *aging) lines(text string) (n int) {
 	return n
 }
 
-// TestStaleLimit: a CA file that cannot be used is logged as an error, again and again but ever more
-// rarely. After StaleLimit nobody is let in, until the file is mended.
+// TestStaleLimit: a CA file that cannot be used is logged as an error, again and again but ever
+// more rarely. After StaleLimit nobody is let in, until the file is mended.
 func TestStaleLimit(t *testing.T) {
 	for name, damage := range map[string]func(file string){
-		"emptied":       func(file string) { must.OK(t, os.Truncate(file, 0)) },
-		"removed":       func(file string) { must.OK(t, os.Remove(file)) },
-		"broken":        func(file string) { must.OK(t, os.Truncate(file, 100)) },
-		"a directory":   func(file string) { must.OK(t, os.Remove(file)); must.OK(t, os.Mkdir(file, 0o700)) },
-		"commented out": func(file string) { replace(t, file, append([]byte("# "), content(t, file)...)) },
+		"emptied": func(file string) { must.OK(t, os.Truncate(file, 0)) },
+		"removed": func(file string) { must.OK(t, os.Remove(file)) },
+		"broken":  func(file string) { must.OK(t, os.Truncate(file, 100)) },
+		"a directory": func(file string) {
+			must.OK(t, os.Remove(file))
+			must.OK(t, os.Mkdir(file, 0o700))
+		},
+		"commented out": func(file string) { replace(t, file, cat([]byte("# "), content(t, file))) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			ca := newAuthority(t, "CA")

@@ -17,10 +17,13 @@ type use struct {
 }
 
 var (
-	clientUse = use{"clients", x509.ExtKeyUsageClientAuth, asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 2}}
-	serverUse = use{"servers", x509.ExtKeyUsageServerAuth, asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 1}}
-	anyUse    = asn1.ObjectIdentifier{2, 5, 29, 37, 0}
+	clientUse = use{"clients", x509.ExtKeyUsageClientAuth, oid{1, 3, 6, 1, 5, 5, 7, 3, 2}}
+	serverUse = use{"servers", x509.ExtKeyUsageServerAuth, oid{1, 3, 6, 1, 5, 5, 7, 3, 1}}
+	anyUse    = oid{2, 5, 29, 37, 0}
 )
+
+// oid is an object identifier.
+type oid = asn1.ObjectIdentifier
 
 // auxiliary is what follows the certificate in a TRUSTED CERTIFICATE: X509_CERT_AUX of openssl, as
 // openssl x509 -addtrust and -addreject write it.
@@ -43,7 +46,8 @@ func (a auxiliary) rejects(u use) bool {
 	return has(a.Reject) || a.Trust != nil && !has(a.Trust)
 }
 
-// parseCertificate reads the certificate of a PEM block, and what a TRUSTED CERTIFICATE says besides.
+// parseCertificate reads the certificate of a PEM block, and what a TRUSTED CERTIFICATE says
+// besides.
 func parseCertificate(block *pem.Block) (*x509.Certificate, auxiliary, error) {
 	if block.Type != typeTrusted {
 		certificate, err := x509.ParseCertificate(block.Bytes)
@@ -116,8 +120,8 @@ func parseAuthorities(text []byte, u use) (*authorities, error) {
 	return a, nil
 }
 
-// accepts returns the chain as it is used if it leads to one of the CAs, and has no certificate that
-// is rejected. A nil a stands for the CAs of the system.
+// accepts returns the chain as it is used if it leads to one of the CAs, and has no certificate
+// that is rejected. A nil a stands for the CAs of the system.
 func (a *authorities) accepts(chain []*x509.Certificate) bool {
 	if a == nil {
 		return true

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,31 +34,33 @@ func TestAuthoritiesAsOpenSSL(t *testing.T) {
 	trusted := func(options ...string) []byte {
 		return openSSL(t, append([]string{"x509", "-in", ca.file, "-trustout"}, options...)...)
 	}
-	commented := bytes.ReplaceAll(append([]byte("\n"), plain...), []byte("\n"), []byte("\n# "))
+	const anyUse = "anyExtendedKeyUsage"
+	commented := commentOut(plain)
 	swap := func(text []byte, from, to string) []byte {
 		return bytes.ReplaceAll(text, []byte(from), []byte(to))
 	}
 	der, err := parseAuthorities(plain, clientUse)
 	must.OK(t, err)
+	raw := der.certificates[0].Raw
 	for name, file := range map[string][]byte{
 		"plain":                      plain,
 		"another":                    foreign,
-		"both":                       append(foreign[:len(foreign):len(foreign)], plain...),
+		"both":                       cat(foreign, plain),
 		"empty":                      nil,
 		"text":                       []byte("no certificate\n"),
 		"commented out":              commented,
-		"another, commented out":     append(foreign[:len(foreign):len(foreign)], commented...),
-		"a comment before it":        append([]byte("# -----BEGIN CERTIFICATE-----\n"), plain...),
-		"ENCRYPTED above it":         append([]byte("ENCRYPTED\n"), plain...),
-		"BEGIN in a line of text":    append([]byte("see -----BEGIN CERTIFICATE-----\n"), plain...),
-		"indented":                   swap(append([]byte(" "), plain...), "\n", "\n "),
-		"the first line indented":    append([]byte(" "), plain...),
+		"another, commented out":     cat(foreign, commented),
+		"a comment before it":        cat([]byte("# -----BEGIN CERTIFICATE-----\n"), plain),
+		"ENCRYPTED above it":         cat([]byte("ENCRYPTED\n"), plain),
+		"BEGIN in a line of text":    cat([]byte("see -----BEGIN CERTIFICATE-----\n"), plain),
+		"indented":                   swap(cat([]byte(" "), plain), "\n", "\n "),
+		"the first line indented":    cat([]byte(" "), plain),
 		"CRLF":                       swap(plain, "\n", "\r\n"),
-		"a mark":                     append([]byte("\ufeff"), plain...),
-		"a mark between":             append(append(foreign[:len(foreign):len(foreign)], "\ufeff"...), plain...),
+		"a mark":                     cat([]byte("\ufeff"), plain),
+		"a mark between":             cat(foreign, []byte("\ufeff"), plain),
 		"half":                       plain[:len(plain)/2],
-		"whole and half":             append(plain[:len(plain):len(plain)], foreign[:100]...),
-		"half and whole":             append(foreign[:100:100], plain...),
+		"whole and half":             cat(plain, foreign[:100]),
+		"half and whole":             cat(foreign[:100], plain),
 		"X509 CERTIFICATE":           swap(plain, "CERTIFICATE", "X509 CERTIFICATE"),
 		"a request's name":           swap(plain, "CERTIFICATE", "CERTIFICATE REQUEST"),
 		"a key beside":               append(content(t, ca.issue("server").key), plain...),
@@ -72,13 +75,13 @@ func TestAuthoritiesAsOpenSSL(t *testing.T) {
 		"rejected for servers":       trusted("-addreject", "serverAuth"),
 		"rejected for any":           trusted("-addreject", "anyExtendedKeyUsage"),
 		"trusted and rejected":       trusted("-addtrust", "clientAuth", "-addreject", "clientAuth"),
-		"trusted but for clients":    trusted("-addtrust", "anyExtendedKeyUsage", "-addreject", "clientAuth"),
+		"trusted but for clients":    trusted("-addtrust", anyUse, "-addreject", "clientAuth"),
 		"trusted, with a name":       trusted("-setalias", "ours", "-addtrust", "clientAuth"),
 		"rejected, then plain":       append(trusted("-addreject", "clientAuth"), plain...),
 		"an own kind of use":         trusted("-addtrust", "1.2.3.4"),
-		"trusted for none":           pemOf(typeTrusted, der.certificates[0].Raw, []byte{0x30, 2, 0x30, 0}),
-		"trusted, uses cut off":      pemOf(typeTrusted, der.certificates[0].Raw, []byte{0x30, 9, 0x30, 0}),
-		"trusted, uses are a number": pemOf(typeTrusted, der.certificates[0].Raw, []byte{2, 1, 0}),
+		"trusted for none":           pemOf(typeTrusted, raw, []byte{0x30, 2, 0x30, 0}),
+		"trusted, uses cut off":      pemOf(typeTrusted, raw, []byte{0x30, 9, 0x30, 0}),
+		"trusted, uses are a number": pemOf(typeTrusted, raw, []byte{2, 1, 0}),
 	} {
 		path := filepath.Join(t.TempDir(), "file.pem")
 		must.OK(t, os.WriteFile(path, file, 0o600))
@@ -95,7 +98,7 @@ func TestAuthoritiesAsOpenSSL(t *testing.T) {
 
 // pemOf returns a PEM block with all of the parts.
 func pemOf(kind string, parts ...[]byte) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: bytes.Join(parts, nil)})
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: cat(parts...)})
 }
 
 // acceptedBy reports whether a CA file accepts a certificate for a use.
@@ -150,8 +153,8 @@ func TestRejectedIntermediate(t *testing.T) {
 	}
 }
 
-// TestTextAboveKey: text says nothing of whether a key is encrypted. Keys that openssl has encrypted
-// are refused.
+// TestTextAboveKey: text says nothing of whether a key is encrypted. Keys that openssl has
+// encrypted are refused.
 func TestTextAboveKey(t *testing.T) {
 	ca := newAuthority(t, "CA")
 	server := ca.issue("server")
@@ -164,10 +167,10 @@ func TestTextAboveKey(t *testing.T) {
 		text []byte
 		good bool
 	}{
-		"text above":          {append([]byte("Not ENCRYPTED any more\nProc-Type: 4,ENCRYPTED\n"), key...), true},
+		"text above":          {cat([]byte("Not ENCRYPTED\nProc-Type: 4,ENCRYPTED\n"), key), true},
 		"encrypted":           {encrypted, false},
 		"encrypted, RFC 1421": {old, false},
-		"commented out":       {append(bytes.ReplaceAll(append([]byte("\n"), encrypted...), []byte("\n"), []byte("\n# ")), append([]byte("\n"), key...)...), true},
+		"commented out":       {cat(commentOut(encrypted), key), true},
 	} {
 		file := filepath.Join(dir, "key.pem")
 		replace(t, file, c.text)
@@ -175,7 +178,7 @@ func TestTextAboveKey(t *testing.T) {
 		if (err == nil) != c.good {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err != nil && !bytes.Contains([]byte(err.Error()), []byte(file+": the private key is encrypted")) {
+		if err != nil && !strings.Contains(err.Error(), file+": the private key is encrypted") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -33,7 +33,8 @@ func New(directory, name string, change ...func(*x509.Certificate)) (*Authority,
 		NotAfter:              time.Now().Add(time.Hour),
 		IsCA:                  true,
 		BasicConstraintsValid: true,
-		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign |
+			x509.KeyUsageDigitalSignature,
 	}
 	for _, f := range change {
 		f(template)
@@ -135,8 +136,8 @@ func writePEM(file, kind string, der []byte) error {
 	return os.Rename(file+".new", file)
 }
 
-// RevocationList makes a CRL of this CA, in PEM, that is valid from a minute ago for an hour. A change
-// may modify the template before it is signed; nil: none.
+// RevocationList makes a CRL of this CA, in PEM, that is valid from a minute ago for an hour. A
+// change may modify the template before it is signed; nil: none.
 func (a *Authority) RevocationList(
 	change func(*x509.RevocationList), revoked ...*x509.Certificate,
 ) ([]byte, error) {
