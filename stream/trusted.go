@@ -120,8 +120,8 @@ func parseAuthorities(text []byte, u use) (*authorities, error) {
 	return a, nil
 }
 
-// accepts reports whether a chain leads to one of the CAs and has no certificate that is rejected. A
-// nil a stands for the CAs of the system.
+// accepts reports whether a chain leads to one of the CAs and has no certificate that is rejected.
+// A nil a stands for the CAs of the system.
 func (a *authorities) accepts(chain []*x509.Certificate) bool {
 	if a == nil {
 		return true
