@@ -195,3 +195,25 @@ func TestClientRevocation(t *testing.T) {
 		t.Error("a list that nobody looks at")
 	}
 }
+
+// FuzzRevocations: a CRL file is used whole, or refused with an error that names it.
+func FuzzRevocations(f *testing.F) {
+	ca := newAuthority(f, "CA")
+	cas, err := parseAuthorities(content(f, ca.file), clientUse)
+	must.OK(f, err)
+	list := ca.revoke(nil, ca.issue("ann").cert)
+	block, _ := pem.Decode(list)
+	f.Add(list)
+	f.Add(block.Bytes)
+	f.Add(cat(list, list[:100]))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		source := revocationSource("the-list", func() *authorities { return cas })
+		r, err := source.parse(map[string][]byte{"the-list": text})
+		if (err == nil) != (r != nil && len(r.lists) > 0) {
+			t.Errorf("%v, %v", r, err)
+		}
+		if err != nil && !strings.HasPrefix(err.Error(), "stream: the-list: ") {
+			t.Errorf("%q does not name the file", err)
+		}
+	})
+}
