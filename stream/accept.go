@@ -42,7 +42,7 @@ func (s *Server) serve(v *serving) error {
 				logged = time.Now()
 				s.logger().Warn("stream: cannot accept for now", "listener", v.listener.Addr(), "error", err)
 			}
-			if isExhaustion(err) && s.freeDescriptor() {
+			if isExhaustion(err) && s.freeDescriptors() {
 				backOff = minBackOff
 			}
 			s.pause(v, backOff)
@@ -67,6 +67,9 @@ func (s *Server) begin(v *serving) error {
 		return ErrServerClosed
 	}
 	s.listeners[v] = struct{}{}
+	if len(rejudgers(s.Authenticator)) > 0 {
+		s.watch()
+	}
 	return nil
 }
 

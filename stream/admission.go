@@ -2,43 +2,86 @@ package stream
 
 import (
 	"net"
-	"slices"
+	"net/netip"
 	"time"
 )
 
 const (
 	// backlogPerSlot is how many connections may wait for each handshake slot. A waiting connection
 	// costs one descriptor.
-	backlogPerSlot = 8
+	backlogPerSlot = 32
+	// minBacklog is how many connections may wait however few slots there are.
+	minBacklog = 1024
 	// pollInterval is how often the backlog is checked for clients that have sent something.
 	pollInterval = 5 * time.Millisecond
+	// pollBatch is how many clients of the backlog are checked at once. The addresses take turns, so
+	// that a crowd of silent clients does not delay another address.
+	pollBatch = 128
+	// freeShare is the divisor for the part of the backlog that is closed where descriptors lack.
+	freeShare = 8
 )
 
 // arrive takes an accepted connection. It starts the handshake at once, or adds the connection to
 // the backlog.
 func (s *Server) arrive(v *serving, conn net.Conn) {
 	c := &session{serving: v, raw: conn, network: network(conn.RemoteAddr()), accepted: time.Now()}
+	c.hasSpoken()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for !s.isOverLocked(v) && len(s.waiting) >= backlogPerSlot*s.maxHandshakes() && !s.dropSilent() {
-		s.await(pollInterval)
+	for !s.isOverLocked(v) && s.waiting.size >= s.maxBacklog() {
+		if !s.makeRoom(c) {
+			return
+		}
 	}
 	if s.isOverLocked(v) {
 		_ = conn.Close()
 		return
 	}
 	// The backlog goes first. But a client that has sent something overtakes silent ones.
-	isBefore := func(other *session) bool { return other.spoken || !c.spoken }
-	if c.hasSpoken(); s.mayStart(c) && !slices.ContainsFunc(s.waiting, isBefore) {
+	isFirst := s.waiting.spoken == 0 && (c.spoken || s.waiting.size == 0)
+	if isFirst && s.mayStart(c) {
 		if admitted, _ := s.admit(c); admitted {
 			return
 		}
 	}
-	s.waiting = append(s.waiting, c)
+	s.waiting.add(c, s.pending.of(c.network))
 	if !s.admitting {
 		s.admitting = true
 		go s.admitBacklog()
+	} else if c.spoken && c.crowd.spoken.Len() == 1 {
+		s.wakeAdmission() // its address may be less busy than the others that wait
 	}
+}
+
+// makeRoom closes a connection of the full backlog for the newcomer c. It closes c and returns
+// false if no other has to yield. The caller holds the mutex.
+//
+// The oldest connection of the busiest address yields to one of an address that is less busy.
+// Otherwise a silent connection of c's own address yields, if it has had the time to send
+// something. If no address has two connections, that may be one of any address, and c waits until
+// there is room: nobody is behind c who has a better claim.
+func (s *Server) makeRoom(c *session) bool {
+	busiest, own := s.waiting.busiest(), s.waiting.waiting(c.network)
+	if busiest.size() >= own+2 {
+		s.dropWaiting(busiest.oldest(), errEvicted)
+		return true
+	}
+	if busiest.size() == 1 {
+		if silent := first(&s.waiting.quiet); silent != nil && s.isOverdue(silent) {
+			s.dropWaiting(silent, errEvicted)
+		} else {
+			s.await(pollInterval)
+		}
+		return true
+	}
+	if crowd := s.waiting.crowds[c.network]; crowd != nil {
+		if silent := first(&crowd.silent); silent != nil && s.isOverdue(silent) {
+			s.dropWaiting(silent, errEvicted)
+			return true
+		}
+	}
+	s.drop(c, errEvicted)
+	return false
 }
 
 // admitBacklog is the goroutine that admits clients from the backlog. It ends when the backlog is
@@ -46,18 +89,36 @@ func (s *Server) arrive(v *serving, conn net.Conn) {
 func (s *Server) admitBacklog() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	timer := time.NewTimer(pollInterval)
+	defer timer.Stop()
 	var polled time.Time
-	for len(s.waiting) > 0 {
+	for s.waiting.size > 0 {
 		if time.Since(polled) >= pollInterval {
 			polled = time.Now()
-			for _, c := range s.waiting {
-				c.hasSpoken()
-			}
+			s.waiting.poll(pollBatch)
 		}
-		s.await(s.admitAll())
+		if again := s.admitAll(); again > 0 {
+			timer.Reset(again)
+		} else {
+			timer.Stop()
+		}
+		s.mu.Unlock()
+		select {
+		case <-s.admission:
+		case <-timer.C:
+		}
+		s.mu.Lock()
 	}
 	s.admitting = false
 	s.notify()
+}
+
+// wakeAdmission has admitBacklog look again. The caller holds the mutex.
+func (s *Server) wakeAdmission() {
+	select {
+	case s.admission <- struct{}{}:
+	default:
+	}
 }
 
 // admitAll admits as many waiting clients as it can. It returns the time after which to try again;
@@ -67,42 +128,37 @@ func (s *Server) admitAll() (again time.Duration) {
 		return 0
 	}
 	for {
-		i := s.next()
-		if i < 0 {
+		c := s.next()
+		if c == nil {
 			return pollInterval
 		}
-		if admitted, wait := s.admit(s.waiting[i]); !admitted {
+		if admitted, wait := s.admit(c); !admitted {
 			return min(pollInterval, max(wait, time.Millisecond))
 		}
-		s.waiting = slices.Delete(s.waiting, i, i+1)
 	}
 }
 
-// next returns the index of the waiting client to admit next, or -1 if there is none. A client that
-// has sent something goes before a silent one. After that, the client whose network has the fewest
-// handshakes goes first, so that a crowd from one address does not delay others. After that, the
-// one that came first goes first. The caller holds the mutex.
-func (s *Server) next() int {
-	best, fewest := -1, 0
-	for i, c := range s.waiting {
-		if best >= 0 && s.waiting[best].spoken && !c.spoken || !s.mayStart(c) {
-			continue
-		}
-		n := len(s.pending.networks[c.network])
-		if best < 0 || c.spoken && !s.waiting[best].spoken || n < fewest {
-			best, fewest = i, n
-		}
+// next returns the waiting client to admit next; nil: there is none. A client that has sent
+// something goes before a silent one. After that, the client whose network has the fewest
+// handshakes goes first, so that a crowd from one address does not delay others. After that,
+// addresses take turns, and of one address the one that came first goes first. The caller holds
+// the mutex.
+func (s *Server) next() *session {
+	if c := s.waiting.speaker(); c != nil {
+		return c
 	}
-	return best
+	return s.waiting.silentOne(s.mayStart)
 }
 
 // mayStart reports whether c may take a free slot. A silent client may not while half of the slots
 // or more are taken, until it has had the time to send its first packet: it would block a slot that
 // others can use. The caller holds the mutex.
 func (s *Server) mayStart(c *session) bool {
-	if c.spoken || 2*s.pending.count < s.maxHandshakes() {
-		return true
-	}
+	return c.spoken || 2*s.pending.count < s.maxHandshakes() || s.isOverdue(c)
+}
+
+// isOverdue reports whether c has had the time to send its first packet.
+func (s *Server) isOverdue(c *session) bool {
 	return time.Since(c.accepted) >= s.handshakeTimeout()/silentShare
 }
 
@@ -114,18 +170,21 @@ func (s *Server) admit(c *session) (admitted bool, wait time.Duration) {
 		return false, pollInterval
 	}
 	if s.pending.count >= most {
-		if wait := s.evict(); wait > 0 {
+		if wait := s.evict(c.network); wait > 0 {
 			return false, wait
 		}
+	}
+	if c.crowd != nil {
+		s.waiting.remove(c)
 	}
 	s.start(c)
 	return true, 0
 }
 
-// evict abandons one handshake to free its slot, and returns 0. If all handshakes are still
-// protected, it returns the time after which to try again. The caller holds the mutex.
-func (s *Server) evict() (wait time.Duration) {
-	c, wait := s.pending.victim(time.Now(), s.handshakeTimeout())
+// evict abandons one handshake to free its slot for a newcomer, and returns 0. If all handshakes
+// are still protected, it returns the time after which to try again. The caller holds the mutex.
+func (s *Server) evict(newcomer netip.Prefix) (wait time.Duration) {
+	c, wait := s.pending.victim(newcomer, time.Now(), s.handshakeTimeout())
 	if c == nil {
 		return max(wait, time.Millisecond)
 	}
@@ -133,34 +192,23 @@ func (s *Server) evict() (wait time.Duration) {
 	return 0
 }
 
-// dropSilent closes the oldest waiting client that is silent although it has had the time to send
-// something. It returns false if there is none. The caller holds the mutex.
-func (s *Server) dropSilent() bool {
-	for i, c := range s.waiting {
-		if time.Since(c.accepted) < s.handshakeTimeout()/silentShare {
-			return false // the others are younger still
-		}
-		if !c.hasSpoken() {
-			s.waiting = slices.Delete(s.waiting, i, i+1)
-			s.drop(c, errEvicted)
-			return true
+// dropWaiting closes a client of the backlog. The caller holds the mutex.
+func (s *Server) dropWaiting(c *session, why error) {
+	s.waiting.remove(c)
+	s.drop(c, why)
+}
+
+// dropAll closes the waiting clients of one listener. The caller holds the mutex.
+func (s *Server) dropAll(v *serving, why error) {
+	for _, c := range s.waiting.all() {
+		if c.serving == v {
+			s.dropWaiting(c, why)
 		}
 	}
-	return false
 }
 
-// dropWaiting closes the waiting clients of one listener. The caller holds the mutex.
-func (s *Server) dropWaiting(v *serving, why error) {
-	s.waiting = slices.DeleteFunc(s.waiting, func(c *session) bool {
-		if c.serving == v {
-			s.drop(c, why)
-		}
-		return c.serving == v
-	})
-}
-
-// drop closes a client that was removed from the backlog. It runs in a goroutine, so that a slow
-// logger delays nobody. The caller holds the mutex.
+// drop closes a client that is not in the backlog, or not any more. It runs in a goroutine, so that
+// a slow logger delays nobody. The caller holds the mutex.
 func (s *Server) drop(c *session, why error) {
 	c.state = over
 	s.dropping++
@@ -170,14 +218,24 @@ func (s *Server) drop(c *session, why error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.dropping--
-		s.notify()
+		s.checkDrained() // nobody waits for anything else of it
 	}()
 }
 
-// freeDescriptor closes a client so that Accept can succeed again, and reports whether there was
-// one to close. Silent and slow clients are the likely reason that the descriptors are used up.
-func (s *Server) freeDescriptor() bool {
+// freeDescriptors closes clients so that Accept can succeed again, and reports whether there were
+// any to close. It begins with the busiest addresses: their silent and slow clients are the likely
+// reason that the descriptors are used up.
+func (s *Server) freeDescriptors() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.dropSilent() || s.pending.count > 0 && s.evict() == 0
+	if s.waiting.size == 0 {
+		return s.pending.count > 0 && s.evict(netip.Prefix{}) == 0
+	}
+	for range max(1, s.waiting.size/freeShare) {
+		s.dropWaiting(s.waiting.busiest().oldest(), errEvicted)
+	}
+	return true
 }
+
+// maxBacklog returns how many connections may wait.
+func (s *Server) maxBacklog() int { return max(minBacklog, backlogPerSlot*s.maxHandshakes()) }

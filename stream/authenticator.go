@@ -151,6 +151,12 @@ func authenticate(ctx context.Context, a Authenticator, conn net.Conn) (net.Conn
 	if err != nil {
 		return next, nil, err
 	}
+	if r, ok := a.(Rejudger); ok {
+		// A TLSAuthenticator does so itself, so that it does in an AuthenticatorFunc, too.
+		if _, records := a.(*TLSAuthenticator); !records {
+			record(ctx, r, next, credentials)
+		}
+	}
 	return next, credentials, nil
 }
 

@@ -23,6 +23,10 @@ type TLSClient struct {
 	CertFile, KeyFile string
 	// CAFile has the PEM certificates of the CAs that may certify the server; "": the system's CAs.
 	CAFile string
+	// CRLFile has revocation lists, as that of [TLSAuthenticator] has them: a server is refused whose
+	// certificate is revoked, or the issuer of which has no list in the file that is in force. "": no
+	// certificate is looked up.
+	CRLFile string
 	// ServerName is the name that the server's certificate must have; "": the host that is dialled.
 	ServerName string
 	// CipherSuites are the suites for TLS 1.0 to 1.2; nil: Go's defaults.
@@ -118,18 +122,16 @@ func (c *TLSClient) config(address string) (*tls.Config, error) {
 		return nil, errors.New("stream: TLSClient with a KeyFile, but without a CertFile")
 	}
 	err := errors.Join(checkVersions(c.MinVersion, 0), checkSuites(c.CipherSuites))
+	if c.CRLFile != "" && c.InsecureSkipVerify {
+		err = errors.Join(err, errors.New("stream: TLSClient with a CRLFile and InsecureSkipVerify"))
+	}
 	if c.Handshake != nil {
 		err = errors.Join(err, check(c.Handshake))
 	}
 	if err != nil {
 		return nil, err
 	}
-	files := materialFiles{c.CertFile, c.KeyFile, c.CAFile}
-	content, _, err := files.read()
-	if err != nil {
-		return nil, err
-	}
-	material, err := files.parse(content)
+	material, err := c.material()
 	if err != nil {
 		return nil, err
 	}
@@ -146,12 +148,21 @@ func (c *TLSClient) config(address string) (*tls.Config, error) {
 			"nothing to verify the server by", address)
 	}
 	config := &tls.Config{
-		RootCAs:                     material.ca,
 		ServerName:                  name,
 		CipherSuites:                slices.Clone(c.CipherSuites),
 		MinVersion:                  oldestVersion(c.MinVersion),
 		InsecureSkipVerify:          c.InsecureSkipVerify,
 		DynamicRecordSizingDisabled: true,
+	}
+	if material.ca != nil {
+		config.RootCAs = material.ca.pool
+	}
+	if !c.InsecureSkipVerify {
+		by := &rules{use: serverUse, name: name, ca: material.ca, revoked: material.revoked}
+		config.VerifyConnection = func(state tls.ConnectionState) error {
+			_, err := by.judge(state, time.Now())
+			return err
+		}
 	}
 	if certificate := material.certificate; certificate != nil {
 		// The certificate is sent even if the server's list of CAs does not match it. The server can
@@ -161,4 +172,36 @@ func (c *TLSClient) config(address string) (*tls.Config, error) {
 		}
 	}
 	return config, nil
+}
+
+// material is what a TLSClient reads from its files.
+type material struct {
+	certificate *tls.Certificate // nil: none
+	ca          *authorities     // nil: those of the system
+	revoked     *revocations     // nil: no lists
+}
+
+// material reads the files.
+func (c *TLSClient) material() (m material, err error) {
+	if c.CertFile != "" {
+		if m.certificate, err = readNow(pairSource(c.CertFile, c.KeyFile)); err != nil {
+			return material{}, err
+		}
+	}
+	if c.CAFile != "" {
+		if m.ca, err = readNow(authoritySource(c.CAFile, serverUse)); err != nil {
+			return material{}, err
+		}
+		if len(m.ca.certificates) == 0 {
+			err := errors.New("no certificate in it is trusted for servers")
+			return material{}, fileError(c.CAFile, err)
+		}
+	}
+	if c.CRLFile != "" {
+		lists := revocationSource(c.CRLFile, func() *authorities { return m.ca })
+		if m.revoked, err = readNow(lists); err != nil {
+			return material{}, err
+		}
+	}
+	return m, nil
 }

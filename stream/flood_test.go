@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -151,10 +150,11 @@ func TestSpeakersFirst(t *testing.T) {
 	speaker.spoken = true
 	s.mu.Lock()
 	s.init()
-	s.waiting = []*session{silent, speaker}
+	s.waiting.add(silent, 0)
+	s.waiting.add(speaker, 0)
 	s.admitAll()
-	if len(s.waiting) != 1 || s.waiting[0] != silent {
-		t.Errorf("%d wait", len(s.waiting))
+	if all := s.waiting.all(); len(all) != 1 || all[0] != silent {
+		t.Errorf("%d wait", len(all))
 	}
 	s.mu.Unlock()
 	if conn := <-first; conn != speaker.raw {
@@ -237,7 +237,7 @@ func TestCrowdDelaysNobodyElse(t *testing.T) {
 	must.OK(t, err)
 	begun := time.Now()
 	must.OK(t, exchange(tls.Client(dialFrom(t, "127.0.0.2", address), config), "hello"))
-	if took := time.Since(begun); took > backlogPerSlot*timeout/spokenShare/2 {
+	if took := time.Since(begun); took > timeout/spokenShare*3/4 { // it need not wait for so long
 		t.Errorf("it has waited for %v", took)
 	}
 }
@@ -286,102 +286,3 @@ func TestHonestCrowd(t *testing.T) {
 	}
 	group.Wait()
 }
-
-// TestVictim: which handshake is evicted.
-func TestVictim(t *testing.T) {
-	const timeout = 10 * time.Second // 50 ms for the silent, 500 ms for the others
-	l := newListener(t)
-	accept := func() net.Conn {
-		dialTCP(t, l.Addr().String())
-		conn, err := l.Accept()
-		must.OK(t, err)
-		t.Cleanup(func() { _ = conn.Close() })
-		return conn
-	}
-	silent := accept()
-	now := time.Now()
-	type client struct {
-		network string
-		age     time.Duration
-		spoken  bool
-	}
-	for name, c := range map[string]struct {
-		clients []client // the oldest first
-		victim  int      // -1: none
-		wait    time.Duration
-	}{
-		"the oldest silent one": {[]client{{"10.0.0.1/32", time.Second, false},
-			{"10.0.0.1/32", time.Second / 2, false}}, 0, 0},
-		"silent before slow": {[]client{{"10.0.0.1/32", time.Second, true},
-			{"10.0.0.1/32", time.Second / 10, false}}, 1, 0},
-		"the oldest slow one": {[]client{{"10.0.0.1/32", 2 * time.Second, true},
-			{"10.0.0.1/32", time.Second, true}}, 0, 0},
-		"of the largest crowd": {[]client{{"10.0.0.1/32", 9 * time.Second, false},
-			{"10.0.0.2/32", time.Second, true}, {"10.0.0.2/32", time.Second, true}}, 1, 0},
-		"of the older crowd of two": {[]client{{"10.0.0.1/32", time.Second, true},
-			{"10.0.0.2/32", time.Second / 2, false}}, 0, 0},
-		"of another crowd, if that is safe": {[]client{{"10.0.0.1/32", 6 * time.Second / 10, false},
-			{"10.0.0.2/32", time.Second / 10, true}, {"10.0.0.2/32", time.Second / 10, true}}, 0, 0},
-		"none: another crowd is safer": {[]client{{"10.0.0.1/32", 4 * time.Second / 10, false},
-			{"10.0.0.2/32", time.Second / 5, true}, {"10.0.0.2/32", time.Second / 10, true}}, -1,
-			time.Second / 10},
-		"none: young and silent": {[]client{{"10.0.0.1/32", 40 * time.Millisecond, false},
-			{"10.0.0.1/32", 30 * time.Millisecond, false}}, -1, 10 * time.Millisecond},
-		"none: young and speaking": {[]client{{"10.0.0.1/32", 300 * time.Millisecond, true}}, -1,
-			200 * time.Millisecond},
-		"no addresses at all": {[]client{{"", time.Second, true}, {"", time.Second, true}}, 0, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var h handshakes
-			var sessions []*session
-			for _, c := range c.clients {
-				var prefix netip.Prefix
-				if c.network != "" {
-					prefix = netip.MustParsePrefix(c.network)
-				}
-				begun := now.Add(-c.age)
-				s := &session{
-					raw: silent, network: prefix, accepted: begun, begun: begun, spoken: c.spoken,
-				}
-				sessions = append(sessions, s)
-				h.add(s)
-			}
-			victim, wait := h.victim(now, timeout)
-			var want *session
-			if c.victim >= 0 {
-				want = sessions[c.victim]
-			}
-			if victim != want || wait != c.wait {
-				t.Errorf("%+v, wait %v", victim, wait)
-			}
-			for i, s := range sessions {
-				if h.remove(s); h.count != len(sessions)-1-i || len(h.all()) != h.count {
-					t.Errorf("%d left", h.count)
-				}
-			}
-			if len(h.networks) != 0 {
-				t.Errorf("%v left", h.networks)
-			}
-		})
-	}
-}
-
-func TestNetwork(t *testing.T) {
-	for address, want := range map[string]string{
-		"192.0.2.1:5": "192.0.2.1/32", "[::ffff:192.0.2.1]:5": "192.0.2.1/32",
-		"[2001:db8::1:2:3:4]:5": "2001:db8::/64", "[fe80::1%lo]:5": "fe80::/64",
-		"@": "invalid Prefix", "": "invalid Prefix",
-	} {
-		if got := network(textAddr(address)).String(); got != want {
-			t.Errorf("%s: %s, want %s", address, got, want)
-		}
-	}
-	if got := network(nil); got.IsValid() {
-		t.Error(got)
-	}
-}
-
-type textAddr string
-
-func (textAddr) Network() string  { return "test" }
-func (a textAddr) String() string { return string(a) }

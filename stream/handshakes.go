@@ -52,31 +52,43 @@ func (h *handshakes) all() []*session {
 	return slices.Concat(slices.Collect(maps.Values(h.networks))...)
 }
 
-// victim returns the handshake to evict for a new client. Networks with more handshakes come first.
-// Within one network, it is the oldest silent client whose protection is over, or else the oldest
-// client. In the networks with fewer handshakes than the largest, a silent client is protected as
-// long as one that has sent something. If every handshake is protected, victim returns nil and the
-// time after which there may be one.
-func (h *handshakes) victim(now time.Time, timeout time.Duration) (c *session, wait time.Duration) {
+// of returns how many handshakes of an address are in progress.
+func (h *handshakes) of(network netip.Prefix) int { return len(h.networks[network]) }
+
+// victim returns the handshake to evict for a newcomer of an address. Addresses with more
+// handshakes come first. Within one address, it is the oldest silent client whose protection is
+// over, or else the oldest client.
+//
+// Clients that have sent something are protected from newcomers, but only as long as silent ones
+// are if their address will still have as many handshakes as the newcomer's. In the addresses with
+// fewer handshakes than the largest, a silent client is protected as long as one that has sent
+// something. If every handshake is protected, victim returns nil and the time after which there
+// may be one.
+func (h *handshakes) victim(
+	newcomer netip.Prefix, now time.Time, timeout time.Duration,
+) (c *session, wait time.Duration) {
 	silent, spoken := timeout/silentShare, timeout/spokenShare
 	crowds := slices.SortedFunc(maps.Values(h.networks), func(a, b []*session) int {
 		return cmp.Or(cmp.Compare(len(b), len(a)), a[0].begun.Compare(b[0].begun))
 	})
 	wait = spoken
 	for _, crowd := range crowds {
-		grace := silent
+		quietly, aloud := silent, spoken // how long either is protected
 		if len(crowd) < len(crowds[0]) {
-			grace = spoken
+			quietly = spoken
+		}
+		if len(crowd) >= h.of(newcomer)+2 {
+			quietly, aloud = silent, silent
 		}
 		for _, c := range crowd {
-			wait = min(wait, spoken-now.Sub(c.begun))
-			if age := now.Sub(c.accepted); age < grace {
-				wait = min(wait, grace-age)
+			wait = min(wait, aloud-now.Sub(c.begun))
+			if age := now.Sub(c.accepted); age < quietly {
+				wait = min(wait, quietly-age)
 			} else if !c.hasSpoken() {
 				return c, 0
 			}
 		}
-		if oldest := crowd[0]; now.Sub(oldest.begun) >= spoken {
+		if oldest := crowd[0]; now.Sub(oldest.begun) >= aloud {
 			return oldest, 0
 		}
 	}

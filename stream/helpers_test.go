@@ -71,6 +71,12 @@ func startOn(t testing.TB, s *Server, l net.Listener) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
+	// Whoever counts goroutines next must count all of this server's.
+	testpeer.Eventually(t, "it serves", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.listeners) > 0
+	})
 	t.Cleanup(func() {
 		must.OK(t, s.Close())
 		must.OK(t, s.Shutdown(patient(t)))

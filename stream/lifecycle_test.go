@@ -338,7 +338,7 @@ type counts struct{ waiting, pending, entered, abandoned int }
 func (s *Server) counts() counts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return counts{len(s.waiting), s.pending.count, len(s.entered), s.abandoned}
+	return counts{s.waiting.size, s.pending.count, len(s.entered), s.abandoned}
 }
 
 // scriptedListener accepts what its script says.

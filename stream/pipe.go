@@ -104,7 +104,7 @@ func (p *pipes) copy(ctx context.Context) error {
 	})
 	var group sync.WaitGroup
 	for i := range p.halves {
-		group.Go(func() { p.run(&p.halves[i], &p.halves[1-i]) })
+		group.Go(func() { p.run(ctx, &p.halves[i], &p.halves[1-i]) })
 	}
 	group.Wait()
 	if !stop() {
@@ -119,8 +119,8 @@ var buffers = sync.Pool{New: func() any { return new([pipeBuffer]byte) }}
 
 // run copies data until h.from ends or fails. If h.to fails, run still reads h.from to its end and
 // discards the data. h.to may have sent something before it failed, which the other direction still
-// delivers.
-func (p *pipes) run(h, other *half) {
+// delivers. If ctx has ended, both are reset: whoever has closed them, that is no orderly end.
+func (p *pipes) run(ctx context.Context, h, other *half) {
 	buffer := buffers.Get().(*[pipeBuffer]byte)
 	defer buffers.Put(buffer)
 	broken := false
@@ -139,7 +139,7 @@ func (p *pipes) run(h, other *half) {
 		if err != io.EOF {
 			p.fail(&sideError{"read from", h.from.name, err})
 		}
-		if err == io.EOF || isClosed(err) || h.from.isComplete(err) {
+		if ctx.Err() == nil && (err == io.EOF || isClosed(err) || h.from.isComplete(err)) {
 			h.to.closeWrite()
 		} else {
 			h.from.reset()

@@ -29,19 +29,24 @@ const (
 // # Admission
 //
 // A handshake occupies one of MaxHandshakes slots, for HandshakeTimeout at most. The backlog of
-// clients that wait for a slot has eight times as many entries. Clients that have sent something
-// are admitted first; among these, the address with the fewest handshakes goes first. A silent
-// client waits for a 200th of HandshakeTimeout (50 ms by default), unless more than half of the
-// slots are free.
+// clients that wait for a slot has 32 times as many entries, and 1,024 at least. Clients that have
+// sent something are admitted first; among these, the address with the fewest handshakes goes
+// first. A silent client waits for a 200th of HandshakeTimeout (50 ms by default), unless more
+// than half of the slots are free. An IPv6 network of 64 bits counts as one address.
 //
 // If all slots are taken, the next client evicts a handshake: one of the address with the most
-// handshakes (an IPv6 network of 64 bits counts as one address), and there the oldest silent one,
-// or else the oldest. A handshake is protected from that for a 20th of HandshakeTimeout (0.5 s). If
-// its client has sent nothing yet and no address has more handshakes, it is protected for a 200th
-// only.
+// handshakes, and there the oldest silent one, or else the oldest. A handshake is protected from
+// that for a 20th of HandshakeTimeout (0.5 s), but only for a 200th of it from a client whose
+// address has fewer handshakes even with this one. If its client has sent nothing yet and no
+// address has more handshakes, it is protected for a 200th, too.
 //
-// So a crowd of silent clients delays nobody, and a crowd of honest clients that arrives at once is
-// admitted one after another.
+// If the backlog is full, the oldest client of the address that has most in it, whether it has
+// sent something or not, makes room for one of an address that has fewer. A client of an address
+// that has most in it is closed, unless one of that address has been silent for too long. What
+// admission costs does not grow with the number of clients that wait.
+//
+// So a crowd of silent or slow clients delays nobody from another address, and a crowd of honest
+// clients that arrives at once is admitted one after another.
 type Server struct {
 	// Authenticator proves who a client is; nil: an error. [AllowAny] lets everybody in.
 	Authenticator Authenticator
@@ -60,8 +65,15 @@ type Server struct {
 	// they are accepted. An idle authenticated client still counts: only the Handler knows how long a
 	// client may idle.
 	MaxConns int
-	// Logger receives refusals (Info), panics (Error), accept errors and an excess of handshakes
-	// (Warn, at most once a second), and clients that are let in (Debug); nil: slog.Default().
+	// KeepRefused keeps the connections of clients open that the Authenticator would refuse now. The
+	// default is to end them within a second, if the Authenticator is a [Rejudger]: with a
+	// [TLSAuthenticator], when a certificate expires or is revoked, or when a changed file or list
+	// does not let it in any more. The connection is reset, and the context of the Handler ends with
+	// the *[AuthenticationError] as its cause.
+	KeepRefused bool
+	// Logger receives refusals and ended connections (Info), panics (Error), accept errors and an
+	// excess of handshakes (Warn, at most once a second), and clients that are let in (Debug); nil:
+	// slog.Default().
 	Logger *slog.Logger
 
 	mu        sync.Mutex
@@ -70,12 +82,16 @@ type Server struct {
 	stopping  chan struct{} // closed by Shutdown and Close
 	drained   chan struct{} // closed when the server is stopping and idle
 	listeners map[*serving]struct{}
-	waiting   []*session            // the backlog, the oldest first
+	waiting   backlog
 	admitting bool                  // admitBacklog runs
+	admission chan struct{}         // wakes admitBacklog
 	dropping  int                   // dropped from the backlog, being closed
 	pending   handshakes            // in progress and not abandoned
 	entered   map[*session]struct{} // authenticated
 	handling  int                   // the entered that are in the Handler
+	sessions  uint64                // how many were ever authenticated
+	rejudging bool                  // the goroutine of rejudge runs
+	unwatched chan struct{}         // wakes it when there is nothing left to watch
 	abandoned int                   // given up, but their Authenticator has not returned
 	changed   chan struct{}         // closed at the next change of the above; nil: nobody waits
 
@@ -162,6 +178,7 @@ func (s *Server) init() {
 	}
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.stopping, s.drained = make(chan struct{}), make(chan struct{})
+	s.admission, s.unwatched = make(chan struct{}, 1), make(chan struct{}, 1)
 	s.listeners = make(map[*serving]struct{})
 	s.entered = make(map[*session]struct{})
 }
@@ -215,10 +232,10 @@ func (s *Server) stop(all bool) {
 	}
 	var conns []net.Conn
 	s.mu.Lock()
-	for _, c := range s.waiting {
+	for _, c := range s.waiting.all() {
+		s.waiting.remove(c)
 		conns = append(conns, c.raw)
 	}
-	s.waiting = nil
 	for _, c := range s.pending.all() {
 		s.abandon(c, ErrServerClosed)
 		conns = append(conns, c.raw)
@@ -238,13 +255,25 @@ func (s *Server) stop(all bool) {
 	}
 }
 
-// notify wakes everyone who waits for a change. It closes drained if the server is stopping and
-// nothing is left to wait for. The caller holds the mutex.
+// notify wakes everyone who waits for a change. The caller holds the mutex.
 func (s *Server) notify() {
 	if s.changed != nil {
 		close(s.changed)
 		s.changed = nil
 	}
+	s.wakeAdmission()
+	if s.rejudging && s.isUnwatched() {
+		select {
+		case s.unwatched <- struct{}{}:
+		default:
+		}
+	}
+	s.checkDrained()
+}
+
+// checkDrained closes drained if the server is stopping and nothing is left to wait for. The caller
+// holds the mutex.
+func (s *Server) checkDrained() {
 	if s.isStopping() && s.isIdle() {
 		select {
 		case <-s.drained:
@@ -257,7 +286,7 @@ func (s *Server) notify() {
 // isIdle reports whether the server does nothing any more. The caller holds the mutex.
 func (s *Server) isIdle() bool {
 	clients := s.dropping + s.pending.count + len(s.entered) + s.abandoned
-	return !s.admitting && len(s.listeners)+clients == 0
+	return !s.admitting && !s.rejudging && len(s.listeners)+clients == 0
 }
 
 // await releases the mutex until there is a change or d has passed, and takes it again. d = 0 means

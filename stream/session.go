@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -23,10 +24,21 @@ type session struct {
 	cancel    context.CancelCauseFunc
 	free      func() // frees the context
 
-	fault error // why it was not handled, or why the Handler did not return
+	proofs []*proof // must be read after the handshake
+	fault  error    // why it was not handled, or why the Handler did not return
 	// Guarded by the server's mutex.
 	state  state
 	spoken bool // the last result of hasSpoken
+	// In the backlog:
+	crowd        *crowd
+	waits, quiet *list.Element // in the lists of the crowd, and of all silent ones
+	// Once it is authenticated:
+	id          uint64
+	since       time.Time
+	credentials any
+	handling    context.Context // of the Handler
+	end         context.CancelCauseFunc
+	isEnding    bool // endSession has been called
 }
 
 // state is the phase of a session.
@@ -63,6 +75,7 @@ func (s *Server) start(c *session) {
 		cancel(nil)
 	}
 	s.pending.add(c)
+	s.waiting.setHandshakes(c.network, s.pending.of(c.network))
 	go s.run(c)
 }
 
@@ -72,17 +85,23 @@ func (s *Server) abandon(c *session, why error) {
 	if c.state != pending {
 		return
 	}
-	s.pending.remove(c)
+	s.endPending(c)
 	c.state = abandoned
 	s.abandoned++
 	c.cancel(why)
 	s.notify()
 }
 
+// endPending frees the slot of a handshake. The caller holds the mutex.
+func (s *Server) endPending(c *session) {
+	s.pending.remove(c)
+	s.waiting.setHandshakes(c.network, s.pending.of(c.network))
+}
+
 // abandonOthers abandons all handshakes of v and drops its waiting clients. The caller holds the
 // mutex.
 func (s *Server) abandonOthers(v *serving) {
-	s.dropWaiting(v, errTaken)
+	s.dropAll(v, errTaken)
 	for _, c := range s.pending.all() {
 		if c.serving == v {
 			s.abandon(c, errTaken)
@@ -113,7 +132,7 @@ func (s *Server) run(c *session) {
 	}()
 	conn, credentials, err := s.authenticate(c)
 	if err == nil {
-		err = s.enter(c)
+		err = s.enter(c, credentials)
 	}
 	if err != nil {
 		s.refuse(c, conn, err)
@@ -148,7 +167,8 @@ func (s *Server) authenticate(c *session) (conn net.Conn, credentials any, err e
 			conn, credentials, err = nil, nil, errors.New("the Authenticator panicked")
 		}
 	}()
-	return authenticate(c.handshake, s.Authenticator, c.raw)
+	ctx := context.WithValue(c.handshake, proofsKey{}, &c.proofs)
+	return authenticate(ctx, s.Authenticator, c.raw)
 }
 
 func (s *Server) logPanic(c *session, whose string, fault any) {
@@ -157,16 +177,22 @@ func (s *Server) logPanic(c *session, whose string, fault any) {
 }
 
 // enter makes c an authenticated client, unless it was abandoned in the meantime.
-func (s *Server) enter(c *session) error {
+func (s *Server) enter(c *session, credentials any) error {
 	v := c.serving
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.state != pending {
 		return context.Cause(c.handshake)
 	}
-	s.pending.remove(c)
+	s.endPending(c)
 	c.state = entered
+	s.sessions++
+	c.id, c.since, c.credentials = s.sessions, time.Now(), credentials
+	c.handling, c.end = context.WithCancelCause(s.base)
 	s.entered[c] = struct{}{}
+	if len(c.proofs) > 0 {
+		s.watch()
+	}
 	if v.one {
 		v.taken = c
 		s.abandonOthers(v)
@@ -179,8 +205,11 @@ func (s *Server) enter(c *session) error {
 func (s *Server) awaitTurn(c *session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.MaxConns > 0 && s.handling >= s.MaxConns && !s.isStopping() {
+	for s.MaxConns > 0 && s.handling >= s.MaxConns && !s.isStopping() && !c.isEnding {
 		s.await(0)
+	}
+	if c.isEnding {
+		return context.Cause(c.handling)
 	}
 	if s.isStopping() {
 		return ErrServerClosed
@@ -192,15 +221,13 @@ func (s *Server) awaitTurn(c *session) error {
 
 // handle calls the Handler.
 func (s *Server) handle(c *session, conn net.Conn, credentials any) {
-	ctx, cancel := context.WithCancel(s.base)
-	defer cancel()
 	defer func() {
 		if fault := recover(); fault != nil {
 			c.fault = fmt.Errorf("stream: the Handler panicked: %v", fault)
 			s.logPanic(c, "the Handler", fault)
 		}
 	}()
-	s.Handler(ctx, conn, credentials)
+	s.Handler(c.handling, conn, credentials)
 }
 
 // leave removes a client from the server. Its connection is closed by then.
@@ -208,9 +235,12 @@ func (s *Server) leave(c *session) {
 	c.free()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c.end != nil {
+		c.end(nil)
+	}
 	switch c.state {
 	case pending:
-		s.pending.remove(c)
+		s.endPending(c)
 	case abandoned:
 		s.abandoned--
 	case handled:

@@ -32,7 +32,6 @@ func TestTLSConfigurationErrors(t *testing.T) {
 	must.OK(t, err)
 	damaged := write("damaged.pem",
 		"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"+string(whole))
-	marked := write("marked.pem", "\ufeff"+string(whole)+string(whole))
 	chain, err := os.ReadFile(server.cert)
 	must.OK(t, err)
 	halfChain := write("half-chain.pem", string(chain)+string(whole[:100]))
@@ -72,8 +71,8 @@ func TestTLSConfigurationErrors(t *testing.T) {
 			broken + ": certificate 1: "},
 		"damaged CA": {&TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: damaged},
 			damaged + ": of 2 PEM blocks only 1"},
-		"CA behind a mark": {&TLSAuthenticator{CertFile: server.cert, KeyFile: server.key,
-			CAFile: marked}, marked + ": of 2 PEM blocks only 1"},
+		"a limit below 0": {&TLSAuthenticator{CertFile: server.cert, KeyFile: server.key,
+			StaleLimit: -1}, "negative StaleLimit"},
 		"half a chain": {&TLSAuthenticator{CertFile: halfChain, KeyFile: server.key},
 			halfChain + ": of 2 PEM blocks only 1"},
 		"key as CA": {&TLSAuthenticator{CertFile: server.cert, KeyFile: server.key, CAFile: server.key},

@@ -52,13 +52,6 @@ func newTrustee(t *testing.T, kind string) (f trustee, file string) {
 	return f, file
 }
 
-func content(t *testing.T, file string) []byte {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	must.OK(t, err)
-	return text
-}
-
 // linked is the same files, of which one is found by a symbolic link.
 func (f trustee) linked(t *testing.T, file string) (_ trustee, link string) {
 	t.Helper()
@@ -138,8 +131,12 @@ func TestReloadOfOthersFiles(t *testing.T) {
 		want := r.file(name) + ": others can write it (mode 0666): chmod o-w"
 		r.put(r.ca.issue("second"), r.ca)
 		must.OK(t, os.Chmod(r.file(name), 0o666))
+		shown := "first"
+		if name == "ca.crt" { // the certificate does not depend on it
+			shown = "second"
+		}
 		for range 3 {
-			if got := r.serverName(ann); got != "first" {
+			if got := r.serverName(ann); got != shown {
 				t.Errorf("%s: the server shows %q", name, got)
 			}
 		}

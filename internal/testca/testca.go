@@ -24,15 +24,20 @@ type Authority struct {
 	key         *ecdsa.PrivateKey
 }
 
-// New makes a CA that is valid from an hour ago to an hour from now.
-func New(directory, name string) (*Authority, error) {
+// New makes a CA that is valid from an hour ago to an hour from now. Each change may modify the
+// template before it is signed.
+func New(directory, name string, change ...func(*x509.Certificate)) (*Authority, error) {
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(time.Hour),
 		IsCA:                  true,
 		BasicConstraintsValid: true,
-		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign |
+			x509.KeyUsageDigitalSignature,
+	}
+	for _, f := range change {
+		f(template)
 	}
 	a := &Authority{directory: directory, File: filepath.Join(directory, "ca.crt")}
 	der, key, err := a.certify(template, template)
@@ -44,6 +49,28 @@ func New(directory, name string) (*Authority, error) {
 	}
 	a.key = key
 	return a, writePEM(a.File, "CERTIFICATE", der)
+}
+
+// Subordinate makes a CA whose certificate this one has signed. Its files are in a directory of
+// their own.
+func (a *Authority) Subordinate(directory, name string) (*Authority, error) {
+	template := &x509.Certificate{
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	der, key, err := a.certify(template, a.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	sub := &Authority{directory: directory, File: filepath.Join(directory, "ca.crt"), key: key}
+	if sub.Certificate, err = x509.ParseCertificate(der); err != nil {
+		return nil, err
+	}
+	return sub, writePEM(sub.File, "CERTIFICATE", der)
 }
 
 // Identity has the paths of a certificate and its key.
@@ -107,4 +134,25 @@ func writePEM(file, kind string, der []byte) error {
 		return err
 	}
 	return os.Rename(file+".new", file)
+}
+
+// RevocationList makes a CRL of this CA, in PEM, that is valid from a minute ago for an hour. A
+// change may modify the template before it is signed; nil: none.
+func (a *Authority) RevocationList(
+	change func(*x509.RevocationList), revoked ...*x509.Certificate,
+) ([]byte, error) {
+	template := &x509.RevocationList{
+		Number:     big.NewInt(1),
+		ThisUpdate: time.Now().Add(-time.Minute),
+		NextUpdate: time.Now().Add(time.Hour),
+	}
+	for _, c := range revoked {
+		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: c.SerialNumber, RevocationTime: time.Now()})
+	}
+	if change != nil {
+		change(template)
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, template, a.Certificate, a.key)
+	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}), err
 }

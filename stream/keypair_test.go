@@ -27,22 +27,27 @@ func FuzzKeyMaterial(f *testing.F) {
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"),
 		[]byte("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"), []byte{})
 	f.Fuzz(func(t *testing.T, cert, key, ca []byte) {
-		files := materialFiles{"the-cert", "the-key", "the-ca"}
-		m, err := files.parse(map[string][]byte{"the-cert": cert, "the-key": key, "the-ca": ca})
-		if err == nil {
-			if m.certificate == nil || m.certificate.Leaf == nil || m.certificate.PrivateKey == nil ||
-				m.ca == nil {
-				t.Errorf("used by half: %+v", m)
+		content := map[string][]byte{"the-cert": cert, "the-key": key, "the-ca": ca}
+		pair, err := pairSource("the-cert", "the-key").parse(content)
+		if err == nil && (pair.Leaf == nil || pair.PrivateKey == nil) {
+			t.Errorf("used by half: %+v", pair)
+		}
+		authorities, fault := authoritySource("the-ca", clientUse).parse(content)
+		if fault == nil && len(authorities.certificates)+len(authorities.rejected) == 0 {
+			t.Error("a CA file without a certificate is used")
+		}
+		if pair != nil && err != nil || authorities != nil && fault != nil {
+			t.Errorf("used in spite of %v, %v", err, fault)
+		}
+		for _, err := range []error{err, fault} {
+			if err != nil && !strings.HasPrefix(err.Error(), "stream: the-") {
+				t.Errorf("%q names no file", err)
 			}
+		}
+		if err == nil {
 			return
 		}
 		text := err.Error()
-		if m.certificate != nil || m.ca != nil {
-			t.Errorf("used in spite of %v", err)
-		}
-		if !strings.HasPrefix(text, "stream: the-") {
-			t.Errorf("%q names no file", text)
-		}
 		for line := range bytes.Lines(key) {
 			if line = bytes.TrimSpace(line); len(line) >= 20 && strings.Contains(text, string(line)) {
 				t.Errorf("%q repeats the key", text)
