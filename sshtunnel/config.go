@@ -74,6 +74,7 @@ type Config struct {
 }
 
 const (
+	defaultPort           = 22
 	defaultConnectTimeout = 30 * time.Second
 	defaultKeepAlive      = 15 * time.Second
 	defaultAliveCount     = 3

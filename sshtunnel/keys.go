@@ -3,10 +3,12 @@ package sshtunnel
 import (
 	"bytes"
 	"context"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -52,7 +54,7 @@ func loadIdentity(
 	if err != nil {
 		return nil, keyError(file.path)
 	}
-	signer, err := newSigner(raw)
+	signer, err := ssh.NewSignerFromKey(raw)
 	if err != nil {
 		return nil, keyError(file.path)
 	}
@@ -64,20 +66,47 @@ func keyError(path string) error {
 	return &FileError{File: path, Err: errors.New("not a private key of a supported kind")}
 }
 
-// newSigner returns a signer. With an RSA key it signs with SHA-2 only.
-func newSigner(raw any) (ssh.Signer, error) {
-	signer, err := ssh.NewSignerFromKey(raw)
-	if err != nil || signer.PublicKey().Type() != ssh.KeyAlgoRSA {
-		return signer, err
-	}
-	return ssh.NewSignerWithAlgorithms(signer.(ssh.AlgorithmSigner), algorithmsOf(signer.PublicKey()))
-}
-
+// algorithmsOf returns the algorithms that a key can sign with, the best first.
 func algorithmsOf(public ssh.PublicKey) []string {
 	if public.Type() == ssh.KeyAlgoRSA {
-		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
+		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSA}
 	}
 	return []string{public.Type()}
+}
+
+// restrict returns a signer that uses only the algorithms that PubkeyAcceptedAlgorithms allows. By
+// default, an RSA key signs with SHA-2 only.
+func (t *target) restrict(signer ssh.Signer) (ssh.Signer, error) {
+	public := signer.PublicKey()
+	name := func(algorithm string) string { return algorithm }
+	if certificate, ok := public.(*ssh.Certificate); ok {
+		public, name = certificate.Key, certified
+	}
+	if bits := rsaBits(public); bits > 0 && bits < t.minRSA {
+		return nil, fmt.Errorf("an RSA key of %d bits; RequiredRSASize asks for %d", bits, t.minRSA)
+	}
+	var allowed []string
+	for _, algorithm := range algorithmsOf(public) {
+		if slices.Contains(t.algorithms.PublicKeyAuths, name(algorithm)) {
+			allowed = append(allowed, algorithm)
+		}
+	}
+	able, ok := signer.(ssh.AlgorithmSigner)
+	if !ok || len(allowed) == 0 {
+		return nil, fmt.Errorf("PubkeyAcceptedAlgorithms has no algorithm for a key of type %s",
+			signer.PublicKey().Type())
+	}
+	return ssh.NewSignerWithAlgorithms(able, allowed)
+}
+
+// rsaBits returns the length of an RSA key, and 0 for other keys.
+func rsaBits(public ssh.PublicKey) int {
+	if able, ok := public.(ssh.CryptoPublicKey); ok {
+		if key, ok := able.CryptoPublicKey().(*rsa.PublicKey); ok {
+			return key.N.BitLen()
+		}
+	}
+	return 0
 }
 
 // encryptedIdentity returns an identity that asks for its passphrase after the server has accepted
@@ -170,7 +199,7 @@ func (s *lazySigner) decrypt() (ssh.Signer, error) {
 		}
 		return nil, keyError(s.path)
 	}
-	signer, err := newSigner(raw)
+	signer, err := ssh.NewSignerFromKey(raw)
 	if err != nil {
 		return nil, keyError(s.path)
 	}

@@ -183,7 +183,22 @@ func (l *login) signers() ([]ssh.Signer, error) {
 	for _, signer := range agentKeys {
 		l.offered = append(l.offered, "the agent's "+ssh.FingerprintSHA256(signer.PublicKey()))
 	}
-	return slices.Concat(configured, agentKeys, defaults), nil
+	return l.restricted(slices.Concat(configured, agentKeys, defaults)), nil
+}
+
+// restricted returns the signers that may be used, with the algorithms that they may use.
+func (l *login) restricted(all []ssh.Signer) []ssh.Signer {
+	var allowed []ssh.Signer
+	for _, signer := range all {
+		fit, err := l.target.restrict(signer)
+		if err != nil {
+			fingerprint := ssh.FingerprintSHA256(signer.PublicKey())
+			l.causes = append(l.causes, fmt.Errorf("sshtunnel: the key %s: %w", fingerprint, err))
+			continue
+		}
+		allowed = append(allowed, fit)
+	}
+	return allowed
 }
 
 // signersOf returns the signers of one key, and the agent's keys without them. The agent's signers

@@ -30,9 +30,9 @@ Host gateway
 	ConnectTimeout 7
 	ServerAliveInterval 9
 	ServerAliveCountMax 2
-	Ciphers aes256-gcm@openssh.com,rot13
+	Ciphers aes256-gcm@openssh.com,aes192-cbc
 	MACs -*sha1*
-	KexAlgorithms ^ecdh*
+	KexAlgorithms ^ecdh-sha2-nistp384
 Host quiet
 	ServerAliveInterval 0
 	IdentityAgent none
@@ -43,7 +43,7 @@ Host quiet
 	one := func(cfg Config) *target {
 		t.Helper()
 		cfg.ConfigFile = file
-		targets, err := resolve(cfg)
+		targets, err := resolve(t.Context(), cfg)
 		must.OK(t, err)
 		return targets[len(targets)-1]
 	}
@@ -87,7 +87,7 @@ Host quiet
 		"[::1]:77":          local + "@[::1]:77",
 		"::1":               local + "@[::1]:22",
 		"a@b@gateway":       "a@b@10.1.2.3:2222",
-		"-oProxyCommand=x":  local + "@-oProxyCommand=x:22",
+		"-oProxyCommand=x":  local + "@-oproxycommand=x:22",
 	} {
 		if got := one(Config{Host: host}).String(); got != want {
 			t.Errorf("%s: %s, want %s", host, got, want)

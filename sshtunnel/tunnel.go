@@ -46,7 +46,7 @@ func Open(ctx context.Context, cfg Config) (*Tunnel, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	targets, err := resolve(cfg)
+	targets, err := resolve(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
