@@ -13,7 +13,7 @@ func cipherNames() []string {
 	return slices.Concat([]string{
 		"3des-cbc", "aes128-cbc", "aes192-cbc", "aes256-cbc", "aes128-ctr", "aes192-ctr", "aes256-ctr",
 		"aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com",
-	}, supported(func(a ssh.Algorithms) []string { return a.Ciphers }))
+	}, supportedCiphers())
 }
 
 func macNames() []string {
@@ -24,7 +24,7 @@ func macNames() []string {
 		"hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com",
 		"hmac-md5-etm@openssh.com", "hmac-md5-96-etm@openssh.com",
 		"umac-64-etm@openssh.com", "umac-128-etm@openssh.com",
-	}, supported(func(a ssh.Algorithms) []string { return a.MACs }))
+	}, supportedMACs())
 }
 
 func kexNames() []string {
@@ -35,7 +35,7 @@ func kexNames() []string {
 		"ecdh-sha2-nistp256", "ecdh-sha2-nistp384", "ecdh-sha2-nistp521",
 		"curve25519-sha256", "curve25519-sha256@libssh.org",
 		"sntrup761x25519-sha512", "sntrup761x25519-sha512@openssh.com", "mlkem768x25519-sha256",
-	}, supported(func(a ssh.Algorithms) []string { return a.KeyExchanges }))
+	}, supportedKeyExchanges())
 }
 
 // hostKeyNames are the algorithms that keys sign with.
@@ -51,10 +51,31 @@ func hostKeyNames() []string {
 		"ssh-dss", "ssh-dss-cert-v01@openssh.com", "ssh-rsa", "ssh-rsa-cert-v01@openssh.com",
 		"rsa-sha2-256", "rsa-sha2-256-cert-v01@openssh.com",
 		"rsa-sha2-512", "rsa-sha2-512-cert-v01@openssh.com",
-	}, supported(func(a ssh.Algorithms) []string { return a.HostKeys }))
+	}, supportedHostKeys())
 }
 
-// supported returns the algorithms of one kind that x/crypto has, the secure ones first.
-func supported(kind func(ssh.Algorithms) []string) []string {
-	return slices.Concat(kind(ssh.SupportedAlgorithms()), kind(ssh.InsecureAlgorithms()))
+// The algorithms that x/crypto has, the secure ones first.
+
+func supportedCiphers() []string {
+	return slices.Concat(ssh.SupportedAlgorithms().Ciphers, ssh.InsecureAlgorithms().Ciphers)
+}
+
+func supportedMACs() []string {
+	return slices.Concat(ssh.SupportedAlgorithms().MACs, ssh.InsecureAlgorithms().MACs)
+}
+
+func supportedKeyExchanges() []string {
+	return slices.Concat(ssh.SupportedAlgorithms().KeyExchanges,
+		ssh.InsecureAlgorithms().KeyExchanges)
+}
+
+func supportedHostKeys() []string {
+	return slices.Concat(ssh.SupportedAlgorithms().HostKeys, ssh.InsecureAlgorithms().HostKeys)
+}
+
+// supportedUserKeys are the algorithms that keys of users sign with, and those of certificates for
+// such keys.
+func supportedUserKeys() []string {
+	return withCertified(slices.Concat(ssh.SupportedAlgorithms().PublicKeyAuths,
+		ssh.InsecureAlgorithms().PublicKeyAuths))
 }

@@ -7,31 +7,26 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// algorithmLists sets the algorithms. By default they are those without known weaknesses.
-// ssh_config may name others.
+// algorithmLists sets the algorithms. By default they are those without known weaknesses: an RSA key
+// signs with SHA-2 only. ssh_config may name others.
 func (r *resolver) algorithmLists() error {
 	secure := ssh.SupportedAlgorithms()
 	slices.SortStableFunc(secure.HostKeys, func(a, b string) int {
 		return preference(a) - preference(b)
 	})
-	plain := func(names []string) []string { return slices.DeleteFunc(slices.Clone(names), isCertificate) }
 	for _, kind := range []struct {
-		keyword  string
-		to       *[]string
-		defaults []string
-		all      []string
+		keyword       string
+		to            *[]string
+		defaults, all []string
 	}{
-		{"kexalgorithms", &r.algorithms.KeyExchanges, secure.KeyExchanges,
-			supported(func(a ssh.Algorithms) []string { return a.KeyExchanges })},
-		{"ciphers", &r.algorithms.Ciphers, secure.Ciphers,
-			supported(func(a ssh.Algorithms) []string { return a.Ciphers })},
-		{"macs", &r.algorithms.MACs, secure.MACs,
-			supported(func(a ssh.Algorithms) []string { return a.MACs })},
-		{"hostkeyalgorithms", &r.algorithms.HostKeys, secure.HostKeys,
-			supported(func(a ssh.Algorithms) []string { return a.HostKeys })},
-		{"pubkeyacceptedalgorithms", &r.algorithms.PublicKeyAuths, userKeyDefaults(), userKeyNames()},
-		{"casignaturealgorithms", &r.authoritySigns, plain(secure.HostKeys),
-			plain(supported(func(a ssh.Algorithms) []string { return a.HostKeys }))},
+		{"kexalgorithms", &r.algorithms.KeyExchanges, secure.KeyExchanges, supportedKeyExchanges()},
+		{"ciphers", &r.algorithms.Ciphers, secure.Ciphers, supportedCiphers()},
+		{"macs", &r.algorithms.MACs, secure.MACs, supportedMACs()},
+		{"hostkeyalgorithms", &r.algorithms.HostKeys, secure.HostKeys, supportedHostKeys()},
+		{"pubkeyacceptedalgorithms", &r.algorithms.PublicKeyAuths,
+			withCertified(secure.PublicKeyAuths), supportedUserKeys()},
+		{"casignaturealgorithms", &r.authoritySigns,
+			withoutCertified(secure.HostKeys), withoutCertified(supportedHostKeys())},
 	} {
 		*kind.to = kind.defaults
 		d, ok := r.found.first(kind.keyword)
@@ -51,15 +46,6 @@ func (r *resolver) algorithmLists() error {
 	return nil
 }
 
-// userKeyDefaults are the algorithms that keys of users sign with, and those of certificates for
-// such keys. An RSA key signs with SHA-2 only.
-func userKeyDefaults() []string { return withCertified(ssh.SupportedAlgorithms().PublicKeyAuths) }
-
-// userKeyNames are userKeyDefaults, and the weak ones.
-func userKeyNames() []string {
-	return withCertified(supported(func(a ssh.Algorithms) []string { return a.PublicKeyAuths }))
-}
-
 // withCertified adds the algorithms of certificates.
 func withCertified(plain []string) []string {
 	all := slices.Clone(plain)
@@ -67,6 +53,10 @@ func withCertified(plain []string) []string {
 		all = append(all, certified(algorithm))
 	}
 	return all
+}
+
+func withoutCertified(all []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), isCertificate)
 }
 
 // certified returns the name of the algorithm for a certificate whose key signs with the given one.

@@ -12,7 +12,9 @@ import (
 // lookup looks a host up. network is ip, ip4 or ip6. canonical is the name that the host's aliases
 // lead to, without a final dot; it is only wanted if alias is true. found is false if there is no
 // such host.
-type lookup func(ctx context.Context, network, host string, alias bool) (canonical string, found bool)
+type lookup func(
+	ctx context.Context, network, host string, alias bool,
+) (canonical string, found bool)
 
 func lookupHost(ctx context.Context, network, host string, alias bool) (string, bool) {
 	if _, err := net.DefaultResolver.LookupIP(ctx, network, host); err != nil {

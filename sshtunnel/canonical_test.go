@@ -82,11 +82,12 @@ func TestCanonicalAsInSSH(t *testing.T) {
 	file := filepath.Join(dir, "config")
 	const domains = "CanonicalizeHostname yes\nCanonicalDomains a.example b.example\n"
 	for name, text := range map[string]string{
-		"off":           "CanonicalDomains a.example\n",
-		"domains":       domains,
-		"dots":          domains + "CanonicalizeMaxDots 0\n",
-		"no fallback":   domains + "CanonicalizeFallbackLocal no\n",
-		"second pass":   domains + "Host *.a.example\nPort 77\nMatch canonical host *.b.example\nUser b\n",
+		"off":         "CanonicalDomains a.example\n",
+		"domains":     domains,
+		"dots":        domains + "CanonicalizeMaxDots 0\n",
+		"no fallback": domains + "CanonicalizeFallbackLocal no\n",
+		"second pass": domains + "Host *.a.example\nPort 77\n" +
+			"Match canonical host *.b.example\nUser b\n",
 		"aliases":       domains + "CanonicalizePermittedCNAMEs *.b.example:*.c.example,*.d.example\n",
 		"other aliases": domains + "CanonicalizePermittedCNAMEs *.b.example:*.d.example\n",
 		"no aliases":    domains + "CanonicalizePermittedCNAMEs none\n",

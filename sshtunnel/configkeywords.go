@@ -5,14 +5,14 @@ type fate int
 
 const (
 	served fate = iota
-	// unserved settings change how ssh runs, but neither where it connects nor whom it trusts. They are
-	// named in a warning.
+	// unserved settings change how ssh runs, but neither where it connects nor whom it trusts. They
+	// are named in a warning.
 	unserved
 	// refused settings change where or as whom one connects, or make ssh trust less. Without them the
 	// connection would be another one than the file describes. So they are an error.
 	refused
-	// lax settings make ssh trust more. They are not followed, as "StrictHostKeyChecking no" is not, and
-	// are named in a warning.
+	// lax settings make ssh trust more. They are not followed, as "StrictHostKeyChecking no" is not,
+	// and are named in a warning.
 	lax
 )
 
@@ -23,6 +23,7 @@ type keyword struct {
 	empty []string // values, in lower case, that ask for nothing
 }
 
+// Values for keyword.empty.
 var yes, no, none = []string{"yes", "true"}, []string{"no", "false"}, []string{"none"}
 
 // keywords are the words of ssh_config(5), in lower case: those of OpenSSH 9.2 with Debian's
@@ -33,7 +34,7 @@ var keywords = map[string]keyword{
 	"bindaddress":                  {check: oneWord},
 	"canonicaldomains":             {check: domains},
 	"canonicalizefallbacklocal":    {check: flag},
-	"canonicalizehostname":         {check: oneOf("yes", "true", "no", "false", "always")},
+	"canonicalizehostname":         {check: oneOf(yesNo("always")...)},
 	"canonicalizemaxdots":          {check: number},
 	"canonicalizepermittedcnames":  {check: permittedCNAMEs},
 	"casignaturealgorithms":        {check: listOf(hostKeyNames, true)},
@@ -58,13 +59,13 @@ var keywords = map[string]keyword{
 	"proxycommand":                 {check: anything},
 	"proxyjump":                    {check: jumpList},
 	"pubkeyacceptedalgorithms":     {check: listOf(hostKeyNames, true)},
-	"pubkeyauthentication":         {check: oneOf("yes", "true", "no", "false", "unbound", "host-bound")},
+	"pubkeyauthentication":         {check: oneOf(yesNo("unbound", "host-bound")...)},
 	"requiredrsasize":              {check: number},
 	"revokedhostkeys":              {check: oneWord},
 	"serveralivecountmax":          {check: number},
 	"serveraliveinterval":          {check: seconds},
 	"stricthostkeychecking": {
-		check: oneOf("yes", "true", "ask", "accept-new", "no", "off", "false"),
+		check: oneOf(yesNo("ask", "accept-new", "off")...),
 	},
 	"user":               {check: oneWord},
 	"userknownhostsfile": {check: wordList},
@@ -81,7 +82,7 @@ var keywords = map[string]keyword{
 
 	// Whom ssh would trust without a key in known_hosts.
 	"nohostauthenticationforlocalhost": {check: flag, fate: lax, empty: no},
-	"verifyhostkeydns":                 {check: oneOf("yes", "true", "no", "false", "ask"), fate: lax, empty: no},
+	"verifyhostkeydns":                 {check: oneOf(yesNo("ask")...), fate: lax, empty: no},
 
 	// Logins that this package does not know.
 	"enablesshkeysign":            {check: flag, fate: unserved, empty: no},
@@ -98,27 +99,33 @@ var keywords = map[string]keyword{
 	"kbdinteractivedevices":       {check: oneWord, fate: unserved},
 
 	// How the connection works.
-	"addkeystoagent":          {check: upTo(2), fate: unserved, empty: no},
-	"batchmode":               {check: flag, fate: unserved, empty: no},
-	"channeltimeout":          {check: wordList, fate: unserved, empty: none},
-	"compression":             {check: oneOf("yes", "no"), fate: unserved, empty: no},
-	"connectionattempts":      {check: number, fate: unserved, empty: []string{"1"}},
-	"controlmaster":           {check: oneOf("yes", "true", "no", "false", "auto", "ask", "autoask"), fate: unserved, empty: no},
-	"controlpath":             {check: oneWord, fate: unserved, empty: none},
-	"controlpersist":          {check: oneWord, fate: unserved, empty: no},
-	"fingerprinthash":         {check: oneOf("md5", "sha256"), fate: unserved, empty: []string{"sha256"}},
+	"addkeystoagent":     {check: upTo(2), fate: unserved, empty: no},
+	"batchmode":          {check: flag, fate: unserved, empty: no},
+	"channeltimeout":     {check: wordList, fate: unserved, empty: none},
+	"compression":        {check: oneOf("yes", "no"), fate: unserved, empty: no},
+	"connectionattempts": {check: number, fate: unserved, empty: []string{"1"}},
+	"controlmaster": {
+		check: oneOf(yesNo("auto", "ask", "autoask")...), fate: unserved, empty: no,
+	},
+	"controlpath":    {check: oneWord, fate: unserved, empty: none},
+	"controlpersist": {check: oneWord, fate: unserved, empty: no},
+	"fingerprinthash": {
+		check: oneOf("md5", "sha256"), fate: unserved, empty: []string{"sha256"},
+	},
 	"ipqos":                   {check: upTo(2), fate: unserved},
 	"loglevel":                {check: oneWord, fate: unserved},
 	"logverbose":              {check: wordList, fate: unserved, empty: none},
 	"numberofpasswordprompts": {check: number, fate: unserved},
 	"obscurekeystroketiming":  {check: oneWord, fate: unserved},
-	"rekeylimit":              {check: upTo(2), fate: unserved, empty: []string{"default", "default none"}},
-	"syslogfacility":          {check: oneWord, fate: unserved},
-	"tcpkeepalive":            {check: flag, fate: unserved, empty: yes},
-	"updatehostkeys":          {check: oneOf("yes", "true", "no", "false", "ask"), fate: unserved, empty: no},
-	"versionaddendum":         {check: oneWord, fate: unserved, empty: none},
-	"visualhostkey":           {check: flag, fate: unserved, empty: no},
-	"warnweakcrypto":          {check: oneWord, fate: unserved},
+	"rekeylimit": {
+		check: upTo(2), fate: unserved, empty: []string{"default", "default none"},
+	},
+	"syslogfacility":  {check: oneWord, fate: unserved},
+	"tcpkeepalive":    {check: flag, fate: unserved, empty: yes},
+	"updatehostkeys":  {check: oneOf(yesNo("ask")...), fate: unserved, empty: no},
+	"versionaddendum": {check: oneWord, fate: unserved, empty: none},
+	"visualhostkey":   {check: flag, fate: unserved, empty: no},
+	"warnweakcrypto":  {check: oneWord, fate: unserved},
 
 	// Sessions and forwards of ssh itself.
 	"clearallforwardings":     {check: flag, fate: unserved, empty: no},
@@ -138,7 +145,7 @@ var keywords = map[string]keyword{
 	"permitremoteopen":        {check: wordList, fate: unserved},
 	"remotecommand":           {check: anything, fate: unserved, empty: none},
 	"remoteforward":           {check: upTo(2), fate: unserved},
-	"requesttty":              {check: oneOf("yes", "true", "no", "false", "force", "auto"), fate: unserved},
+	"requesttty":              {check: oneOf(yesNo("force", "auto")...), fate: unserved},
 	"sendenv":                 {check: environmentNames, fate: unserved},
 	"sessiontype":             {check: oneOf("none", "subsystem", "default"), fate: unserved},
 	"setenv":                  {check: environmentSettings, fate: unserved},
@@ -146,7 +153,7 @@ var keywords = map[string]keyword{
 	"streamlocalbindmask":     {check: oneWord, fate: unserved},
 	"streamlocalbindunlink":   {check: flag, fate: unserved, empty: no},
 	"tunnel": {
-		check: oneOf("yes", "true", "no", "false", "ethernet", "point-to-point"), fate: unserved, empty: no,
+		check: oneOf(yesNo("ethernet", "point-to-point")...), fate: unserved, empty: no,
 	},
 	"tunneldevice":  {check: oneWord, fate: unserved},
 	"xauthlocation": {check: oneWord, fate: unserved},

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // The functions of this file check the values of a keyword as ssh does, in all parts of a file. A
@@ -53,11 +54,16 @@ func oneOf(known ...string) func([]string) error {
 	}
 }
 
+// yesNo returns the words for yes and no, and others.
+func yesNo(others ...string) []string {
+	return append([]string{"yes", "true", "no", "false"}, others...)
+}
+
 func flag(words []string) error {
 	if err := oneWord(words); err != nil {
 		return err
 	}
-	if oneOf("yes", "true", "no", "false")(words) != nil {
+	if oneOf(yesNo()...)(words) != nil {
 		return fmt.Errorf("%q is neither yes nor no", words[0])
 	}
 	return nil
@@ -108,15 +114,17 @@ func domains(words []string) error {
 		return err
 	}
 	for _, word := range words {
-		odd := func(c rune) bool {
-			return !(c == '.' || c == '-' || c == '_' || c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z')
-		}
-		if strings.ContainsFunc(word, odd) || strings.IndexByte("-._", word[0]) >= 0 ||
+		if strings.ContainsFunc(word, notInDomain) || strings.IndexByte("-._", word[0]) >= 0 ||
 			strings.Contains(word, "..") {
 			return fmt.Errorf("%q is not the name of a domain", word)
 		}
 	}
 	return nil
+}
+
+func notInDomain(c rune) bool {
+	return c >= unicode.MaxASCII || !unicode.IsLetter(c) && !unicode.IsDigit(c) &&
+		!strings.ContainsRune(".-_", c)
 }
 
 // permittedCNAMEs accepts rules of the form domains:domains.

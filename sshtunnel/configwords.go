@@ -10,8 +10,8 @@ var errQuote = errors.New("a quote without its end")
 
 const blanks = " \t"
 
-// splitKeyword splits a line of an ssh_config into the keyword and the text after it and an optional
-// "=". The keyword is "" if the line has none.
+// splitKeyword splits a line of an ssh_config into the keyword and the text after it and an
+// optional "=". The keyword is "" if the line has none.
 func splitKeyword(line string) (keyword, rest string) {
 	line = strings.Trim(line, blanks+"\r\f")
 	if line == "" || line[0] == '#' {

@@ -69,7 +69,8 @@ func expandCommand(text string, known tokens) (string, error) {
 }
 
 func inShellSyntax(c rune) bool {
-	return strings.ContainsRune("'\"`$\\;&<>|(){}*?[]!~#", c) || unicode.IsSpace(c) || unicode.IsControl(c)
+	return strings.ContainsRune("'\"`$\\;&<>|(){}*?[]!~#", c) || unicode.IsSpace(c) ||
+		unicode.IsControl(c)
 }
 
 func expandWith(text string, value func(byte) (string, error)) (string, error) {

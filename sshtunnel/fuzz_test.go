@@ -52,8 +52,8 @@ func FuzzEndpoint(f *testing.F) {
 	})
 }
 
-// FuzzConfig: reading any ssh_config ends, opens no other file and runs nothing. It gives a target, or an error
-// that names a line.
+// FuzzConfig: reading any ssh_config ends, opens no other file and runs nothing. It gives a target,
+// or an error that names a line.
 func FuzzConfig(f *testing.F) {
 	for _, seed := range configurations {
 		f.Add(seed)

@@ -130,8 +130,8 @@ func TestProxyCommandFails(t *testing.T) {
 func TestCommandsAndNames(t *testing.T) {
 	dir := t.TempDir()
 	mark := filepath.Join(dir, "mark")
-	names := []string{"$(touch${IFS}" + mark + ")", "a;touch " + mark, "`id`", "a b", "a\tb", "-x", "a'b",
-		`a"b`, "a|b", "a>" + mark, "a&b", "a\\b", "*", "~", "{a,b}"}
+	names := []string{"$(touch${IFS}" + mark + ")", "a;touch " + mark, "`id`", "a b", "a\tb", "-x",
+		"a'b", `a"b`, "a|b", "a>" + mark, "a&b", "a\\b", "*", "~", "{a,b}"}
 	for text, field := range map[string]string{
 		"Match exec \"true %h\"\n":           "host",
 		"Match exec \"true %n\"\n":           "host",

@@ -47,11 +47,13 @@ func TestConfigErrors(t *testing.T) {
 		"an invisible character": {
 			"Host a\nPort 1\nHost\u00a0gw\nPort 2", ":3", `"Host\u00a0gw" (there is a character`,
 		},
-		"no known_hosts":      {"KnownHostsCommand /bin/x", ":1", "KnownHostsCommand is not supported"},
-		"a key in hardware":   {"PKCS11Provider /x.so", ":1", "PKCS11Provider is not supported"},
-		"an interface":        {"BindInterface eth0", ":1", "BindInterface is not supported"},
-		"standard input":      {"ProxyCommand -", ":1", "standard input"},
-		"fallback":            {"CanonicalizeHostname yes\nCanonicalizeFallbackLocal no", ":2", "CanonicalDomains"},
+		"no known_hosts":    {"KnownHostsCommand /bin/x", ":1", "KnownHostsCommand is not supported"},
+		"a key in hardware": {"PKCS11Provider /x.so", ":1", "PKCS11Provider is not supported"},
+		"an interface":      {"BindInterface eth0", ":1", "BindInterface is not supported"},
+		"standard input":    {"ProxyCommand -", ":1", "standard input"},
+		"fallback": {
+			"CanonicalizeHostname yes\nCanonicalizeFallbackLocal no", ":2", "CanonicalDomains",
+		},
 		"the limit of files":  {"UserKnownHostsFile" + strings.Repeat(" x", 33), ":1", "more than 32"},
 		"a file and none":     {"GlobalKnownHostsFile /x none", ":1", "none must stand alone"},
 		"a rule for aliases":  {"CanonicalizePermittedCNAMEs a", ":1", "domains:domains"},

@@ -34,7 +34,7 @@ type target struct {
 	acceptNew      bool
 	hashNew        bool
 	algorithms     ssh.Algorithms
-	authoritySigns []string // the algorithms that an authority may have signed a host's certificate with
+	authoritySigns []string // the algorithms that a host certificate may be signed with
 	minRSA         int      // the smallest RSA key of a host or user, in bits
 	connectTimeout time.Duration
 	keepAlive      time.Duration // negative: no keepalive requests
