@@ -1,7 +1,9 @@
 package sshtunnel
 
 import (
+	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"slices"
 	"strings"
@@ -21,7 +23,7 @@ func FuzzHostSpec(f *testing.F) {
 		if spec.host == "" || spec.port < 0 || spec.port > 65535 {
 			t.Fatalf("%q is read as %+v", text, spec)
 		}
-		if spec.port == 0 {
+		if spec.port == 0 || strings.HasPrefix(spec.user, "ssh://") {
 			return
 		}
 		written := (&target{host: spec.host, port: spec.port, user: spec.user}).String()
@@ -104,6 +106,38 @@ func FuzzConfig(f *testing.F) {
 		}
 		if resolved.acceptNew && !strings.Contains(strings.ToLower(text), "accept-new") {
 			t.Fatal("new host keys are accepted")
+		}
+	})
+}
+
+// FuzzOpenSSHKey: whatever is in a key file, decrypting it ends with a key of the same kind or an
+// error.
+func FuzzOpenSSHKey(f *testing.F) {
+	f.Fuzz(func(t *testing.T, data []byte, passphrase string) {
+		block, _ := pem.Decode(data)
+		if block == nil {
+			return
+		}
+		var k opensshKey
+		var options struct {
+			Salt   string
+			Rounds uint32
+		}
+		if rest, ok := bytes.CutPrefix(block.Bytes, []byte(opensshMagic)); ok &&
+			ssh.Unmarshal(rest, &k) == nil && ssh.Unmarshal([]byte(k.Options), &options) == nil &&
+			options.Rounds > 2 {
+			return // it would take too long
+		}
+		plain, err := decryptOpenSSH(block, []byte(passphrase))
+		if err != nil {
+			return
+		}
+		key, err := ssh.ParseRawPrivateKey(plain)
+		if err != nil {
+			return
+		}
+		if _, err := ssh.NewSignerFromKey(key); err != nil {
+			t.Fatalf("%T cannot sign: %v", key, err)
 		}
 	})
 }

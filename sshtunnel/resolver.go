@@ -129,7 +129,7 @@ func (r *resolver) identities() error {
 		if err != nil {
 			return err
 		}
-		if _, err := readKeyFile(path); err != nil {
+		if _, _, err := readKeyOrPublic(path); err != nil {
 			return err
 		}
 		r.keys, r.onlyKeys = []keyFile{{path: path, named: true}}, true
