@@ -7,8 +7,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// algorithmLists sets the algorithms. By default they are those without known weaknesses: an RSA key
-// signs with SHA-2 only. ssh_config may name others.
+// algorithmLists sets the algorithms. By default they are those without known weaknesses: an RSA
+// key signs with SHA-2 only. ssh_config may name others.
 func (r *resolver) algorithmLists() error {
 	secure := ssh.SupportedAlgorithms()
 	slices.SortStableFunc(secure.HostKeys, func(a, b string) int {

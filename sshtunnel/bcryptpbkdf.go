@@ -4,6 +4,7 @@ import (
 	"crypto/sha512"
 	"encoding/binary"
 
+	//lint:ignore SA1019 OpenSSH's key derivation is built on Blowfish
 	"golang.org/x/crypto/blowfish"
 )
 

@@ -1,10 +1,13 @@
 package sshtunnel
 
-// fate is what becomes of a setting that applies to the host.
+import "runtime"
+
+// fate is what becomes of a setting that applies to the host. The zero value is that this package
+// uses it.
 type fate int
 
 const (
-	served fate = iota
+	_ fate = iota
 	// unserved settings change how ssh runs, but neither where it connects nor whom it trusts. They
 	// are named in a warning.
 	unserved
@@ -175,6 +178,15 @@ var keywords = map[string]keyword{
 	"useprivilegedport":       {check: anything, fate: unserved},
 	"useroaming":              {check: anything, fate: unserved},
 	"usersh":                  {check: anything, fate: unserved},
+}
+
+// keywordNamed returns the keyword with a name in lower case. macOS has one of its own.
+func keywordNamed(name string) (keyword, bool) {
+	if name == "usekeychain" && runtime.GOOS == "darwin" {
+		return keyword{check: flag, fate: unserved, empty: no}, true
+	}
+	known, ok := keywords[name]
+	return known, ok
 }
 
 // commands are the keywords whose value is a command line for a shell.

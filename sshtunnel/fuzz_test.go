@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -138,6 +139,37 @@ func FuzzOpenSSHKey(f *testing.F) {
 		}
 		if _, err := ssh.NewSignerFromKey(key); err != nil {
 			t.Fatalf("%T cannot sign: %v", key, err)
+		}
+	})
+}
+
+// FuzzSOCKS: whatever a client of the proxy says, it is connected to a host and port, or refused.
+func FuzzSOCKS(f *testing.F) {
+	f.Fuzz(func(t *testing.T, said []byte) {
+		client := struct {
+			io.Reader
+			io.Writer
+		}{bytes.NewReader(said), io.Discard}
+		to, err := readSOCKS(client)
+		if err != nil {
+			return
+		}
+		if again, err := parseEndpoint(to.String()); err != nil || again != to || to.path != "" {
+			t.Fatalf("%v leads to %+v (%v)", said, to, err)
+		}
+	})
+}
+
+// FuzzIncoming: a channel of the server is for a path or for a host and port, or it is an error.
+func FuzzIncoming(f *testing.F) {
+	f.Fuzz(func(t *testing.T, unix bool, payload []byte) {
+		kind := incomingTCP
+		if unix {
+			kind = incomingUnix
+		}
+		at, err := parseIncoming(kind, payload)
+		if err == nil && (unix != (at.path != "") || !unix && (at.port < 1 || at.port > 65535)) {
+			t.Fatalf("%v is for %+v", payload, at)
 		}
 	})
 }

@@ -38,6 +38,7 @@ func TestUnknownHost(t *testing.T) {
 	if strings.Contains(server.Log.String(), "publickey") {
 		t.Error("the server has been shown a key")
 	}
+	saysAll(t, err, "AcceptNewHostKeys", "add this line: "+fault.Entry)
 	// The error's entry for known_hosts makes the server known.
 	cfg.known(t, fault.Entry)
 	must.OK(t, open(t, cfg).Err())

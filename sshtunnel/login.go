@@ -77,7 +77,11 @@ func (l *login) failed(err error) error {
 		return refused
 	case errors.As(err, &unusable):
 		return unusable
-	case l.begun && !isNetwork(err): // for example, too many keys
+	case l.begun && !isNetwork(err):
+		if strings.Contains(strings.ToLower(err.Error()), "too many authentication failures") {
+			err = fmt.Errorf("%w: the server takes each key that is offered for a failure; name the right "+
+				"one in Config.KeyFile, or with IdentityFile and \"IdentitiesOnly yes\" in ssh_config", err)
+		}
 		refused = &AuthError{Host: l.target.String(), Causes: append(l.causes, err)}
 		if len(l.offered) > 0 {
 			refused.Tried = []string{methodKey + " (" + strings.Join(l.offered, ", ") + ")"}

@@ -108,9 +108,9 @@ func (l *login) remaining() (signers []ssh.Signer, err error) {
 	return signers, nil
 }
 
-// dropFailed looks for a key that the server has accepted and that could not sign. It drops this key
-// and those before it, which the server has refused. It reports whether others are left. Like with
-// ssh, neither a wrong passphrase nor a refusal of the agent ends the attempt.
+// dropFailed looks for a key that the server has accepted and that could not sign. It drops this
+// key and those before it, which the server has refused. It reports whether others are left. Like
+// with ssh, neither a wrong passphrase nor a refusal of the agent ends the attempt.
 func (l *login) dropFailed() (left bool) {
 	at := slices.IndexFunc(l.keys, func(o *offer) bool { return o.failed != nil })
 	if at < 0 {

@@ -88,7 +88,7 @@ func (s settings) proxied() bool {
 func (s settings) unserved(of fate) []directive {
 	var all []directive
 	for name, found := range s {
-		known := keywords[name]
+		known, _ := keywordNamed(name)
 		value := strings.ToLower(strings.Join(found[0].words, " "))
 		if known.fate == of && !slices.Contains(known.empty, value) {
 			all = append(all, found[0])

@@ -149,7 +149,7 @@ func (r *configReader) obey(d directive, from source, active *bool) (err error) 
 	if old, ok := oldNames[name]; ok {
 		name = old
 	}
-	known, ok := keywords[name]
+	known, ok := keywordNamed(name)
 	special := name == "host" || name == "match" || name == "include"
 	if d.text == "" {
 		return d.errorf("there is nothing behind it: %s", visible(d.keyword))

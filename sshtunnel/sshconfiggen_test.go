@@ -204,6 +204,6 @@ var generatedValues = map[string][]string{
 	"Tunnel":                   {"no", "ethernet", "x"},
 	"UpdateHostKeys":           {"yes", "no", "ask"},
 	"User":                     {"ann", "bob", "Ann", `"bob"`, "'ann'", "a b"},
-	"UserKnownHostsFile":       {"/u", "/u /v", "none", "/u%h-%p-%r", "/u/%C", "~/u", `"/u v" /w`},
+	"UserKnownHostsFile":       {"/u", "/u /v", "none", "/u%h-%p-%r", "~/u", `"/u v" /w`},
 	"VisualHostKey":            {"no"},
 }
