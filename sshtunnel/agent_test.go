@@ -117,7 +117,8 @@ func TestFullAgent(t *testing.T) {
 
 	cfg.ConfigFile = "none"
 	var refused *AuthError
-	err := openFails(t, cfg, "Too many authentication failures", "the agent's SHA256:")
+	err := openFails(t, cfg, "Too many authentication failures", "the agent's SHA256:",
+		"IdentitiesOnly yes")
 	if !errors.As(err, &refused) {
 		t.Errorf("%T, want an AuthError", err)
 	}

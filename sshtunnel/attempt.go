@@ -117,7 +117,7 @@ func (a *attempt) step(t *target) error {
 // dial makes the connection that the SSH connection to t runs over.
 func (a *attempt) dial(t *target) (*link, error) {
 	if len(a.conn.clients) == 0 {
-		conn, err := (&net.Dialer{}).DialContext(a.ctx, t.network, t.address())
+		conn, err := a.dialFirst(t)
 		if err != nil {
 			return nil, err
 		}
@@ -132,6 +132,22 @@ func (a *attempt) dial(t *target) (*link, error) {
 	}
 	a.conn.last = newLink(conn)
 	return a.conn.last, nil
+}
+
+// dialFirst connects to the first host, through a ProxyCommand if it has one.
+func (a *attempt) dialFirst(t *target) (net.Conn, error) {
+	if t.command != "" {
+		return dialCommand(t.command, t.logger)
+	}
+	dialer := net.Dialer{}
+	if t.bind != "" {
+		address, err := net.ResolveTCPAddr(t.network, net.JoinHostPort(t.bind, "0"))
+		if err != nil {
+			return nil, fmt.Errorf("BindAddress %q: %w", t.bind, err)
+		}
+		dialer.LocalAddr = address
+	}
+	return dialer.DialContext(a.ctx, t.network, t.address())
 }
 
 // explain says what failed. If the deadline is over or the caller's context has ended, that is the
@@ -152,6 +168,11 @@ func (a *attempt) explain(t *target, err error) error {
 	}
 	if errors.Is(err, io.EOF) {
 		err = fmt.Errorf("the server has closed the connection (%w)", err)
+	}
+	if a.conn.base != nil && len(a.conn.clients) == 0 {
+		if command, ok := a.conn.base.Conn.(*commandConn); ok {
+			err = command.explain(err)
+		}
 	}
 	return fmt.Errorf("sshtunnel: %s: %s: %w", t, a.activity, err)
 }

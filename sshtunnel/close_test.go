@@ -115,13 +115,14 @@ func TestForwardSurvivesTooManyFiles(t *testing.T) {
 	tunnel := open(t, server.config(t))
 	to, err := parseEndpoint("tcp://" + echo(t))
 	must.OK(t, err)
-	f := &forward{tunnel: tunnel, remote: to}
+	f := &forward{remote: to, log: reachability{tunnel: tunnel}}
+	f.localListener = &localListener{tunnel: tunnel, carry: f.carry}
 	tunnel.mu.Lock()
-	must.OK(t, f.listen(1))
-	faulty := &faultyListener{Listener: f.listener}
+	must.OK(t, f.localListener.open(remote{}, 1))
+	faulty := &faultyListener{Listener: f.Listener}
 	faulty.faults.Store(3)
-	f.listener = faulty
-	tunnel.forwards[to] = f
+	f.Listener = faulty
+	tunnel.listeners = append(tunnel.listeners, f.localListener)
 	tunnel.work.Go(f.serve)
 	tunnel.mu.Unlock()
 	conn, err := net.Dial("unix", strings.TrimPrefix(f.endpoint, "ipc://"))

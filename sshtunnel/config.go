@@ -19,14 +19,16 @@ type Config struct {
 	Port int    // 0: that of Host, then of ssh_config, then 22
 
 	// KeyFile is the only private key to log in with: neither keys of ssh_config nor other keys of the
-	// agent are offered. It may also be a public key whose private half the agent has. "": the keys of
-	// ssh_config; if it has none, the agent's keys and the default files in ~/.ssh. A jump host for
-	// which ssh_config has no key uses KeyFile, too.
+	// agent are offered. If the agent has the private half, the public key is enough: KeyFile is its
+	// file, or that without .pub. "": the keys of ssh_config; if it has none, the agent's keys and the
+	// default files in ~/.ssh. A jump host for which ssh_config has no key uses KeyFile, too.
 	KeyFile string
 	// Agent is the socket of the SSH agent. "": IdentityAgent of ssh_config, then $SSH_AUTH_SOCK;
 	// "none": no agent. The agents of Windows are not supported.
 	Agent string
-	// ConfigFile is an ssh_config. "": ~/.ssh/config if it exists; "none": no file.
+	// ConfigFile is the only ssh_config to read. "": ~/.ssh/config and then /etc/ssh/ssh_config, if
+	// they exist; "none": no file. Such a file may name commands that are run: see the package's
+	// description.
 	ConfigFile string
 	// KnownHosts is the only known_hosts file to use. "": the files of ssh_config (UserKnownHostsFile
 	// and GlobalKnownHostsFile), by default ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts.
@@ -39,8 +41,9 @@ type Config struct {
 	// Password returns the user's password, and the passphrases of keys if Passphrase is nil; nil:
 	// there is none. If Prompt is nil, it also answers a server that asks a single question by
 	// keyboard-interactive. It is called once for each purpose, and again only after the server has
-	// refused the answer. There is never more than one call at a time. If an answer is refused, Open
-	// fails without asking again. Open and Close do not wait for a Password that does not return.
+	// refused the answer. There is never more than one call at a time. After a wrong answer, Open
+	// tries the other keys and methods, and fails without asking the same again. Open and Close do not
+	// wait for a Password that does not return.
 	Password func() (string, error)
 	// Passphrase returns the passphrase of an encrypted key; nil: Password is called.
 	Passphrase func(keyFile string) (string, error)
@@ -54,8 +57,9 @@ type Config struct {
 	// If AcceptNewHostKeys is set here, it applies to all jump hosts.
 	Jumps []Config
 
-	// LocalTCP makes Forward listen on a port of 127.0.0.1 instead of a Unix socket in a private
-	// directory. Every user and program of this machine can connect to that port.
+	// LocalTCP makes Forward and SOCKS listen on a port of 127.0.0.1 instead of a Unix socket in a
+	// private directory, unless they are given another endpoint. Every user and program of this
+	// machine can connect to that port.
 	LocalTCP bool
 
 	// ConnectTimeout is how long a server may take to accept a connection and to prove its identity.
@@ -74,6 +78,7 @@ type Config struct {
 }
 
 const (
+	defaultPort           = 22
 	defaultConnectTimeout = 30 * time.Second
 	defaultKeepAlive      = 15 * time.Second
 	defaultAliveCount     = 3

@@ -10,8 +10,8 @@ var errQuote = errors.New("a quote without its end")
 
 const blanks = " \t"
 
-// splitKeyword splits a line of an ssh_config into the keyword, in lower case, and the text after
-// it and an optional "=". The keyword is "" if the line has none.
+// splitKeyword splits a line of an ssh_config into the keyword and the text after it and an
+// optional "=". The keyword is "" if the line has none.
 func splitKeyword(line string) (keyword, rest string) {
 	line = strings.Trim(line, blanks+"\r\f")
 	if line == "" || line[0] == '#' {
@@ -19,9 +19,9 @@ func splitKeyword(line string) (keyword, rest string) {
 	}
 	end := strings.IndexAny(line, blanks+"=")
 	if end < 0 {
-		return strings.ToLower(line), ""
+		return line, ""
 	}
-	keyword = strings.ToLower(line[:end])
+	keyword = line[:end]
 	rest = strings.TrimLeft(line[end:], blanks)
 	if after, ok := strings.CutPrefix(rest, "="); ok {
 		rest = strings.TrimLeft(after, blanks)
@@ -76,4 +76,25 @@ func firstWord(text string) (word string, length int, err error) {
 		return "", 0, errQuote
 	}
 	return b.String(), len(text), nil
+}
+
+// cutWord returns the next word of a Match line, and the text after it. There it is not splitWords
+// that counts: an "=" separates words, too, and only double quotes are quotes.
+func cutWord(text string) (word, rest string, ok bool) {
+	if text == "" {
+		return "", "", false
+	}
+	end := strings.IndexAny(text, blanks+`"=`)
+	switch {
+	case end < 0:
+		return text, "", true
+	case text[end] == '"':
+		inside, after, closed := strings.Cut(text[end+1:], `"`)
+		return text[:end] + inside, strings.TrimLeft(after, blanks), closed
+	}
+	rest = strings.TrimLeft(text[end+1:], blanks)
+	if after, equals := strings.CutPrefix(rest, "="); equals && text[end] != '=' {
+		rest = strings.TrimLeft(after, blanks)
+	}
+	return text[:end], rest, true
 }

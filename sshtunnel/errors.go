@@ -122,11 +122,13 @@ func (e *HostKeyError) Error() string {
 	key := fmt.Sprintf("%s %s", e.Type, e.Fingerprint)
 	switch {
 	case errors.Is(e.Err, ErrUnknownHost):
-		where := e.File
-		if where == "" {
-			where = "any file: none is configured"
+		if e.File == "" {
+			return fmt.Sprintf("sshtunnel: %s: %v: %s is in no file, as none is configured",
+				e.Host, e.Err, key)
 		}
-		return fmt.Sprintf("sshtunnel: %s: %v: %s is not in %s", e.Host, e.Err, key, where)
+		return fmt.Sprintf("sshtunnel: %s: %v: %s is not in %s; set Config.AcceptNewHostKeys to accept "+
+			"the key of a new host unseen, or compare the fingerprint with the host's and add this line: %s",
+			e.Host, e.Err, key, e.File, e.Entry)
 	case errors.Is(e.Err, ErrHostKeyChanged):
 		var want []string
 		for _, known := range e.Want {

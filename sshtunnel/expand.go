@@ -1,14 +1,79 @@
 package sshtunnel
 
 import (
+	"crypto/sha1"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
+// tokens are the values of %X, by X (ssh_config(5), TOKENS).
+type tokens map[byte]string
+
+// tokenValues are what tokens stand for that depends on the host.
+type tokenValues struct {
+	given string // the host as it was given
+	host  string // to dial
+	port  int
+	user  string
+	alias string // HostKeyAlias
+}
+
+// allTokens returns the tokens that file names and commands may have.
+func allTokens(home, localUser string, v tokenValues) tokens {
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "localhost"
+	}
+	short, _, _ := strings.Cut(hostname, ".")
+	port := strconv.Itoa(v.port)
+	hash := sha1.Sum([]byte(hostname + v.host + port + v.user))
+	return tokens{
+		'C': hex.EncodeToString(hash[:]),
+		'd': home, 'h': v.host, 'i': strconv.Itoa(os.Getuid()),
+		'k': v.alias, 'L': short, 'l': hostname, 'n': v.given,
+		'p': port, 'r': v.user, 'u': localUser,
+	}
+}
+
 // expand replaces each %X with the value of token X, and %% with %.
-func expand(text string, tokens map[byte]string) (string, error) {
+func expand(text string, known tokens) (string, error) {
+	return expandWith(text, func(token byte) (string, error) {
+		value, ok := known[token]
+		if !ok {
+			return "", fmt.Errorf("%q: %%%c is not known here", text, token)
+		}
+		return value, nil
+	})
+}
+
+// expandCommand is expand for a command that a shell runs. The names of the host and the user may
+// come from elsewhere than the file. They must not have characters that mean something to a shell.
+func expandCommand(text string, known tokens) (string, error) {
+	return expandWith(text, func(token byte) (string, error) {
+		value, ok := known[token]
+		switch {
+		case !ok:
+			return "", fmt.Errorf("%q: %%%c is not known here", text, token)
+		case strings.IndexByte("hnr", token) < 0:
+		case strings.HasPrefix(value, "-") || strings.ContainsFunc(value, inShellSyntax):
+			return "", fmt.Errorf("%%%c is %q, which a shell could take for something else than a name",
+				token, value)
+		}
+		return value, nil
+	})
+}
+
+func inShellSyntax(c rune) bool {
+	return strings.ContainsRune("'\"`$\\;&<>|(){}*?[]!~#", c) || unicode.IsSpace(c) ||
+		unicode.IsControl(c)
+}
+
+func expandWith(text string, value func(byte) (string, error)) (string, error) {
 	if !strings.Contains(text, "%") {
 		return text, nil
 	}
@@ -25,11 +90,11 @@ func expand(text string, tokens map[byte]string) (string, error) {
 		case text[i] == '%':
 			b.WriteByte('%')
 		default:
-			value, ok := tokens[text[i]]
-			if !ok {
-				return "", fmt.Errorf("%q: %%%c is not known here", text, text[i])
+			replacement, err := value(text[i])
+			if err != nil {
+				return "", err
 			}
-			b.WriteString(value)
+			b.WriteString(replacement)
 		}
 	}
 	return b.String(), nil

@@ -186,7 +186,7 @@ func TestHostWithADash(t *testing.T) {
 		defer cancel()
 		_, err := Open(ctx,
 			Config{Host: host, User: "ann", ConfigFile: "none", KnownHosts: os.DevNull, Agent: "none"})
-		saysAll(t, err, "ann@"+host)
+		saysAll(t, err, "ann@"+strings.ToLower(host))
 		var unknown *net.DNSError
 		if !errors.As(err, &unknown) && !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v, want an unknown host", err)

@@ -2,32 +2,20 @@ package sshtunnel
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"strconv"
-	"sync"
-	"time"
-
-	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
-
-// maxSocketName is the largest length of the name of a forward's socket in bytes. The name is a
-// number.
-const maxSocketName = 10
-
-// warnInterval is the least time between two warnings about a remote that cannot be reached.
-const warnInterval = time.Minute
 
 // forward is a local endpoint for a remote.
 type forward struct {
-	tunnel   *Tunnel
-	remote   remote
-	endpoint string
-	listener net.Listener
+	*localListener
+	remote remote
+	log    reachability
+}
 
-	mu     sync.Mutex
-	warned time.Time // when a warning was logged last; zero: the remote can be reached
+// forwardKey tells forwards apart.
+type forwardKey struct {
+	remote remote
+	local  string // the endpoint as it was asked for; "": a private one
 }
 
 // Forward returns a local endpoint for remote, "tcp://host:port" or "ipc:///path" as the SSH server
@@ -42,7 +30,26 @@ type forward struct {
 // If the program is killed, the directory is left behind. It can be removed then, as nobody listens
 // in it.
 func (t *Tunnel) Forward(remote string) (endpoint string, err error) {
+	return t.ForwardTo(remote, "")
+}
+
+// ForwardTo is Forward with a local endpoint of the program's choice. It returns the endpoint as it
+// is then. local is one of these:
+//
+//   - "ipc:///path" for a Unix socket of mode 0600. A socket on which nobody listens any more is
+//     replaced. Anything else at the path is an error.
+//   - "tcp://127.0.0.1:port", or another loopback address, for a TCP port. Port 0 or * is one that
+//     the system chooses. Every user and program of this machine can connect to it. An address that
+//     is not loopback is an error, because other machines could connect, too.
+//   - "" for that of Forward.
+//
+// The same remote and local always have the same endpoint.
+func (t *Tunnel) ForwardTo(remote, local string) (endpoint string, err error) {
 	to, err := parseEndpoint(remote)
+	if err != nil {
+		return "", err
+	}
+	at, err := parseLocal(local)
 	if err != nil {
 		return "", err
 	}
@@ -51,15 +58,15 @@ func (t *Tunnel) Forward(remote string) (endpoint string, err error) {
 	if t.closed {
 		return "", ErrClosed
 	}
-	if known := t.forwards[to]; known != nil {
+	key := forwardKey{to, local}
+	if known := t.forwards[key]; known != nil {
 		return known.endpoint, nil
 	}
-	f := &forward{tunnel: t, remote: to}
-	if err := f.listen(len(t.forwards) + 1); err != nil {
+	f := &forward{remote: to, log: reachability{tunnel: t, name: to.String()}}
+	if f.localListener, err = t.listen(at, "remote", to.String(), f.carry, 0); err != nil {
 		return "", fmt.Errorf("sshtunnel: a local endpoint for %s: %w", to, err)
 	}
-	t.forwards[to] = f
-	t.work.Go(f.serve)
+	t.forwards[key] = f
 	return f.endpoint, nil
 }
 
@@ -88,84 +95,15 @@ func (t *Tunnel) Connect(s Connector, remote string) error {
 	return nil
 }
 
-// listen opens the local endpoint. The caller holds the tunnel's mutex.
-func (f *forward) listen(number int) (err error) {
-	if f.tunnel.localTCP {
-		if f.listener, err = net.Listen("tcp4", "127.0.0.1:0"); err == nil {
-			f.endpoint = "tcp://" + f.listener.Addr().String()
-		}
-		return err
-	}
-	if f.tunnel.dir == nil {
-		if f.tunnel.dir, err = privatedir.Make(maxSocketName); err != nil {
-			return err
-		}
-	}
-	path := f.tunnel.dir.Join(strconv.Itoa(number))
-	if f.listener, err = privatedir.Listen(f.tunnel.ctx, path, 0o600); err == nil {
-		f.endpoint = "ipc://" + path
-	}
-	return err
-}
-
-// serve accepts connections until the listener is closed.
-func (f *forward) serve() {
-	pause := time.Duration(0)
-	for {
-		local, err := f.listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			pause = acceptPause(pause)
-			f.tunnel.logger.Warn("sshtunnel: a forward cannot accept connections for now",
-				"remote", f.remote.String(), "error", err)
-			select {
-			case <-time.After(pause):
-			case <-f.tunnel.ctx.Done():
-			}
-			continue
-		}
-		pause = 0
-		if end := local.(localEnd); !f.tunnel.track(end, func(error) {}, func() { f.carry(end) }) {
-			_ = local.Close()
-		}
-	}
-}
-
 // carry connects one local connection to the remote.
 func (f *forward) carry(local localEnd) {
 	ctx, cancel := context.WithTimeout(f.tunnel.ctx, streamTimeout)
 	s, err := f.tunnel.open(ctx, f.remote)
 	cancel()
-	f.report(err)
+	f.log.report(err)
 	if err != nil {
 		_ = local.Close()
 		return
 	}
 	s.pipe(local, unknownOwner{})
-}
-
-// report logs that the remote cannot be reached, and that it can be reached again.
-func (f *forward) report(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	logger := f.tunnel.logger.With("remote", f.remote.String())
-	switch {
-	case f.tunnel.ctx.Err() != nil:
-	case err == nil && !f.warned.IsZero():
-		f.warned = time.Time{}
-		logger.Info("sshtunnel: the remote can be reached again")
-	case err != nil && time.Since(f.warned) >= warnInterval:
-		f.warned = time.Now()
-		logger.Warn("sshtunnel: the remote cannot be reached", "error", err)
-	case err != nil:
-		logger.Debug("sshtunnel: the remote cannot be reached", "error", err)
-	}
-}
-
-// acceptPause returns how long to wait after an error of Accept that may pass, such as too many
-// open files.
-func acceptPause(before time.Duration) time.Duration {
-	return min(max(2*before, 5*time.Millisecond), time.Second)
 }

@@ -1,7 +1,11 @@
 package sshtunnel
 
 import (
+	"bytes"
+	"context"
+	"encoding/pem"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -20,7 +24,7 @@ func FuzzHostSpec(f *testing.F) {
 		if spec.host == "" || spec.port < 0 || spec.port > 65535 {
 			t.Fatalf("%q is read as %+v", text, spec)
 		}
-		if spec.port == 0 {
+		if spec.port == 0 || strings.HasPrefix(spec.user, "ssh://") {
 			return
 		}
 		written := (&target{host: spec.host, port: spec.port, user: spec.user}).String()
@@ -51,19 +55,24 @@ func FuzzEndpoint(f *testing.F) {
 	})
 }
 
-// FuzzConfig: reading any ssh_config ends and opens no other file. It gives a target, or an error
-// that names a line.
+// FuzzConfig: reading any ssh_config ends, opens no other file and runs nothing. It gives a target,
+// or an error that names a line.
 func FuzzConfig(f *testing.F) {
 	for _, seed := range configurations {
 		f.Add(seed)
 	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text string) {
-		if strings.Contains(strings.ToLower(text), "include") {
-			return // it would open other files
+		if lower := strings.ToLower(text); strings.Contains(lower, "include") ||
+			strings.Contains(lower, "bindaddress") {
+			return // it would open other files, or ask for other hosts
 		}
-		r := &configReader{name: "gateway", localUser: "ann", home: dir, found: settings{}}
-		err := r.parse("config", text, 0)
+		r := &configReader{
+			ctx: t.Context(), given: "gateway", name: "gateway", localUser: "ann", home: dir,
+			found: settings{}, lookup: noHost,
+			run: func(context.Context, string) (bool, error) { return false, nil },
+		}
+		err := r.parse(source{file: "config", active: true}, text)
 		var fault *FileError
 		if err != nil {
 			if !errors.As(err, &fault) || fault.File != "config" || fault.Line < 1 ||
@@ -79,10 +88,17 @@ func FuzzConfig(f *testing.F) {
 				}
 			}
 		}
+		host, err := r.hostName()
+		if err == nil {
+			host, err = r.canonical(host)
+		}
+		if err != nil {
+			return
+		}
 		resolved := &resolver{
-			target: &target{host: "gateway", network: "tcp", logger: quiet()},
+			target: &target{host: host, given: "gateway", network: "tcp", logger: quiet()},
 			cfg:    Config{Host: "gateway", ConfigFile: "config"},
-			found:  r.found, given: "gateway", localUser: "ann", home: dir,
+			found:  &configuration{settings: r.found}, localUser: "ann", home: dir,
 		}
 		for _, step := range resolved.steps() {
 			if err := step(); err != nil && !errors.As(err, &fault) {
@@ -91,6 +107,69 @@ func FuzzConfig(f *testing.F) {
 		}
 		if resolved.acceptNew && !strings.Contains(strings.ToLower(text), "accept-new") {
 			t.Fatal("new host keys are accepted")
+		}
+	})
+}
+
+// FuzzOpenSSHKey: whatever is in a key file, decrypting it ends with a key of the same kind or an
+// error.
+func FuzzOpenSSHKey(f *testing.F) {
+	f.Fuzz(func(t *testing.T, data []byte, passphrase string) {
+		block, _ := pem.Decode(data)
+		if block == nil {
+			return
+		}
+		var k opensshKey
+		var options struct {
+			Salt   string
+			Rounds uint32
+		}
+		if rest, ok := bytes.CutPrefix(block.Bytes, []byte(opensshMagic)); ok &&
+			ssh.Unmarshal(rest, &k) == nil && ssh.Unmarshal([]byte(k.Options), &options) == nil &&
+			options.Rounds > 2 {
+			return // it would take too long
+		}
+		plain, err := decryptOpenSSH(block, []byte(passphrase))
+		if err != nil {
+			return
+		}
+		key, err := ssh.ParseRawPrivateKey(plain)
+		if err != nil {
+			return
+		}
+		if _, err := ssh.NewSignerFromKey(key); err != nil {
+			t.Fatalf("%T cannot sign: %v", key, err)
+		}
+	})
+}
+
+// FuzzSOCKS: whatever a client of the proxy says, it is connected to a host and port, or refused.
+func FuzzSOCKS(f *testing.F) {
+	f.Fuzz(func(t *testing.T, said []byte) {
+		client := struct {
+			io.Reader
+			io.Writer
+		}{bytes.NewReader(said), io.Discard}
+		to, err := readSOCKS(client)
+		if err != nil {
+			return
+		}
+		if again, err := parseEndpoint(to.String()); err != nil || again != to || to.path != "" {
+			t.Fatalf("%v leads to %+v (%v)", said, to, err)
+		}
+	})
+}
+
+// FuzzIncoming: a channel of the server is for a path or for a host and port, or it is an error.
+func FuzzIncoming(f *testing.F) {
+	f.Fuzz(func(t *testing.T, unix bool, payload []byte) {
+		kind := incomingTCP
+		if unix {
+			kind = incomingUnix
+		}
+		at, err := parseIncoming(kind, payload)
+		if err == nil && (unix != (at.path != "") || !unix && (at.port < 1 || at.port > 65535)) {
+			t.Fatalf("%v is for %+v", payload, at)
 		}
 	})
 }

@@ -115,6 +115,14 @@ func (c *hostKeyCheck) judge(key ssh.PublicKey) error {
 		fault.File, fault.Line = at.file, at.line
 		return fault
 	}
+	plain := key
+	if certificate, ok := key.(*ssh.Certificate); ok {
+		plain = certificate.Key
+	}
+	if bits := rsaBits(plain); bits > 0 && bits < c.target.minRSA {
+		return fmt.Errorf("sshtunnel: %s: the host key has %d bits; RequiredRSASize asks for %d",
+			c.target.knownName, bits, c.target.minRSA)
+	}
 	var refused error // what is wrong with the certificate
 	if certificate, ok := key.(*ssh.Certificate); ok {
 		if refused = c.judgeCertificate(certificate); refused == nil {
@@ -145,7 +153,7 @@ func (c *hostKeyCheck) judgeCertificate(certificate *ssh.Certificate) error {
 		return c.describe(certificate,
 			fmt.Errorf("%w: no authority for this host has signed it", ErrHostCertificate))
 	}
-	err := checkCertificate(certificate, certificateName(c.target.knownName))
+	err := checkCertificate(certificate, certificateName(c.target.knownName), c.target.authoritySigns)
 	if err == nil {
 		return nil
 	}
@@ -155,20 +163,14 @@ func (c *hostKeyCheck) judgeCertificate(certificate *ssh.Certificate) error {
 	return fault
 }
 
-func checkCertificate(certificate *ssh.Certificate, host string) error {
+// checkCertificate checks a certificate for a host. Its principals are names, not patterns, and are
+// compared with regard to case, as in ssh.
+func checkCertificate(certificate *ssh.Certificate, host string, signs []string) error {
 	if certificate.CertType != ssh.HostCert {
 		return errors.New("it is not a host's")
 	}
-	insecure := ssh.InsecureAlgorithms().HostKeys
-	if format := certificate.Signature.Format; slices.Contains(insecure, format) {
+	if format := certificate.Signature.Format; !slices.Contains(signs, format) {
 		return fmt.Errorf("it is signed with %s", format)
-	}
-	// Names in certificates may be patterns, which CheckCert does not support.
-	for _, principal := range certificate.ValidPrincipals {
-		if matchPattern(host, strings.ToLower(principal)) {
-			host = principal
-			break
-		}
 	}
 	return (&ssh.CertChecker{}).CheckCert(host, certificate)
 }

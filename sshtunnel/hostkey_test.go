@@ -38,6 +38,7 @@ func TestUnknownHost(t *testing.T) {
 	if strings.Contains(server.Log.String(), "publickey") {
 		t.Error("the server has been shown a key")
 	}
+	saysAll(t, err, "AcceptNewHostKeys", "add this line: "+fault.Entry)
 	// The error's entry for known_hosts makes the server known.
 	cfg.known(t, fault.Entry)
 	must.OK(t, open(t, cfg).Err())
@@ -359,7 +360,7 @@ func TestHostCertificate(t *testing.T) {
 	sign("-h", "-n", "gateway.example")
 	check("for another name", "@cert-authority * "+authorityKey, ErrHostCertificate)
 	sign("-h", "-n", "*.example,127.0.*")
-	check("for a pattern", "@cert-authority * "+authorityKey, nil)
+	check("for a pattern, which is no name", "@cert-authority * "+authorityKey, ErrHostCertificate)
 	sign("-h", "-V", "20200101:20200102")
 	check("expired", "@cert-authority * "+authorityKey, ErrHostCertificate)
 	check("expired, with a known key", "@cert-authority * "+authorityKey+server.Name()+" "+key, nil)

@@ -3,8 +3,12 @@ package sshtunnel
 import (
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
+
+// defaultRSA is the smallest RSA key that ssh accepts, in bits.
+const defaultRSA = 1024
 
 // hostKeys sets the known_hosts files and the names to look for in them.
 func (r *resolver) hostKeys() error {
@@ -17,7 +21,11 @@ func (r *resolver) hostKeys() error {
 		r.knownName, r.plainName = strings.ToLower(alias.words[0]), ""
 	}
 	if r.cfg.KnownHosts != "" {
-		r.knownHosts = []string{expandHome(r.cfg.KnownHosts, r.home)}
+		path, err := r.ownPath("KnownHosts", r.cfg.KnownHosts)
+		if err != nil {
+			return err
+		}
+		r.knownHosts = []string{path}
 	} else {
 		ssh := filepath.Join(r.home, ".ssh")
 		for _, files := range []struct {
@@ -42,24 +50,24 @@ func (r *resolver) hostKeys() error {
 		}
 		r.revokedKeys = path
 	}
-	var err error
-	if r.hashNew, err = r.found.yes("hashknownhosts", false); err != nil {
-		return err
+	r.hashNew = r.found.yes("hashknownhosts", false)
+	r.minRSA = defaultRSA
+	if size := r.found.word("requiredrsasize"); size != "" {
+		r.minRSA, _ = strconv.Atoi(size) // it was checked
 	}
 	r.acceptNew = r.cfg.AcceptNewHostKeys
 	if strict, ok := r.found.first("stricthostkeychecking"); ok {
-		return r.strictness(strict)
+		r.strictness(strict)
 	}
 	return nil
 }
 
 // strictness reads StrictHostKeyChecking. The user's default ssh_config never allows what the
 // program has not asked for.
-func (r *resolver) strictness(d directive) error {
+func (r *resolver) strictness(d directive) {
 	switch word := strings.ToLower(d.words[0]); word {
-	case "yes", "true", "ask":
 	case "accept-new":
-		if !r.ownConfig {
+		if !r.found.own {
 			r.acceptNew = true
 		} else if !r.acceptNew {
 			r.logger.Info("sshtunnel: accept-new does not count in the user's own file; "+
@@ -70,10 +78,7 @@ func (r *resolver) strictness(d directive) error {
 		r.logger.Warn("sshtunnel: host keys are checked all the same: "+
 			"StrictHostKeyChecking "+word+" counts as yes",
 			"host", r.cfg.Host, "file", place(d.file, d.line))
-	default:
-		return d.errorf("StrictHostKeyChecking: %q is none of yes, ask, accept-new, no, off", d.words[0])
 	}
-	return nil
 }
 
 // paths returns the files that a directive names, or none if its value is "none".

@@ -3,6 +3,7 @@ package sshtunnel
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"strconv"
 	"strings"
 	"unicode"
@@ -16,15 +17,21 @@ type hostSpec struct {
 }
 
 // parseHostSpec parses host, host:port, user@host:port and [IPv6]:port, with or without the prefix
-// ssh://. An IPv6 address without brackets has no port.
+// ssh://. The user of a URI is percent-encoded. An IPv6 address without brackets has no port.
 func parseHostSpec(text string) (hostSpec, error) {
-	rest := text
-	if uri, ok := strings.CutPrefix(rest, "ssh://"); ok {
-		rest = strings.TrimSuffix(uri, "/")
+	rest, isURI := strings.CutPrefix(text, "ssh://")
+	if isURI {
+		rest = strings.TrimSuffix(rest, "/")
 	}
 	var spec hostSpec
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
 		spec.user, rest = rest[:at], rest[at+1:]
+		if isURI {
+			var err error
+			if spec.user, err = uriUser(spec.user); err != nil {
+				return hostSpec{}, fmt.Errorf("sshtunnel: host %q: the user: %w", text, err)
+			}
+		}
 		if spec.user == "" {
 			return hostSpec{}, fmt.Errorf("sshtunnel: host %q: no user before the @", text)
 		}
@@ -56,6 +63,13 @@ func parseHostSpec(text string) (hostSpec, error) {
 	return spec.checked(text)
 }
 
+// uriUser returns the user of a URI. Parameters behind a semicolon, such as a fingerprint, are left
+// out, as by ssh.
+func uriUser(text string) (string, error) {
+	text, _, _ = strings.Cut(text, ";")
+	return url.PathUnescape(text)
+}
+
 func (s hostSpec) withPort(port, text string) (hostSpec, error) {
 	number, err := parsePort(port)
 	if err != nil {
@@ -69,7 +83,7 @@ func (s hostSpec) checked(text string) (hostSpec, error) {
 	if s.host == "" {
 		return hostSpec{}, fmt.Errorf("sshtunnel: host %q: there is no host in it", text)
 	}
-	if strings.ContainsFunc(text, unicode.IsControl) { // it would get into the log
+	if strings.ContainsFunc(text+s.user, unicode.IsControl) { // it would get into the log
 		return hostSpec{}, fmt.Errorf("sshtunnel: host %q: a control character", text)
 	}
 	return s, nil

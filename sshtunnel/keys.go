@@ -1,12 +1,10 @@
 package sshtunnel
 
 import (
-	"bytes"
 	"context"
-	"crypto/x509"
+	"encoding/pem"
 	"errors"
-	"fmt"
-	"io"
+	"io/fs"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -30,19 +28,20 @@ type identity struct {
 func loadIdentity(
 	ctx context.Context, file keyFile, t *target, secrets *secrets,
 ) (*identity, error) {
-	data, err := readKeyFile(file.path)
+	data, path, err := readKeyOrPublic(file.path)
 	if err != nil {
 		return nil, err
 	}
 	if !isPrivate(data) {
 		public, _, _, _, err := ssh.ParseAuthorizedKey(data)
 		if err != nil {
-			return nil, &FileError{File: file.path, Err: errors.New("neither a private nor a public key")}
+			return nil, &FileError{File: path, Err: errors.New("neither a private nor a public key")}
 		}
 		fault := errors.New("a public key, whose private half no agent has")
-		return &identity{
-			keyFile: file, public: public, fault: &FileError{File: file.path, Err: fault},
-		}, nil
+		return &identity{keyFile: file, public: public, fault: &FileError{File: path, Err: fault}}, nil
+	}
+	if block, _ := pem.Decode(data); isEncryptedPKCS8(block) {
+		return encryptedIdentity(ctx, file, data, nil, t, secrets)
 	}
 	raw, err := ssh.ParseRawPrivateKey(data)
 	var missing *ssh.PassphraseMissingError
@@ -52,32 +51,33 @@ func loadIdentity(
 	if err != nil {
 		return nil, keyError(file.path)
 	}
-	signer, err := newSigner(raw)
+	signer, err := ssh.NewSignerFromKey(raw)
 	if err != nil {
 		return nil, keyError(file.path)
 	}
 	return &identity{keyFile: file, public: signer.PublicKey(), signer: signer}, nil
 }
 
+// readKeyOrPublic reads a key file. If there is none, it reads the file KEY.pub: the agent may have
+// the private half. It returns the path of what it has read.
+func readKeyOrPublic(path string) (data []byte, from string, err error) {
+	if data, err = readKeyFile(path); !errors.Is(err, fs.ErrNotExist) {
+		return data, path, err
+	}
+	public := path + ".pub"
+	beside, fault := readKeyFile(public)
+	switch {
+	case fault == nil && !isPrivate(beside):
+		return beside, public, nil
+	case isUntrusted(fault):
+		return nil, "", fault
+	}
+	return nil, "", err
+}
+
 // keyError does not repeat the parser's error, which may quote the private key.
 func keyError(path string) error {
 	return &FileError{File: path, Err: errors.New("not a private key of a supported kind")}
-}
-
-// newSigner returns a signer. With an RSA key it signs with SHA-2 only.
-func newSigner(raw any) (ssh.Signer, error) {
-	signer, err := ssh.NewSignerFromKey(raw)
-	if err != nil || signer.PublicKey().Type() != ssh.KeyAlgoRSA {
-		return signer, err
-	}
-	return ssh.NewSignerWithAlgorithms(signer.(ssh.AlgorithmSigner), algorithmsOf(signer.PublicKey()))
-}
-
-func algorithmsOf(public ssh.PublicKey) []string {
-	if public.Type() == ssh.KeyAlgoRSA {
-		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
-	}
-	return []string{public.Type()}
 }
 
 // encryptedIdentity returns an identity that asks for its passphrase after the server has accepted
@@ -116,90 +116,4 @@ func encryptedIdentity(
 		found.signer = lazy
 	}
 	return found, nil
-}
-
-// lazySigner decrypts its key when it has to sign for the first time.
-type lazySigner struct {
-	ctx        context.Context
-	path       string
-	data       []byte
-	public     ssh.PublicKey
-	passphrase func(string) (string, error)
-	secrets    *secrets
-	byDefault  bool  // see keyFile
-	failed     error // why it could not sign
-}
-
-func (s *lazySigner) PublicKey() ssh.PublicKey { return s.public }
-
-func (s *lazySigner) Algorithms() []string { return algorithmsOf(s.public) }
-
-func (s *lazySigner) Sign(random io.Reader, data []byte) (*ssh.Signature, error) {
-	return s.SignWithAlgorithm(random, data, s.Algorithms()[0])
-}
-
-func (s *lazySigner) SignWithAlgorithm(
-	random io.Reader, data []byte, algorithm string,
-) (*ssh.Signature, error) {
-	signer, err := s.decrypt()
-	if err == nil && !bytes.Equal(signer.PublicKey().Marshal(), s.public.Marshal()) {
-		fault := errors.New("not the private half of the public key beside it")
-		err = &FileError{File: s.path, Err: fault}
-	}
-	if err != nil {
-		s.failed = err
-		return nil, err
-	}
-	return signer.(ssh.AlgorithmSigner).SignWithAlgorithm(random, data, algorithm)
-}
-
-func (s *lazySigner) decrypt() (ssh.Signer, error) {
-	purpose := "passphrase\x00" + s.path
-	said, err := s.secrets.ask(s.ctx, purpose, func() ([]string, error) {
-		passphrase, err := s.passphrase(s.path)
-		return []string{passphrase}, err
-	})
-	if err != nil {
-		return nil, &FileError{File: s.path, Err: fmt.Errorf("no passphrase: %w", err)}
-	}
-	raw, err := ssh.ParseRawPrivateKeyWithPassphrase(s.data, []byte(said[0]))
-	if err != nil {
-		s.secrets.forget(purpose)
-		if errors.Is(err, x509.IncorrectPasswordError) {
-			return nil, &FileError{File: s.path, Err: errors.New("the passphrase is wrong")}
-		}
-		return nil, keyError(s.path)
-	}
-	signer, err := newSigner(raw)
-	if err != nil {
-		return nil, keyError(s.path)
-	}
-	return signer, nil
-}
-
-// withCertificates returns the signers for the certificates of the key, followed by the signer of
-// the key itself. The certificates are in KEY-cert.pub and in the given files. faults has an error
-// for each file that other users can write.
-func withCertificates(id *identity, files []string) (signers []ssh.Signer, faults []error) {
-	for _, path := range append([]string{id.path + "-cert.pub"}, files...) {
-		data, err := readFile(path, maxKeyFile)
-		if isUntrusted(err) {
-			faults = append(faults, err)
-		}
-		if err != nil {
-			continue // as ssh does; most keys have no certificate
-		}
-		public, _, _, _, err := ssh.ParseAuthorizedKey(data)
-		if err != nil {
-			continue
-		}
-		certificate, ok := public.(*ssh.Certificate)
-		if !ok || !bytes.Equal(certificate.Key.Marshal(), id.public.Marshal()) {
-			continue
-		}
-		if signer, err := ssh.NewCertSigner(certificate, id.signer); err == nil {
-			signers = append(signers, signer)
-		}
-	}
-	return append(signers, id.signer), faults
 }

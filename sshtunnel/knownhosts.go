@@ -77,15 +77,15 @@ func loadKnownHosts(
 }
 
 // parse adds the lines of a file for name to k, and those for plainName to portless. It skips lines
-// that it cannot parse. But a line with a marker that it cannot parse is an error, because it might
-// revoke a key.
+// that it cannot parse, as ssh does. But an @revoked line that it cannot parse is an error: the key
+// might be the server's.
 func (k *knownHosts) parse(
 	file string, data []byte, name string, portless *knownHosts, plainName string,
 ) error {
 	for i, text := range bytes.Split(data, []byte("\n")) {
 		line, err := parseKnownLine(text)
 		switch {
-		case err != nil && bytes.HasPrefix(bytes.TrimLeft(text, blanks), []byte("@")):
+		case err != nil && isRevocation(text):
 			return &FileError{File: file, Line: i + 1, Err: err}
 		case err != nil:
 			k.unread = append(k.unread, place(file, i+1))
@@ -102,6 +102,11 @@ func (k *knownHosts) parse(
 		portless.add(at, line, plainName)
 	}
 	return nil
+}
+
+func isRevocation(text []byte) bool {
+	rest, ok := bytes.CutPrefix(bytes.TrimLeft(text, blanks), []byte("@revoked"))
+	return ok && (len(rest) == 0 || strings.IndexByte(blanks+"\r", rest[0]) >= 0)
 }
 
 func (k *knownHosts) add(at knownLine, line *parsedLine, name string) {

@@ -1,6 +1,7 @@
 package sshtunnel
 
 import (
+	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -23,10 +24,20 @@ func localUser() (name, home string) {
 	return name, home
 }
 
-// expandHome replaces a leading ~/ with the home directory.
-func expandHome(path, home string) string {
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		return filepath.Join(home, rest)
+// expandHome replaces ~ at the beginning of a path with the home directory, and ~NAME with that of
+// another user.
+func expandHome(path, home string) (string, error) {
+	rest, ok := strings.CutPrefix(path, "~")
+	if !ok {
+		return path, nil
 	}
-	return path
+	name, rest, _ := strings.Cut(rest, "/")
+	if name != "" {
+		other, err := user.Lookup(name)
+		if err != nil {
+			return "", fmt.Errorf("%q: there is no user %q", path, name)
+		}
+		home = other.HomeDir
+	}
+	return filepath.Join(home, rest), nil
 }

@@ -1,18 +1,15 @@
 package sshtunnel
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/agent"
 )
 
 // login is one attempt to log in to one server.
@@ -23,11 +20,11 @@ type login struct {
 	broken  func() error // returns why the connection has ended; nil: it has not
 
 	agent   net.Conn
-	offered []string // the keys that were offered to the server
-	lazy    []*lazySigner
-	causes  []error // why some methods or keys could not be tried
-	fatal   error   // what ends the attempt
-	begun   bool    // the server has asked for authentication
+	keys    []*offer // what is offered to the server, in order
+	offered []string // the names of the keys
+	causes  []error  // why some methods or keys could not be tried
+	fatal   error    // what ends the attempt
+	begun   bool     // the server has asked for authentication
 }
 
 func (l *login) close() {
@@ -42,14 +39,9 @@ func (l *login) next(state *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	if err := l.broken(); err != nil {
 		return nil, err // or else a lost connection would look like a refusal of the other methods
 	}
-	for _, lazy := range l.lazy {
-		if lazy.failed != nil && !lazy.byDefault {
-			return nil, lazy.failed
-		}
-		if lazy.failed != nil { // a default key, which nobody has asked for
-			l.causes = append(l.causes, lazy.failed)
-			lazy.failed = nil
-		}
+	again := l.dropFailed() && slices.Contains(state.AllowedMethods, methodKey)
+	if again && l.fatal == nil {
+		return ssh.PublicKeysCallback(l.remaining), nil
 	}
 	if l.fatal != nil {
 		return nil, l.fatal
@@ -85,7 +77,11 @@ func (l *login) failed(err error) error {
 		return refused
 	case errors.As(err, &unusable):
 		return unusable
-	case l.begun && !isNetwork(err): // for example, too many keys
+	case l.begun && !isNetwork(err):
+		if strings.Contains(strings.ToLower(err.Error()), "too many authentication failures") {
+			err = fmt.Errorf("%w: the server takes each key that is offered for a failure; name the right "+
+				"one in Config.KeyFile, or with IdentityFile and \"IdentitiesOnly yes\" in ssh_config", err)
+		}
 		refused = &AuthError{Host: l.target.String(), Causes: append(l.causes, err)}
 		if len(l.offered) > 0 {
 			refused.Tried = []string{methodKey + " (" + strings.Join(l.offered, ", ") + ")"}
@@ -127,7 +123,7 @@ func (l *login) method(name string, state *ssh.ClientAuthContext) ssh.AuthMethod
 // refused returns the error for a server that accepts none of the available methods.
 func (l *login) refused(state *ssh.ClientAuthContext) error {
 	err := &AuthError{Host: l.target.String(), Allowed: state.AllowedMethods, Causes: l.causes}
-	for _, method := range state.TriedMethods {
+	for _, method := range slices.Compact(slices.Clone(state.TriedMethods)) {
 		switch {
 		case method == "none" || method == methodKey && len(l.offered) == 0:
 			continue
@@ -145,106 +141,6 @@ func (l *login) refused(state *ssh.ClientAuthContext) error {
 		}
 	}
 	return err
-}
-
-// signers returns the keys to offer, in order: the configured ones, from the agent or from files;
-// the other keys of the agent; the default files.
-func (l *login) signers() ([]ssh.Signer, error) {
-	agentKeys := l.agentSigners()
-	l.offered, l.lazy = nil, nil
-	var configured, defaults []ssh.Signer
-	for _, file := range l.target.keys {
-		found, err := loadIdentity(l.ctx, file, l.target, l.secrets)
-		if err != nil {
-			if !file.byDefault || !errors.Is(err, fs.ErrNotExist) {
-				l.unusable(file, err)
-			}
-			continue
-		}
-		var signers []ssh.Signer
-		signers, agentKeys = l.signersOf(found, agentKeys)
-		if len(signers) == 0 {
-			l.unusable(file, found.fault)
-			continue
-		}
-		l.offered = append(l.offered, file.path)
-		if file.byDefault {
-			defaults = append(defaults, signers...)
-		} else {
-			configured = append(configured, signers...)
-		}
-	}
-	if l.fatal != nil {
-		return nil, l.fatal
-	}
-	if l.target.onlyKeys {
-		agentKeys = nil
-	}
-	for _, signer := range agentKeys {
-		l.offered = append(l.offered, "the agent's "+ssh.FingerprintSHA256(signer.PublicKey()))
-	}
-	return slices.Concat(configured, agentKeys, defaults), nil
-}
-
-// signersOf returns the signers of one key, and the agent's keys without them. The agent's signers
-// come before the file's.
-func (l *login) signersOf(id *identity, agentKeys []ssh.Signer) (signers, rest []ssh.Signer) {
-	for _, signer := range agentKeys {
-		certificate, certified := signer.PublicKey().(*ssh.Certificate)
-		switch {
-		case certified && sameKey(certificate.Key, id.public):
-			signers = append(signers, signer)
-		case sameKey(signer.PublicKey(), id.public):
-			id.signer = signer
-		default:
-			rest = append(rest, signer)
-		}
-	}
-	if id.signer == nil {
-		return signers, rest
-	}
-	if lazy, ok := id.signer.(*lazySigner); ok {
-		l.lazy = append(l.lazy, lazy)
-	}
-	var certificates []string
-	if !id.byDefault {
-		certificates = l.target.certificates
-	}
-	own, faults := withCertificates(id, certificates)
-	l.causes = append(l.causes, faults...)
-	return append(signers, own...), rest
-}
-
-func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
-
-// unusable records a key that cannot be used. If the Config names it, the attempt ends.
-func (l *login) unusable(file keyFile, err error) {
-	if file.named {
-		l.fatal = err
-		return
-	}
-	l.causes = append(l.causes, err)
-}
-
-// agentSigners returns the keys of the agent. The end of the attempt ends the wait for it.
-func (l *login) agentSigners() []ssh.Signer {
-	if l.target.agent == "" {
-		return nil
-	}
-	conn, err := dialAgent(l.ctx, l.target.agent)
-	if err != nil {
-		l.causes = append(l.causes, fmt.Errorf("sshtunnel: the agent: %w", err))
-		return nil
-	}
-	l.close()
-	l.agent = conn
-	context.AfterFunc(l.ctx, func() { _ = conn.Close() })
-	signers, err := agent.NewClient(conn).Signers()
-	if err != nil {
-		l.causes = append(l.causes, fmt.Errorf("sshtunnel: the agent %s: %w", l.target.agent, err))
-		return nil
-	}
-	return signers
 }
 
 func (l *login) password() (string, error) {

@@ -69,6 +69,17 @@ func TestEncryptedKey(t *testing.T) {
 		"OpenSSH's format":           nil,
 		"PEM, which hides the key":   {"-m", "PEM", "-t", "rsa", "-b", "2048"},
 		"PEM without the public key": {"-m", "PEM", "-t", "ecdsa"},
+		"PKCS#8":                     {"-m", "PKCS8", "-t", "rsa", "-b", "2048"},
+		"PKCS#8 without the public":  {"-m", "PKCS8", "-t", "ecdsa"},
+		"AES-GCM":                    {"-Z", "aes256-gcm@openssh.com"},
+		"AES-GCM of 128 bits":        {"-Z", "aes128-gcm@openssh.com", "-t", "rsa", "-b", "2048"},
+		"ChaCha20":                   {"-Z", "chacha20-poly1305@openssh.com"},
+		"AES-CTR":                    {"-Z", "aes192-ctr", "-t", "ecdsa", "-b", "521"},
+		"AES-CTR of 128 bits":        {"-Z", "aes128-ctr"},
+		"AES-CBC":                    {"-Z", "aes256-cbc"},
+		"AES-CBC of 128 bits":        {"-Z", "aes128-cbc"},
+		"AES-CBC of 192 bits":        {"-Z", "aes192-cbc"},
+		"Triple DES":                 {"-Z", "3des-cbc"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			key := newKey(t, filepath.Join(t.TempDir(), "key"),

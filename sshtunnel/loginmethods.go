@@ -36,15 +36,7 @@ func (r *resolver) login() error {
 		methodKey: "pubkeyauthentication", methodInteractive: "kbdinteractiveauthentication",
 		methodPassword: "passwordauthentication",
 	} {
-		if d, ok := r.found.first(keyword); ok &&
-			slices.Contains([]string{"unbound", "host-bound"}, d.words[0]) {
-			continue // these values of PubkeyAuthentication mean yes, too
-		}
-		wanted, err := r.found.yes(keyword, true)
-		if err != nil {
-			return err
-		}
-		if !wanted {
+		if !r.found.yes(keyword, true) { // "unbound" and "host-bound" mean yes, too
 			order = slices.DeleteFunc(order, func(m string) bool { return m == method })
 		}
 	}

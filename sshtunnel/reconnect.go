@@ -40,6 +40,7 @@ func (t *Tunnel) watch() {
 			return
 		}
 		opened = time.Now()
+		t.serveIncoming(conn)
 		t.set(conn, nil)
 		t.logger.Info("sshtunnel: the connection is back", "host", t.last().String())
 	}

@@ -1,6 +1,8 @@
 package sshtunnel
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -8,14 +10,14 @@ import (
 
 // resolve returns the servers to connect through, first to last: the jump hosts, and then the
 // server that Config is about.
-func resolve(cfg Config) ([]*target, error) {
-	return resolveVia(cfg, true, 0)
+func resolve(ctx context.Context, cfg Config) ([]*target, error) {
+	return resolveVia(ctx, cfg, true, 0)
 }
 
 // resolveVia is resolve, with the jump hosts that ssh_config has for cfg's host or without them.
 // depth is the number of hosts already found.
-func resolveVia(cfg Config, viaConfig bool, depth int) ([]*target, error) {
-	t, found, err := resolveOne(cfg)
+func resolveVia(ctx context.Context, cfg Config, viaConfig bool, depth int) ([]*target, error) {
+	t, found, err := resolveOne(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +40,7 @@ func resolveVia(cfg Config, viaConfig bool, depth int) ([]*target, error) {
 	for i, jump := range jumps {
 		// Like ssh, this reaches the first jump host as if it were the target, and each other one through
 		// the one before it.
-		before, err := resolveVia(jump, i == 0, depth+len(jumps))
+		before, err := resolveVia(ctx, jump, i == 0, depth+len(jumps))
 		if err != nil {
 			return nil, err
 		}
@@ -77,33 +79,34 @@ func (c Config) inherit(from Config) Config {
 }
 
 // configuredJumps returns the jump hosts of ssh_config. They get no password, because the password
-// of Config is for another host.
-func configuredJumps(cfg Config, t *target, found settings) ([]Config, error) {
-	if command, ok := found.first("proxycommand"); ok && !strings.EqualFold(command.words[0], "none") {
-		return nil, command.errorf("ProxyCommand would run a program, " +
-			"which this package never does; use ProxyJump or Config.Jumps")
+// of Config is for another host. If ssh_config has a ProxyCommand instead, t gets it.
+func configuredJumps(cfg Config, t *target, found *configuration) ([]Config, error) {
+	known := tokens{'h': t.host, 'n': t.given, 'p': strconv.Itoa(t.port), 'r': t.user}
+	if d, ok := found.first("proxycommand"); ok && !strings.EqualFold(d.text, "none") {
+		command, err := expandCommand(d.text, known)
+		if err == nil && command == "-" {
+			err = errors.New("the standard input of this process is no connection to a server")
+		}
+		if err != nil {
+			return nil, d.errorf("%s: %w", d.keyword, err)
+		}
+		t.command = command
+		return nil, nil
 	}
 	proxy, ok := found.first("proxyjump")
 	if !ok || strings.EqualFold(proxy.words[0], "none") {
 		return nil, nil
 	}
-	list, err := expand(proxy.words[0],
-		map[byte]string{'h': t.host, 'n': t.givenName(cfg), 'p': strconv.Itoa(t.port), 'r': t.user})
+	list, err := expand(proxy.words[0], known)
 	if err != nil {
-		return nil, proxy.errorf("ProxyJump: %w", err)
+		return nil, proxy.errorf("%s: %w", proxy.keyword, err)
 	}
 	var jumps []Config
 	for _, host := range strings.Split(list, ",") {
 		if _, err := parseHostSpec(host); err != nil {
-			return nil, proxy.errorf("ProxyJump: %w", err)
+			return nil, proxy.errorf("%s: %w", proxy.keyword, inner{err})
 		}
 		jumps = append(jumps, Config{Host: host}.inherit(cfg))
 	}
 	return jumps, nil
-}
-
-// givenName returns the host as it was given, without user and port.
-func (*target) givenName(cfg Config) string {
-	spec, _ := parseHostSpec(cfg.Host) // it was parsed without an error before
-	return spec.host
 }

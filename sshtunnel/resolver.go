@@ -1,16 +1,16 @@
 package sshtunnel
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 )
 
 // resolveOne returns the target that cfg is about, and what ssh_config says about it.
-func resolveOne(cfg Config) (*target, settings, error) {
+func resolveOne(ctx context.Context, cfg Config) (*target, *configuration, error) {
 	spec, err := parseHostSpec(cfg.Host)
 	if err != nil {
 		return nil, nil, err
@@ -21,15 +21,18 @@ func resolveOne(cfg Config) (*target, settings, error) {
 	if cfg.Port != 0 {
 		spec.port = cfg.Port
 	}
-	found, own, err := readConfig(cfg.ConfigFile, spec.host, spec.user)
+	found, err := readConfig(ctx, cfg.ConfigFile, spec.host, spec.user)
 	if err != nil {
 		return nil, nil, err
 	}
-	t := &target{host: spec.host, user: spec.user, port: spec.port, network: "tcp", logger: cfg.Logger}
+	t := &target{
+		host: found.host, user: spec.user, port: spec.port, network: "tcp", given: spec.host,
+		logger: cfg.Logger,
+	}
 	if t.logger == nil {
 		t.logger = slog.Default()
 	}
-	r := &resolver{target: t, cfg: cfg, found: found, ownConfig: own, given: spec.host}
+	r := &resolver{target: t, cfg: cfg, found: found}
 	if r.localUser, r.home = localUser(); r.home == "" {
 		r.home = "/"
 	}
@@ -45,35 +48,60 @@ func resolveOne(cfg Config) (*target, settings, error) {
 type resolver struct {
 	*target
 	cfg       Config
-	found     settings
-	ownConfig bool   // found is from the user's default file, which the Config does not name
-	given     string // the host as it was given
+	found     *configuration
 	localUser string
 	home      string
 }
 
 // steps returns the groups. Later groups need the results of earlier ones.
 func (r *resolver) steps() []func() error {
-	return []func() error{r.address, r.identities, r.login, r.hostKeys, r.cryptography, r.times}
+	return []func() error{
+		r.unserved, r.address, r.algorithmLists, r.identities, r.login, r.hostKeys, r.times,
+	}
 }
 
-// address sets host, port, user and network.
-func (r *resolver) address() (err error) {
-	if name, ok := r.found.first("hostname"); ok {
-		if r.host, err = expand(name.words[0], map[byte]string{'h': r.given}); err != nil {
-			return name.errorf("HostName: %w", err)
+// unserved returns an error if a setting that this package does not follow changes where one
+// connects or whom one trusts. It logs the other ones. Those of the system's file are the same for
+// all programs and users, so they are no warning.
+func (r *resolver) unserved() error {
+	for _, d := range r.found.unserved(refused) {
+		return d.errorf("%s is not supported, and without it the connection would be another one; "+
+			"describe the host in a file of its own and name it in Config.ConfigFile", d.keyword)
+	}
+	for _, d := range r.found.unserved(lax) {
+		r.logger.Warn("sshtunnel: host keys are checked in known_hosts all the same",
+			"host", r.cfg.Host, "setting", d.where())
+	}
+	var own, system []string
+	for _, d := range r.found.unserved(unserved) {
+		if d.system {
+			system = append(system, d.where())
+		} else {
+			own = append(own, d.where())
 		}
 	}
+	const without = "sshtunnel: settings of ssh_config that have no effect here"
+	if len(own) > 0 {
+		r.logger.Warn(without, "host", r.cfg.Host, "settings", own)
+	}
+	if len(system) > 0 {
+		r.logger.Debug(without, "host", r.cfg.Host, "settings", system)
+	}
+	return nil
+}
+
+// address sets port, user, network and the local address.
+func (r *resolver) address() (err error) {
 	if port, ok := r.found.first("port"); ok && r.port == 0 {
 		if r.port, err = parsePort(port.words[0]); err != nil {
 			return port.errorf("Port: %w", err)
 		}
 	}
 	if r.port == 0 {
-		r.port = 22
+		r.port = defaultPort
 	}
-	if user, ok := r.found.first("user"); ok && r.user == "" {
-		r.user = user.words[0]
+	if r.user == "" {
+		r.user = r.found.word("user")
 	}
 	if r.user == "" {
 		r.user = r.localUser
@@ -82,29 +110,29 @@ func (r *resolver) address() (err error) {
 		return fmt.Errorf("sshtunnel: %s: no user is named, and the local one has no name; "+
 			"set Config.User", r.cfg.Host)
 	}
-	if family, ok := r.found.first("addressfamily"); ok {
-		networks := map[string]string{"any": "tcp", "inet": "tcp4", "inet6": "tcp6"}
-		if r.network, ok = networks[strings.ToLower(family.words[0])]; !ok {
-			return family.errorf("AddressFamily: %q is none of any, inet, inet6", family.words[0])
-		}
+	switch strings.ToLower(r.found.word("addressfamily")) {
+	case "inet":
+		r.network = "tcp4"
+	case "inet6":
+		r.network = "tcp6"
 	}
+	r.bind = r.found.word("bindaddress")
 	return nil
 }
 
 // identities sets the keys to offer, and the agent that may have them.
 func (r *resolver) identities() error {
-	only, err := r.found.yes("identitiesonly", false)
-	if err != nil {
-		return err
-	}
-	r.onlyKeys = only
-	switch files := r.found["identityfile"]; {
+	r.onlyKeys = r.found.yes("identitiesonly", false)
+	switch files := r.found.settings["identityfile"]; {
 	case r.cfg.KeyFile != "":
-		key := keyFile{path: expandHome(r.cfg.KeyFile, r.home), named: true}
-		if _, err := readKeyFile(key.path); err != nil {
+		path, err := r.ownPath("KeyFile", r.cfg.KeyFile)
+		if err != nil {
 			return err
 		}
-		r.keys, r.onlyKeys = []keyFile{key}, true
+		if _, _, err := readKeyOrPublic(path); err != nil {
+			return err
+		}
+		r.keys, r.onlyKeys = []keyFile{{path: path, named: true}}, true
 	case files != nil:
 		for _, file := range files {
 			path, err := r.path(file, file.words[0])
@@ -117,13 +145,17 @@ func (r *resolver) identities() error {
 		}
 	default:
 		if r.cfg.jumpKey != "" {
-			r.keys = append(r.keys, keyFile{path: expandHome(r.cfg.jumpKey, r.home)})
+			path, err := r.ownPath("KeyFile", r.cfg.jumpKey)
+			if err != nil {
+				return err
+			}
+			r.keys = append(r.keys, keyFile{path: path})
 		}
 		for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
 			r.keys = append(r.keys, keyFile{path: filepath.Join(r.home, ".ssh", name), byDefault: true})
 		}
 	}
-	for _, file := range r.found["certificatefile"] {
+	for _, file := range r.found.settings["certificatefile"] {
 		path, err := r.path(file, file.words[0])
 		if err != nil {
 			return err
@@ -150,7 +182,11 @@ func (r *resolver) agentSocket() error {
 		}
 	}
 	if r.cfg.Agent != "" {
-		socket = expandHome(r.cfg.Agent, r.home)
+		path, err := r.ownPath("Agent", r.cfg.Agent)
+		if err != nil {
+			return err
+		}
+		socket = path
 	}
 	if socket != "none" {
 		r.agent = socket
@@ -158,27 +194,36 @@ func (r *resolver) agentSocket() error {
 	return nil
 }
 
+// ownPath returns a file name of Config with ~ replaced.
+func (r *resolver) ownPath(field, name string) (string, error) {
+	path, err := expandHome(name, r.home)
+	if err != nil {
+		return "", fmt.Errorf("sshtunnel: Config.%s: %w", field, err)
+	}
+	return path, nil
+}
+
 // path returns a file name of ssh_config with ~, tokens and variables replaced.
 func (r *resolver) path(d directive, word string) (string, error) {
-	hostname, err := os.Hostname()
-	if err != nil {
-		hostname = "localhost"
+	text, err := expandHome(word, r.home)
+	if err == nil {
+		text, err = expand(text, r.tokens())
 	}
-	short, _, _ := strings.Cut(hostname, ".")
-	alias := r.given
-	if set, ok := r.found.first("hostkeyalias"); ok {
-		alias = set.words[0]
-	}
-	text, err := expand(expandHome(word, r.home), map[byte]string{
-		'd': r.home, 'h': r.host, 'i': strconv.Itoa(os.Getuid()),
-		'k': alias, 'L': short, 'l': hostname, 'n': r.given,
-		'p': strconv.Itoa(r.port), 'r': r.user, 'u': r.localUser,
-	})
 	if err == nil {
 		text, err = expandVariables(text)
 	}
 	if err != nil {
-		return "", d.errorf("%w", err)
+		return "", d.errorf("%s: %w", d.keyword, err)
 	}
 	return text, nil
+}
+
+func (r *resolver) tokens() tokens {
+	alias := strings.ToLower(r.found.word("hostkeyalias"))
+	if alias == "" {
+		alias = r.given
+	}
+	return allTokens(r.home, r.localUser, tokenValues{
+		given: r.given, host: r.host, port: r.port, user: r.user, alias: alias,
+	})
 }

@@ -39,7 +39,8 @@ func TestOneQuestionAtATime(t *testing.T) {
 // localhost.
 func TestHopsOfOneName(t *testing.T) {
 	jumps := []Config{{Host: "ann@localhost:22"}}
-	targets, err := resolve(Config{Host: "ann@localhost:22", ConfigFile: "none", Jumps: jumps})
+	targets, err := resolve(t.Context(),
+		Config{Host: "ann@localhost:22", ConfigFile: "none", Jumps: jumps})
 	must.OK(t, err)
 	if len(targets) != 2 || targets[0].String() != targets[1].String() {
 		t.Fatalf("targets %v", targets)

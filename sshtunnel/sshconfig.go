@@ -1,12 +1,14 @@
 package sshtunnel
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // This package does not use kevinburke/ssh_config. Version 1.6.0 takes "Match host a user b" for
@@ -14,200 +16,195 @@ import (
 // and it cannot say in which of the included files an error is. A test compares the result of this
 // package with ssh -G.
 
-// maxIncludes is how deep files may include each other, as in ssh.
-const maxIncludes = 16
+// systemConfig is the file that ssh reads after the user's.
+const systemConfig = "/etc/ssh/ssh_config"
 
 // configReader reads ssh_config files for one host.
 type configReader struct {
-	name      string // the host as it was given, which Host patterns match
+	ctx       context.Context
+	given     string // the host as it was given
 	user      string // as it was given; "": not given
 	localUser string
 	home      string
+	system    string // the system's file
+	run       func(ctx context.Context, command string) (bool, error)
+	lookup    lookup
+
+	// ssh reads the files a second time if they ask for it with "Match final", or if the host is
+	// canonicalised. Then Host and Match see the name that will be dialled.
+	name      string // what Host patterns match: the host as given, in the second pass as dialled
+	final     bool   // this is the second pass
+	wantFinal bool   // the files ask for it
 	found     settings
 }
 
-// readConfig reads the file of Config.ConfigFile. own means that it is the user's default file,
-// which the program has not named.
-func readConfig(configFile, name, user string) (found settings, own bool, err error) {
+// configuration is what ssh_config files say about a host.
+type configuration struct {
+	settings
+	host string // to dial
+	own  bool   // from the default files, which the program has not named
+}
+
+// readConfig reads the file of Config.ConfigFile, or the default files.
+func readConfig(ctx context.Context, configFile, host, user string) (*configuration, error) {
 	local, home := localUser()
-	r := &configReader{name: name, user: user, localUser: local, home: home, found: settings{}}
+	r := &configReader{
+		ctx: ctx, given: host, user: user, localUser: local, home: home,
+		system: systemConfig, run: runInShell, lookup: lookupHost,
+	}
+	return r.readAll(configFile)
+}
+
+// readAll reads the files once or twice, and finds the name to dial.
+func (r *configReader) readAll(configFile string) (*configuration, error) {
+	r.name, r.found = r.given, settings{}
+	if err := r.readFiles(configFile); err != nil {
+		return nil, err
+	}
+	host, err := r.hostName()
+	if err == nil {
+		host, err = r.canonical(host)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if r.wantFinal || r.found.yes("canonicalizehostname", false) {
+		r.name, r.final = host, true
+		if err := r.readFiles(configFile); err != nil {
+			return nil, err
+		}
+	}
+	return &configuration{settings: r.found, host: host, own: configFile == ""}, nil
+}
+
+// readFiles reads all files. As with ssh -F, a file that is named is the only one.
+func (r *configReader) readFiles(configFile string) error {
 	switch configFile {
 	case "none":
-		return r.found, false, nil
+		return nil
 	case "":
-		if home == "" {
-			return r.found, true, nil
+		files := []source{{file: r.system, system: true, active: true}}
+		if r.home != "" {
+			own := source{file: filepath.Join(r.home, ".ssh", "config"), active: true}
+			files = []source{own, files[0]}
 		}
-		err := r.read(filepath.Join(home, ".ssh", "config"), 0)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
+		for _, from := range files {
+			if err := r.read(from); err != nil && !isMissing(err, from.file) {
+				return err
+			}
 		}
-		return r.found, true, err
+		return nil
 	default:
-		return r.found, false, r.read(expandHome(configFile, home), 0)
+		path, err := expandHome(configFile, r.home)
+		if err != nil {
+			return fmt.Errorf("sshtunnel: Config.ConfigFile: %w", err)
+		}
+		return r.read(source{file: path, active: true})
 	}
 }
 
-func (r *configReader) read(path string, depth int) error {
-	data, err := readTextFile(path, maxConfigFile)
+// source is a file that is read.
+type source struct {
+	file   string
+	depth  int  // how many files it is included by
+	system bool // it is the system's, or included by that
+	active bool // it applies up to its first Host or Match
+	parse  bool // it is included by a part that does not apply, so it is only checked
+}
+
+// isMissing reports whether err is that the file itself does not exist.
+func isMissing(err error, file string) bool {
+	var fault *FileError
+	return errors.As(err, &fault) && fault.File == file && fault.Line == 0 &&
+		errors.Is(err, fs.ErrNotExist)
+}
+
+func (r *configReader) read(from source) error {
+	data, err := readTextFile(from.file, maxConfigFile)
 	if err != nil {
 		return err
 	}
-	return r.parse(path, string(data), depth)
+	return r.parse(from, string(data))
 }
 
-// parse reads the lines of one file. A file is included only from a part that applies, so it begins
-// as one.
-func (r *configReader) parse(path, text string, depth int) error {
-	active := true
+// parse reads the lines of one file. Like ssh, it checks lines that do not apply, too.
+func (r *configReader) parse(from source, text string) error {
+	active := from.active
 	for i, line := range strings.Split(text, "\n") {
-		keyword, rest := splitKeyword(line)
-		if keyword == "" {
+		d := directive{file: from.file, line: i + 1, system: from.system}
+		d.keyword, d.text = splitKeyword(line)
+		if d.keyword == "" {
 			continue
 		}
-		d := directive{file: path, line: i + 1}
-		known := keyword == "host" || keyword == "match" || keyword == "include"
-		if old, ok := oldNames[keyword]; ok {
-			keyword = old
-		}
-		if _, ok := keywords[keyword]; !known && (!ok || !active) {
-			continue
-		}
-		var err error
-		if d.words, err = splitWords(rest); err != nil {
-			return d.errorf("%w", err)
-		}
-		if len(d.words) == 0 {
-			return d.errorf("%s: there is nothing behind it", keyword)
-		}
-		switch keyword {
-		case "host":
-			active = matchList(r.name, d.words)
-		case "match":
-			active, err = r.match(d)
-		case "include":
-			if active {
-				err = r.include(d, depth)
-			}
-		default:
-			err = r.set(keyword, d)
-		}
-		if err != nil {
+		if err := r.obey(d, from, &active); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// set records a directive. The first one of a keyword counts.
-func (r *configReader) set(keyword string, d directive) error {
-	if keywords[keyword] == oneWord && len(d.words) != 1 {
-		return d.errorf("%s: one value is wanted, there are %d", keyword, len(d.words))
+// obey does what one line says. active tells whether the part of the file that it is in applies.
+func (r *configReader) obey(d directive, from source, active *bool) (err error) {
+	name := strings.ToLower(d.keyword)
+	if old, ok := oldNames[name]; ok {
+		name = old
 	}
-	if slices.Contains(d.words, "") {
-		return d.errorf("%s: an empty value", keyword)
+	known, ok := keywordNamed(name)
+	special := name == "host" || name == "match" || name == "include"
+	if d.text == "" {
+		return d.errorf("there is nothing behind it: %s", visible(d.keyword))
 	}
-	switch keyword {
-	case "proxycommand":
-		if r.found["proxyjump"] != nil {
-			return nil
+	if !ok && !special {
+		if matchList(name, strings.Split(strings.ToLower(r.found.word("ignoreunknown")), ",")) {
+			_, err := splitWords(d.text)
+			return d.wrap(err)
 		}
-	case "proxyjump":
-		if r.found["proxycommand"] != nil {
-			return nil
-		}
+		return d.errorf("ssh has no setting %s", visible(d.keyword))
 	}
-	if r.found[keyword] == nil || slices.Contains(repeatable, keyword) {
-		r.found[keyword] = append(r.found[keyword], d)
+	if d.words, err = splitWords(d.text); err != nil {
+		return d.wrap(err)
 	}
-	return nil
-}
-
-// include reads the files that match the patterns. Relative patterns are in ~/.ssh.
-func (r *configReader) include(d directive, depth int) error {
-	if depth == maxIncludes {
-		return d.errorf("include: more than %d files deep; does one include itself?", maxIncludes)
+	if len(d.words) == 0 {
+		return d.errorf("there is nothing behind it: %s", d.keyword)
 	}
-	for _, pattern := range d.words {
-		pattern = expandHome(pattern, r.home)
-		if !filepath.IsAbs(pattern) {
-			pattern = filepath.Join(r.home, ".ssh", pattern)
-		}
-		files, err := filepath.Glob(pattern)
-		if err != nil {
-			return d.errorf("include: %q: %w", pattern, err)
-		}
-		for _, file := range files {
-			err := r.read(file, depth+1)
-			var fault *FileError
-			if errors.As(err, &fault) && fault.File == file && fault.Line == 0 &&
-				errors.Is(err, fs.ErrNotExist) {
-				continue // gone since it was listed
-			}
-			if err != nil {
-				return err
-			}
-		}
+	if name != "match" && !slices.Contains(commands, name) && slices.Contains(d.words, "") {
+		return d.errorf("%s: an empty value", d.keyword)
 	}
-	return nil
-}
-
-// match reports whether the lines after a Match line apply. It evaluates the criteria from left to
-// right. So an unsupported criterion is an error only if all criteria before it are true.
-func (r *configReader) match(d directive) (bool, error) {
-	words := d.words
-	if strings.EqualFold(words[0], "all") {
-		if len(words) != 1 {
-			return false, d.errorf("match: all stands alone")
-		}
-		return true, nil
-	}
-	for len(words) > 0 {
-		criterion, value, joined := strings.Cut(words[0], "=")
-		words = words[1:]
-		if !joined {
-			if len(words) == 0 {
-				return false, d.errorf("match: nothing behind %q", criterion)
-			}
-			value, words = words[0], words[1:]
-		}
-		criterion, negated := strings.CutPrefix(strings.ToLower(criterion), "!")
-		subject, err := r.subject(criterion)
-		if err != nil {
-			return false, d.errorf("match: %w", err)
-		}
-		if matchList(subject, strings.Split(value, ",")) == negated {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
-// subject returns the value that a criterion of Match is compared with.
-func (r *configReader) subject(criterion string) (string, error) {
-	switch criterion {
-	case "originalhost":
-		return r.name, nil
+	switch name {
 	case "host":
-		if set := r.found["hostname"]; set != nil {
-			return expand(set[0].words[0], map[byte]string{'h': r.name})
-		}
-		return r.name, nil
-	case "user":
-		if r.user != "" {
-			return r.user, nil
-		}
-		if set := r.found["user"]; set != nil {
-			return set[0].words[0], nil
-		}
-		return r.localUser, nil
-	case "localuser":
-		return r.localUser, nil
-	case "exec":
-		return "", errors.New("exec would run a program, which this package never does; " +
-			"describe the host in a file of its own and name it in Config.ConfigFile")
+		*active = !from.parse && matchList(r.name, d.words)
+	case "match":
+		applies, err := r.match(d)
+		*active = applies && !from.parse
+		return err
+	case "include":
+		from.active, from.parse = *active, !*active
+		return r.include(d, from)
 	default:
-		return "", fmt.Errorf("%q is not supported; "+
-			"describe the host in a file of its own and name it in Config.ConfigFile", criterion)
+		if err := known.check(d.words); err != nil {
+			return d.errorf("%s: %w", d.keyword, err)
+		}
+		if *active {
+			r.found.add(name, d)
+		}
 	}
+	return nil
+}
+
+func (d directive) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return d.errorf("%s: %w", d.keyword, err)
+}
+
+// visible returns a word for an error. It is quoted if it has a character that nobody sees, such as
+// a no-break space.
+func visible(word string) string {
+	for _, c := range word {
+		if c == unicode.ReplacementChar || !unicode.IsGraphic(c) || unicode.IsSpace(c) {
+			return fmt.Sprintf("%+q (there is a character in it that cannot be seen)", word)
+		}
+	}
+	return word
 }

@@ -5,286 +5,63 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/must"
-	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
-
-// The configurations that are compared with ssh -G. DIR stands for their directory.
-var configurations = map[string]string{
-	"plain": `
-Host gateway
-	HostName gateway.example
-	User ann
-	Port 2222
-Host *
-	Port 22222
-	ServerAliveInterval 30
-`,
-	"the first value counts, identities add up": `
-IdentityFile /keys/first
-Host gateway
-  IdentityFile /keys/second
-  Port 1
-Host *
-  Port 2
-  IdentityFile /keys/third
-  CertificateFile /keys/third-cert.pub
-`,
-	"patterns": `
-Host gate?ay !other
-	Port 1
-Host ???????? *.example
-	Port 2
-Host !gateway *
-	User nobody
-Host [abc]* {a,b}
-	Port 3
-`,
-	"blanks": "\tHost\tgateway\tother\n\t \tPort\t=\t77   \nUser=ann\nHostKeyAlias =  bob\n\n" +
-		"   # comment\nHost other\r\n  ConnectTimeout 5\r\n",
-	"quotes": `
-Host "gateway" 'other'
-	User "ann"
-	IdentityFile "/keys/with blank"
-	IdentityFile '/keys/with "quotes"'
-	IdentityFile /keys/escaped\ blank
-	IdentityFile "/keys/a \"quote\""
-	CertificateFile /keys/x\y
-`,
-	"comments": `
-Host gateway # other
-	IdentityFile /keys/with#hash
-	User ann # not bob
-	Port 77 #78
-# Port 79
-`,
-	"cases": `
-HOST gateway
-	hostNAME Example.ORG
-	PORT 77
-	StrictHostKeyChecking ACCEPT-NEW
-Host GATEWAY
-	User ann
-`,
-	"match": `
-Match originalhost gateway user root
-	Port 1
-Match host gateway
-	User ann
-Match user ann host *.example,gate*
-	HostName %h.example
-Match host gateway.example
-	HostKeyAlias found
-Match !originalhost gateway
-	IdentityFile /keys/notgateway
-Match localuser !nobody,*
-	ConnectTimeout 7
-Match all
-	ServerAliveCountMax 9
-`,
-	"match with equals": `
-Match originalhost=gateway
-	Port 1
-Match user=ann,bob
-	ConnectTimeout 7
-`,
-	"include": `
-Host gateway
-	Include DIR/included-*
-	Port 3
-Host *
-	Include "DIR/included one"
-	User last
-`,
-	"jump": `
-Host gateway
-	ProxyJump ann@first:2222,second
-Host other
-	ProxyJump none
-	ProxyJump third
-Host *
-	ProxyJump fallback
-`,
-	"command and jump": `
-Host gateway
-	ProxyCommand none
-Host *
-	ProxyJump fallback
-`,
-	"files": `
-UserKnownHostsFile /one "/two files" /three
-GlobalKnownHostsFile none
-RevokedHostKeys /revoked
-IdentityAgent /agent
-IdentitiesOnly yes
-HashKnownHosts yes
-AddressFamily inet6
-PubkeyAuthentication no
-KbdInteractiveAuthentication no
-PasswordAuthentication no
-PreferredAuthentications publickey,password
-`,
-	"times": `
-ConnectTimeout 1m30s
-ServerAliveInterval 2m
-`,
-	"old names": "ChallengeResponseAuthentication no\nDSAAuthentication no\n",
-	"unknown to us": `
-IgnoreUnknown Whatever
-Whatever "unbalanced is fine here, too"
-SendEnv LANG LC_*
-LocalForward 8080 localhost:80
-Port 77
-`,
-}
-
-// TestConfigAsSSHReadsIt compares the result with the output of ssh -G.
-func TestConfigAsSSHReadsIt(t *testing.T) {
-	program := testpeer.Program(t, install, "ssh")
-	dir := t.TempDir()
-	write(t, filepath.Join(dir, "included-1"),
-		"Port 11\nHost other\nUser included\nHost gateway\nConnectTimeout 11\n")
-	write(t, filepath.Join(dir, "included-2"), "Match host gateway\nUser two\n")
-	write(t, filepath.Join(dir, "included one"), "HostKeyAlias included\n")
-	defaults := filepath.Join(dir, "empty")
-	write(t, defaults, "")
-	hosts, users := []string{"gateway", "other", "gateway.example", "x"}, []string{"", "ann", "root"}
-	without := map[[2]string]map[string][]string{} // what ssh has without any configuration
-	for _, host := range hosts {
-		for _, user := range users {
-			without[[2]string{host, user}] = askSSH(t, program, defaults, host, user)
-		}
-	}
-	for name, text := range configurations {
-		t.Run(name, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "config")
-			write(t, file, strings.ReplaceAll(text, "DIR", dir))
-			for _, host := range hosts {
-				for _, user := range users {
-					want := askSSH(t, program, file, host, user)
-					unset := without[[2]string{host, user}]
-					found, _, err := readConfig(file, host, user)
-					must.OK(t, err)
-					for keyword := range keywords {
-						compareSetting(t, host, user, keyword, found, want, unset)
-					}
-				}
-			}
-		})
-	}
-}
-
-// askSSH returns what ssh -G prints, by keyword.
-func askSSH(t *testing.T, program, file, host, user string) map[string][]string {
-	t.Helper()
-	args := []string{"-F", file, "-G"}
-	if user != "" {
-		args = append(args, "-l", user)
-	}
-	out, err := exec.Command(program, append(args, "--", host)...).Output()
-	if err != nil {
-		var exit *exec.ExitError
-		errors.As(err, &exit)
-		t.Fatalf("ssh -G %s: %v\n%s", host, err, exit.Stderr)
-	}
-	said := map[string][]string{}
-	for line := range strings.Lines(string(out)) {
-		keyword, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		said[keyword] = append(said[keyword], value)
-	}
-	return said
-}
-
-func compareSetting(
-	t *testing.T, host, user, keyword string, found settings, want, unset map[string][]string,
-) {
-	t.Helper()
-	if user != "" && keyword == "user" {
-		return // it comes from the command line
-	}
-	if keyword == "proxycommand" ||
-		slices.Contains([]string{"ciphers", "macs", "kexalgorithms", "hostkeyalgorithms"}, keyword) {
-		return // ssh prints them after more has been done to them
-	}
-	if found[keyword] == nil {
-		if keyword == "proxyjump" && want[keyword] == nil || slices.Equal(want[keyword], unset[keyword]) {
-			return
-		}
-		t.Errorf("%s %s: %s is not found; ssh has %q", host, user, keyword, want[keyword])
-		return
-	}
-	var got []string
-	for _, d := range found[keyword] {
-		value := strings.Join(d.words, " ")
-		switch keyword {
-		case "hostname":
-			value = strings.ToLower(strings.ReplaceAll(value, "%h", host))
-		case "connecttimeout", "serveraliveinterval":
-			seconds, err := readSeconds(value)
-			must.OK(t, err)
-			value = (time.Duration(seconds) * time.Second).String()
-		case "stricthostkeychecking":
-			value = strings.ToLower(value)
-		}
-		got = append(got, value)
-	}
-	theirs := slices.Clone(want[keyword])
-	for i, value := range theirs {
-		switch keyword {
-		case "connecttimeout", "serveraliveinterval":
-			seconds, err := readSeconds(value)
-			must.OK(t, err)
-			theirs[i] = (time.Duration(seconds) * time.Second).String()
-		case "hostname":
-			theirs[i] = strings.ToLower(value)
-		case "identitiesonly", "hashknownhosts", "pubkeyauthentication", "kbdinteractiveauthentication",
-			"passwordauthentication":
-			theirs[i] = strings.NewReplacer("true", "yes", "false", "no").Replace(value)
-		}
-	}
-	if keyword == "proxyjump" && slices.Equal(got, []string{"none"}) && theirs == nil {
-		return
-	}
-	if !slices.Equal(got, theirs) {
-		t.Errorf("%s %s: %s is %q; ssh has %q", host, user, keyword, got, theirs)
-	}
-}
 
 // TestConfigErrors: each error names file and line.
 func TestConfigErrors(t *testing.T) {
 	dir := t.TempDir()
-	execute := "Match host gateway exec \"touch " + dir + "/executed\""
 	for name, c := range map[string]struct{ text, where, what string }{
-		"no value":             {"\nPort", ":2", "nothing behind"},
-		"two values":           {"Port 1 2", ":1", "one value is wanted, there are 2"},
-		"an empty value":       {`User ""`, ":1", "empty"},
-		"an open quote":        {"# first\nUser \"ann", ":2", "quote"},
-		"a bad port":           {"Host gateway\nPort http", ":2", "not a port"},
-		"a port too high":      {"Port 65536", ":1", "not a port"},
-		"a bad time":           {"ConnectTimeout soon", ":1", "not a time"},
-		"neither yes nor no":   {"IdentitiesOnly perhaps", ":1", "neither yes nor no"},
-		"strictness":           {"StrictHostKeyChecking perhaps", ":1", "StrictHostKeyChecking"},
-		"a family":             {"AddressFamily ipx", ":1", "AddressFamily"},
-		"a token":              {"IdentityFile ~/%z", ":1", "%z is not known"},
-		"a token without end":  {"HostName gateway%", ":1", "ends with a %"},
-		"a variable":           {"IdentityFile ${NO_SUCH_VARIABLE}", ":1", "NO_SUCH_VARIABLE"},
-		"algorithms":           {"Ciphers rot13", ":1", "none of them is supported"},
-		"a jump host":          {"ProxyJump one,,two", ":1", "no host in it"},
-		"ProxyCommand":         {"Host *\n ProxyCommand touch " + dir + "/executed", ":2", "never does"},
-		"Match exec":           {execute, ":1", "never does"},
-		"Match canonical":      {"Match canonical", ":1", "nothing behind"},
-		"Match final host":     {"Match final host x", ":1", "not supported"},
-		"Match alone":          {"Match", ":1", "nothing behind"},
-		"Match all and more":   {"Match all host x", ":1", "all stands alone"},
-		"an include of itself": {"Include " + dir + "/config", ":1", "more than 16 files deep"},
-		"an included fault":    {"Include " + dir + "/other", "", "nothing behind"},
+		"no value":              {"\nPort", ":2", "nothing behind"},
+		"two values":            {"Port 1 2", ":1", "one value is wanted, there are 2"},
+		"an empty value":        {`User ""`, ":1", "empty"},
+		"an open quote":         {"# first\nUser \"ann", ":2", "quote"},
+		"a bad port":            {"Host gateway\nPort http", ":2", "not a port"},
+		"a port too high":       {"Port 65536", ":1", "not a port"},
+		"a bad time":            {"ConnectTimeout soon", ":1", "not a time"},
+		"neither yes nor no":    {"IdentitiesOnly perhaps", ":1", "neither yes nor no"},
+		"strictness":            {"StrictHostKeyChecking perhaps", ":1", "StrictHostKeyChecking"},
+		"a family":              {"AddressFamily ipx", ":1", "AddressFamily"},
+		"a token":               {"IdentityFile ~/%z", ":1", "%z is not known"},
+		"a token without end":   {"HostName gateway%", ":1", "ends with a %"},
+		"a variable":            {"IdentityFile ${NO_SUCH_VARIABLE}", ":1", "NO_SUCH_VARIABLE"},
+		"a user":                {"IdentityFile ~nosuchuser/key", ":1", `there is no user "nosuchuser"`},
+		"no algorithm":          {"Ciphers rot13", ":1", `no algorithm "rot13"`},
+		"algorithms":            {"MACs umac-64@openssh.com", ":1", "none of them is supported"},
+		"a jump host":           {"ProxyJump one,,two", ":1", "no host in it"},
+		"Match host":            {"Match host", ":1", "nothing behind"},
+		"Match canonical alone": {"Match canonical host", ":1", "nothing behind"},
+		"Match tagged":          {"Match tagged x", ":1", "not supported"},
+		"Match alone":           {"Match", ":1", "nothing behind"},
+		"Match all and more":    {"Match all host x", ":1", "all stands alone"},
+		"Match all of three":    {"Match host a user b all", ":1", "all stands alone"},
+		"an include of itself":  {"Include " + dir + "/config", ":1", "more than 16 files deep"},
+		"an included fault":     {"Include " + dir + "/other", "", "nothing behind"},
+		"a typo":                {"Port 1\nRevokedHostKey /x", ":2", "ssh has no setting RevokedHostKey"},
+		"a typo of Host":        {"Hosts gw\nPort 1", ":1", "ssh has no setting Hosts"},
+		"an invisible character": {
+			"Host a\nPort 1\nHost\u00a0gw\nPort 2", ":3", `"Host\u00a0gw" (there is a character`,
+		},
+		"no known_hosts":    {"KnownHostsCommand /bin/x", ":1", "KnownHostsCommand is not supported"},
+		"a key in hardware": {"PKCS11Provider /x.so", ":1", "PKCS11Provider is not supported"},
+		"an interface":      {"BindInterface eth0", ":1", "BindInterface is not supported"},
+		"standard input":    {"ProxyCommand -", ":1", "standard input"},
+		"fallback": {
+			"CanonicalizeHostname yes\nCanonicalizeFallbackLocal no", ":2", "CanonicalDomains",
+		},
+		"the limit of files":  {"UserKnownHostsFile" + strings.Repeat(" x", 33), ":1", "more than 32"},
+		"a file and none":     {"GlobalKnownHostsFile /x none", ":1", "none must stand alone"},
+		"a rule for aliases":  {"CanonicalizePermittedCNAMEs a", ":1", "domains:domains"},
+		"a number":            {"CanonicalizeMaxDots -1", ":1", "not a number"},
+		"a variable to send":  {"SendEnv A=b", ":1", "not the name of a variable"},
+		"a variable to set":   {"SetEnv A", ":1", "NAME=VALUE"},
+		"a forward":           {"LocalForward 1", ":1", "two values are wanted"},
+		"a bad word of a key": {"RekeyLimit 1 2 3", ":1", "at most 2 values"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(dir, "config")
@@ -294,19 +71,59 @@ func TestConfigErrors(t *testing.T) {
 			if c.where == "" {
 				where = filepath.Join(dir, "other") + ":3"
 			}
-			_, err := resolve(Config{Host: "gateway", ConfigFile: file})
+			_, err := resolve(t.Context(), Config{Host: "gateway", ConfigFile: file})
 			saysAll(t, err, where+": ", c.what)
-			if _, err := os.Stat(filepath.Join(dir, "executed")); err == nil {
-				t.Error("a command was executed")
-			}
 		})
 	}
-	// Errors in parts for other hosts do not matter.
-	file := filepath.Join(dir, "config")
-	write(t, file, "Match host other exec \"touch "+dir+"/executed\"\nPort http\n"+
-		"Host other\nProxyCommand x\nInclude "+dir+"/config\n")
-	_, err := resolve(Config{Host: "gateway", ConfigFile: file})
+}
+
+// TestConfigForOthers: settings of other hosts that are not supported here do not matter.
+func TestConfigForOthers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config")
+	write(t, file, "KnownHostsCommand none\nCheckHostIP no\nHost other\nProxyCommand -\n"+
+		"KnownHostsCommand /x\nIdentityFile ~nosuchuser/x\nMACs umac-64@openssh.com\n")
+	_, err := resolve(t.Context(), Config{Host: "gateway", ConfigFile: file})
 	must.OK(t, err)
+}
+
+// TestSettingsWithoutEffect: settings that change neither where one connects nor whom one trusts
+// are named in one warning, those of the system's file in no warning.
+func TestSettingsWithoutEffect(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("HOME", dir)
+	must.OK(t, os.Mkdir(filepath.Join(dir, ".ssh"), 0o700))
+	own, system := filepath.Join(dir, ".ssh", "config"), filepath.Join(dir, "system")
+	write(t, own, "SendEnv LANG\nCompression yes\nForwardAgent no\nVerifyHostKeyDNS yes\n"+
+		"Ciphers aes128-ctr,aes192-cbc\n")
+	write(t, system, "GSSAPIAuthentication yes\nCompression yes\nPort 77\n")
+	r := &configReader{ctx: t.Context(), given: "gateway", home: dir, system: system, lookup: noHost}
+	found, err := r.readAll("")
+	must.OK(t, err)
+	log := &logbuffer.Buffer{}
+	resolved := &resolver{
+		target: &target{host: "gateway", user: "ann", network: "tcp", logger: log.Logger()},
+		cfg:    Config{Host: "gateway", Agent: "none"}, found: found, home: dir,
+	}
+	for _, step := range resolved.steps() {
+		must.OK(t, step())
+	}
+	if resolved.port != 77 {
+		t.Errorf("port %d: the system's file is not read", resolved.port)
+	}
+	for _, line := range []string{
+		"level=WARN msg=\"sshtunnel: settings of ssh_config that have no effect here\" host=gateway " +
+			"settings=\"[Compression (" + own + ":2) SendEnv (" + own + ":1)]\"",
+		"level=DEBUG msg=\"sshtunnel: settings of ssh_config that have no effect here\" host=gateway " +
+			"settings=\"[GSSAPIAuthentication (" + system + ":1)]\"",
+		"level=WARN msg=\"sshtunnel: host keys are checked in known_hosts all the same\" host=gateway " +
+			"setting=\"VerifyHostKeyDNS (" + own + ":4)\"",
+		"level=WARN msg=\"sshtunnel: algorithms that are not supported here are left out\" " +
+			"host=gateway setting=\"Ciphers (" + own + ":5)\" algorithms=[aes192-cbc]",
+	} {
+		if !strings.Contains(log.String(), line) {
+			t.Errorf("%q is not in\n%s", line, log)
+		}
+	}
 }
 
 func TestConfigFiles(t *testing.T) {
@@ -315,7 +132,7 @@ func TestConfigFiles(t *testing.T) {
 	own := filepath.Join(home, ".ssh", "config")
 	port := func(cfg Config) (int, error) {
 		cfg.Host = "gateway"
-		targets, err := resolve(cfg)
+		targets, err := resolve(t.Context(), cfg)
 		if err != nil {
 			return 0, err
 		}
@@ -357,7 +174,7 @@ func TestTextsThatAreNoText(t *testing.T) {
 		"Host gateway\nUser a\x00b\nx\n": ":2: a NUL byte",
 	} {
 		write(t, config, text)
-		if _, err := resolve(Config{Host: "gateway", ConfigFile: config}); err == nil ||
+		if _, err := resolve(t.Context(), Config{Host: "gateway", ConfigFile: config}); err == nil ||
 			!strings.Contains(err.Error(), config+want) {
 			t.Errorf("ssh_config %q: %v", text, err)
 		}

@@ -17,6 +17,15 @@ type stream struct {
 	gone chan struct{} // closed when the channel is closed in both directions
 }
 
+func newStream(c *connection, channel ssh.Channel, requests <-chan *ssh.Request) *stream {
+	s := &stream{Channel: channel, conn: c, gone: make(chan struct{})}
+	go func() {
+		ssh.DiscardRequests(requests)
+		close(s.gone)
+	}()
+	return s
+}
+
 // open opens a stream. An *ssh.OpenChannelError is the server's answer. Any other error is about
 // the connection.
 func (c *connection) open(ctx context.Context, to remote) (*stream, error) {
@@ -32,12 +41,7 @@ func (c *connection) open(ctx context.Context, to remote) (*stream, error) {
 			results <- result{err: err}
 			return
 		}
-		s := &stream{Channel: channel, conn: c, gone: make(chan struct{})}
-		go func() {
-			ssh.DiscardRequests(requests)
-			close(s.gone)
-		}()
-		results <- result{stream: s}
+		results <- result{stream: newStream(c, channel, requests)}
 	}()
 	select {
 	case r := <-results:

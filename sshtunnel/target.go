@@ -15,6 +15,9 @@ type target struct {
 	port    int
 	user    string
 	network string // tcp, tcp4, tcp6
+	given   string // the host as Config or ProxyJump has it
+	bind    string // the local address to dial from; "": any
+	command string // ProxyCommand, expanded; "": none
 
 	keys           []keyFile
 	certificates   []string // user certificates, in addition to KEY-cert.pub
@@ -31,6 +34,8 @@ type target struct {
 	acceptNew      bool
 	hashNew        bool
 	algorithms     ssh.Algorithms
+	authoritySigns []string // the algorithms that a host certificate may be signed with
+	minRSA         int      // the smallest RSA key of a host or user, in bits
 	connectTimeout time.Duration
 	keepAlive      time.Duration // negative: no keepalive requests
 	aliveCount     int

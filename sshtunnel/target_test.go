@@ -30,9 +30,9 @@ Host gateway
 	ConnectTimeout 7
 	ServerAliveInterval 9
 	ServerAliveCountMax 2
-	Ciphers aes256-gcm@openssh.com,rot13
+	Ciphers aes256-gcm@openssh.com,aes192-cbc
 	MACs -*sha1*
-	KexAlgorithms ^ecdh*
+	KexAlgorithms ^ecdh-sha2-nistp384
 Host quiet
 	ServerAliveInterval 0
 	IdentityAgent none
@@ -43,7 +43,7 @@ Host quiet
 	one := func(cfg Config) *target {
 		t.Helper()
 		cfg.ConfigFile = file
-		targets, err := resolve(cfg)
+		targets, err := resolve(t.Context(), cfg)
 		must.OK(t, err)
 		return targets[len(targets)-1]
 	}
@@ -81,13 +81,16 @@ Host quiet
 		t.Errorf("%+v", plain)
 	}
 	for host, want := range map[string]string{
-		"ann@gateway":       "ann@10.1.2.3:2222",
-		"ann@gateway:77":    "ann@10.1.2.3:77",
-		"ssh://gateway:77/": "bob@10.1.2.3:77",
-		"[::1]:77":          local + "@[::1]:77",
-		"::1":               local + "@[::1]:22",
-		"a@b@gateway":       "a@b@10.1.2.3:2222",
-		"-oProxyCommand=x":  local + "@-oProxyCommand=x:22",
+		"ann@gateway":                   "ann@10.1.2.3:2222",
+		"ann@gateway:77":                "ann@10.1.2.3:77",
+		"ssh://gateway:77/":             "bob@10.1.2.3:77",
+		"ssh://ann%40corp@gateway":      "ann@corp@10.1.2.3:2222",
+		"ssh://a;fingerprint=x@gateway": "a@10.1.2.3:2222",
+		"ann%40corp@gateway":            "ann%40corp@10.1.2.3:2222",
+		"[::1]:77":                      local + "@[::1]:77",
+		"::1":                           local + "@[::1]:22",
+		"a@b@gateway":                   "a@b@10.1.2.3:2222",
+		"-oProxyCommand=x":              local + "@-oproxycommand=x:22",
 	} {
 		if got := one(Config{Host: host}).String(); got != want {
 			t.Errorf("%s: %s, want %s", host, got, want)
@@ -104,23 +107,26 @@ Host quiet
 
 func TestBadConfigs(t *testing.T) {
 	for what, cfg := range map[string]Config{
-		"Config.Host is empty":    {},
-		"Config.Port 65536":       {Host: "a", Port: 65536},
-		"Config.Port -1":          {Host: "a", Port: -1},
-		`"a:"`:                    {Host: "a:"},
-		`"a:0"`:                   {Host: "a:0"},
-		`"a:65536"`:               {Host: "a:65536"},
-		`"a:+1"`:                  {Host: "a:+1"},
-		`"a:22:22"`:               {Host: "a:22:22"},
-		`"@a"`:                    {Host: "@a"},
-		`"ann@"`:                  {Host: "ann@"},
-		`"[a]:22"`:                {Host: "[a]:22"},
-		`"[::1"`:                  {Host: "[::1"},
-		`"[::1]22"`:               {Host: "[::1]22"},
-		"Config.ConnectTimeout":   {Host: "a", ConnectTimeout: -1},
-		"Config.Jumps: \"b\" has": {Host: "a", Jumps: []Config{{Host: "b", Jumps: []Config{}}}},
-		"Config.Host is empty ":   {Host: "a", Jumps: []Config{{}}},
-		"more than 16":            {Host: "a", Jumps: make([]Config, 17)},
+		"Config.Host is empty":     {},
+		"Config.Port 65536":        {Host: "a", Port: 65536},
+		"Config.Port -1":           {Host: "a", Port: -1},
+		`"a:"`:                     {Host: "a:"},
+		`"a:0"`:                    {Host: "a:0"},
+		`"a:65536"`:                {Host: "a:65536"},
+		`"a:+1"`:                   {Host: "a:+1"},
+		`"ssh://a%4@b": the user`:  {Host: "ssh://a%4@b"},
+		`"ssh://%0A@b": a control`: {Host: "ssh://%0A@b"},
+		`"ssh://;x@b": no user`:    {Host: "ssh://;x@b"},
+		`"a:22:22"`:                {Host: "a:22:22"},
+		`"@a"`:                     {Host: "@a"},
+		`"ann@"`:                   {Host: "ann@"},
+		`"[a]:22"`:                 {Host: "[a]:22"},
+		`"[::1"`:                   {Host: "[::1"},
+		`"[::1]22"`:                {Host: "[::1]22"},
+		"Config.ConnectTimeout":    {Host: "a", ConnectTimeout: -1},
+		"Config.Jumps: \"b\" has":  {Host: "a", Jumps: []Config{{Host: "b", Jumps: []Config{}}}},
+		"Config.Host is empty ":    {Host: "a", Jumps: []Config{{}}},
+		"more than 16":             {Host: "a", Jumps: make([]Config, 17)},
 	} {
 		cfg.ConfigFile = "none"
 		_, err := Open(patient(t), cfg)

@@ -2,8 +2,8 @@ package sshtunnel
 
 import (
 	"fmt"
+	"math"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -28,7 +28,7 @@ func (r *resolver) times() error {
 		}},
 		{"serveralivecountmax", func(n int) { r.aliveCount = min(max(n, 1), 1000) }},
 	} {
-		if d, ok := r.found.first(setting.keyword); ok && !strings.EqualFold(d.words[0], "none") {
+		if d, ok := r.found.first(setting.keyword); ok {
 			seconds, err := readSeconds(d.words[0])
 			if err != nil {
 				return d.errorf("%s: %w", setting.keyword, err)
@@ -47,10 +47,16 @@ func (r *resolver) times() error {
 }
 
 // readSeconds parses a number of seconds, or a time in the format of sshd_config(5): 90, 90s,
-// 1m30s, 2h.
+// 1m30s, 1m30, 2h.
 func readSeconds(text string) (int, error) {
 	if number, err := strconv.ParseUint(text, 10, 31); err == nil {
 		return int(number), nil
+	}
+	if text == "" {
+		return 0, fmt.Errorf("%q is not a time", text)
+	}
+	if last := text[len(text)-1]; last >= '0' && last <= '9' {
+		text += "s"
 	}
 	units := map[byte]uint64{'s': 1, 'm': 60, 'h': 3600, 'd': 86400, 'w': 604800}
 	total, digits := uint64(0), ""
@@ -61,13 +67,10 @@ func readSeconds(text string) (int, error) {
 		}
 		unit, ok := units[text[i]|0x20]
 		number, err := strconv.ParseUint(digits, 10, 31)
-		if !ok || err != nil {
+		total, digits = total+number*unit, ""
+		if !ok || err != nil || total > math.MaxInt32 {
 			return 0, fmt.Errorf("%q is not a time", text)
 		}
-		total, digits = total+number*unit, ""
-	}
-	if digits != "" || text == "" || total > 1<<31-1 {
-		return 0, fmt.Errorf("%q is not a time", text)
 	}
 	return int(total), nil
 }

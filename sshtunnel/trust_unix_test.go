@@ -141,10 +141,10 @@ func TestConfigFilesOfOthers(t *testing.T) {
 	write(t, own, "Include work/*.conf\n")
 	write(t, included, "Port 79\n")
 	for file, mode := range map[string]os.FileMode{own: 0o666, included: 0o662} {
-		_, err := resolve(Config{Host: "gateway"})
+		_, err := resolve(t.Context(), Config{Host: "gateway"})
 		must.OK(t, err)
 		must.OK(t, os.Chmod(file, mode))
-		_, err = resolve(Config{Host: "gateway"})
+		_, err = resolve(t.Context(), Config{Host: "gateway"})
 		saysAll(t, err, file, "others can write it")
 		must.OK(t, os.Chmod(file, 0o600))
 	}
@@ -161,7 +161,7 @@ func TestNullDevice(t *testing.T) {
 		t.Errorf("%q, %v", data, err)
 	}
 	cfg := Config{Host: "gateway", ConfigFile: os.DevNull}
-	if _, err := resolve(cfg); err != nil {
+	if _, err := resolve(t.Context(), cfg); err != nil {
 		t.Error(err)
 	}
 }

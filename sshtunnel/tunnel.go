@@ -25,16 +25,19 @@ type Tunnel struct {
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	work     sync.WaitGroup // goroutines that Close waits for
+	incoming chan struct{}  // one for each connection from the server
 	closing  sync.Once
 	closeErr error
 
-	mu       sync.Mutex
-	closed   bool
-	conn     *connection   // nil: being opened again
-	err      error         // why conn is nil
-	changed  chan struct{} // closed, and replaced, when conn or err change
-	forwards map[remote]*forward
-	dir      *privatedir.Dir // of the forwards' sockets; nil: none yet
+	mu        sync.Mutex
+	closed    bool
+	conn      *connection   // nil: being opened again
+	err       error         // why conn is nil
+	changed   chan struct{} // closed, and replaced, when conn or err change
+	forwards  map[forwardKey]*forward
+	reverses  []*reverse
+	listeners []*localListener // of forwards and proxies
+	dir       *privatedir.Dir  // of the listeners' sockets; nil: none yet
 	// locals are the local ends of the streams. The function is told why one is cut off.
 	locals map[localEnd]func(error)
 }
@@ -46,20 +49,23 @@ func Open(ctx context.Context, cfg Config) (*Tunnel, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	targets, err := resolve(cfg)
+	targets, err := resolve(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	last := targets[len(targets)-1]
 	t := &Tunnel{
 		targets: targets, logger: last.logger, localTCP: cfg.LocalTCP, linger: lingerTime,
-		secrets: newSecrets(last.logger),
-		changed: make(chan struct{}), forwards: map[remote]*forward{}, locals: map[localEnd]func(error){},
+		secrets:  newSecrets(last.logger),
+		incoming: make(chan struct{}, maxIncoming),
+		changed:  make(chan struct{}), forwards: map[forwardKey]*forward{},
+		locals: map[localEnd]func(error){},
 	}
 	if t.conn, err = connect(ctx, targets, t.secrets); err != nil {
 		return nil, err
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.serveIncoming(t.conn)
 	t.work.Go(t.watch)
 	return t, nil
 }
@@ -189,7 +195,7 @@ func (t *Tunnel) track(local localEnd, cut func(error), run func()) bool {
 	return true
 }
 
-// Close ends the connection, its streams and forwards, and removes the sockets of the forwards.
+// Close ends the connection, its streams and forwards, and removes the sockets of local endpoints.
 // ZeroMQ sockets that are connected through it keep trying, in vain. Close waits until everything
 // has ended. It may be called again.
 func (t *Tunnel) Close() error {
@@ -199,8 +205,8 @@ func (t *Tunnel) Close() error {
 		close(t.changed)
 		t.changed = make(chan struct{})
 		conn := t.conn
-		for _, f := range t.forwards {
-			_ = f.listener.Close()
+		for _, l := range t.listeners {
+			_ = l.Close()
 		}
 		t.mu.Unlock()
 		t.cancel()

@@ -231,3 +231,33 @@ func TestPlainREQ(t *testing.T) {
 		must.OK(t, server.Start())
 	}
 }
+
+// TestSOCKSForZeroMQ: libzmq's client of SOCKS reaches a server through the proxy.
+func TestSOCKSForZeroMQ(t *testing.T) {
+	server := newSSHD(t)
+	tunnel := open(t, server.config(t))
+	proxy, err := tunnel.SOCKS("tcp://127.0.0.1:0")
+	must.OK(t, err)
+	rep, err := zmq4.NewSocket(zmq4.REP)
+	must.OK(t, err)
+	defer rep.Close()
+	must.OK(t, rep.Bind("tcp://127.0.0.1:*"))
+	endpoint, err := rep.GetLastEndpoint()
+	must.OK(t, err)
+	req, err := zmq4.NewSocket(zmq4.REQ)
+	must.OK(t, err)
+	defer req.Close()
+	for _, socket := range []*zmq4.Socket{req, rep} {
+		must.OK(t, socket.SetLinger(0))
+		must.OK(t, socket.SetRcvtimeo(patience))
+	}
+	must.OK(t, req.SetSocksProxy(strings.TrimPrefix(proxy, "tcp://")))
+	must.OK(t, req.Connect(strings.TrimRight(endpoint, "\x00")))
+	_, err = req.Send("hello", 0)
+	must.OK(t, err)
+	got, err := rep.Recv(0)
+	if err != nil || got != "hello" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	server.logged(t, "Accepted publickey", 1)
+}
