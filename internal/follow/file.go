@@ -74,8 +74,17 @@ func newFile(path string, limit int, target FileTarget, closed <-chan struct{}) 
 	return f
 }
 
-// Start begins to give changes to the target. That ends with Stop, or when the watcher is closed.
-func (f *File) Start() { f.begun.Do(func() { go f.run() }) }
+// Start watches the file and begins to give changes to the target. That ends with Stop, or when the
+// watcher is closed.
+func (f *File) Start() {
+	f.begun.Do(func() {
+		end := f.begin()
+		go func() {
+			defer end()
+			f.run()
+		}()
+	})
+}
 
 // Stop stops following the file. It does not wait for a busy target.
 func (f *File) Stop() { f.stop() }
@@ -92,7 +101,6 @@ func (f *File) heard(p *place, _ string) { f.wake(p) }
 func (f *File) wake(*place) { give(f.changed) }
 
 func (f *File) run() {
-	defer f.begin()()
 	look := time.NewTimer(checkInterval)
 	defer look.Stop()
 	for {
@@ -113,7 +121,8 @@ func (f *File) run() {
 	}
 }
 
-// begin watches the file, until end is called.
+// begin watches the file, until end is called. What changed before there was a watch has no event.
+// But it does not equal what was loaded, so that the first look finds it.
 func (f *File) begin() (end func()) {
 	w := f.watcher
 	w.mu.Lock()
