@@ -151,7 +151,7 @@ func (w *Watcher) bind(p *place, spots []spot) (fresh, again bool) {
 	for _, s := range spots {
 		x, err := (*watch)(nil), s.err
 		if err == nil {
-			x, err = w.watchOf(s.tie.dir, s.stamp)
+			x, err = w.watchOf(s.tie.dir, s.stamp, s.tie.name == "")
 		}
 		again = again || errors.Is(err, errReplaced)
 		switch {

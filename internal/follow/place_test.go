@@ -160,6 +160,45 @@ func TestBusyDirectory(t *testing.T) {
 	}
 }
 
+// TestNoisyDirectory: a directory in which a lot happens that nobody follows is not watched. The
+// followed file in it is polled, and is watched again later.
+func TestNoisyDirectory(t *testing.T) {
+	dir, w, target := t.TempDir(), withoutSweep(t), new(recorder)
+	path, other := filepath.Join(dir, "file"), filepath.Join(dir, "other")
+	must.OK(t, os.WriteFile(path, []byte("one"), 0o600))
+	f, err := w.FollowFile(path, fileLimit, target)
+	must.OK(t, err)
+	f.Start()
+	if got := w.Stats(); got.Parents != 1 || got.Polled != 0 {
+		t.Errorf("%+v", got)
+	}
+	testpeer.Eventually(t, "the file is polled", func() bool {
+		for range unheardLimit {
+			must.OK(t, os.WriteFile(other, []byte("x"), 0o600))
+			must.OK(t, os.Remove(other))
+		}
+		return w.Stats().Polled == 1
+	})
+	if got := w.Stats(); got.Parents != 0 {
+		t.Errorf("%+v", got)
+	}
+	target.take()
+	must.OK(t, os.WriteFile(path, []byte("another"), 0o600))
+	testpeer.Eventually(t, "it is loaded", func() bool {
+		return slices.Contains(target.take(), "load another")
+	})
+
+	// Who follows all of the directory needs every event.
+	m := follow(t, w, dir)
+	for range unheardLimit {
+		must.OK(t, os.WriteFile(other, []byte("x"), 0o600))
+		must.OK(t, os.Remove(other))
+	}
+	m.write("last", "one")
+	m.shows("all of the directory", content{"file": "another", "last": "one"})
+	testpeer.Eventually(t, "the file is watched again", func() bool { return w.Stats().Polled == 0 })
+}
+
 // TestWatchOfAPathThatLedElsewhere: a path can lead to another directory while one that it led to
 // is still followed by another path. Each has a watch of its own.
 func TestWatchOfAPathThatLedElsewhere(t *testing.T) {

@@ -3,6 +3,7 @@ package follow
 import (
 	"errors"
 	"path/filepath"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 
@@ -21,6 +22,9 @@ type watch struct {
 	whole map[*place]struct{}            // these hear of everything in the directory
 	named map[string]map[*place]struct{} // these hear of one name in it
 	ended bool
+
+	unheard int       // events since counted that nobody follows
+	counted time.Time // zero: there was none
 }
 
 // tie has a place hear of what happens in a watched directory.
@@ -54,13 +58,17 @@ func (w *Watcher) leave(t tie, p *place) {
 	}
 }
 
-// watchOf returns the watch of a directory that had this stamp. The caller holds w.mu.
-func (w *Watcher) watchOf(dir string, stamp files.Stamp) (*watch, error) {
+// watchOf returns the watch of a directory that had this stamp. whole says that it is not for the
+// sake of single names. The caller holds w.mu.
+func (w *Watcher) watchOf(dir string, stamp files.Stamp, whole bool) (*watch, error) {
 	if w.closed {
 		return nil, ErrClosed
 	}
 	if x := w.byID[stamp.ID()]; x != nil {
 		return x, nil
+	}
+	if !whole && w.isNoisy(stamp.ID()) {
+		return nil, errNoisy
 	}
 	if w.notify == nil {
 		notify, err := fsnotify.NewWatcher()
@@ -138,6 +146,9 @@ func (w *Watcher) route(event fsnotify.Event) {
 		}
 		for p := range x.named[name] {
 			p.mayHaveMoved()
+		}
+		if len(x.whole) == 0 && len(x.named[name]) == 0 {
+			w.unheard(x)
 		}
 	}
 	x := w.byPath[path]

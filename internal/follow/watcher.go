@@ -17,6 +17,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 
@@ -40,11 +41,12 @@ type Watcher struct {
 	directories map[*Directory]struct{}
 	files       int // that are followed
 	byID        map[files.ID]*watch
-	byPath      map[string]*watch // the same ones, by the path that is in their events
-	places      []*place          // that the sweep looks at
-	next        int               // of places
-	sweeping    bool              // the sweep's goroutine has begun
-	polled      int               // places that their owners look at
+	byPath      map[string]*watch      // the same ones, by the path that is in their events
+	noisy       map[files.ID]time.Time // directories that are not watched until then
+	places      []*place               // that the sweep looks at
+	next        int                    // of places
+	sweeping    bool                   // the sweep's goroutine has begun
+	polled      int                    // places that their owners look at
 	closed      bool
 	done        chan struct{} // closed by Close
 }
@@ -57,6 +59,7 @@ func New(say func(line func(*slog.Logger))) *Watcher {
 		directories: make(map[*Directory]struct{}),
 		byID:        make(map[files.ID]*watch),
 		byPath:      make(map[string]*watch),
+		noisy:       make(map[files.ID]time.Time),
 	}
 }
 
