@@ -51,8 +51,8 @@ func (s Stamp) SameFile(other Stamp) bool {
 	return s.device == other.device && s.inode == other.inode
 }
 
-// ID distinguishes a file from all others that exist at the time. It is comparable. The zero value is
-// that of no file.
+// ID distinguishes a file from all others that exist at the time. It is comparable. The zero value
+// is that of no file.
 type ID struct{ device, inode uint64 }
 
 // ID returns what SameFile compares, as the key of a map.

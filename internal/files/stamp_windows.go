@@ -49,8 +49,8 @@ func (s Stamp) SameFile(other Stamp) bool {
 	return s.volume == other.volume && s.index == other.index
 }
 
-// ID distinguishes a file from all others that exist at the time. It is comparable. The zero value is
-// that of no file.
+// ID distinguishes a file from all others that exist at the time. It is comparable. The zero value
+// is that of no file.
 type ID struct {
 	volume uint32
 	index  uint64

@@ -112,10 +112,10 @@ func (d *Directory) scan() {
 	d.apply()
 }
 
-// finish has the target check what it has not finished, and what links lead to that cannot be
+// finish has the target check what it has not finished, and what links lead to where that cannot be
 // watched.
 func (d *Directory) finish() {
-	if d.hasUnwatchedLinks() {
+	if d.unwatchedLinksChanged() {
 		d.mark(Changes{Links: true})
 	}
 	d.apply()

@@ -30,7 +30,7 @@ func (d *Directory) watchLinked() {
 	for name, p := range linked {
 		_, _ = p.look() // the sweep compares with this
 		w.tie(p)
-		if fault := p.fault(); fault != nil && !d.reported {
+		if fault := p.contentFault; fault != nil && !d.reported {
 			d.reported = true
 			w.say(func(log *slog.Logger) {
 				log.Warn("zmqauth: a directory that symbolic links lead to cannot be watched, "+
@@ -52,6 +52,16 @@ func (d *Directory) watchLinked() {
 func (d *Directory) hasUnwatchedLinks() bool {
 	for _, p := range d.linked {
 		if p.fault() != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// unwatchedLinksChanged tells whether something may have changed in those directories.
+func (d *Directory) unwatchedLinksChanged() bool {
+	for _, p := range d.linked {
+		if p.contentFault != nil || p.wayFault != nil && (p.due() || p.differs()) {
 			return true
 		}
 	}

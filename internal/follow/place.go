@@ -83,15 +83,12 @@ func (p *place) look() (files.Stamp, error) {
 	return stamp, err
 }
 
-// compare is the sweep's look.
-func (p *place) compare() {
+// differs tells whether the path leads to something else than at the last look.
+func (p *place) differs() bool {
 	stamp, err := files.StampOf(p.path)
 	p.mu.Lock()
-	same := err == p.seen.err && stamp.SameFile(p.seen.stamp) && (!p.exact || stamp == p.seen.stamp)
-	p.mu.Unlock()
-	if !same {
-		p.mayHaveMoved()
-	}
+	defer p.mu.Unlock()
+	return err != p.seen.err || !stamp.SameFile(p.seen.stamp) || p.exact && stamp != p.seen.stamp
 }
 
 // spot is a directory that is about to be watched.

@@ -65,7 +65,9 @@ func (w *Watcher) sweep() {
 		}
 		batch, last := w.nextBatch()
 		for _, p := range batch {
-			p.compare()
+			if p.differs() {
+				p.mayHaveMoved()
+			}
 		}
 		if last {
 			w.findEnded()

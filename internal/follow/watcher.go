@@ -3,9 +3,12 @@
 //
 // Both are watched by inotify, through fsnotify: a [Directory] itself, and for both the directories
 // that their paths lead over. The events of a Directory are gathered and given to the target in
-// bursts. One goroutine, the sweep, looks for what has no event. It looks at 1,000 paths a second:
-// up to 250 paths at each every 250 ms, more less often. Nothing else happens while nothing
-// changes. What cannot be watched is looked at by its own goroutine, several times a second.
+// bursts. Nothing else happens while nothing changes, but for the sweep: one goroutine that looks
+// for what has no event. That is a file system that is mounted or unmounted, a directory far above
+// that is renamed, a file that is written by a hard link elsewhere or through memory. The sweep
+// looks at 1,000 paths a second: at each of up to 250 paths every 250 ms, at more less often.
+//
+// What cannot be watched is looked at by its own goroutine, several times a second.
 package follow
 
 import (
