@@ -45,9 +45,10 @@ func (s *curveSetup) find(key PublicKey) (known *credential, ok bool) {
 // The directory is followed until Close or until something else is configured for the domain: files
 // that are added, replaced, renamed or removed take effect within a second, at a cost that does not
 // depend on how many there are. A broken certificate is logged and counted in Stats; a file that
-// was good keeps its last good content until it is mended or removed. The directory must be on a
-// local file system, and its files be written by their names in it or by those that symbolic links
-// lead to: the system tells of nothing else.
+// was good keeps its last good content until it is mended or removed. The files must be written by
+// their names in the directory or by those that symbolic links lead to: the system tells of nothing
+// else. A directory on the file system of a network or of a program (NFS, FUSE), or that cannot be
+// watched, is scanned twice a second instead.
 //
 // A directory that cannot be read, that cannot be trusted, or that holds more than 1,048,576
 // certificates or 1 GiB of them, is an error that changes nothing. The rule of trust (see

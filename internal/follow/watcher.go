@@ -5,8 +5,9 @@
 // that their paths lead over. The events of a Directory are gathered and given to the target in
 // bursts. Nothing else happens while nothing changes, but for the sweep: one goroutine that looks
 // for what has no event. That is a file system that is mounted or unmounted, a directory far above
-// that is renamed, a file that is written by a hard link elsewhere or through memory. The sweep
-// looks at 1,000 paths a second: at each of up to 250 paths every 250 ms, at more less often.
+// that is renamed, a [File] that is written by a hard link elsewhere or through memory. The sweep
+// looks at 1,000 paths a second: at each of up to 250 paths every 250 ms, at more less often. It
+// does not look at the files in a Directory.
 //
 // What cannot be watched is looked at by its own goroutine, several times a second.
 package follow
