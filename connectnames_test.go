@@ -21,7 +21,7 @@ import (
 func withHosts(t *testing.T, hosts string) bool {
 	t.Helper()
 	testpeer.NeedIPv6(t)
-	if !mounting(t) {
+	if !testpeer.Mounting(t) {
 		return false
 	}
 	file := writeFile(t, filepath.Join(t.TempDir(), "hosts"), hosts, 0o644)

@@ -45,10 +45,11 @@ func (s *curveSetup) find(key PublicKey) (known *credential, ok bool) {
 // The directory is followed until Close, or until something else is configured for the domain.
 // Files that are added, replaced, renamed or removed take effect within a second, at a cost that
 // does not depend on how many there are. A broken certificate is logged and counted in Stats. A
-// file that was good keeps its last good content until it is mended or removed. The directory must
-// be on a local file system. A program that changes a file must open it by its path in the
-// directory, or by the path that a symbolic link there leads to: the system tells of no other
-// changes.
+// file that was good keeps its last good content until it is mended or removed. A program that
+// changes a file must open it by its path in the directory, or by the path that a symbolic link
+// there leads to: the system tells of no other changes. A directory that cannot be watched is
+// scanned twice a second instead. So is one on the file system of a network or of a program, such
+// as NFS or FUSE.
 //
 // A directory that cannot be read, that cannot be trusted, or that holds more than 1,048,576
 // certificates or 1 GiB of them, is an error that changes nothing. The rule of trust (see

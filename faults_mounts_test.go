@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,15 +16,6 @@ import (
 // These tests mount file systems, or run as another user than root. They do that in a process of
 // their own, whose mounts and user ids nobody else sees.
 
-// mounting runs the calling test in such a process, as testpeer.Child does.
-func mounting(t *testing.T) bool {
-	t.Helper()
-	if os.Getuid() == 0 {
-		return apart(t, &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS})
-	}
-	return apart(t, namedAs(0, syscall.CLONE_NEWNS))
-}
-
 // unprivileged runs the calling test, as testpeer.Child does, in a process that is not root's but
 // owns the same files.
 func unprivileged(t *testing.T) bool {
@@ -33,29 +23,7 @@ func unprivileged(t *testing.T) bool {
 	if os.Getuid() != 0 {
 		return true
 	}
-	return apart(t, namedAs(1000, 0))
-}
-
-// namedAs returns the attributes of a process of the same user in which that user has another id.
-func namedAs(id int, flags uintptr) *syscall.SysProcAttr {
-	same := func(host int) []syscall.SysProcIDMap {
-		return []syscall.SysProcIDMap{{ContainerID: id, HostID: host, Size: 1}}
-	}
-	return &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | flags,
-		UidMappings: same(os.Getuid()), GidMappings: same(os.Getgid())}
-}
-
-// apart runs the calling test, as testpeer.Child does, in a process with those attributes.
-func apart(t *testing.T, own *syscall.SysProcAttr) bool {
-	t.Helper()
-	try := exec.Command("true")
-	try.SysProcAttr = own
-	// ENOSPC means that there may be no user namespaces.
-	if err := try.Run(); errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) {
-		testpeer.Without(t, "namespaces", err)
-		t.Skipf("namespaces of one's own are not allowed here: %v", err)
-	}
-	return testpeer.Child(t, func(command *exec.Cmd) { command.SysProcAttr = own })
+	return testpeer.Apart(t, testpeer.NamedAs(1000, 0))
 }
 
 // mountMemory mounts an empty file system over dir, until unmount is called.
@@ -68,7 +36,7 @@ func mountMemory(t *testing.T, dir, options string) (unmount func()) {
 // TestDiskFull: however little room is left, CreateCertificates works, or says which file does not
 // fit and why, and leaves nothing behind.
 func TestDiskFull(t *testing.T) {
-	if !mounting(t) {
+	if !testpeer.Mounting(t) {
 		return
 	}
 	for what, options := range map[string]string{
@@ -113,7 +81,7 @@ func TestDiskFull(t *testing.T) {
 // TestRemount: a followed path stands for whatever it leads to. That holds when a file system is
 // mounted over it, and when that is unmounted again.
 func TestRemount(t *testing.T) {
-	if !mounting(t) {
+	if !testpeer.Mounting(t) {
 		return
 	}
 	certificates, have := newCertificateStore(t, "ann.key")

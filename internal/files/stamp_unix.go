@@ -51,5 +51,12 @@ func (s Stamp) SameFile(other Stamp) bool {
 	return s.device == other.device && s.inode == other.inode
 }
 
+// ID distinguishes a file from all others that exist at the time. It is comparable. The zero value
+// is that of no file.
+type ID struct{ device, inode uint64 }
+
+// ID returns what SameFile compares, as the key of a map.
+func (s Stamp) ID() ID { return ID{s.device, s.inode} }
+
 // Changed returns when anything about the file changed last: its content, name or mode.
 func (s Stamp) Changed() time.Time { return time.Unix(s.changed.Unix()) }

@@ -49,5 +49,15 @@ func (s Stamp) SameFile(other Stamp) bool {
 	return s.volume == other.volume && s.index == other.index
 }
 
+// ID distinguishes a file from all others that exist at the time. It is comparable. The zero value
+// is that of no file.
+type ID struct {
+	volume uint32
+	index  uint64
+}
+
+// ID returns what SameFile compares, as the key of a map.
+func (s Stamp) ID() ID { return ID{s.volume, s.index} }
+
 // Changed returns when the file's content changed last.
 func (s Stamp) Changed() time.Time { return time.Unix(0, s.written.Nanoseconds()) }

@@ -1,23 +1,17 @@
 package follow
 
 import (
-	"log/slog"
-	"os"
-	"path/filepath"
-	"slices"
 	"sync"
 	"time"
-
-	"github.com/fsnotify/fsnotify"
-
-	"github.com/zmqauth/zmqauth/internal/files"
 )
 
 const (
-	// checkInterval is the time between two checks of a path. A watch does not tell that the path
-	// of a directory leads to another directory now. Together with gatherLimit and missingChecks
-	// it limits how long a change takes to be seen.
+	// checkInterval is the time between two looks at a path without a watch, and between two batches
+	// of the sweep. Together with gatherLimit and missingPeriod it limits how long a change takes to
+	// be seen.
 	checkInterval = 250 * time.Millisecond
+	// rest is the time until the next look at what is watched. Events and the sweep come before.
+	rest = time.Hour
 	// QuietPeriod is the time without an event that ends a burst.
 	QuietPeriod = 25 * time.Millisecond
 	// gatherLimit is the longest time that a burst lasts. Then its events are handled in any case.
@@ -27,9 +21,9 @@ const (
 	// secondLook is the time from a burst to the check of what the target has not finished. A file
 	// that was missing may have been in the middle of a renaming.
 	secondLook = 50 * time.Millisecond
-	// missingChecks is how many checks in a row must miss a path before it counts as removed.
-	// Somebody may be replacing it in two steps.
-	missingChecks = 2
+	// missingPeriod is how long a path must be missing before it counts as removed. Somebody may be
+	// replacing it in two steps.
+	missingPeriod = checkInterval
 )
 
 // Directory is a directory that is followed. [Watcher.FollowDirectory] makes it.
@@ -40,33 +34,37 @@ type Directory struct {
 	begun   sync.Once // by Start, or by Stop without a Start
 	stopped chan struct{}
 	stop    func()
-	wake    chan struct{} // has a token while pending is not empty
+	burst   chan struct{} // has a token while pending is not empty
+	look    chan struct{} // has a token while the path may lead elsewhere
+	health  health
 
 	mu      sync.Mutex
 	pending Changes
-	lost    bool // there is no watch, or it has ended
+	lost    bool // changes may have been missed
 
-	// Guarded by the watcher's mutex.
-	real   string                     // the path without symbolic links, by which it is watched
-	linked map[string]linkedDirectory // by the name that the target uses
+	own    *place
+	linked map[string]*place // by the name that the target uses
 
 	// Only the goroutine uses these.
-	identity  os.FileInfo
-	missing   int    // checks in a row that have not found it
-	reported  bool   // the log says that there is no watch
-	overflows uint64 // the watcher's count at the last check
+	again      Changes   // what the target has not finished
+	checked    time.Time // the last check
+	missing    time.Time // the first check that has not found it; zero: it is there
+	gone       bool      // it counts as removed
+	unreadable error     // why its files cannot be listed
+	reported   bool      // the log says that there is no watch
 }
 
 func newDirectory(w *Watcher, path string, target DirectoryTarget) *Directory {
 	d := &Directory{
-		watcher:   w,
-		path:      path,
-		target:    target,
-		stopped:   make(chan struct{}),
-		wake:      make(chan struct{}, 1),
-		linked:    make(map[string]linkedDirectory),
-		overflows: w.overflows.Load(),
+		watcher: w,
+		path:    path,
+		target:  target,
+		stopped: make(chan struct{}),
+		burst:   make(chan struct{}, 1),
+		look:    make(chan struct{}, 1),
+		linked:  make(map[string]*place),
 	}
+	d.own = &place{path: path, owner: d, whole: true}
 	d.stop = sync.OnceFunc(func() { close(d.stopped) })
 	return d
 }
@@ -79,11 +77,27 @@ func (d *Directory) Start() { d.begun.Do(func() { go d.run() }) }
 // target.
 func (d *Directory) Stop() {
 	d.stop()
-	d.begun.Do(func() { d.watcher.forget(d) })
+	d.begun.Do(d.forget)
 }
 
+// forget removes the directory and its watches from the watcher.
+func (d *Directory) forget() {
+	d.watcher.mu.Lock()
+	defer d.watcher.mu.Unlock()
+	delete(d.watcher.directories, d)
+	d.watcher.untie(d.own)
+	for _, p := range d.linked {
+		d.watcher.untie(p)
+	}
+}
+
+// Failing returns since when the directory has been missing or unreadable, and the last error,
+// without the path. It returns the zero time and nil if there is no such fault. The content of its
+// files does not count. Any goroutine may call it. It does not wait.
+func (d *Directory) Failing() (since time.Time, err error) { return d.health.failing() }
+
 func (d *Directory) run() {
-	defer d.watcher.forget(d)
+	defer d.forget()
 	select {
 	case <-d.stopped:
 		return
@@ -100,12 +114,15 @@ func (d *Directory) run() {
 		select {
 		case <-d.stopped:
 			return
-		case <-d.wake:
+		case <-d.burst:
 			d.gather()
 			d.apply()
 			check.Reset(secondLook)
+		case <-d.look: // at once, but not all the time
+			check.Reset(max(0, lookAgain-time.Since(d.checked)))
 		case <-check.C:
 			check.Reset(d.check())
+			d.checked = time.Now()
 		}
 	}
 }
@@ -117,7 +134,7 @@ func (d *Directory) gather() {
 	for {
 		quiet := time.NewTimer(QuietPeriod)
 		select {
-		case <-d.wake:
+		case <-d.burst:
 			quiet.Stop()
 		case <-quiet.C:
 			return
@@ -131,6 +148,35 @@ func (d *Directory) gather() {
 	}
 }
 
+// heard implements owner.
+func (d *Directory) heard(p *place, name string) {
+	switch {
+	case p != d.own:
+		d.tell(Changes{Links: true})
+	case name == "": // its mode has changed. It may have been unreadable before.
+		d.tell(Changes{All: true})
+	case name[0] == '.':
+		d.tell(Changes{Links: true})
+	default:
+		d.tell(Changes{Names: map[string]struct{}{name: {}}})
+	}
+}
+
+// wake implements owner.
+func (d *Directory) wake(p *place) {
+	if p != d.own {
+		d.tell(Changes{Links: true})
+		return
+	}
+	give(d.look)
+}
+
+// tell adds to the pending changes and wakes the goroutine.
+func (d *Directory) tell(c Changes) {
+	d.mark(c)
+	give(d.burst)
+}
+
 // mark adds to the pending changes.
 func (d *Directory) mark(c Changes) {
 	d.mu.Lock()
@@ -138,132 +184,17 @@ func (d *Directory) mark(c Changes) {
 	d.pending.Merge(c)
 }
 
-// apply gives the pending changes to the target.
-func (d *Directory) apply() {
-	d.mu.Lock()
-	c := d.pending
-	d.pending = Changes{}
-	d.mu.Unlock()
-	c.Merge(d.target.Unfinished())
-	if !c.any() {
-		return
-	}
-	if c.Links || c.All {
-		d.watchLinked() // before the files are read, so that no change is missed
-	}
-	d.target.Refresh(c)
-	if !slices.Equal(d.linkedNames(), d.target.LinkedDirectories()) {
-		d.watchLinked()
-		d.target.Refresh(Changes{Links: true}) // changes before there was a watch had no event
-	}
-}
-
-// check finds out whether the path still leads to the directory that is watched. It returns the
-// time until the next check.
-func (d *Directory) check() time.Duration {
-	d.mu.Lock()
-	lost := d.lost
-	d.mu.Unlock()
-	info, err := os.Stat(d.path)
-	switch {
-	case files.IsGone(err):
-		d.missing++
-		if d.missing == missingChecks {
-			d.watcher.say(func(log *slog.Logger) {
-				log.Warn("zmqauth: a directory is gone, "+
-					"and what was in it is out of force until it comes back", "directory", d.path)
-			})
-			d.scan()
-		}
-		d.checkLinked()
-		return checkInterval
-	case err != nil:
-		// The content is unknown. The previous content stays in force, and the directory is
-		// scanned as soon as that is possible.
-		d.setLost(true)
-		return checkInterval
-	case d.missing >= missingChecks:
-		d.watcher.say(func(log *slog.Logger) {
-			log.Info("zmqauth: a directory is back", "directory", d.path)
-		})
-		lost = true
-	}
-	d.missing = 0
-	if !lost && os.SameFile(info, d.identity) && d.isWatched() {
-		d.checkLinked()
-		return checkInterval
-	}
-	d.identity = info
-	return d.rewatch()
-}
-
-// isWatched tells whether there still is a watch. When a file system is unmounted a watch ends
-// without an event.
-func (d *Directory) isWatched() bool {
-	d.watcher.mu.Lock()
-	notify, real := d.watcher.notify, d.real
-	d.watcher.mu.Unlock()
-	return notify != nil && slices.Contains(notify.WatchList(), real)
-}
-
-// rewatch watches the path again and then scans it, in this order so that no change is missed. It
-// returns the time until the next check. Without a watch, every check scans.
-func (d *Directory) rewatch() time.Duration {
-	d.watcher.mu.Lock()
-	d.watcher.remove(d.real)
-	real, err := d.watcher.add(d.path)
-	d.real = real
-	d.watcher.mu.Unlock()
-	d.setLost(err != nil)
-	if err != nil && !d.reported {
-		d.watcher.say(func(log *slog.Logger) {
-			log.Warn("zmqauth: a directory cannot be watched, "+
-				"it is scanned from time to time instead", "directory", d.path, "error", err)
-		})
-	}
-	d.reported = err != nil
-	begun := time.Now()
-	d.scan()
-	if err == nil {
-		return checkInterval
-	}
-	return max(rescanInterval, time.Since(begun)) // scans take half of the time at most
-}
-
+// setLost notes whether changes may have been missed.
 func (d *Directory) setLost(lost bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lost = lost
 }
 
-// scan has the target check all files.
-func (d *Directory) scan() {
-	d.mark(Changes{All: true})
-	d.apply()
-}
-
-// note adds an event to the pending changes. linked says that it happened in a linked directory.
-// The caller holds the watcher's mutex.
-func (d *Directory) note(event fsnotify.Event, linked bool) {
-	d.mu.Lock()
-	dir, name := filepath.Split(event.Name)
-	switch {
-	case event.Name == d.real: // the directory itself
-		d.lost = d.lost || event.Has(fsnotify.Remove|fsnotify.Rename)
-		// Its mode has changed. It may have been unreadable before.
-		d.pending.All = d.pending.All || event.Has(fsnotify.Chmod)
-	case filepath.Clean(dir) != d.real || name[0] == '.':
-		d.pending.Links = true
-	default:
-		if d.pending.Names == nil {
-			d.pending.Names = make(map[string]struct{})
-		}
-		d.pending.Names[name] = struct{}{}
-		d.pending.Links = d.pending.Links || linked
-	}
-	d.mu.Unlock()
+// give puts a token into a channel that has room for one.
+func give(token chan struct{}) {
 	select {
-	case d.wake <- struct{}{}:
+	case token <- struct{}{}:
 	default:
 	}
 }

@@ -187,16 +187,17 @@ func TestDirectoryByTwoPaths(t *testing.T) {
 func TestDirectoryUnfinished(t *testing.T) {
 	m, _, _ := newMirror(t, t.TempDir())
 	m.mu.Lock()
-	m.again = Changes{Names: map[string]struct{}{"again": {}}}
+	m.leave = Changes{Names: map[string]struct{}{"again": {}}}
 	m.mu.Unlock()
+	m.write("a", "one")
 	testpeer.Eventually(t, "it is told", func() bool {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if len(m.received) == 0 {
+		if len(m.received) < 2 {
 			return false
 		}
-		_, named := m.received[0].Names["again"]
-		return named && len(m.received) == 1
+		_, named := m.received[1].Names["again"]
+		return named && len(m.received[1].Names) == 1 && len(m.received) == 2
 	})
 }
 

@@ -25,6 +25,7 @@ type mirror struct {
 	mu       sync.Mutex
 	files    map[string]string // the content of each file
 	linked   map[string]string // the directory of each link's target
+	leave    Changes           // what the next Refresh does not finish
 	again    Changes           // what Unfinished returns next
 	received []Changes
 }
@@ -77,6 +78,8 @@ func (m *mirror) Refresh(c Changes) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.received = append(m.received, c)
+	m.again.Merge(m.leave)
+	m.leave = Changes{}
 	m.take(slices.Collect(maps.Keys(c.Names)))
 	if c.Links {
 		m.take(slices.Collect(maps.Keys(m.linked)))

@@ -1,22 +1,27 @@
 // Package follow watches directories and files whose content is in force, and tells a target about
 // their changes.
 //
-// A [Directory] is watched by inotify, through fsnotify. Its events are gathered and given to the
-// target in bursts. If there is no watch the directory is scanned instead. A [File] is checked four
-// times a second. For a single file that costs less than a watch, and it finds every way of
-// replacing the file.
+// Both are watched by inotify, through fsnotify: a [Directory] itself, and for both the directories
+// that their paths lead over. The events of a Directory are gathered and given to the target in
+// bursts. Nothing else happens while nothing changes, but for the sweep: one goroutine that looks
+// for what has no event. That is a file system that is mounted or unmounted, a directory far above
+// that is renamed, a [File] that is written by a hard link elsewhere or through memory. The sweep
+// looks at 1,000 paths a second: at each of up to 250 paths every 250 ms, at more less often. It
+// does not look at the files in a Directory.
+//
+// What cannot be watched is looked at by its own goroutine, several times a second.
 package follow
 
 import (
 	"errors"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 
@@ -26,9 +31,9 @@ import (
 // ErrClosed is the error of following something after Close.
 var ErrClosed = errors.New("the watcher is closed")
 
-// Watcher follows directories and files. Each has a goroutine of its own. All directories share one
-// inotify instance, because the system allows a user only a few. Make a Watcher with [New]. Any
-// goroutine may call its methods.
+// Watcher follows directories and files. Each has a goroutine of its own. All share one inotify
+// instance, because the system allows a user only a few. Make a Watcher with [New]. Any goroutine
+// may call its methods.
 type Watcher struct {
 	say       func(line func(*slog.Logger))
 	overflows atomic.Uint64 // how often events have been lost
@@ -36,9 +41,16 @@ type Watcher struct {
 	// mu is held while methods of fsnotify are called, which wait for a mutex of fsnotify. So
 	// takeErrors must not lock it.
 	mu          sync.Mutex
-	notify      *fsnotify.Watcher // nil before the first directory, or if there is no inotify
+	notify      *fsnotify.Watcher // nil before the first watch, or if there is no inotify
 	directories map[*Directory]struct{}
-	watches     map[string]int // how many directories need a watch, by the real path
+	files       int // that are followed
+	byID        map[files.ID]*watch
+	byPath      map[string]*watch      // the same ones, by the path that is in their events
+	noisy       map[files.ID]time.Time // directories that are not watched until then
+	places      []*place               // that the sweep looks at
+	next        int                    // of places
+	sweeping    bool                   // the sweep's goroutine has begun
+	polled      int                    // places that their owners look at
 	closed      bool
 	done        chan struct{} // closed by Close
 }
@@ -49,7 +61,9 @@ func New(say func(line func(*slog.Logger))) *Watcher {
 		say:         say,
 		done:        make(chan struct{}),
 		directories: make(map[*Directory]struct{}),
-		watches:     make(map[string]int),
+		byID:        make(map[files.ID]*watch),
+		byPath:      make(map[string]*watch),
+		noisy:       make(map[files.ID]time.Time),
 	}
 }
 
@@ -79,15 +93,29 @@ func (w *Watcher) Close() {
 // Stats counts what a Watcher does.
 type Stats struct {
 	Directories int    // that are followed
-	Watches     int    // inotify watches on those and on the directories of symbolic links
+	Files       int    // that are followed
+	Watches     int    // inotify watches on followed directories and on those of symbolic links
+	Parents     int    // further inotify watches, on directories that paths lead over
+	Polled      int    // paths that cannot be watched, and are looked at several times a second
 	Overflows   uint64 // how often events were lost, so that everything was scanned
 }
 
-// Stats returns the present counts.
+// Stats returns the present counts. Its time grows with the number of watches.
 func (w *Watcher) Stats() Stats {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return Stats{len(w.directories), len(w.watches), w.overflows.Load()}
+	s := Stats{
+		Directories: len(w.directories), Files: w.files,
+		Polled: w.polled, Overflows: w.overflows.Load(),
+	}
+	for _, x := range w.byPath {
+		if len(x.whole) > 0 {
+			s.Watches++
+		} else {
+			s.Parents++
+		}
+	}
+	return s
 }
 
 // FollowDirectory watches the directory at path and gathers its events. Next, the caller has the
@@ -96,19 +124,18 @@ func (w *Watcher) Stats() Stats {
 // there is no watch: the directory is scanned then.
 func (w *Watcher) FollowDirectory(path string, target DirectoryTarget) (*Directory, error) {
 	d := newDirectory(w, filepath.Clean(path), target)
-	identity, err := os.Stat(d.path)
-	if err != nil {
+	if _, err := d.own.look(); err != nil {
 		return nil, files.Bare(err)
 	}
-	d.identity = identity
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.closed {
+		w.mu.Unlock()
 		return nil, ErrClosed
 	}
 	w.directories[d] = struct{}{}
-	d.real, err = w.add(d.path)
-	d.lost = err != nil
+	w.mu.Unlock()
+	w.tie(d.own)
+	d.lost = d.own.contentFault != nil
 	return d, nil
 }
 
@@ -118,6 +145,7 @@ func (w *Watcher) FollowDirectory(path string, target DirectoryTarget) (*Directo
 // that is being written.
 func (w *Watcher) FollowFile(path string, limit int, target FileTarget) (*File, error) {
 	f := newFile(path, limit, target, w.done)
+	f.watcher = w
 	if err := f.loadFirst(); err != nil {
 		return nil, err
 	}
@@ -126,58 +154,6 @@ func (w *Watcher) FollowFile(path string, limit int, target FileTarget) (*File, 
 		return nil, ErrClosed
 	default:
 		return f, nil
-	}
-}
-
-// add watches a directory, or counts one more user of its watch. It returns the real path of the
-// directory, because inotify has one watch for all names of a directory. The caller holds w.mu.
-func (w *Watcher) add(dir string) (real string, err error) {
-	if w.closed {
-		return dir, ErrClosed
-	}
-	real, err = filepath.EvalSymlinks(dir)
-	if err != nil {
-		real = dir
-	}
-	w.watches[real]++
-	if w.notify == nil {
-		notify, err := fsnotify.NewWatcher()
-		if err != nil {
-			return real, err
-		}
-		w.notify = notify
-		go w.takeEvents(notify)
-		go w.takeErrors(notify)
-	}
-	return real, w.notify.Add(real)
-}
-
-// remove undoes one add. The caller holds w.mu.
-func (w *Watcher) remove(real string) {
-	if w.watches[real]--; w.watches[real] > 0 {
-		return
-	}
-	delete(w.watches, real)
-	if w.notify != nil {
-		_ = w.notify.Remove(real) // an error means that the watch has ended by itself
-	}
-}
-
-// forget removes a directory and its watches.
-func (w *Watcher) forget(d *Directory) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.directories, d)
-	w.remove(d.real)
-	for _, other := range d.linked {
-		w.remove(other.real)
-	}
-}
-
-// takeEvents gives events to the directories until the watcher is closed.
-func (w *Watcher) takeEvents(notify *fsnotify.Watcher) {
-	for event := range notify.Events {
-		w.route(event)
 	}
 }
 
@@ -192,19 +168,5 @@ func (w *Watcher) takeErrors(notify *fsnotify.Watcher) {
 		w.say(func(log *slog.Logger) {
 			log.Warn("zmqauth: events of followed directories are lost, all are scanned now", "error", err)
 		})
-	}
-}
-
-// route gives an event to the directories that it concerns. Changes of a file's mode count, because
-// they may make it readable.
-func (w *Watcher) route(event fsnotify.Event) {
-	dir := filepath.Dir(event.Name)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for d := range w.directories {
-		linked := d.isLinked(dir)
-		if linked || dir == d.real || event.Name == d.real {
-			d.note(event, linked)
-		}
 	}
 }
