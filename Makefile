@@ -22,7 +22,7 @@ PORTABLE := ./stream ./sshtunnel ./internal/files ./internal/privatedir
 SYSTEMS  := darwin freebsd windows
 # Leaves: pure Go, whose tests and fuzz targets run on a machine without libzmq, too.
 LEAVES   := $(addprefix ./internal/,acl admission endpoint files follow keyset passhash passwd policyfile \
-                                    principal privatedir table z85 zap zpl)
+                                    principal privatedir reminder table z85 zap zpl)
 
 .PHONY: demo test lint fuzz soak bench docker-demo docker-test deps deps-run deps-docker docker-engine
 

@@ -23,6 +23,7 @@ var layers = map[string][]string{
 	"internal/passhash":   {},
 	"internal/principal":  {},
 	"internal/privatedir": {"internal/files"},
+	"internal/reminder":   {},
 	"internal/table":      {},
 	"internal/z85":        {},
 	"internal/zap":        {},
@@ -43,17 +44,17 @@ var layers = map[string][]string{
 	".": {
 		"internal/acl", "internal/admission", "internal/endpoint", "internal/files", "internal/follow",
 		"internal/keyset", "internal/libzmq", "internal/passhash", "internal/passwd",
-		"internal/policyfile", "internal/principal", "internal/table", "internal/z85", "internal/zap",
-		"internal/zpl",
+		"internal/policyfile", "internal/principal", "internal/reminder", "internal/table",
+		"internal/z85", "internal/zap", "internal/zpl",
 	},
-	"stream":    {"internal/files", "internal/privatedir"},
+	"stream":    {"internal/files", "internal/privatedir", "internal/reminder"},
 	"sshtunnel": {"internal/files", "internal/privatedir"},
 	"zaptest":   {},
 
 	// 5: the engine of the tool.
 	"internal/proxy": {
 		".", "internal/endpoint", "internal/files", "internal/libzmq", "internal/policyfile",
-		"internal/privatedir",
+		"internal/privatedir", "internal/reminder",
 	},
 
 	// 6: what is run.

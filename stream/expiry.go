@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/reminder"
 )
 
 const (
@@ -27,17 +29,17 @@ type expiring struct {
 // expiries warn of what expires. The zero value has nothing.
 type expiries struct {
 	all    []expiring
-	logged map[string]*complaint
+	logged map[string]*reminder.Condition
 	next   time.Time // nothing is to be said before
 }
 
 // set replaces what is watched. What has been said of the same things is not forgotten.
 func (e *expiries) set(all []expiring) {
-	logged := make(map[string]*complaint)
+	logged := make(map[string]*reminder.Condition)
 	for _, x := range all {
 		logged[x.key()] = e.logged[x.key()]
 		if logged[x.key()] == nil {
-			logged[x.key()] = &complaint{}
+			logged[x.key()] = new(reminder.Condition)
 		}
 	}
 	*e = expiries{all: all, logged: logged}
@@ -48,27 +50,27 @@ func (e *expiries) look(log *slog.Logger, now time.Time) (lines []func()) {
 	if now.Before(e.next) {
 		return nil
 	}
-	e.next = now.Add(maxComplaintInterval)
+	e.next = now.Add(reminder.MaxInterval)
 	for _, x := range e.all {
 		c := e.logged[x.key()]
 		switch {
 		case now.Before(x.warn):
-			c.isOver()
+			c.Over()
 			e.next = earlier(e.next, x.warn)
 			continue
 		case now.Before(x.until):
 			e.next = earlier(e.next, x.until)
-			if c.isDue("expires", now, expiryReminder) {
+			if c.Due("expires", now, expiryReminder) {
 				lines = append(lines, func() {
 					log.Warn("stream: a "+x.what+" expires soon", "file", x.file, "of", x.name, "at", x.until)
 				})
 			}
-		case c.isDue("expired", now, expiryReminder):
+		case c.Due("expired", now, expiryReminder):
 			lines = append(lines, func() {
 				log.Error("stream: a "+x.what+" has expired", "file", x.file, "of", x.name, "at", x.until)
 			})
 		}
-		e.next = earlier(e.next, c.again)
+		e.next = earlier(e.next, c.Again())
 	}
 	return lines
 }

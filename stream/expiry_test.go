@@ -73,22 +73,3 @@ func TestExpiryWarnings(t *testing.T) {
 		t.Fatalf("of one that has been replaced:\n%s", g.log)
 	}
 }
-
-// TestComplaint: the intervals grow.
-func TestComplaint(t *testing.T) {
-	var c complaint
-	now, said := time.Now(), 0
-	for range 60 * 24 * 8 {
-		if c.isDue("fault", now, time.Minute) {
-			said++
-		}
-		now = now.Add(time.Minute)
-	}
-	if said < 11 || said > 20 { // 1, 2, 4 … 1024 minutes, then days
-		t.Errorf("said %d times in 8 days", said)
-	}
-	if !c.isDue("another", now, time.Minute) || !c.isOver() || c.isOver() ||
-		!c.isDue("another", now, time.Minute) {
-		t.Error("another fault is not said at once")
-	}
-}

@@ -10,9 +10,6 @@ import (
 	"time"
 )
 
-// firstReminder is the time until a file that cannot be used is logged again.
-const firstReminder = time.Minute
-
 // follower is a source, whatever is made of it.
 type follower interface {
 	look(now time.Time) (changed bool, err error)

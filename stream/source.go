@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/files"
+	"github.com/zmqauth/zmqauth/internal/reminder"
 )
 
 // maxFileSize is the largest certificate, key or CA file in bytes. A system's whole bundle of CAs
@@ -37,7 +38,7 @@ type source[T any] struct {
 	stamps  map[string]fileStamp // of the last look
 	fault   error                // why the files as they are cannot be used; nil: value is of them
 	good    time.Time            // the last look that found no fault
-	logged  complaint            // about the fault
+	logged  reminder.Condition   // about the fault
 }
 
 // fileError adds the file's name to an error.
@@ -171,12 +172,12 @@ func (s *source[T]) names() (names []string) {
 // nothing to log now.
 func (s *source[T]) report(log *slog.Logger, err error, now time.Time) func() {
 	if err == nil {
-		if s.logged.isOver() {
+		if s.logged.Over() {
 			return func() { log.Info("stream: TLS files can be used again", "files", s.names()) }
 		}
 		return nil
 	}
-	if !s.logged.isDue(err.Error(), now, firstReminder) {
+	if !s.logged.Due(err.Error(), now, reminder.First) {
 		return nil
 	}
 	good := s.good
