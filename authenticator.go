@@ -82,6 +82,12 @@ type Config struct {
 	// counted in Stats.Unreported. nil: nobody is told.
 	OnDecision func(Decision)
 
+	// StaleLimit is how long a password file or a directory of certificates that cannot be read or
+	// used any more, or a certificate in it that is broken, stays in force as it was. After that
+	// nobody in it gets in, until it is mended. 0: for ever. The entry stale-limit of a policy that
+	// is applied takes its place. (One that is gone lets nobody in at once.)
+	StaleLimit time.Duration
+
 	// Properties are the message properties that the program relies on, "Role" for instance. Every
 	// acceptance carries them all, empty where the identity has none, because a client may set what
 	// the handler leaves out. nil: none.
@@ -89,8 +95,9 @@ type Config struct {
 }
 
 func (c *Config) check() error {
-	if c.CallbackTimeout < 0 || c.MaxConcurrent < 0 || c.MaxPending < 0 {
-		return errors.New("zmqauth: CallbackTimeout, MaxConcurrent and MaxPending cannot be negative")
+	if c.CallbackTimeout < 0 || c.MaxConcurrent < 0 || c.MaxPending < 0 || c.StaleLimit < 0 {
+		return errors.New("zmqauth: CallbackTimeout, MaxConcurrent, MaxPending and StaleLimit " +
+			"cannot be negative")
 	}
 	for _, name := range c.Properties {
 		if err := zap.CheckProperty(name, ""); err != nil {
@@ -124,6 +131,7 @@ type Authenticator struct {
 	hashes    *executor // verifies passwords
 	reports   *reporter
 	watcher   *follow.Watcher
+	sources   sync.Once // starts the goroutine that watches them
 	counters  counters
 
 	bareMetadata  []byte   // of an acceptance whose identity has no metadata
@@ -148,6 +156,8 @@ type policy struct {
 	plain     map[string]*plainSetup
 	curve     map[string]*curveSetup
 	gssapi    map[string]*gssapiSetup
+
+	staleLimit time.Duration // see Config.StaleLimit; 0: there is none
 }
 
 func newPolicy() *policy {
@@ -170,7 +180,9 @@ func New(ctx *zmq4.Context, cfg *Config) (*Authenticator, error) {
 		}
 	}
 	a := &Authenticator{ctx: ctx, begun: make(chan struct{}), over: make(chan struct{})}
-	a.policy.Store(newPolicy())
+	first := newPolicy()
+	first.staleLimit = a.cfg.StaleLimit
+	a.policy.Store(first)
 	if cfg != nil {
 		a.cfg = *cfg
 	}
@@ -395,7 +407,7 @@ func (a *Authenticator) change(edit func(next *policy) error) error {
 	}
 	old := a.policy.Load()
 	next := &policy{addresses: old.addresses, plain: maps.Clone(old.plain),
-		curve: maps.Clone(old.curve), gssapi: maps.Clone(old.gssapi)}
+		curve: maps.Clone(old.curve), gssapi: maps.Clone(old.gssapi), staleLimit: old.staleLimit}
 	if err := edit(next); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/follow"
@@ -28,10 +29,9 @@ type certificateDirectory struct {
 	size   int64        // of the files in force
 	reads  atomic.Int64 // of files
 
-	untrusted  string         // why it cannot be trusted, as reported; "": it can
-	unreadable bool           // it could not be read, as reported
-	full       bool           // there was no room for some certificates, as reported
-	again      follow.Changes // what is to be looked at once more
+	source source
+	full   bool           // there was no room for some certificates, as reported
+	again  follow.Changes // what is to be looked at once more
 }
 
 // certificateFile is what is known of one file. It keeps its last good content until it is mended
@@ -48,7 +48,7 @@ type certificateFile struct {
 
 func newCertificateDirectory(a *Authenticator, path string) *certificateDirectory {
 	return &certificateDirectory{
-		a: a, path: path,
+		a: a, path: path, source: source{a: a, what: "directory", path: path},
 		files: make(map[string]*certificateFile), owners: make(map[PublicKey][]string),
 		links: make(map[string]int), limit: certificateLimit,
 	}
@@ -72,13 +72,23 @@ func (d *certificateDirectory) load() error {
 
 // Refresh implements follow.DirectoryTarget.
 func (d *certificateDirectory) Refresh(c follow.Changes) {
-	if !d.trusted() {
+	if err := d.check(); err != nil {
+		if d.source.refuse(err) {
+			d.a.counters.broken.Add(1)
+		}
 		d.again.All = true
 		return
 	}
 	names := c.Names
 	if c.All || c.Links {
-		names = d.suspects(c)
+		var err error
+		names, err = d.suspects(c)
+		if err != nil {
+			d.source.refuse(err)
+			d.again.All = true
+		} else if c.All {
+			d.source.accept()
+		}
 	}
 	dirty := make(map[PublicKey]struct{}, len(names))
 	for name := range names {
@@ -90,33 +100,22 @@ func (d *certificateDirectory) Refresh(c follow.Changes) {
 	d.commit(dirty)
 }
 
-// trusted tells whether the directory can still be trusted, and reports once that it cannot. A
-// directory that is gone, or that nobody can look at, counts as trusted here: the rest of Refresh
-// finds out.
-func (d *certificateDirectory) trusted() bool {
+// check tells why the directory can be trusted no longer; nil: it can. A directory that is gone, or
+// that nobody can look at, counts as trusted here: the rest of Refresh finds out.
+func (d *certificateDirectory) check() error {
 	stamp, err := files.StampOf(d.path)
-	if err != nil {
-		d.untrusted = ""
-		return true
+	if err == nil {
+		err = stamp.Check(d.path)
+		if err != nil {
+			return fileError(d.path, err)
+		}
 	}
-	if err = stamp.Check(d.path); err == nil {
-		d.untrusted = ""
-		return true
-	}
-	if d.untrusted != err.Error() {
-		d.untrusted = err.Error()
-		d.a.counters.broken.Add(1)
-		d.a.say(func(log *slog.Logger) {
-			log.Error("zmqauth: a directory cannot be trusted, what was in force stays and nothing "+
-				"new is taken over until it is mended", "error", fileError(d.path, err))
-		})
-	}
-	return false
+	return nil
 }
 
 // suspects are the names of the files that may have changed: those of c, and those whose file is
-// not the one that was read.
-func (d *certificateDirectory) suspects(c follow.Changes) map[string]struct{} {
+// not the one that was read. The error says that the directory cannot be listed.
+func (d *certificateDirectory) suspects(c follow.Changes) (map[string]struct{}, error) {
 	suspects := make(map[string]struct{}, len(c.Names))
 	for name := range c.Names {
 		suspects[name] = struct{}{}
@@ -133,7 +132,7 @@ func (d *certificateDirectory) suspects(c follow.Changes) map[string]struct{} {
 		}
 	}
 	if !c.All {
-		return suspects
+		return suspects, nil
 	}
 	found := 0
 	err := listCertificates(d.path, func(entry fs.DirEntry) bool {
@@ -144,17 +143,9 @@ func (d *certificateDirectory) suspects(c follow.Changes) map[string]struct{} {
 		return found <= d.limit.files // with one more, some are left out anyway
 	})
 	if err != nil && !files.IsGone(err) {
-		if !d.unreadable {
-			d.a.say(func(log *slog.Logger) {
-				log.Warn("zmqauth: a directory cannot be read, what was in force stays",
-					"error", fileError(d.path, err))
-			})
-		}
-		d.unreadable, d.again.All = true, true
-		return suspects
+		return suspects, fileError(d.path, err)
 	}
-	d.unreadable = false
-	return suspects
+	return suspects, nil
 }
 
 // take takes over the result of reading a file. dirty collects the keys that this concerns.
@@ -175,7 +166,7 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 	file.missing = 0
 	if files.IsTransient(result.err) {
 		d.lookAgain(name)
-		d.report(file, result.err)
+		d.report(file, result.err, dirty)
 		return
 	}
 	file.stamp = result.stamp
@@ -186,7 +177,7 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 			file.key, file.known = PublicKey{}, nil
 			d.resize(file, 0)
 		}
-		d.report(file, result.err)
+		d.report(file, result.err, dirty)
 		return
 	}
 	if d.size-file.size+result.size() > d.limit.bytes {
@@ -290,10 +281,18 @@ func (d *certificateDirectory) disown(name string, key PublicKey, dirty map[Publ
 	dirty[key] = struct{}{}
 }
 
-// report logs and counts what is wrong with a file, once.
-func (d *certificateDirectory) report(file *certificateFile, err error) {
+// report logs and counts what is wrong with a file, once. From then on its last good content has a
+// time to live.
+func (d *certificateDirectory) report(
+	file *certificateFile, err error, dirty map[PublicKey]struct{},
+) {
 	if file.problem == err.Error() {
 		return
+	}
+	limit := d.a.policy.Load().staleLimit
+	if file.problem == "" && limit > 0 && file.key != (PublicKey{}) {
+		file.known = file.known.until(time.Now().Add(limit))
+		dirty[file.key] = struct{}{}
 	}
 	file.problem = err.Error()
 	d.a.counters.broken.Add(1)

@@ -78,6 +78,18 @@ func newCredential(e Entry) (*credential, error) {
 	return c, nil
 }
 
+// until returns a copy that is refused from a time on, at the latest. c may be nil.
+func (c *credential) until(end time.Time) *credential {
+	shorter := new(credential)
+	if c != nil {
+		*shorter = *c
+	}
+	if shorter.notAfter.IsZero() || end.Before(shorter.notAfter) {
+		shorter.notAfter = end
+	}
+	return shorter
+}
+
 // expires tells whether there is a bound of time.
 func (c *credential) expires() bool {
 	return c != nil && !(c.notBefore.IsZero() && c.notAfter.IsZero())

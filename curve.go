@@ -23,6 +23,7 @@ type curveSetup struct {
 	credentials *Credentials
 	callback    CurveCallback
 	directory   *follow.Directory // that the keys come from; nil: they come from elsewhere
+	source      *source           // the same directory; nil: there is none
 }
 
 // find is what is known of a key that is accepted.
@@ -99,7 +100,9 @@ func (a *Authenticator) followCertificates(d *certificateDirectory) (*curveSetup
 		followed.Stop()
 		return nil, err
 	}
-	return &curveSetup{credentials: &d.keys, directory: followed}, nil
+	d.source.reads = followed.Failing
+	a.sources.Do(func() { go a.watchSources() })
+	return &curveSetup{credentials: &d.keys, directory: followed, source: &d.source}, nil
 }
 
 // configureCurve puts a setup in force.
@@ -144,6 +147,9 @@ func (a *Authenticator) judgeCurve(p *policy, r *zap.Request) (verdict, *inquiry
 	key := PublicKey(r.Credentials[0])
 	if setup.callback != nil {
 		return verdict{}, a.askAboutKey(setup.callback, string(r.Domain), key)
+	}
+	if setup.source.isStale(p.staleLimit) {
+		return denied(ReasonStale), nil
 	}
 	known, ok := setup.find(key)
 	if !ok {

@@ -45,6 +45,10 @@ const (
 	ReasonKeyNotYetValid   = "key-not-yet-valid"
 	ReasonUnknownPrincipal = "unknown-principal"
 
+	// ReasonStale says that the domain's password file or directory of certificates could not be used
+	// for longer than Config.StaleLimit.
+	ReasonStale = "stale"
+
 	ReasonUserExpired          = "user-expired" // of Credentials, as those below
 	ReasonUserNotYetValid      = "user-not-yet-valid"
 	ReasonPrincipalExpired     = "principal-expired"
@@ -98,6 +102,7 @@ type Stats struct {
 	Temporary     uint64 // status 300
 	Errors        uint64 // status 500
 	Pending       uint64 // unanswered: a callback or hash runs or waits, or a refusal is held back
+	Unusable      uint64 // files and directories that are followed and cannot be used at the moment
 	BrokenEntries uint64 // of directories and files, left out and logged
 
 	// Unreported counts what was dropped because a backlog was full: that of Config.OnDecision, or
@@ -120,6 +125,7 @@ func (a *Authenticator) Stats() Stats {
 		Temporary:     a.counters.temporary.Load(),
 		Errors:        a.counters.errors.Load(),
 		Pending:       a.pending(),
+		Unusable:      a.unusable(),
 		BrokenEntries: a.counters.broken.Load(),
 		Unreported:    a.counters.unreported.Load(),
 	}

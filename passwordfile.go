@@ -54,12 +54,15 @@ func (a *Authenticator) openPasswordFile(path string) (*plainSetup, error) {
 	if err != nil {
 		return nil, fileError(path, err)
 	}
-	f := &passwordFile{a: a, path: absolute, users: new(Credentials)}
+	f := &passwordFile{a: a, path: absolute, users: new(Credentials),
+		source: source{a: a, what: "password file", path: absolute}}
 	file, err := a.watcher.FollowFile(absolute, passhash.MaxFileSize, f)
 	if err != nil {
 		return nil, followError(absolute, err)
 	}
-	return &plainSetup{credentials: f.users, file: file}, nil
+	f.source.reads = file.Failing
+	a.sources.Do(func() { go a.watchSources() })
+	return &plainSetup{credentials: f.users, file: file, source: &f.source}, nil
 }
 
 // passwordFile keeps the users of a plainSetup up to date with a file.
@@ -67,6 +70,7 @@ type passwordFile struct {
 	a        *Authenticator
 	path     string
 	users    *Credentials
+	source   source
 	problems []string // that have been reported
 }
 
@@ -74,8 +78,10 @@ type passwordFile struct {
 func (f *passwordFile) Load(data []byte, stamp files.Stamp) error {
 	users, problems, err := parsePasswords(f.path, data, stamp, passwd.MaxUsers)
 	if err != nil {
+		f.source.refuse(followError(f.path, err))
 		return err
 	}
+	f.source.accept()
 	f.replace(passwd.NewTable(users))
 	f.report(problems)
 	return nil
@@ -88,6 +94,7 @@ func (f *passwordFile) Gone() {
 			"file", f.path)
 	})
 	f.problems = nil
+	f.source.accept()
 	f.replace(passwd.Table[*credential]{})
 }
 
@@ -96,8 +103,14 @@ func (f *passwordFile) Back() {
 	f.a.say(func(log *slog.Logger) { log.Info("zmqauth: a password file is back", "file", f.path) })
 }
 
-// Report implements follow.FileTarget.
-func (f *passwordFile) Report(err error) { f.report([]error{followError(f.path, err)}) }
+// Report implements follow.FileTarget. Whoever watches the sources logs the error.
+func (f *passwordFile) Report(err error) {
+	problem := followError(f.path, err)
+	if !slices.Contains(f.problems, problem.Error()) {
+		f.a.counters.broken.Add(1)
+	}
+	f.problems = []string{problem.Error()}
+}
 
 // replace puts other users in force. What is remembered of a user's hash is kept, if the hash is
 // the same.

@@ -217,7 +217,7 @@ func TestDirectoryLosesTrust(t *testing.T) {
 				t.Errorf("reported %d times, %d broken entries:\n%s",
 					count, s.a.Stats().BrokenEntries, said)
 			}
-			if !strings.Contains(said, "zmqauth: a directory cannot be trusted, ") ||
+			if !strings.Contains(said, "a directory cannot be used, what was in force stays") ||
 				!strings.Contains(said, "zmqauth: "+s.dir+": ") {
 				t.Errorf("the log does not say which: %s", said)
 			}

@@ -167,6 +167,10 @@ func (a *Authenticator) ApplyAfter(p *Policy, last func() error) error {
 // prepare reads all that a policy names. The caller releases what it returns, if there is an error.
 func (a *Authenticator) prepare(p *Policy) (*policy, error) {
 	next := newPolicy()
+	next.staleLimit = a.cfg.StaleLimit
+	if p.file.StaleLimit > 0 {
+		next.staleLimit = p.file.StaleLimit
+	}
 	var errs []error
 	for i := range p.file.Domains {
 		domain := &p.file.Domains[i]

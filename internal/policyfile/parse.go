@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/zpl"
@@ -44,14 +45,32 @@ func parse(file, dir string, text []byte) (*Policy, error) {
 			p.parseDomain(n)
 		case EntryFrontend:
 			p.parseFrontend(n)
+		case EntryStaleLimit:
+			p.parseStaleLimit(n)
 		default:
-			p.unknown(n, "in a policy", EntryDomain, EntryFrontend)
+			p.unknown(n, "in a policy", EntryDomain, EntryFrontend, EntryStaleLimit)
 		}
 	}
 	if len(p.errs) > 0 {
 		return nil, p.err()
 	}
 	return p.policy, nil
+}
+
+// parseStaleLimit reads the entry stale-limit.
+func (p *parser) parseStaleLimit(n *zpl.Node) {
+	if !p.checkLeaf(n) {
+		return
+	}
+	limit, err := time.ParseDuration(n.Value)
+	switch {
+	case p.policy.StaleLimit != 0:
+		p.fail(n.Line, "a second %s", n.Name)
+	case err != nil || limit <= 0:
+		p.fail(n.Line, "%s %.40q: not a time, such as 10m or 1h", n.Name, n.Value)
+	default:
+		p.policy.StaleLimit = limit
+	}
 }
 
 // parser makes a policy of a ZPL tree. It collects all faults, so that the user sees them at once.

@@ -6,6 +6,7 @@ package policyfile
 import (
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/zmqauth/zmqauth/internal/acl"
 )
@@ -16,6 +17,9 @@ type Policy struct {
 	File      string     // the path, as the caller gave it
 	Domains   []Domain   // in the file's order
 	Frontends []Frontend // in the file's order
+
+	// StaleLimit is how long what cannot be read any more stays in force. 0: the file does not say.
+	StaleLimit time.Duration
 
 	dir string // absolute; relative paths start here
 }
@@ -51,8 +55,9 @@ const MaxDomain = 255
 
 // The names of the entries in a policy.
 const (
-	EntryDomain   = "domain"
-	EntryFrontend = "frontend"
+	EntryDomain     = "domain"
+	EntryFrontend   = "frontend"
+	EntryStaleLimit = "stale-limit"
 
 	EntryAllow  = "allow"
 	EntryDeny   = "deny"
