@@ -414,6 +414,10 @@ func (a *Authenticator) isClosed() bool {
 // capitals or not. Then the setup for AnyDomain holds. Of the domain AnyDomain it takes away the
 // setup for all domains without one of their own. Address rules stay. A mechanism that cannot be
 // configured is an error.
+//
+// Where no setup is left, PLAIN and CURVE refuse everyone, but GSSAPI lets every principal in. So
+// Unconfigure may open a domain: to GSSAPI clients, and to those whom the setup for AnyDomain
+// accepts. ConfigureGSSAPI without principals closes a domain to every GSSAPI client.
 func (a *Authenticator) Unconfigure(domain, mechanism string) error {
 	if err := checkDomain(domain); err != nil {
 		return err
