@@ -3,6 +3,7 @@ package zmqauth
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"maps"
 	"runtime"
@@ -131,7 +132,6 @@ type Authenticator struct {
 	hashes    *executor // verifies passwords
 	reports   *reporter
 	watcher   *follow.Watcher
-	sources   sync.Once // starts the goroutine that watches them
 	counters  counters
 
 	bareMetadata  []byte   // of an acceptance whose identity has no metadata
@@ -169,6 +169,28 @@ func newPolicy() *policy {
 	}
 }
 
+// sources are all that the policy follows.
+func (p *policy) sources() iter.Seq[*follow.Source] {
+	return func(yield func(*follow.Source) bool) {
+		for _, setup := range p.plain {
+			if setup.source != nil && !yield(setup.source) {
+				return
+			}
+		}
+		for _, setup := range p.curve {
+			if setup.source != nil && !yield(setup.source) {
+				return
+			}
+		}
+	}
+}
+
+// newSource is what is known of a file or directory that will be followed.
+func (a *Authenticator) newSource(what, path string) *follow.Source {
+	a.watcher.WatchSources(func() iter.Seq[*follow.Source] { return a.policy.Load().sources() })
+	return a.watcher.NewSource(what, path, func() time.Duration { return a.policy.Load().staleLimit })
+}
+
 // New prepares an Authenticator for the sockets of ctx. A nil ctx means zmq4's default context (the
 // one that zmq4.NewSocket uses); a nil cfg means the defaults. The Config is copied. Until Start,
 // libzmq has nobody to ask.
@@ -180,15 +202,15 @@ func New(ctx *zmq4.Context, cfg *Config) (*Authenticator, error) {
 		}
 	}
 	a := &Authenticator{ctx: ctx, begun: make(chan struct{}), over: make(chan struct{})}
-	first := newPolicy()
-	first.staleLimit = a.cfg.StaleLimit
-	a.policy.Store(first)
 	if cfg != nil {
 		a.cfg = *cfg
 	}
 	if err := a.cfg.check(); err != nil {
 		return nil, err
 	}
+	first := newPolicy()
+	first.staleLimit = a.cfg.StaleLimit
+	a.policy.Store(first)
 	a.metadataNames = deduplicated(a.cfg.Properties)
 	a.bareMetadata = zap.EncodeMetadata(nil, a.metadataNames)
 	a.log = a.cfg.Logger
@@ -426,6 +448,10 @@ func (a *Authenticator) isClosed() bool {
 // capitals or not. Then the setup for AnyDomain holds. Of the domain AnyDomain it takes away the
 // setup for all domains without one of their own. Address rules stay. A mechanism that cannot be
 // configured is an error.
+//
+// Where no setup is left, PLAIN and CURVE refuse everyone, but GSSAPI lets every principal in. So
+// Unconfigure may open a domain: to GSSAPI clients, and to those whom the setup for AnyDomain
+// accepts. ConfigureGSSAPI without principals closes a domain to every GSSAPI client.
 func (a *Authenticator) Unconfigure(domain, mechanism string) error {
 	if err := checkDomain(domain); err != nil {
 		return err

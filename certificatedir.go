@@ -29,7 +29,7 @@ type certificateDirectory struct {
 	size   int64        // of the files in force
 	reads  atomic.Int64 // of files
 
-	source source
+	source *follow.Source
 	full   bool           // there was no room for some certificates, as reported
 	again  follow.Changes // what is to be looked at once more
 }
@@ -48,7 +48,7 @@ type certificateFile struct {
 
 func newCertificateDirectory(a *Authenticator, path string) *certificateDirectory {
 	return &certificateDirectory{
-		a: a, path: path, source: source{a: a, what: "directory", path: path},
+		a: a, path: path, source: a.newSource("directory", path),
 		files: make(map[string]*certificateFile), owners: make(map[PublicKey][]string),
 		links: make(map[string]int), limit: certificateLimit,
 	}
@@ -73,7 +73,7 @@ func (d *certificateDirectory) load() error {
 // Refresh implements follow.DirectoryTarget.
 func (d *certificateDirectory) Refresh(c follow.Changes) {
 	if err := d.check(); err != nil {
-		if d.source.refuse(err) {
+		if d.source.Refuse(err) {
 			d.a.counters.broken.Add(1)
 		}
 		d.again.All = true
@@ -84,10 +84,10 @@ func (d *certificateDirectory) Refresh(c follow.Changes) {
 		var err error
 		names, err = d.suspects(c)
 		if err != nil {
-			d.source.refuse(err)
+			d.source.Refuse(err)
 			d.again.All = true
 		} else if c.All {
-			d.source.accept()
+			d.source.Accept()
 		}
 	}
 	dirty := make(map[PublicKey]struct{}, len(names))

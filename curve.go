@@ -23,7 +23,7 @@ type curveSetup struct {
 	credentials *Credentials
 	callback    CurveCallback
 	directory   *follow.Directory // that the keys come from; nil: they come from elsewhere
-	source      *source           // the same directory; nil: there is none
+	source      *follow.Source    // the same directory; nil: there is none
 }
 
 // find is what is known of a key that is accepted.
@@ -100,9 +100,8 @@ func (a *Authenticator) followCertificates(d *certificateDirectory) (*curveSetup
 		followed.Stop()
 		return nil, err
 	}
-	d.source.reads = followed.Failing
-	a.sources.Do(func() { go a.watchSources() })
-	return &curveSetup{credentials: &d.keys, directory: followed, source: &d.source}, nil
+	d.source.Follows(followed.Failing)
+	return &curveSetup{credentials: &d.keys, directory: followed, source: d.source}, nil
 }
 
 // configureCurve puts a setup in force.
@@ -148,7 +147,7 @@ func (a *Authenticator) judgeCurve(p *policy, r *zap.Request) (verdict, *inquiry
 	if setup.callback != nil {
 		return verdict{}, a.askAboutKey(setup.callback, string(r.Domain), key)
 	}
-	if setup.source.isStale(p.staleLimit) {
+	if setup.source.IsStale(p.staleLimit) {
 		return denied(ReasonStale), nil
 	}
 	known, ok := setup.find(key)

@@ -125,10 +125,20 @@ func (a *Authenticator) Stats() Stats {
 		Temporary:     a.counters.temporary.Load(),
 		Errors:        a.counters.errors.Load(),
 		Pending:       a.pending(),
-		Unusable:      a.unusable(),
+		Unusable:      a.policy.Load().unusable(),
 		BrokenEntries: a.counters.broken.Load(),
 		Unreported:    a.counters.unreported.Load(),
 	}
+}
+
+// unusable counts the sources that cannot be used at the moment.
+func (p *policy) unusable() (count uint64) {
+	for s := range p.sources() {
+		if since, _ := s.Failing(); !since.IsZero() {
+			count++
+		}
+	}
+	return count
 }
 
 // pending counts the requests that are not answered yet.

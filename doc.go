@@ -22,14 +22,16 @@
 //
 //	mechanism      nothing configured   configured
 //	NULL           accepted
-//	PLAIN          denied               by table, file or callback
-//	CURVE          denied               by keys, directory or callback; CurveAllowAny: every key
-//	GSSAPI         accepted             by principals or callback; GSSAPIAllowAny: every principal
-//	anything else  denied
+//	PLAIN          refused              by table, file, Credentials or callback
+//	CURVE          refused              by keys, directory, Credentials or callback;
+//	                                    CurveAllowAny: every key
+//	GSSAPI         accepted             by principals, Credentials or callback;
+//	                                    GSSAPIAllowAny: every principal
+//	anything else  refused
 //
-// [Credentials] are keys, users and principals for the last three, which change one by one while
-// they are in force. Empty means nobody: an allow list, a table, a set of keys, a list of
-// principals. An allowed address never replaces a credential.
+// [Credentials] are keys, users and principals, which change one by one while they are in force.
+// Empty means nobody: an allow list, a table, a set of keys, a list of principals, Credentials. A
+// deny list without entries is no list. An allowed address never replaces a credential.
 //
 // All of that may stand in one file. [LoadPolicy] reads it, and [Authenticator.Apply] puts it in
 // force in one step.

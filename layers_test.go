@@ -30,7 +30,7 @@ var layers = map[string][]string{
 	"internal/zpl":        {},
 
 	// 1: files that are followed, files that configure, users.
-	"internal/follow": {"internal/files"},
+	"internal/follow": {"internal/files", "internal/reminder"},
 	"internal/passwd": {"internal/passhash", "internal/table"},
 	"internal/policyfile": {
 		"internal/acl", "internal/endpoint", "internal/files", "internal/principal", "internal/zpl",

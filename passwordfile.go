@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/zmqauth/zmqauth/internal/files"
+	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/passhash"
 	"github.com/zmqauth/zmqauth/internal/passwd"
 )
@@ -55,14 +56,13 @@ func (a *Authenticator) openPasswordFile(path string) (*plainSetup, error) {
 		return nil, fileError(path, err)
 	}
 	f := &passwordFile{a: a, path: absolute, users: new(Credentials),
-		source: source{a: a, what: "password file", path: absolute}}
+		source: a.newSource("password file", absolute)}
 	file, err := a.watcher.FollowFile(absolute, passhash.MaxFileSize, f)
 	if err != nil {
 		return nil, followError(absolute, err)
 	}
-	f.source.reads = file.Failing
-	a.sources.Do(func() { go a.watchSources() })
-	return &plainSetup{credentials: f.users, file: file, source: &f.source}, nil
+	f.source.Follows(file.Failing)
+	return &plainSetup{credentials: f.users, file: file, source: f.source}, nil
 }
 
 // passwordFile keeps the users of a plainSetup up to date with a file.
@@ -70,7 +70,7 @@ type passwordFile struct {
 	a        *Authenticator
 	path     string
 	users    *Credentials
-	source   source
+	source   *follow.Source
 	problems []string // that have been reported
 }
 
@@ -78,10 +78,10 @@ type passwordFile struct {
 func (f *passwordFile) Load(data []byte, stamp files.Stamp) error {
 	users, problems, err := parsePasswords(f.path, data, stamp, passwd.MaxUsers)
 	if err != nil {
-		f.source.refuse(followError(f.path, err))
+		f.source.Refuse(followError(f.path, err))
 		return err
 	}
-	f.source.accept()
+	f.source.Accept()
 	f.replace(passwd.NewTable(users))
 	f.report(problems)
 	return nil
@@ -94,7 +94,7 @@ func (f *passwordFile) Gone() {
 			"file", f.path)
 	})
 	f.problems = nil
-	f.source.accept()
+	f.source.Accept()
 	f.replace(passwd.Table[*credential]{})
 }
 

@@ -18,8 +18,8 @@ import (
 type plainSetup struct {
 	credentials *Credentials
 	callback    PlainCallback
-	file        *follow.File // that the users come from, nil: they come from elsewhere
-	source      *source      // the same file; nil: there is none
+	file        *follow.File   // that the users come from, nil: they come from elsewhere
+	source      *follow.Source // the same file; nil: there is none
 }
 
 // ConfigurePlain lets in the users of a domain with these passwords. It replaces what the domain
@@ -92,7 +92,7 @@ func (a *Authenticator) judgePlain(p *policy, r *zap.Request) (verdict, *inquiry
 	if setup.callback != nil {
 		return setup.askAbout(string(r.Domain), string(r.Credentials[0]), string(r.Credentials[1]))
 	}
-	if setup.source.isStale(p.staleLimit) {
+	if setup.source.IsStale(p.staleLimit) {
 		return denied(ReasonStale), nil
 	}
 	name := string(r.Credentials[0])

@@ -11,28 +11,53 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// walkGuide adds a user to the README's server, takes the user away, and finds out why.
+// walkGuide adds users to the README's server and to the one of the section about PLAIN, takes them
+// away, changes a key, and finds out why a client is refused.
 func walkGuide(t *testing.T, r *reader) {
+	const password = "correct horse"
+	plain := newWalk(t, "5556")
+	walkPlain(plain, r.section("PLAIN"), password)
 	w := newWalk(t, "5555")
 	server := readmeServer(t, w)
-	w.run(r.commands()) // the key
-	connect, accepted := r.commands(), r.output()
-	testpeer.Eventually(t, "the new user is let in", func() bool {
-		out, _, err := w.try(connect)
-		return err == nil && out == accepted
-	})
-	const password = "correct horse"
-	w.run(r.commands(), password) // the password
-	w.run(r.commands())           // both are taken away
-	line, again := strings.TrimSpace(r.output()), r.commands()
-	testpeer.Eventually(t, "the user is refused", func() bool {
-		_, said, err := w.try(again)
-		return err != nil && strings.Contains(said, "access denied (status 400)")
-	})
-	testpeer.Eventually(t, "the log says "+line, func() bool {
-		return strings.Contains(server.log.String(), line)
+	w.run(r.commands()) // bob's key
+	connect := r.commands()
+	w.prints(connect, r.output())
+	plain.run(r.commands(), password) // bob's password
+	plain.prints(r.commands(), r.output(), password)
+	w.refused(r.commands()) // bob's key is taken away
+	plain.refused(r.commands(), password)
+	w.run(r.commands()) // ann gets another key
+	w.prints(strings.ReplaceAll(connect, "bob", "annette"), "accepted, with CURVE\n")
+	w.run(r.commands()) // the old one is taken away
+	sample := r.output()
+	w.refused(r.commands())
+	line := logLine(sample)
+	testpeer.Eventually(t, "the log says "+line.String(), func() bool {
+		return line.MatchString(server.log.String())
 	})
 	w.run(r.commands()) // zmqauth list
+}
+
+// walkPlain makes a PLAIN server and a client in an empty folder, with a password for its user.
+func walkPlain(w *walk, r *reader, password string) {
+	w.t.Helper()
+	w.run(r.commands(), password)
+	w.write(r.file("go"))
+	w.write(r.file("go"))
+	w.start(r.commands())
+	w.awaitPort("5556")
+	w.prints(r.commands(), r.output(), password)
+	expect(w.t, w.run(r.commands(), password), "^accepted, with PLAIN\n$")
+	r.end()
+}
+
+var changing = regexp.MustCompile(`\b(duration|key)=\S+`)
+
+// logLine matches the lines of a log that are like a sample, which is broken in two, but for what
+// differs each time.
+func logLine(sample string) *regexp.Regexp {
+	pattern := regexp.QuoteMeta(strings.Join(strings.Fields(sample), " "))
+	return regexp.MustCompile(changing.ReplaceAllString(pattern, `$1=\S+`) + `(\n|$)`)
 }
 
 var reasonCode = regexp.MustCompile(`\bReason[A-Z]\w* += "([a-z-]+)"`)

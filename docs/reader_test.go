@@ -50,6 +50,25 @@ func (r *reader) output() string {
 	return r.take("text").text
 }
 
+// section takes the blocks of a section out of the page, for a reader of its own.
+func (r *reader) section(heading string) *reader {
+	r.t.Helper()
+	all, own := *r.page, *r.page
+	all.blocks, own.blocks = nil, nil
+	for _, b := range r.page.blocks {
+		if b.heading == heading {
+			own.blocks = append(own.blocks, b)
+		} else {
+			all.blocks = append(all.blocks, b)
+		}
+	}
+	if len(own.blocks) == 0 {
+		r.t.Fatalf("%s: no blocks below %q", r.page.path, heading)
+	}
+	r.page = &all
+	return &reader{t: r.t, page: &own}
+}
+
 // notRun passes over commands that are not run here, for a reason.
 func (r *reader) notRun(reason string) {
 	r.t.Helper()

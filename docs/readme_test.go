@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/zmqauth/zmqauth/internal/must"
-	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // walkReadme is a newcomer's way: from an empty folder to a CURVE server that lets one client in,
@@ -24,15 +23,7 @@ func walkReadme(t *testing.T, r *reader) {
 	if out := w.run(r.commands()); out != "hello operator\n" {
 		t.Errorf("the client says %q", out)
 	}
-	revoke, retry, found := strings.Cut(r.commands(), "\n")
-	if !found || !strings.HasPrefix(revoke, "rm ") {
-		t.Fatalf("the walk ends with %q", revoke)
-	}
-	w.run(revoke)
-	testpeer.Eventually(t, "the client is refused, with the reason", func() bool {
-		_, said, err := w.try(retry)
-		return err != nil && strings.Contains(said, "access denied (status 400)")
-	})
+	w.refused(r.commands()) // its certificate is taken away
 }
 
 // ranByCI takes a block of one command that .ci/run has, too.

@@ -96,6 +96,23 @@ func (w *walk) try(script string, answers ...string) (out, said string, err erro
 	return stdout.String(), stderr.String(), err
 }
 
+// prints runs commands and compares what they print on standard output.
+func (w *walk) prints(script, want string, answers ...string) {
+	w.t.Helper()
+	if out := w.run(script, answers...); out != want {
+		w.t.Errorf("%s prints %q, want %q", script, out, want)
+	}
+}
+
+// refused runs commands of which the last is a client's, which the server refuses.
+func (w *walk) refused(script string, answers ...string) {
+	w.t.Helper()
+	const denied = "access denied (status 400)" // as the guides say
+	if out, said, err := w.try(script, answers...); err == nil || !strings.Contains(said, denied) {
+		w.t.Errorf("%v, want %q\n%s\n%s%s", err, denied, script, out, said)
+	}
+}
+
 // running is what start has started.
 type running struct {
 	log     logbuffer.Buffer // what it prints

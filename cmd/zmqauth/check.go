@@ -25,15 +25,17 @@ func newCheck() *cobra.Command {
 	var strict bool
 	var q question
 	cmd := &cobra.Command{
-		Use: "check --config FILE [--strict | --mechanism M --domain D --address A " +
+		Use: "check --config FILE [--strict] [--mechanism M --domain D --address A " +
 			"[--key K | --username U | --principal P]]",
 		Short: "Check a policy, or show what it decides about a client and by which rule",
 		Long: "check reads a policy and all files that it names, and reports their faults. It\n" +
 			"warns of frontends that let everybody or nobody in. With --strict a warning is a fault.\n\n" +
 			"Given the mechanism, domain and address of a client, and its key, user name or principal,\n" +
 			"it shows the decision about that client and the line of the policy that makes it. The\n" +
-			"exit code is 0 if the client would be accepted, else 1. check asks for the password of a\n" +
-			"user on the terminal, or reads it from stdin. It uses no network.",
+			"exit code is 0 if the client would be accepted, else 1. A decision is printed on stdout, an\n" +
+			"error is not: that tells a refusal from an error. check warns if the policy does not name\n" +
+			"the domain. It judges the domain, and not a frontend. It asks for the password of a user on\n" +
+			"the terminal, or reads it from stdin. It uses no network.",
 		Example: "  zmqauth check --config zmqauth.zpl\n" +
 			"  zmqauth check --config zmqauth.zpl --mechanism curve --domain global " +
 			"--address 10.1.2.3 --key keys/ann.key",
@@ -45,10 +47,7 @@ func newCheck() *cobra.Command {
 			if !slices.ContainsFunc(questionFlags, cmd.Flags().Changed) {
 				return checkConfig(newOutput(cmd), config, strict)
 			}
-			if strict {
-				return usagef("--strict is for a policy, without a client")
-			}
-			return checkClient(cmd, config, q)
+			return checkClient(cmd, config, q, strict)
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -73,7 +72,7 @@ var questionFlags = []string{"mechanism", "domain", "address", "key", "username"
 
 // warningInfo is what check shows of a warning.
 type warningInfo struct {
-	Line int    `json:"line"` // of the policy
+	Line int    `json:"line,omitempty"` // of the policy; 0: of none
 	Text string `json:"text"`
 }
 
@@ -122,8 +121,9 @@ func describeWarnings(warnings []proxy.Warning) []warningInfo {
 	return infos
 }
 
-// checkClient shows the decision about one client.
-func checkClient(cmd *cobra.Command, config string, q question) error {
+// checkClient shows the decision about one client. With strict a warning, or a fault in a file, is
+// an error.
+func checkClient(cmd *cobra.Command, config string, q question, strict bool) error {
 	credentials, who, err := q.credentials(cmd)
 	if err != nil {
 		return err
@@ -133,7 +133,8 @@ func checkClient(cmd *cobra.Command, config string, q question) error {
 		return err
 	}
 	defer trial.close()
-	if problems := trial.broken(); problems != nil {
+	problems := trial.broken()
+	if problems != nil {
 		printError(problems)
 	}
 	mechanism := strings.ToUpper(q.mechanism)
@@ -143,10 +144,17 @@ func checkClient(cmd *cobra.Command, config string, q question) error {
 		verdict.Rule = rule.String()
 		verdict.Entry = findEntry(rule, who)
 	}
-	if err := verdict.print(newOutput(cmd)); err != nil {
+	out := newOutput(cmd)
+	if warning := trial.config.DomainWarning(q.domain); warning != nil {
+		verdict.Warnings = describeWarnings([]proxy.Warning{{Err: warning}})
+		if !out.json {
+			printError(warning)
+		}
+	}
+	if err := verdict.print(out); err != nil {
 		return err
 	}
-	if decision.Status != statusAccepted {
+	if decision.Status != statusAccepted || strict && (problems != nil || verdict.Warnings != nil) {
 		return errNo
 	}
 	return nil

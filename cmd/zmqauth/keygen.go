@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,6 +37,9 @@ func newKeygen() *cobra.Command {
 					return err
 				}
 			}
+			if err := checkDirectory("dir", dir); err != nil {
+				return err
+			}
 			public, secret, err := zmqauth.CreateCertificates(dir, args[0], metadata)
 			if err != nil {
 				return err
@@ -49,6 +55,19 @@ func newKeygen() *cobra.Command {
 	_ = cmd.MarkFlagDirname("dir")
 	addJSON(cmd)
 	return cmd
+}
+
+// checkDirectory checks that the value of a flag is a directory. The error names the directory, and
+// not a file that was to be made there.
+func checkDirectory(flag, dir string) error {
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		err = syscall.ENOTDIR
+	}
+	if err != nil {
+		return fmt.Errorf("--%s: the directory %s: %w", flag, dir, cause(err))
+	}
+	return nil
 }
 
 // showPair shows a new key pair. public and secret are the paths of its certificates.

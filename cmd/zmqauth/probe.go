@@ -19,7 +19,9 @@ func newProbe() *cobra.Command {
 		Short: "Show whether a server lets strangers in",
 		Long: "probe tries to get into a server as a stranger: with NULL, with an unknown PLAIN user,\n" +
 			"and with an unknown CURVE key. It sends no messages. The exit code is 0 if no stranger\n" +
-			"gets in, and 1 if one does or if probe cannot tell.",
+			"gets in, and 1 if one does or if probe cannot tell.\n\n" +
+			"probe does not know the server's key. So it proves nothing about the keys that a CURVE\n" +
+			"server accepts: one that accepts every key looks closed. Use connect with a new key.",
 		Example:           "  zmqauth probe tcp://127.0.0.1:5555",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,

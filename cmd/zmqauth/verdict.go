@@ -17,6 +17,8 @@ type verdict struct {
 	UserID   string `json:"user_id,omitempty"`
 	Rule     string `json:"rule,omitempty"`  // FILE:LINE: TEXT
 	Entry    string `json:"entry,omitempty"` // the certificate or password line of the client
+
+	Warnings []warningInfo `json:"warnings,omitempty"` // about the question
 }
 
 // statusAccepted is the status of an acceptance (RFC 27).

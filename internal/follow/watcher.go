@@ -53,6 +53,8 @@ type Watcher struct {
 	polled      int                    // places that their owners look at
 	closed      bool
 	done        chan struct{} // closed by Close
+
+	watchSources sync.Once
 }
 
 // New returns a Watcher that follows nothing yet. say logs a line. It must not wait for the logger.

@@ -5,7 +5,7 @@ const (
 	MessageReady    = "zmqauth: the proxy is ready"
 	MessageEnds     = "zmqauth: the proxy ends"
 	MessageReloaded = "zmqauth: reloaded"
-	MessageWrong    = "zmqauth: the configuration is wrong, everything stays as it was"
+	MessageWrong    = "zmqauth: the policy is wrong, everything stays as it was"
 	MessagePartly   = "zmqauth: reloaded, but for some of the frontends"
 	MessageWaits    = "zmqauth: frontends end before the rules of their domains change"
 	MessageAway     = "zmqauth: the service of a frontend is away, the clients wait"

@@ -38,7 +38,7 @@ type proxy struct {
 	log       *slog.Logger
 	auth      *zmqauth.Authenticator
 	frontends *frontendSet
-	wrong     *alarm // the configuration in the file is not in force
+	wrong     *alarm // the policy in the file is not in force
 }
 
 // Run serves until ctx ends. The Authenticator starts before the first frontend is bound and closes
@@ -107,8 +107,7 @@ func orUnknown(err error) error {
 	return err
 }
 
-// reload reads the configuration again and puts it in force. If it is wrong, everything stays as it
-// was.
+// reload reads the policy again and puts it in force. If it is wrong, everything stays as it was.
 func (p *proxy) reload() {
 	config, err := loadFrontends(p.path)
 	message := MessageWrong

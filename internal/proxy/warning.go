@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/internal/policyfile"
 )
 
@@ -37,4 +38,28 @@ func (c *Config) Warnings() (found []Warning) {
 		found = append(found, Warning{without.who, locate(f, err)})
 	}
 	return found
+}
+
+// DomainWarning warns of a domain that the policy does not name, neither as a domain nor for a
+// frontend. A question about it is answered by the rules for every domain, and may be misspelt. The
+// error is nil where the policy names the domain, or where it names no domain at all: its rules are
+// the same for all of them then.
+func (c *Config) DomainWarning(domain string) error {
+	named := make(map[string]bool)
+	for _, d := range c.File.Domains {
+		named[d.Name] = true
+	}
+	for _, f := range c.File.Frontends {
+		named[f.Domain] = true
+	}
+	others := len(named)
+	if named[policyfile.AnyDomain] {
+		others--
+	}
+	if named[domain] || others == 0 {
+		return nil
+	}
+	return &zmqauth.FileError{File: c.File.File, Err: fmt.Errorf(
+		"warning: no domain and no frontend has the domain %.40q: what holds for %q decides, or else "+
+			"the default", domain, policyfile.AnyDomain)}
 }

@@ -21,8 +21,8 @@ type Condition struct {
 	interval time.Duration
 }
 
-// Due reports whether the condition is to be logged now. Another text is another condition. first is
-// the time to the second line; then the time doubles.
+// Due reports whether the condition is to be logged now. Another text is another condition. first
+// is the time to the second line; then the time doubles.
 func (c *Condition) Due(text string, now time.Time, first time.Duration) bool {
 	if c.text != text {
 		*c = Condition{text: text, interval: first, again: now.Add(first)}
@@ -53,8 +53,8 @@ type Events struct {
 	count    int // since the last one that was logged
 }
 
-// Due counts an event and reports whether to log it. count is how many there were since the last one
-// that was logged, with this one.
+// Due counts an event and reports whether to log it. count is how many there were since the last
+// one that was logged, with this one.
 func (e *Events) Due(now time.Time) (count int, due bool) {
 	e.count++
 	if now.Before(e.next) {
