@@ -30,8 +30,8 @@ type Source struct {
 }
 
 // NewSource makes a Source for a File or Directory that will be followed. what says in the log what
-// it is. limit is how long it stays in force when it cannot be used any more; 0: for ever. limit must
-// not block.
+// it is. limit is how long it stays in force when it cannot be used any more; 0: for ever. limit
+// must not block.
 func (w *Watcher) NewSource(what, path string, limit func() time.Duration) *Source {
 	return &Source{say: w.say, limit: limit, what: what, path: path}
 }
