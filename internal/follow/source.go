@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"fmt"
 	"iter"
 	"log/slog"
 	"sync"
@@ -39,7 +40,8 @@ func (w *Watcher) NewSource(what, path string, limit func() time.Duration) *Sour
 // Follows says what follows the source: the Failing of a File or a Directory.
 func (s *Source) Follows(failing func() (since time.Time, err error)) { s.reads.Store(&failing) }
 
-// Refuse notes and logs that what was read cannot be used. It reports whether that is new.
+// Refuse notes that what was read cannot be used, and logs it if the source is followed. It reports
+// whether that is new.
 func (s *Source) Refuse(err error) bool {
 	before := s.refused.Load()
 	now := &failure{since: time.Now(), err: err}
@@ -47,7 +49,9 @@ func (s *Source) Refuse(err error) bool {
 		now.since = before.since
 	}
 	s.refused.Store(now)
-	s.look(time.Now())
+	if s.reads.Load() != nil { // otherwise the caller of what follows it gets the error
+		s.look(time.Now())
+	}
 	return before == nil || before.err.Error() != err.Error()
 }
 
@@ -61,7 +65,9 @@ func (s *Source) Accept() {
 // Failing is since when the source cannot be used, and why. The zero time means that it can.
 func (s *Source) Failing() (since time.Time, err error) {
 	if reads := s.reads.Load(); reads != nil {
-		since, err = (*reads)()
+		if since, err = (*reads)(); err != nil {
+			err = fmt.Errorf("zmqauth: %s: %w", s.path, files.Bare(err))
+		}
 	}
 	if r := s.refused.Load(); r != nil && (since.IsZero() || r.since.Before(since)) {
 		return r.since, r.err
