@@ -3,7 +3,6 @@
 package fastcurve
 
 /*
-#cgo CFLAGS: -Wall -Wextra
 #cgo LDFLAGS: -ldl
 #include "pool_linux.h"
 */
