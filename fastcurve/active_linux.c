@@ -1,8 +1,8 @@
 //go:build linux && cgo
 
-// Finds out whether libzmq's calls of sodium_allocarray and sodium_free end in the pool. What counts
-// is the place in libzmq that holds the address of the function it calls. The dynamic linker has
-// written it there, or will do so at the first call.
+// Finds out whether libzmq's calls of sodium_allocarray and sodium_free end in the pool. What
+// counts is the place in libzmq that holds the address of the function it calls. The dynamic linker
+// has written it there, or will do so at the first call.
 #define _GNU_SOURCE
 #include "pool_linux.h"
 

@@ -21,10 +21,10 @@ type Memory struct {
 	malloc, allocarray, free, noaccess, readonly, readwrite unsafe.Pointer
 }
 
-// Found returns the functions that every library finds. It skips the test if there are none.
+// Found returns the functions that every library finds. The test fails if there are none.
 func Found(t testing.TB) *Memory { return find(t, C.TESTSODIUM_FOUND) }
 
-// Own returns libsodium's own functions. It skips the test if there are none.
+// Own returns libsodium's own functions. The test fails if there are none.
 func Own(t testing.TB) *Memory { return find(t, C.TESTSODIUM_OWN) }
 
 func find(t testing.TB, whose C.int) *Memory {
@@ -69,7 +69,9 @@ func (m *Memory) NoAccess(p unsafe.Pointer) bool { return C.testsodium_protect(m
 func (m *Memory) ReadOnly(p unsafe.Pointer) bool { return C.testsodium_protect(m.readonly, p) == 0 }
 
 // ReadWrite calls sodium_mprotect_readwrite.
-func (m *Memory) ReadWrite(p unsafe.Pointer) bool { return C.testsodium_protect(m.readwrite, p) == 0 }
+func (m *Memory) ReadWrite(p unsafe.Pointer) bool {
+	return C.testsodium_protect(m.readwrite, p) == 0
+}
 
 // Loop allocates and frees blocks of a size, one after the other.
 func (m *Memory) Loop(size, times int) time.Duration {
