@@ -167,7 +167,7 @@ static void pool_free(void *pointer) {
 	if (memcmp((char *) pointer - CANARY, canary, CANARY) != 0)
 		die("fastcurve: something has written before the beginning of a block\n");
 	explicit_bzero(page_of(block), page);
-	protect(block, PROT_NONE);
+	protect(block, PROT_NONE); // cannot fail: no more mappings are needed than before
 	give_back(block);
 }
 
@@ -240,10 +240,10 @@ static int all_found(void) {
 // Makes the pool before the program begins. Where something is missing there is no pool, and all
 // calls are passed on.
 __attribute__((constructor)) static void start(void) {
+	find_libsodium(); // now, while there are no other threads
 	const char *wanted = secure_getenv("ZMQAUTH_FASTCURVE");
 	if ((wanted && strcmp(wanted, "off") == 0) || !all_found())
 		return;
-	find_libsodium();
 	page = (size_t) sysconf(_SC_PAGESIZE);
 	if (getrandom(canary, CANARY, 0) != CANARY)
 		return;
