@@ -22,8 +22,8 @@ const noFastcurve, withFastcurve = "ZMQAUTH_FASTCURVE=off", "ZMQAUTH_FASTCURVE="
 // rate with the C loop, which no handler can exceed without it.
 var wantedFastcurve = atLeast(1.4)
 
-// longTurn is the number of handshakes in a turn: so many that beginning and end, when fewer than 64
-// are under way, count little.
+// longTurn is the number of handshakes in a turn: so many that beginning and end, when fewer than
+// 64 are under way, count little.
 const longTurn = 8 * manyAtOnce
 
 var ioThreads = []int{1, 2, 4}

@@ -28,7 +28,7 @@ import (
 // blocks is FASTCURVE_BLOCKS.
 const blocks = 128
 
-// libsodium and its default values.
+// What libsodium fills new memory with, and the size of its canary.
 const (
 	garbage = 0xdb
 	canary  = 16
@@ -244,7 +244,9 @@ func TestMisuse(t *testing.T) {
 		m.Free(p)
 	})
 	dies(t, "free inside", address, func(m *testsodium.Memory) { m.Free(unsafe.Add(m.Malloc(10), 1)) })
-	dies(t, "free a guard", address, func(m *testsodium.Memory) { m.Free(unsafe.Add(m.Malloc(10), page)) })
+	dies(t, "free a guard", address, func(m *testsodium.Memory) {
+		m.Free(unsafe.Add(m.Malloc(10), page))
+	})
 	dies(t, "protect after free", address, func(m *testsodium.Memory) {
 		p := m.Malloc(10)
 		m.Free(p)

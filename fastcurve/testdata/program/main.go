@@ -1,6 +1,6 @@
 // Command program is built by a test in several ways. It makes a CURVE handshake with itself. It
-// prints whether fastcurve is active, before and after that, and whether locked memory is left, which
-// libsodium's own does not leave. As a library it does that when Run is called.
+// prints whether fastcurve is active, before and after that, and whether locked memory is left,
+// which libsodium's own does not leave. As a library it does that when Run is called.
 package main
 
 import "C"
