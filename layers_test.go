@@ -47,6 +47,7 @@ var layers = map[string][]string{
 		"internal/policyfile", "internal/principal", "internal/reminder", "internal/table",
 		"internal/z85", "internal/zap", "internal/zpl",
 	},
+	"fastcurve": {},
 	"stream":    {"internal/files", "internal/privatedir", "internal/reminder"},
 	"sshtunnel": {"internal/files", "internal/privatedir"},
 	"zaptest":   {},
@@ -59,8 +60,8 @@ var layers = map[string][]string{
 
 	// 6: what is run.
 	"cmd/zmqauth": {
-		".", "internal/endpoint", "internal/files", "internal/passhash", "internal/passwd",
-		"internal/policyfile", "internal/proxy", "internal/zap",
+		".", "fastcurve", "internal/endpoint", "internal/files", "internal/passhash",
+		"internal/passwd", "internal/policyfile", "internal/proxy", "internal/zap",
 	},
 }
 
@@ -69,10 +70,11 @@ var observers = []string{"bench", "docker", "docs", "examples", "soak"}
 
 // helpers are packages for tests and measurements. Nothing of the product imports them.
 var helpers = []string{"internal/daemon", "internal/logbuffer", "internal/must", "internal/testca",
-	"internal/testpeer", "internal/testrealm", "internal/testzap", "internal/testzmq"}
+	"internal/testpeer", "internal/testrealm", "internal/testsodium", "internal/testzap",
+	"internal/testzmq"}
 
 // cgo are the packages that import "C".
-var cgo = []string{"bench/loadgen", "internal/libzmq"}
+var cgo = []string{"bench/loadgen", "fastcurve", "internal/libzmq", "internal/testsodium"}
 
 // listed is what go list says of a package.
 type listed struct {

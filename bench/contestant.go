@@ -32,7 +32,10 @@ type peer func(setup) (*contestant, error)
 var errMissing = daemon.ErrMissing
 
 func start(name, program string, args ...string) (_ *contestant, err error) {
-	command := exec.Command(program, args...)
+	return startCommand(name, exec.Command(program, args...))
+}
+
+func startCommand(name string, command *exec.Cmd) (_ *contestant, err error) {
 	command.Stderr = os.Stderr
 	input, err := command.StdinPipe()
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 var measures = []measure{
 	{"decisions", measureRoundTrips},
 	{"handshakes", measureHandshakes},
+	{"fastcurve", measureFastcurve},
 	{"lookups", measureLookups},
 	{"keys", measureKeys},
 	{"memory", measureMemory},
@@ -35,8 +36,8 @@ type measure struct {
 
 func main() {
 	ok, err := true, error(nil)
-	if len(os.Args) == 6 && os.Args[1] == serveCommand {
-		err = serve(os.Args[2], os.Args[3], os.Args[4], os.Args[5])
+	if len(os.Args) > 1 && os.Args[1] == serveCommand {
+		err = serve(os.Args[2:])
 	} else {
 		ok, err = run()
 	}

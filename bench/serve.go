@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/pebbe/zmq4"
@@ -15,7 +17,7 @@ import (
 )
 
 // serveCommand is the command that runs this program as a contestant: bench serve HANDLER DOMAIN
-// DIRECTORY LOOKUP, with the fields of a setup.
+// DIRECTORY LOOKUP THREADS, with the fields of a setup.
 const serveCommand = "serve"
 
 // A handler starts a ZAP handler in this process. It returns its context and a function to stop it.
@@ -28,8 +30,12 @@ var handlers = map[string]handler{
 	"zmq4":    startZmq4,
 }
 
-// self returns the peer that runs a handler of this program.
-func self(name string) peer {
+// self returns the peer that runs a handler of this program. Its libzmq has libsodium's own memory,
+// as that of all other peers.
+func self(name string) peer { return selfWith(name, noFastcurve) }
+
+// selfWith returns the peer that runs a handler of this program with another environment, too.
+func selfWith(name string, environment ...string) peer {
 	return func(w setup) (*contestant, error) {
 		program, err := os.Executable()
 		if err != nil {
@@ -39,14 +45,24 @@ func self(name string) peer {
 		if name == "none" {
 			domain = "" // in any other domain libzmq refuses everybody without a handler
 		}
-		return start(name, program, serveCommand, name, domain, w.directory, w.lookup.String())
+		command := exec.Command(program, serveCommand, name, domain, w.directory,
+			w.lookup.String(), strconv.Itoa(w.ioThreads))
+		command.Env = append(os.Environ(), environment...)
+		return startCommand(name, command)
 	}
 }
 
-// serve runs this process as a contestant.
-func serve(name, domain, directory, lookup string) (err error) {
-	w := setup{domain: domain, directory: directory}
-	if w.lookup, err = time.ParseDuration(lookup); err != nil {
+// serve runs this process as a contestant, with the arguments of serveCommand.
+func serve(args []string) (err error) {
+	if len(args) != 5 {
+		return fmt.Errorf("%s: %d arguments", serveCommand, len(args))
+	}
+	name := args[0]
+	w := setup{domain: args[1], directory: args[2]}
+	if w.lookup, err = time.ParseDuration(args[3]); err != nil {
+		return err
+	}
+	if w.ioThreads, err = strconv.Atoi(args[4]); err != nil {
 		return err
 	}
 	start := handlers[name]
@@ -91,6 +107,11 @@ func startZmqauth(w setup) (*zmq4.Context, func() error, error) {
 	}
 	if err := ctx.SetMaxSockets(maxSockets); err != nil {
 		return nil, nil, err
+	}
+	if w.ioThreads > 0 {
+		if err := ctx.SetIoThreads(w.ioThreads); err != nil {
+			return nil, nil, err
+		}
 	}
 	a, err := zmqauth.New(ctx, &zmqauth.Config{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

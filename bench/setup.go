@@ -26,6 +26,9 @@ type setup struct {
 	// lookup is how long a callback takes that accepts every key. If it is not zero, the callback
 	// replaces the directory clients.
 	lookup time.Duration
+
+	// ioThreads is how many I/O threads libzmq has (ZMQ_IO_THREADS). 0 is libzmq's default, 1.
+	ioThreads int
 }
 
 const passwordsName, clientsName = "passwords", "clients"

@@ -17,6 +17,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	_ "github.com/zmqauth/zmqauth/fastcurve" // for the proxy's handshakes
 )
 
 const (

@@ -1,0 +1,5 @@
+//go:build !linux || !cgo
+
+package fastcurve
+
+func active() bool { return false }
