@@ -1,7 +1,12 @@
 package main
 
 import (
+	bigendian "encoding/binary"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -146,5 +151,117 @@ func TestProxyTopicsOfService(t *testing.T) {
 			t.Errorf("%q, %v", got, err)
 		}
 	}
+	must.OK(t, p.stop(syscall.SIGTERM))
+}
+
+// TestProxyHugeTopic: a topic that is larger than any subscription cuts off the client that has it,
+// and nobody else. libzmq itself would crash at such a topic.
+func TestProxyHugeTopic(t *testing.T) {
+	zctx := testzmq.NewContext(t)
+	service := testzmq.NewSocket(t, zctx, zmq4.XPUB)
+	p := startProxy(t, t.TempDir(),
+		frontendConfig("f", "xpub", "tcp://127.0.0.1:*", bindLocal(t, service), "null"))
+	good := testzmq.NewSocket(t, zctx, zmq4.SUB)
+	must.OK(t, good.SetSubscribe("good"))
+	must.OK(t, enter(t, good, p.endpoint("f"), nil, nil))
+	topics := newSubscriptions(t, service)
+	topics.await(t, 1, good)
+	for _, size := range []int{9_000, 200_000, 4_000_000} {
+		conn := dialSubscriber(t, p.endpoint("f"))
+		frame := bigendian.BigEndian.AppendUint64([]byte{2}, uint64(1+size)) // a long frame (RFC 37)
+		_, _ = conn.Write(append(append(frame, 1), make([]byte, size)...))
+		if _, err := io.Copy(io.Discard, conn); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("a topic of %d bytes: %v", size, err)
+		}
+	}
+	_, err := service.Send("good news", 0)
+	must.OK(t, err)
+	if got, err := good.Recv(0); err != nil || got != "good news" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if len(topics.topics) != 1 {
+		t.Errorf("%d topics", len(topics.topics))
+	}
+	must.OK(t, p.stop(syscall.SIGTERM))
+}
+
+// dialSubscriber connects to an XPUB socket without security, as a SUB socket does (RFC 37). A topic
+// as large as in these tests would crash libzmq's SUB.
+func dialSubscriber(t *testing.T, endpoint string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(endpoint, "tcp://"))
+	must.OK(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	must.OK(t, conn.SetDeadline(time.Now().Add(patience)))
+	var greeting [64]byte
+	copy(greeting[:], "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL")
+	_, err = conn.Write(greeting[:])
+	must.OK(t, err)
+	_, err = io.ReadFull(conn, greeting[:])
+	must.OK(t, err)
+	ready := "\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB"
+	_, err = conn.Write(append([]byte{4, byte(len(ready))}, ready...))
+	must.OK(t, err)
+	var header [2]byte
+	_, err = io.ReadFull(conn, header[:])
+	must.OK(t, err)
+	_, err = io.CopyN(io.Discard, conn, int64(header[1]))
+	must.OK(t, err)
+	return conn
+}
+
+// TestProxyPassesSubscriptionsAlone: what else a subscriber sends does not reach the service.
+func TestProxyPassesSubscriptionsAlone(t *testing.T) {
+	zctx := testzmq.NewContext(t)
+	service := testzmq.NewSocket(t, zctx, zmq4.XPUB)
+	p := startProxy(t, t.TempDir(),
+		frontendConfig("f", "xpub", "tcp://127.0.0.1:*", bindLocal(t, service), "null"))
+	client := testzmq.NewSocket(t, zctx, zmq4.XSUB)
+	must.OK(t, enter(t, client, p.endpoint("f"), nil, nil))
+	for _, message := range [][]any{{"\x02other"}, {"\x02", "two frames"}, {""}, {"\x01topic"}} {
+		_, err := client.SendMessage(message...)
+		must.OK(t, err)
+	}
+	if got, err := service.RecvMessage(0); err != nil || len(got) != 1 || got[0] != "\x01topic" {
+		t.Errorf("%q, %v", got, err)
+	}
+	must.OK(t, p.stop(syscall.SIGTERM))
+}
+
+// TestProxyStalledPublisher: a client that subscribes without end to a service that reads nothing
+// does not fill the memory of the proxy, and what is in force in the end reaches the service.
+func TestProxyStalledPublisher(t *testing.T) {
+	zctx := testzmq.NewContext(t)
+	service := testzmq.NewSocket(t, zctx, zmq4.XPUB)
+	p := startProxy(t, t.TempDir(),
+		frontendConfig("f", "xpub", "tcp://127.0.0.1:*", bindLocal(t, service), "null"))
+	client := testzmq.NewSocket(t, zctx, zmq4.XSUB)
+	must.OK(t, client.SetSndhwm(0))
+	must.OK(t, enter(t, client, p.endpoint("f"), nil, nil))
+	for i := 0; ; i++ {
+		for j := range 1000 {
+			topic := fmt.Sprintf("%060d", j)
+			_, err := client.Send("\x01"+topic, 0)
+			must.OK(t, err)
+			_, err = client.Send("\x00"+topic, 0)
+			must.OK(t, err)
+		}
+		if _, stalled := p.find(proxy.MessageStalled, nil); stalled > 0 {
+			break
+		}
+		if i == 20_000 {
+			t.Fatal("nobody has noticed")
+		}
+	}
+	const limit = 1 << 30 // the race detector needs some of it
+	if rss := residentMemory(t, p.cmd.Process.Pid); rss > limit {
+		t.Errorf("%d MiB", rss>>20)
+	}
+	_, err := client.Send("\x01in force", 0)
+	must.OK(t, err)
+	testpeer.Eventually(t, "the service gets the last subscription", func() bool {
+		got, err := service.Recv(zmq4.DONTWAIT)
+		return err == nil && got == "\x01in force"
+	})
 	must.OK(t, p.stop(syscall.SIGTERM))
 }

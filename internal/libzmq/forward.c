@@ -74,11 +74,33 @@ static int send_frame(zmq_msg_t *frame, void *socket, int flags) {
 	return 0;
 }
 
-// Takes the next frame, which may be the first of a message. Returns EAGAIN if there is none.
+// Whether the frame just received is a whole message that subscribes or ends a subscription.
+static int is_subscription(forward_way *way) {
+	const unsigned char *data = zmq_msg_data(&way->frame);
+	return way->index == 0 && !zmq_msg_more(&way->frame) && zmq_msg_size(&way->frame) > 0
+			&& data[0] <= 1;
+}
+
+// Drops the frame just received.
+static int refuse(forward_way *way) {
+	way->index++;
+	if (!zmq_msg_more(&way->frame)) {
+		way->index = 0;
+		way->refused++;
+	}
+	zmq_msg_close(&way->frame);
+	zmq_msg_init(&way->frame);
+	return 0;
+}
+
+// Takes the next frame, which may be the first of a message. Returns EAGAIN if there is none. One
+// that is refused is not held.
 static int take(forward_way *way) {
 	int error = receive_frame(&way->frame, way->from, ZMQ_DONTWAIT);
 	if (error)
 		return error;
+	if (way->subscriptions && !is_subscription(way))
+		return refuse(way);
 	way->held = 1;
 	if (way->index == 0)
 		way->delimited_now = 0;
@@ -149,6 +171,10 @@ static int pass(forward_way *way, int ready) {
 			int error = take(way);
 			if (error)
 				return error == EAGAIN ? 0 : error;
+			if (!way->held) {
+				count++;
+				continue;
+			}
 		}
 		int error = give(way);
 		if (error == EAGAIN) {
@@ -199,6 +225,8 @@ int forward_run(forwarder *f, int timeout, int once, uint32_t *ready) {
 			return errno == EINTR ? 0 : errno;
 		for (int i = 0; i < f->item_count; i++)
 			*ready |= (items[2 + i].revents ? 1u : 0u) << i;
+		if (!has_room(&f->up))
+			*ready |= FORWARD_FULL;
 		int error = pass(&f->up, items[1].revents & ZMQ_POLLOUT);
 		if (!error && f->down.from)
 			error = pass(&f->down, items[0].revents & ZMQ_POLLOUT);

@@ -35,9 +35,12 @@ type ForwarderOptions struct {
 	// yet written to a connection.
 	CountUp, CountDown bool
 
-	// Window is how many such messages there are on the way up, at most. 0: as many as the socket
-	// takes. It needs CountUp.
+	// Window is how many such messages there are on the way up, at most: beyond it none is taken, and
+	// Run returns Full. 0: as many as the socket takes. It needs CountUp.
 	Window int
+
+	// Subscriptions drops messages on the way up that are no subscriptions.
+	Subscriptions bool
 
 	// Delimiters counts the messages whose second frame is empty, as those of REQ are behind a
 	// ROUTER.
@@ -49,6 +52,7 @@ type Way struct {
 	Passed    uint64 // messages that the receiving socket has taken
 	Delimited uint64 // of these: with an empty second frame
 	Broken    uint64 // messages that were lost with a connection that ended in the middle of them
+	Refused   uint64 // messages that are no subscriptions
 
 	// Open is how many messages were taken and are neither with the socket's connection nor dropped.
 	// The one that the receiving socket does not take at the moment is among them.
@@ -71,10 +75,13 @@ func NewForwarder(front, back *zmq4.Socket, o ForwarderOptions) (*Forwarder, err
 	if err != nil {
 		return nil, err
 	}
-	f.c.up.window = C.uint64_t(o.Window)
+	f.c.up.window, f.c.up.subscriptions = C.uint64_t(o.Window), cInt(o.Subscriptions)
 	f.c.up.delimiters, f.c.down.delimiters = cInt(o.Delimiters), cInt(o.Delimiters)
 	return f, nil
 }
+
+// Full is the bit of Run's result that says that the window is full.
+const Full uint32 = C.FORWARD_FULL
 
 // errItems says that a Forwarder watches too many sockets.
 var errItems = errors.New("too many sockets to wait for")
@@ -102,7 +109,7 @@ func (f *Forwarder) Pause(up, down bool) {
 
 // Run passes messages on until a watched socket has a message, or for timeout at most. A negative
 // timeout means for ever. With once it waits once, passes on what is there, and returns. The result
-// has a bit for each watched socket that has a message. Signals may end it early.
+// has a bit for each watched socket that has a message, and perhaps Full. Signals may end it early.
 func (f *Forwarder) Run(timeout time.Duration, once bool) (ready uint32, err error) {
 	milliseconds := C.int(-1)
 	if timeout >= 0 {
@@ -126,7 +133,8 @@ func wayOf(way *C.forward_way) Way {
 	if way.held != 0 && way.counted == 0 {
 		open++
 	}
-	return Way{uint64(way.passed), uint64(way.delimited), uint64(way.broken), open}
+	return Way{uint64(way.passed), uint64(way.delimited), uint64(way.broken), uint64(way.refused),
+		open}
 }
 
 // Discard takes all messages that front has received, drops them, and returns how many there were.

@@ -10,6 +10,7 @@ enum {
 	FORWARD_BURST = 100,  // messages one way before it is the other way's turn
 	FORWARD_PAUSE = 2,    // milliseconds between two attempts where no event tells of progress
 	FORWARD_ITEMS = 8,    // sockets besides the two that are waited for, at most
+	FORWARD_FULL = 1 << 30,
 };
 
 // Counts the messages that a socket has taken and not given away or dropped yet. It lives as long
@@ -19,12 +20,14 @@ typedef struct forward_account forward_account;
 // One way. Go may change the first fields between two calls.
 typedef struct {
 	int paused;           // no message is begun
-	uint64_t window;      // messages in the account, at most; 0: no limit but the socket's own
+	uint64_t window;      // messages in the account, at most; 0: no limit
 	int delimiters;       // messages with an empty second frame are counted
+	int subscriptions;    // what is no subscription is dropped
 
 	uint64_t passed;      // messages that the receiving socket has taken
 	uint64_t delimited;   // of these: those with an empty second frame
 	uint64_t broken;      // messages of which only the beginning was taken, or nothing
+	uint64_t refused;     // messages that are no subscriptions
 
 	void *from, *to;
 	forward_account *account; // NULL: not counted
@@ -49,8 +52,8 @@ int forward_new(void *front, void *back, int down, int account_up, int account_d
 		forwarder **out);
 
 // Passes messages on until one of the items has a message, until timeout milliseconds have passed
-// (negative: never), or once, if once is set. *ready has a bit for each item that has a message.
-// Returns 0 or an errno.
+// (negative: never), or once, if once is set. *ready has a bit for each item that has a message, and
+// FORWARD_FULL if a window is full. Returns 0 or an errno.
 int forward_run(forwarder *f, int timeout, int once, uint32_t *ready);
 
 // Reads and drops the messages that front still has, and counts them.

@@ -27,7 +27,7 @@ type Frontend struct {
 	// MaxMessage is the size in bytes of the largest message that a client may send. libzmq cuts
 	// off a client that announces a larger one, admitted or not. Without the limit a stranger
 	// could fill the memory of the process. The entry max-message sets it, to 1024 at least; the
-	// default is 64 MiB.
+	// default is 64 MiB. For the type xpub it is MaxSubscription at most.
 	MaxMessage int64
 
 	Certificate string // curve: the absolute path of the secret certificate; else empty

@@ -45,6 +45,11 @@ func (f *Frontend) fields() []field {
 // memory with such messages.
 const defaultMaxMessage = 64 << 20
 
+// MaxSubscription is the size in bytes of the largest message that a client of an xpub frontend may
+// send: a subscription. libzmq uses stack for each byte of a topic, and would crash at some ten
+// thousand.
+const MaxSubscription = 8192
+
 // minMaxMessage is the smallest limit that is accepted, in bytes. A handshake needs less.
 const minMaxMessage = 1024
 
@@ -87,6 +92,10 @@ func (p *parser) parseFrontend(n *zpl.Node) {
 		}
 	}
 	p.checkEndpoints(&f, lines)
+	if f.Type == "xpub" && lines["max-message"] != 0 && f.MaxMessage > MaxSubscription {
+		p.fail(lines["max-message"], "clients of an xpub frontend send subscriptions, of at most "+
+			"%d bytes", MaxSubscription)
+	}
 	p.checkAccess(&f, lines)
 	if lines["identity"] != 0 && f.Type != "router" {
 		p.fail(lines["identity"], "identity is for the type router")

@@ -49,6 +49,7 @@ func newForwarder(kind pattern, front, back, wakeup *zmq4.Socket, service *servi
 // tasks are what interrupts the loop, and what is to be done then.
 type tasks struct {
 	woken    func() // there was a wake-up
+	full     func() // the service does not take its subscriptions
 	service  func() // the connection to the service has changed
 	listener func() // the listener has something to tell
 }
@@ -70,6 +71,9 @@ func (f *forwarder) run(do tasks) error {
 		}
 		if f.drain.done != nil && f.pump.Up().Passed > before {
 			f.drain.readOn(time.Now())
+		}
+		if ready&libzmq.Full != 0 {
+			do.full()
 		}
 		if ready&wakeupReady != 0 {
 			takeWakeups(f.wakeup)

@@ -27,6 +27,8 @@ type frontend struct {
 
 	awayReminder     reminder.Events // of the service
 	awayLogged       bool            // the log's last word is that the service is away
+	stalledReminder  reminder.Events // of the service
+	reconnected      time.Time       // because it was
 	shortageReminder reminder.Events // of connections that could not be accepted
 
 	tasks chan func()
@@ -136,7 +138,7 @@ func (f *frontend) run(ended func(*frontend)) {
 	go func() {
 		defer ended(f)
 		defer close(f.done)
-		err := f.forwarder.run(tasks{f.work, f.serviceChanged, f.listenerTold})
+		err := f.forwarder.run(tasks{f.work, f.serviceStalled, f.serviceChanged, f.listenerTold})
 		if err != nil {
 			f.err = f.locate(err)
 		}
@@ -206,6 +208,26 @@ func (f *frontend) serviceChanged() {
 	case !before && f.service.ready && f.awayLogged:
 		f.awayLogged = false
 		f.log.Info(MessageBack, "backend", f.spec.Backend)
+	}
+}
+
+// reconnectInterval is the time between two new connections to a service that takes nothing.
+const reconnectInterval = time.Second
+
+// serviceStalled connects the service again, which drops the subscriptions that it has not taken.
+func (f *frontend) serviceStalled() {
+	now := time.Now()
+	if now.Sub(f.reconnected) < reconnectInterval {
+		time.Sleep(openInterval) // libzmq is about to drop them
+		return
+	}
+	f.reconnected = now
+	if count, due := f.stalledReminder.Due(now); due {
+		f.log.Warn(MessageStalled, "backend", f.spec.Backend, "times", count)
+	}
+	err := errors.Join(f.back.Disconnect(f.spec.Backend), f.back.Connect(f.spec.Backend))
+	if err != nil {
+		f.log.Error("zmqauth: connecting to a service again", "error", err)
 	}
 }
 

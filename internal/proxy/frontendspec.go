@@ -60,7 +60,7 @@ func (s frontendSpec) open(zctx *zmq4.Context) (front, back *zmq4.Socket, err er
 		return nil, nil, err
 	}
 	err = errors.Join(front.SetIpv6(isIPv6(s.Bind)), back.SetIpv6(reachesByIPv6(s.Backend)),
-		front.SetLinger(0), back.SetLinger(0), front.SetMaxmsgsize(s.MaxMessage))
+		front.SetLinger(0), back.SetLinger(0), front.SetMaxmsgsize(s.maxMessage()))
 	if err == nil && s.Identity != "" {
 		err = back.SetIdentity(s.Identity)
 	}
@@ -75,6 +75,14 @@ func (s frontendSpec) open(zctx *zmq4.Context) (front, back *zmq4.Socket, err er
 		return nil, nil, err
 	}
 	return front, back, nil
+}
+
+// maxMessage is the size in bytes of the largest message that a client may send.
+func (s frontendSpec) maxMessage() int64 {
+	if s.Type == "xpub" {
+		return min(s.MaxMessage, policyfile.MaxSubscription)
+	}
+	return s.MaxMessage
 }
 
 // setRole gives the frontend's socket its security role.

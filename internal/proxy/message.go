@@ -10,6 +10,8 @@ const (
 	MessageWaits    = "zmqauth: frontends end before the rules of their domains change"
 	MessageAway     = "zmqauth: the service of a frontend is away, the clients wait"
 	MessageBack     = "zmqauth: the service of a frontend is back"
+	MessageStalled  = "zmqauth: the service of a frontend takes no subscriptions, " +
+		"it is connected again"
 	MessageShortage = "zmqauth: clients are turned away, their connections cannot be accepted"
 	MessageEnded    = "zmqauth: a frontend has ended"
 	MessageLost     = "zmqauth: a frontend has ended with messages " +

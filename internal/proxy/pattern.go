@@ -24,9 +24,9 @@ type pattern struct {
 	subscriptions bool
 }
 
-// subscriptionWindow is how many subscriptions may be under way to a service. Clients wait when it
-// takes no more.
-const subscriptionWindow = 10_000
+// subscriptionWindow is how many subscriptions may be under way to a service. One that takes no
+// more is connected again: then they are dropped, and it gets those that are in force.
+const subscriptionWindow = 1_000_000
 
 // patterns are the types of frontends. The clients of an xsub frontend publish, and get
 // subscriptions from the service. The clients of an xpub frontend subscribe.
@@ -43,7 +43,7 @@ var patterns = map[string]pattern{
 	"xpub": {
 		front: zmq4.XPUB, back: zmq4.XSUB, subscriptions: true,
 		options: libzmq.ForwarderOptions{
-			Down: true, CountUp: true, Window: subscriptionWindow},
+			Down: true, CountUp: true, Window: subscriptionWindow, Subscriptions: true},
 	},
 	"pull": {
 		front: zmq4.PULL, back: zmq4.PUSH, gated: true,
@@ -63,8 +63,8 @@ func (p pattern) prepare(front, back *zmq4.Socket) error {
 		errs = append(errs, err)
 		if kind == zmq4.XSUB {
 			// What XSUB sends are subscriptions, and it drops what its queue has no room for: the
-			// subscription would be lost for good. So the queue has no limit. It stays short: the
-			// window limits it, and a peer that takes nothing is cut off.
+			// subscription would be lost for good. So the queue has no limit of its own. The window
+			// limits it, and a peer that takes nothing is cut off.
 			errs = append(errs, socket.SetSndhwm(0), socket.SetTcpMaxrt(stalledTime))
 		}
 	}
