@@ -23,6 +23,7 @@ var layers = map[string][]string{
 	"internal/passhash":   {},
 	"internal/principal":  {},
 	"internal/privatedir": {"internal/files"},
+	"internal/reminder":   {},
 	"internal/table":      {},
 	"internal/z85":        {},
 	"internal/zap":        {},
@@ -47,19 +48,25 @@ var layers = map[string][]string{
 		"internal/zpl",
 	},
 	"stream":    {"internal/files", "internal/privatedir"},
-	"sshtunnel": {"internal/files", "internal/privatedir"},
+	"sshtunnel": {"internal/files", "internal/privatedir", "internal/reminder"},
 	"zaptest":   {},
 
-	// 5: the engine of the tool.
+	// 4: the engine of the tool's TLS and SSH.
+	"internal/links": {
+		"internal/endpoint", "internal/files", "internal/policyfile", "internal/privatedir",
+		"internal/reminder", "sshtunnel", "stream",
+	},
+
+	// 5: the engine of the tool's proxy.
 	"internal/proxy": {
-		".", "internal/endpoint", "internal/files", "internal/libzmq", "internal/policyfile",
-		"internal/privatedir",
+		".", "internal/endpoint", "internal/files", "internal/libzmq", "internal/links",
+		"internal/policyfile", "internal/privatedir", "internal/reminder",
 	},
 
 	// 6: what is run.
 	"cmd/zmqauth": {
-		".", "internal/endpoint", "internal/files", "internal/passhash", "internal/passwd",
-		"internal/policyfile", "internal/proxy", "internal/zap",
+		".", "internal/endpoint", "internal/files", "internal/links", "internal/passhash",
+		"internal/passwd", "internal/policyfile", "internal/proxy", "internal/zap",
 	},
 }
 
@@ -169,7 +176,7 @@ func TestRootCompilesLittle(t *testing.T) {
 func TestPureGo(t *testing.T) {
 	for _, name := range []string{"stream", "sshtunnel", "internal/acl", "internal/files",
 		"internal/follow", "internal/keyset", "internal/passhash", "internal/policyfile",
-		"internal/principal", "internal/privatedir", "internal/z85", "internal/zap",
+		"internal/principal", "internal/privatedir", "internal/reminder", "internal/links", "internal/z85", "internal/zap",
 		"internal/zpl"} {
 		for _, p := range list(t, true, "./"+name) {
 			if p.ImportPath == "github.com/pebbe/zmq4" || p.ImportPath == module {

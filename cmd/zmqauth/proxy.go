@@ -1,13 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"io"
-	"log/slog"
-	"os"
-	"os/signal"
 	"runtime"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,9 +11,8 @@ import (
 
 // proxyOptions are the flags of proxy.
 type proxyOptions struct {
+	log       logOptions
 	config    string
-	logFormat string
-	quiet     bool
 	linger    time.Duration
 	ioThreads int
 }
@@ -46,16 +39,16 @@ func newProxy() *cobra.Command {
 		Example: "  zmqauth proxy --config zmqauth.zpl --log-format json",
 		Args:    cobra.ExactArgs(0),
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
-			log, flush, err := o.logger()
+			if err := o.check(); err != nil {
+				return err
+			}
+			log, flush, err := o.log.logger()
 			if err != nil {
 				return err
 			}
 			defer flush()
-			// The end of the log's reader is no reason to end.
-			signal.Ignore(syscall.SIGPIPE)
-			reload := make(chan os.Signal, 1)
-			signal.Notify(reload, syscall.SIGHUP) // before Run, because SIGHUP would end the process
-			defer signal.Stop(reload)
+			reload, stop := reloads()
+			defer stop()
 			return proxy.Run(cmd.Context(), proxy.Options{
 				Config:    o.config,
 				Linger:    o.linger,
@@ -68,41 +61,23 @@ func newProxy() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.config, "config", "", "the policy, with frontends")
-	flags.StringVar(&o.logFormat, "log-format", "text", "text or json")
-	flags.BoolVar(&o.quiet, "quiet", false, "do not log acceptances")
 	flags.DurationVar(&o.linger, "linger", 5*time.Second,
 		"how long a frontend that ends may go on passing messages")
 	flags.IntVar(&o.ioThreads, "io-threads", min(runtime.NumCPU(), maxIOThreads),
 		"libzmq's threads, which do the cryptography")
-	completeFlag(cmd, "log-format", "text", "json")
+	o.log.addLog(cmd)
 	return cmd
 }
 
-// logger checks the flags and returns the logger that they describe. flush is called at the end.
-func (o proxyOptions) logger() (log *slog.Logger, flush func(), err error) {
-	options := &slog.HandlerOptions{Level: slog.LevelDebug}
-	if o.quiet {
-		options.Level = slog.LevelInfo
-	}
+// check checks the flags.
+func (o proxyOptions) check() error {
 	switch {
 	case o.config == "":
-		return nil, nil, usagef("--config is missing")
+		return usagef("--config is missing")
 	case o.linger < 0:
-		return nil, nil, usagef("--linger is negative")
+		return usagef("--linger is negative")
 	case o.ioThreads < 1:
-		return nil, nil, usagef("--io-threads is at least 1")
+		return usagef("--io-threads is at least 1")
 	}
-	handler, ok := map[string]func(io.Writer) slog.Handler{
-		"text": func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, options) },
-		"json": func(w io.Writer) slog.Handler { return slog.NewJSONHandler(jsonWriter{w}, options) },
-	}[o.logFormat]
-	if !ok {
-		return nil, nil, usagef("--log-format %q: text or json", o.logFormat)
-	}
-	stderr := newPatientWriter(os.Stderr, func(count int) []byte {
-		var line bytes.Buffer
-		slog.New(handler(&line)).Warn("zmqauth: lines of the log were left out", "lines", count)
-		return line.Bytes()
-	})
-	return slog.New(handler(stderr)), stderr.flush, nil
+	return nil
 }

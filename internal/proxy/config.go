@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
-	"strconv"
 	"strings"
 
 	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/policyfile"
+	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
 
 // Config is a policy and the certificates of its frontends.
@@ -81,7 +80,7 @@ func resolve(f policyfile.Frontend) (spec frontendSpec, err error) {
 		}
 	}
 	if f.Group != "" {
-		if spec.access.Group, err = groupID(f.Group); err != nil {
+		if spec.access.Group, err = privatedir.LookupGroup(f.Group); err != nil {
 			return spec, fmt.Errorf("group: %w", err)
 		}
 	}
@@ -92,20 +91,6 @@ func resolve(f policyfile.Frontend) (spec frontendSpec, err error) {
 		}
 	}
 	return spec, nil
-}
-
-// groupID looks up a group by its name or number.
-func groupID(name string) (*int, error) {
-	group, err := user.LookupGroup(name)
-	if err == nil {
-		name = group.Gid
-	}
-	id, numberErr := strconv.ParseUint(name, 10, 31)
-	if numberErr != nil {
-		return nil, err
-	}
-	gid := int(id)
-	return &gid, nil
 }
 
 // LoadSecret reads a certificate. It is an error if the file has no secret key.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/reminder"
 )
 
 // frontend is one bound socket before one service. While it runs, its goroutine owns all of its
@@ -23,9 +25,9 @@ type frontend struct {
 	listener  *listener
 	forwarder *forwarder
 
-	awayReminder     reminder // of the service
-	awayLogged       bool     // the log's last word is that the service is away
-	shortageReminder reminder // of connections that could not be accepted
+	awayReminder     reminder.Reminder // of the service
+	awayLogged       bool              // the log's last word is that the service is away
+	shortageReminder reminder.Reminder // of connections that could not be accepted
 
 	tasks chan func()
 	done  chan struct{} // closed when the goroutine has ended
@@ -196,7 +198,7 @@ func (f *frontend) serviceChanged() {
 		if f.forwarder.replies {
 			unanswered = f.forwarder.owed.giveUp(pump.Up(), pump.Down())
 		}
-		if count, due := f.awayReminder.due(now); due {
+		if count, due := f.awayReminder.Due(now); due {
 			f.log.Warn(MessageAway, "backend", f.spec.Backend, "unanswered", unanswered,
 				"times", count)
 			f.awayLogged = true
@@ -213,7 +215,7 @@ func (f *frontend) listenerTold() {
 	if failed == 0 {
 		return
 	}
-	if count, due := f.shortageReminder.due(time.Now()); due {
+	if count, due := f.shortageReminder.Due(time.Now()); due {
 		f.log.Error(MessageShortage, "endpoint", f.listener.bound, "times", count,
 			"error", reason, "limit", descriptorLimit())
 	}

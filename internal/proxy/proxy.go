@@ -17,6 +17,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/reminder"
 )
 
 // Options are the settings of Run.
@@ -38,7 +39,7 @@ type proxy struct {
 	log       *slog.Logger
 	auth      *zmqauth.Authenticator
 	frontends *frontendSet
-	wrong     *alarm // the configuration in the file is not in force
+	wrong     *reminder.Alarm // the configuration in the file is not in force
 }
 
 // Run serves until ctx ends. The Authenticator starts before the first frontend is bound and closes
@@ -65,8 +66,8 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	p := &proxy{path: o.Config, config: config, log: o.Log, auth: auth,
-		frontends: newFrontendSet(zctx, o.Log, o.Linger, ctx.Done()), wrong: newAlarm()}
-	defer p.wrong.clear()
+		frontends: newFrontendSet(zctx, o.Log, o.Linger, ctx.Done()), wrong: reminder.NewAlarm()}
+	defer p.wrong.Clear()
 	p.warn()
 	defer func() { err = errors.Join(err, p.frontends.stop()) }()
 	if err := p.frontends.update(config.frontends); err != nil {
@@ -87,8 +88,8 @@ func (p *proxy) serve(ctx context.Context, reload <-chan os.Signal) error {
 			return nil
 		case <-reload:
 			p.reload()
-		case <-p.wrong.timer.C:
-			p.wrong.again()
+		case <-p.wrong.C():
+			p.wrong.Again()
 		case err := <-authEnded:
 			// No client can be admitted any more. The process ends, so that its supervisor
 			// starts another.
@@ -122,9 +123,9 @@ func (p *proxy) reload() {
 	switch {
 	case errors.Is(err, errAborted): // serve logs the end
 	case err != nil:
-		p.wrong.raise(func() { p.log.Error(message, "error", err) })
+		p.wrong.Raise(func() { p.log.Error(message, "error", err) })
 	default:
-		p.wrong.clear()
+		p.wrong.Clear()
 		p.log.Info(MessageReloaded, "frontends", len(config.frontends))
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/reminder"
 )
 
 // TestFailsClosed: when the Authenticator ends, the process ends too and says why.
@@ -22,7 +23,7 @@ func TestFailsClosed(t *testing.T) {
 	must.OK(t, auth.Start())
 	quiet := slog.New(slog.DiscardHandler)
 	p := &proxy{log: quiet, auth: auth, frontends: newFrontendSet(zctx, quiet, 0, nil),
-		wrong: newAlarm()}
+		wrong: reminder.NewAlarm()}
 	served := make(chan error)
 	go func() { served <- p.serve(context.Background(), nil) }()
 	must.OK(t, auth.Close())

@@ -1,4 +1,4 @@
-package proxy
+package reminder
 
 import (
 	"testing"
@@ -9,12 +9,12 @@ import (
 // TestReminder: what happens all the time is logged at growing intervals, with how often it has
 // happened. What happens again after a long time is logged at once.
 func TestReminder(t *testing.T) {
-	var r reminder
+	var r Reminder
 	var logged []time.Duration
 	total := 0
 	start := time.Now()
 	for at := time.Duration(0); at < 24*time.Hour; at += time.Second {
-		if count, due := r.due(start.Add(at)); due {
+		if count, due := r.Due(start.Add(at)); due {
 			logged, total = append(logged, at), total+count
 		}
 	}
@@ -25,10 +25,10 @@ func TestReminder(t *testing.T) {
 		t.Errorf("%d occurrences counted of %d", total, last+1)
 	}
 	later := start.Add(48 * time.Hour)
-	if _, due := r.due(later); !due {
+	if _, due := r.Due(later); !due {
 		t.Error("what is new again is not logged")
 	}
-	if _, due := r.due(later.Add(firstReminder)); !due {
+	if _, due := r.Due(later.Add(first)); !due {
 		t.Error("the intervals do not begin again")
 	}
 }
@@ -36,20 +36,20 @@ func TestReminder(t *testing.T) {
 // TestAlarm: a lasting condition is logged again and again, until it is cleared.
 func TestAlarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAlarm()
+		a := NewAlarm()
 		count := 0
 		start := time.Now()
-		a.raise(func() { count++ })
+		a.Raise(func() { count++ })
 		for time.Since(start) < time.Hour {
-			<-a.timer.C
-			a.again()
+			<-a.C()
+			a.Again()
 		}
 		if count < 6 || count > 8 { // after 1, 3, 7, 15, 31, 63 minutes
 			t.Errorf("logged %d times in an hour", count)
 		}
-		a.clear()
+		a.Clear()
 		select {
-		case <-a.timer.C:
+		case <-a.C():
 			t.Error("it is logged after it was cleared")
 		case <-time.After(24 * time.Hour):
 		}
