@@ -26,15 +26,16 @@ func newProxy() *cobra.Command {
 		Use:   "proxy --config FILE",
 		Short: "Put authenticated frontends before services that have no authentication",
 		Long: "proxy binds the frontends of a policy, each with its security role. It passes the\n" +
-			"messages of admitted clients on to the backend of the frontend, and the replies back.\n\n" +
+			"messages of admitted clients on to the backend of the frontend, and the replies back. It\n" +
+			"also runs the links of the policy, which do what tls-serve, tls-connect and tunnel do.\n\n" +
 			"After SIGHUP proxy reads the policy again and puts it in force in one step. If the policy\n" +
 			"is wrong, proxy logs that and changes nothing. Frontends that have not changed go on\n" +
-			"without losing a message. The others are started, stopped or replaced. One that fails\n" +
-			"does not disturb the others.\n\n" +
+			"without losing a message, and links without losing a connection. The others are started,\n" +
+			"stopped or replaced. One that fails does not disturb the others.\n\n" +
 			"A frontend that ends passes on what its clients have sent, and waits for the replies to\n" +
 			"them, for the time of --linger at most. A new frontend at the same endpoint waits for that.\n" +
 			"So do new rules for its domain, because they were not made for this frontend.\n\n" +
-			"SIGTERM and SIGINT end the proxy and all frontends. A second signal ends it at once.\n\n" +
+			"SIGTERM and SIGINT end the proxy and all of these. A second signal ends it at once.\n\n" +
 			"proxy logs every decision on stderr: refusals at the level INFO, acceptances at DEBUG.",
 		Example: "  zmqauth proxy --config zmqauth.zpl --log-format json",
 		Args:    cobra.ExactArgs(0),
@@ -60,9 +61,9 @@ func newProxy() *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.config, "config", "", "the policy, with frontends")
+	flags.StringVar(&o.config, "config", "", "the policy, with frontends or links")
 	flags.DurationVar(&o.linger, "linger", 5*time.Second,
-		"how long a frontend that ends may go on passing messages")
+		"how long a frontend or link that ends may go on")
 	flags.IntVar(&o.ioThreads, "io-threads", min(runtime.NumCPU(), maxIOThreads),
 		"libzmq's threads, which do the cryptography")
 	o.log.addLog(cmd)

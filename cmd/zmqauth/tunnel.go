@@ -47,7 +47,7 @@ func newTunnel() *cobra.Command {
 			"Addresses of this host are for this host alone, unless --unsafe-listen or --unsafe-target\n" +
 			"is given.\n\n" +
 			"ssh_config, known_hosts, keys and the agent are those of ssh. The gateway is trusted only\n" +
-			"if known_hosts has its key. Passwords and passphrases are asked on the terminal alone.\n\n" +
+			"if known_hosts has its key. Passwords and passphrases are read from the terminal alone.\n\n" +
 			"A gateway that cannot be logged in to at the start is an error. A lost connection is\n" +
 			"opened again, for as long as it takes. SIGTERM and SIGINT end the tunnel: open connections\n" +
 			"may go on for the time of --linger. A second signal ends it at once.\n\n" +
