@@ -26,6 +26,7 @@ type service struct {
 	server *stream.Server
 	to     string // where connections are carried, for the log
 	port   *port  // nil: it does not listen
+	served sync.WaitGroup
 }
 
 // run serves at the ports, and calls failed if one of them ends by itself.
@@ -41,12 +42,12 @@ func (l *link) run(failed func(error)) {
 func (l *link) runService(s *service, failed func(error)) {
 	p := s.port
 	l.log.Info(MessageListening, "listen", p.Addr().String(), "connect", s.to)
-	go func() {
+	s.served.Go(func() {
 		err := s.server.Serve(p)
 		if !errors.Is(err, stream.ErrServerClosed) && !p.isClosed() {
 			failed(l.spec.locate(err))
 		}
-	}()
+	})
 }
 
 // closePorts makes the link stop accepting. The connections stay.
@@ -96,12 +97,23 @@ func (l *link) end(linger time.Duration) {
 	}()
 }
 
-// end lets the connections end until ctx does, and returns how many were cut off then.
+// settleInterval is how often end looks whether the last handshake is over.
+const settleInterval = 5 * time.Millisecond
+
+// end lets the connections end until ctx does, and returns how many were cut off then. Clients that
+// have been accepted are still let in.
 func (s *service) end(ctx context.Context) (cut int) {
+	s.served.Wait()
+	for s.server.Handshakes() > 0 && ctx.Err() == nil {
+		select {
+		case <-time.After(settleInterval):
+		case <-ctx.Done():
+		}
+	}
 	if s.server.Shutdown(ctx) == nil {
 		return 0
 	}
-	cut = len(s.server.Sessions())
+	cut = s.server.Disconnect(func(stream.Session) bool { return true }) // as no orderly end
 	_ = s.server.Close()
 	_ = s.server.Shutdown(context.Background())
 	return cut
