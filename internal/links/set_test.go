@@ -44,7 +44,8 @@ func TestUpdate(t *testing.T) {
 		}
 	}()
 	for range 10 {
-		w.update(w.serve("steady", steady) + w.serve("changing", changing, "ca = ca.crt", "max-conns = 50"))
+		w.update(w.serve("steady", steady) +
+			w.serve("changing", changing, "ca = ca.crt", "max-conns = 50"))
 		w.update("# another line\n" + w.serve("changing", changing) + w.serve("steady", steady))
 	}
 	close(ended)
@@ -68,7 +69,8 @@ func TestUpdate(t *testing.T) {
 	must.OK(t, kept.Close())
 }
 
-// TestUpdateChangesHands: ports and sockets go from one link to another, in both directions at once.
+// TestUpdateChangesHands: ports and sockets go from one link to another, in both directions at
+// once.
 func TestUpdateChangesHands(t *testing.T) {
 	w := newWorld(t, 0)
 	a, b := freePort(t), freePort(t)
@@ -208,20 +210,23 @@ func TestCheck(t *testing.T) {
 	tunnel := "tunnel = t\n    host = h\n    forward = 1:a:2\n    "
 	good := w.serve("a", "./a.sock") + tunnel + "identity = agents\n"
 	must.OK(t, Check(w.specs(good)))
-	for text, want := range map[string]string{
-		w.serve("a", "./file"):                                 `:1: tls-serve "a": ` + w.dir + "/file: there is a file",
-		w.serve("a", "./a", "ca = no"):                         `:1: tls-serve "a": ` + w.dir + "/no: no such file",
-		w.serve("a", "./a", "ca = ca.crt", "group = no-x"):     `:1: tls-serve "a": group: `,
-		w.serve("a", "./a", "ca = ca.crt", "crl = server.crt"): `:1: tls-serve "a": ` + w.dir + "/server.crt: ",
-		w.serve("a", "./a", "ca = ca.crt", "allow = CN=**"):    `:1: tls-serve "a": AllowedNames: "CN=**"`,
-		w.serve("a", "./a", "ca = server.key"):                 `:1: tls-serve "a": ` + w.dir + "/server.key: ",
-		"tls-connect = c\n    listen = 127.0.0.1:1\n    connect = a:1\n    ca = file\n": `:1: tls-connect "c": ` +
-			w.dir + "/file: ",
-		tunnel + "identity = no\n":          `:1: tunnel "t": ` + w.dir + "/no: no such file",
-		tunnel + "identity = open\n":        `:1: tunnel "t": ` + w.dir + "/open: a secret that others can reach",
-		tunnel + "known-hosts = writable\n": `:1: tunnel "t": ` + w.dir + "/writable: others can write it",
-		tunnel + "ssh-config = no\n":        `:1: tunnel "t": ` + w.dir + "/no: no such file",
+	for _, test := range [][2]string{
+		{w.serve("a", "./file"), `:1: tls-serve "a": WORK/file: there is a file`},
+		{w.serve("a", "./a", "ca = no"), `:1: tls-serve "a": WORK/no: no such file`},
+		{w.serve("a", "./a", "ca = ca.crt", "group = no-x"), `:1: tls-serve "a": group: `},
+		{w.serve("a", "./a", "ca = ca.crt", "crl = server.crt"),
+			`:1: tls-serve "a": WORK/server.crt: `},
+		{w.serve("a", "./a", "ca = ca.crt", "allow = CN=**"),
+			`:1: tls-serve "a": AllowedNames: "CN=**"`},
+		{w.serve("a", "./a", "ca = server.key"), `:1: tls-serve "a": WORK/server.key: `},
+		{"tls-connect = c\n    listen = 127.0.0.1:1\n    connect = a:1\n    ca = file\n",
+			`:1: tls-connect "c": WORK/file: `},
+		{tunnel + "identity = no\n", `:1: tunnel "t": WORK/no: no such file`},
+		{tunnel + "identity = open\n", `:1: tunnel "t": WORK/open: a secret that others can reach`},
+		{tunnel + "known-hosts = writable\n", `:1: tunnel "t": WORK/writable: others can write it`},
+		{tunnel + "ssh-config = no\n", `:1: tunnel "t": WORK/no: no such file`},
 	} {
+		text, want := test[0], strings.ReplaceAll(test[1], "WORK", w.dir)
 		err := Check(w.specs(text))
 		if err == nil || !strings.Contains(err.Error(), "policy.zpl"+want) {
 			t.Errorf("%v, want %s", err, want)

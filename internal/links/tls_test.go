@@ -36,18 +36,21 @@ func TestTLSServeAdmits(t *testing.T) {
 	must.OK(t, err)
 	must.OK(t, os.WriteFile(filepath.Join(w.dir, "ca.crl"), crl, 0o600))
 	nobody := testca.Identity{}
+	type all = []testca.Identity
+	ca := func(more ...string) []string { return append([]string{"ca = ca.crt"}, more...) }
 	for name, test := range map[string]struct {
 		entries []string
-		in, out []testca.Identity
+		in, out all
 		why     string
 	}{
-		"a CA":          {[]string{"ca = ca.crt"}, []testca.Identity{w.ann, bob}, []testca.Identity{nobody}, "provide a certificate"},
-		"another CA":    {[]string{"ca = ca.crt"}, nil, []testca.Identity{mallory}, "unknown authority"},
-		"a name":        {[]string{"ca = ca.crt", "allow = CN=ann"}, []testca.Identity{w.ann}, []testca.Identity{bob}, "no name of the certificate"},
-		"several names": {[]string{"ca = ca.crt", "allow = CN=x", "allow = OU=night*"}, []testca.Identity{bob}, []testca.Identity{w.ann}, "CN=ann"},
-		"a fingerprint": {[]string{"ca = ca.crt", "fingerprint = " + fingerprint}, nil, []testca.Identity{w.ann}, "the fingerprint of the certificate"},
-		"a list":        {[]string{"ca = ca.crt", "crl = ca.crl"}, []testca.Identity{w.ann}, []testca.Identity{bob}, "revoked"},
-		"everybody":     {[]string{"allow-any = yes"}, []testca.Identity{nobody, mallory}, nil, ""},
+		"a CA":       {ca(), all{w.ann, bob}, all{nobody}, "provide a certificate"},
+		"another CA": {ca(), nil, all{mallory}, "unknown authority"},
+		"a name":     {ca("allow = CN=ann"), all{w.ann}, all{bob}, "no name of the certificate"},
+		"names":      {ca("allow = CN=x", "allow = OU=night*"), all{bob}, all{w.ann}, "CN=ann"},
+		"a fingerprint": {ca("fingerprint = " + fingerprint), nil, all{w.ann},
+			"the fingerprint of the certificate"},
+		"a list":    {ca("crl = ca.crl"), all{w.ann}, all{bob}, "revoked"},
+		"everybody": {[]string{"allow-any = yes"}, all{nobody, mallory}, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			at := freePort(t)
@@ -159,12 +162,13 @@ func TestTLSConnect(t *testing.T) {
 	must.OK(t, conn.Close())
 	w.logs("level=DEBUG", MessageConnected, "CN=server")
 
+	ann := []string{"cert = ann.crt", "key = ann.key"}
 	for name, test := range map[string]struct {
 		entries []string
 		why     string
 	}{
-		"a server of another name": {[]string{"ca = ca.crt", "server-name = other", "cert = ann.crt", "key = ann.key"}, "not other"},
-		"a server of another CA":   {[]string{"cert = ann.crt", "key = ann.key"}, "unknown authority"},
+		"a server of another name": {append(ann, "ca = ca.crt", "server-name = other"), "not other"},
+		"a server of another CA":   {ann, "unknown authority"},
 		"no certificate":           {[]string{"ca = ca.crt"}, "certificate required"},
 	} {
 		t.Run(name, func(t *testing.T) {
