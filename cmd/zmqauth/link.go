@@ -49,6 +49,7 @@ const (
 	listFlag                   // any number of times
 	switchFlag                 // without a value
 	fileFlag                   // the name of a file
+	versionFlag                // a version of TLS
 )
 
 // linkFlag is a flag that has the name of an entry of a link's section.
@@ -70,9 +71,12 @@ func addFlags(cmd *cobra.Command, all []linkFlag) {
 		default:
 			flags.StringP(f.entry, f.short, "", f.usage)
 		}
-		if f.kind != fileFlag {
-			complete := cobra.FixedCompletions(nil, cobra.ShellCompDirectiveNoFileComp)
-			_ = cmd.RegisterFlagCompletionFunc(f.entry, complete) // the flag is there
+		switch f.kind {
+		case fileFlag:
+		case versionFlag:
+			completeFlag(cmd, f.entry, "1.2", "1.3")
+		default:
+			completeFlag(cmd, f.entry)
 		}
 	}
 }

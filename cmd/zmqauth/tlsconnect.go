@@ -16,7 +16,7 @@ var tlsConnectFlags = []linkFlag{
 	{policyfile.EntryCRL, "", fileFlag, "revocation lists of the CAs, PEM or DER"},
 	{policyfile.EntryServerName, "", textFlag,
 		"name that the server's certificate must have (default: the host of --connect)"},
-	{policyfile.EntryMinTLS, "", textFlag, minTLSUsage},
+	{policyfile.EntryMinTLS, "", versionFlag, minTLSUsage},
 	{policyfile.EntryMaxConns, "", textFlag, maxConnsUsage},
 	{policyfile.EntryUnsafeListen, "", switchFlag, "clients may be on other hosts, in clear"},
 	{policyfile.EntryMode, "", textFlag, modeUsage},
@@ -53,6 +53,5 @@ func newTLSConnect() *cobra.Command {
 	}
 	addFlags(cmd, tlsConnectFlags)
 	o.addLink(cmd)
-	completeFlag(cmd, policyfile.EntryMinTLS, "1.2", "1.3")
 	return cmd
 }

@@ -21,7 +21,7 @@ var tlsServeFlags = []linkFlag{
 	{policyfile.EntryAllowAny, "", switchFlag, "let everybody in, without a certificate"},
 	{policyfile.EntryStaleLimit, "", textFlag,
 		"how long CAs and lists that cannot be read any more stay in force (default no limit)"},
-	{policyfile.EntryMinTLS, "", textFlag, minTLSUsage},
+	{policyfile.EntryMinTLS, "", versionFlag, minTLSUsage},
 	{policyfile.EntryMaxConns, "", textFlag, maxConnsUsage},
 	{policyfile.EntryMaxHandshakes, "", textFlag, "handshakes at once (default 128)"},
 	{policyfile.EntryHandshakeTimeout, "", textFlag, "time for a client's handshake (default 10s)"},
@@ -62,6 +62,5 @@ func newTLSServe() *cobra.Command {
 	}
 	addFlags(cmd, tlsServeFlags)
 	o.addLink(cmd)
-	completeFlag(cmd, policyfile.EntryMinTLS, "1.2", "1.3")
 	return cmd
 }
