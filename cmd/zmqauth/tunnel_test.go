@@ -148,6 +148,58 @@ func TestTunnelFails(t *testing.T) {
 	}
 }
 
+// TestTunnelAcceptsNew: the key of an unknown gateway is recorded only if that is asked for, and
+// another one is refused then.
+func TestTunnelAcceptsNew(t *testing.T) {
+	g, site := startGateway(t), website(t)
+	dir := t.TempDir()
+	args := []string{"tunnel", g.host(), "-F", "none", "--agent", "none", "-i", g.UserKey(),
+		"--known-hosts", "known", "-L", "0:" + site, "--accept-new-host-keys"}
+	p := startLink(t, dir, args...)
+	must.OK(t, get(t, p.listens(site)))
+	must.OK(t, p.stop(syscall.SIGTERM))
+	other := startGateway(t)
+	known, err := os.ReadFile(filepath.Join(dir, "known"))
+	must.OK(t, err)
+	key, err := os.ReadFile(other.HostKey + ".pub")
+	must.OK(t, err)
+	changed := strings.Fields(string(known))[0] + " " + string(key)
+	must.OK(t, os.WriteFile(filepath.Join(dir, "known"), []byte(changed), 0o600))
+	args[9] = filepath.Join(dir, "known")
+	got := execute(t, args...)
+	if got.code != exitFailure || !strings.Contains(got.stderr, "the host key has changed") {
+		t.Errorf("%d, %s", got.code, got.stderr)
+	}
+}
+
+// TestTunnelLimits: no more connections at once than max-conns.
+func TestTunnelLimits(t *testing.T) {
+	g := startGateway(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must.OK(t, err)
+	defer l.Close()
+	p := startLink(t, t.TempDir(), g.flags("-L", "0:"+l.Addr().String(), "--max-conns", "1")...)
+	at := p.listens(l.Addr().String())
+	first, err := net.Dial("tcp", at)
+	must.OK(t, err)
+	defer first.Close()
+	far, err := l.Accept()
+	must.OK(t, err)
+	second, err := net.Dial("tcp", at)
+	must.OK(t, err)
+	defer second.Close()
+	must.OK(t, l.(*net.TCPListener).SetDeadline(time.Now().Add(200*time.Millisecond)))
+	if conn, err := l.Accept(); err == nil {
+		_ = conn.Close()
+		t.Error("the second is carried at the same time")
+	}
+	must.OK(t, errors.Join(first.Close(), far.Close()))
+	must.OK(t, l.(*net.TCPListener).SetDeadline(time.Now().Add(patience)))
+	next, err := l.Accept()
+	must.OK(t, err)
+	must.OK(t, errors.Join(next.Close(), second.Close(), p.stop(syscall.SIGTERM)))
+}
+
 // TestTunnelAsks: passwords and passphrases are asked for on the terminal, and not shown.
 func TestTunnelAsks(t *testing.T) {
 	site := website(t)

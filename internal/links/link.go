@@ -40,12 +40,12 @@ func (l *link) run(failed func(error)) {
 }
 
 func (l *link) runService(s *service, failed func(error)) {
-	p := s.port
+	p, spec := s.port, l.spec // which another policy may change
 	l.log.Info(MessageListening, "listen", p.Addr().String(), "connect", s.to)
 	s.served.Go(func() {
 		err := s.server.Serve(p)
 		if !errors.Is(err, stream.ErrServerClosed) && !p.isClosed() {
-			failed(l.spec.locate(err))
+			failed(spec.locate(err))
 		}
 	})
 }

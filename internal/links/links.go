@@ -109,8 +109,17 @@ func (s Spec) locate(err error) error {
 		Err: fmt.Errorf("%s %q: %w", section.Kind, section.Name, plain{err})}
 }
 
-// plain is an error without the names of packages that a user of the tool does not know.
+// plain is an error without the names of packages and fields that a user of the tool does not know.
 type plain struct{ error }
+
+// inWords has the entries in the place of fields.
+var inWords = strings.NewReplacer(
+	"set Config.AcceptNewHostKeys", "use accept-new-host-keys",
+	"Config.KeyFile", "identity",
+	"there is no Config.Password", "there is nobody to ask for a password",
+	"there is no Config.Prompt", "there is nobody to ask",
+	"AllowedNames", policyfile.EntryAllow,
+)
 
 func (p plain) Error() string {
 	var text strings.Builder
@@ -120,7 +129,7 @@ func (p plain) Error() string {
 		}
 		text.WriteString(line)
 	}
-	return text.String()
+	return inWords.Replace(text.String())
 }
 
 func (p plain) Unwrap() error { return p.error }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/policyfile"
@@ -31,6 +32,9 @@ func Reach(ctx context.Context, spec Spec, at policyfile.Address) error {
 	}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, at.Network(), at.String())
+	if errors.Is(err, syscall.ECONNRESET) { // a link may be faster than the system
+		return notCarried(err)
+	}
 	if err != nil {
 		return err
 	}
@@ -51,8 +55,10 @@ func Reach(ctx context.Context, spec Spec, at policyfile.Address) error {
 	if timeout, ok := errors.AsType[net.Error](err); err == nil || ok && timeout.Timeout() {
 		return nil
 	}
-	return fmt.Errorf("a connection is not carried on: %w", err)
+	return notCarried(err)
 }
+
+func notCarried(err error) error { return fmt.Errorf("a connection is not carried on: %w", err) }
 
 // errSeen ends a handshake in which the server has shown its certificate.
 var errSeen = errors.New("seen")

@@ -217,7 +217,7 @@ func TestCheck(t *testing.T) {
 		{w.serve("a", "./a", "ca = ca.crt", "crl = server.crt"),
 			`:1: tls-serve "a": WORK/server.crt: `},
 		{w.serve("a", "./a", "ca = ca.crt", "allow = CN=**"),
-			`:1: tls-serve "a": AllowedNames: "CN=**"`},
+			`:1: tls-serve "a": allow: "CN=**"`},
 		{w.serve("a", "./a", "ca = server.key"), `:1: tls-serve "a": WORK/server.key: `},
 		{"tls-connect = c\n    listen = 127.0.0.1:1\n    connect = a:1\n    ca = file\n",
 			`:1: tls-connect "c": WORK/file: `},

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/reminder"
+	"github.com/zmqauth/zmqauth/stream"
 )
 
 // target is where connections are carried. It logs that they cannot be, at once and at growing
@@ -129,10 +130,12 @@ func (q quieter) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup implements slog.Handler.
 func (q quieter) WithGroup(name string) slog.Handler { return quieter{q.Handler.WithGroup(name)} }
 
+// isHangUp tells whether a line says that a client is not let in because it has gone.
 func isHangUp(r slog.Record) (is bool) {
 	r.Attrs(func(attr slog.Attr) bool {
-		err, ok := attr.Value.Any().(error)
-		is = is || ok && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET))
+		err, _ := attr.Value.Any().(error)
+		refused, ok := errors.AsType[*stream.AuthenticationError](err)
+		is = is || ok && (errors.Is(refused, io.EOF) || errors.Is(refused, syscall.ECONNRESET))
 		return !is
 	})
 	return is

@@ -175,12 +175,13 @@ func TestTLSConnect(t *testing.T) {
 			w.update(w.serve("s", at) + connect(test.entries...))
 			for range 2 {
 				conn, err := net.Dial("tcp", local)
-				must.OK(t, err)
-				_, err = io.ReadAll(conn)
+				if err == nil { // else the link was faster than the system
+					_, err = io.ReadAll(conn)
+					_ = conn.Close()
+				}
 				if !errors.Is(err, syscall.ECONNRESET) {
 					t.Errorf("the local client: %v", err)
 				}
-				must.OK(t, conn.Close())
 			}
 			w.logs("level=WARN", "tls-connect=c", MessageAway, test.why)
 			if n := w.count("level=WARN", test.why); n != 1 {

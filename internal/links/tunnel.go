@@ -56,7 +56,11 @@ func (t tunnel) check() error {
 	if err != nil && checkFile(t.Identity+".pub", false) == nil && errors.Is(err, fs.ErrNotExist) {
 		err = nil // the agent has the private half
 	}
-	return errors.Join(err, checkFile(t.SSHConfig, false), checkFile(t.KnownHosts, false))
+	known := checkFile(t.KnownHosts, false)
+	if t.AcceptNew && errors.Is(known, fs.ErrNotExist) {
+		known = nil // it is made with the first key
+	}
+	return errors.Join(err, known, checkFile(t.SSHConfig, false))
 }
 
 func (t tunnel) build(o Options, log *slog.Logger) (*link, error) {
