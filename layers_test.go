@@ -176,7 +176,8 @@ func TestRootCompilesLittle(t *testing.T) {
 func TestPureGo(t *testing.T) {
 	for _, name := range []string{"stream", "sshtunnel", "internal/acl", "internal/files",
 		"internal/follow", "internal/keyset", "internal/passhash", "internal/policyfile",
-		"internal/principal", "internal/privatedir", "internal/reminder", "internal/links", "internal/z85", "internal/zap",
+		"internal/links", "internal/principal", "internal/privatedir", "internal/reminder",
+		"internal/z85", "internal/zap",
 		"internal/zpl"} {
 		for _, p := range list(t, true, "./"+name) {
 			if p.ImportPath == "github.com/pebbe/zmq4" || p.ImportPath == module {

@@ -45,11 +45,11 @@ func (o linkOptions) run(cmd *cobra.Command, spec links.Spec, login *links.Login
 type flagKind int
 
 const (
-	textFlag   flagKind = iota // once, with a value
-	listFlag                   // any number of times
-	switchFlag                 // without a value
-	fileFlag                   // the name of a file
-	versionFlag                // a version of TLS
+	textFlag    flagKind = iota // once, with a value
+	listFlag                    // any number of times
+	switchFlag                  // without a value
+	fileFlag                    // the name of a file
+	versionFlag                 // a version of TLS
 )
 
 // linkFlag is a flag that has the name of an entry of a link's section.
