@@ -14,11 +14,11 @@ SOAKTIME ?= 5m
 DOCKER_PACKAGES := debootstrap
 RUN_PACKAGES  := gcc libc6-dev pkg-config libzmq3-dev
 TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc krb5-admin-server krb5-user \
-                 openssh-server openssh-client openssl stunnel4 python3-rpyc rsyslog rsyslog-czmq \
+                 openssh-server openssh-client openssl curl stunnel4 python3-rpyc rsyslog rsyslog-czmq \
                  python3-ipykernel python3-jupyter-client
 
 # What compiles without cgo and libzmq, also on systems that the tests do not run on.
-PORTABLE := ./stream ./sshtunnel ./internal/files ./internal/privatedir
+PORTABLE := ./stream ./sshtunnel ./internal/files ./internal/privatedir ./internal/reminder
 SYSTEMS  := darwin freebsd windows
 # Leaves: pure Go, whose tests and fuzz targets run on a machine without libzmq, too.
 LEAVES   := $(addprefix ./internal/,acl admission endpoint files follow keyset passhash passwd policyfile \

@@ -49,18 +49,25 @@ var layers = map[string][]string{
 	},
 	"fastcurve": {},
 	"stream":    {"internal/files", "internal/privatedir", "internal/reminder"},
-	"sshtunnel": {"internal/files", "internal/privatedir"},
+	"sshtunnel": {"internal/files", "internal/privatedir", "internal/reminder"},
 	"zaptest":   {},
 
-	// 5: the engine of the tool.
+	// 4: the engine of the tool's TLS and SSH.
+	"internal/links": {
+		"internal/endpoint", "internal/files", "internal/policyfile", "internal/privatedir",
+		"internal/reminder", "sshtunnel", "stream",
+	},
+
+	// 5: the engine of the tool's proxy.
 	"internal/proxy": {
-		".", "internal/endpoint", "internal/files", "internal/libzmq", "internal/policyfile",
-		"internal/privatedir", "internal/reminder",
+		".", "internal/endpoint", "internal/files", "internal/libzmq", "internal/links",
+		"internal/policyfile", "internal/privatedir", "internal/reminder",
 	},
 
 	// 6: what is run.
 	"cmd/zmqauth": {
-		".", "fastcurve", "internal/endpoint", "internal/files", "internal/passhash",
+		".", "fastcurve", "internal/endpoint", "internal/files", "internal/links",
+		"internal/passhash",
 		"internal/passwd", "internal/policyfile", "internal/proxy", "internal/zap",
 	},
 }
@@ -172,7 +179,8 @@ func TestRootCompilesLittle(t *testing.T) {
 func TestPureGo(t *testing.T) {
 	for _, name := range []string{"stream", "sshtunnel", "internal/acl", "internal/files",
 		"internal/follow", "internal/keyset", "internal/passhash", "internal/policyfile",
-		"internal/principal", "internal/privatedir", "internal/z85", "internal/zap",
+		"internal/links", "internal/principal", "internal/privatedir", "internal/reminder",
+		"internal/z85", "internal/zap",
 		"internal/zpl"} {
 		for _, p := range list(t, true, "./"+name) {
 			if p.ImportPath == "github.com/pebbe/zmq4" || p.ImportPath == module {

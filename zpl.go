@@ -37,8 +37,9 @@ type Policy struct {
 // deny and gssapi may be repeated. Paths are relative to the policy's directory. The addresses of
 // the domain "*" are the general rules: they hold for every domain, together with its own. The
 // other entries of "*" serve the domains that have none of their own ([AnyDomain]). A mechanism
-// that is not mentioned is as it is without any configuration. The file may also hold frontends for
-// the proxy of the zmqauth tool. They are checked, and mean nothing to an Authenticator.
+// that is not mentioned is as it is without any configuration. The file may also hold what the
+// proxy of the zmqauth tool runs: frontends, and links of TLS and SSH. That is checked, and means
+// nothing to an Authenticator.
 //
 // The error joins (see errors.Join) one *FileError with the line for each thing that is wrong:
 // names that are unknown or repeated, values that are missing or bad, password files and

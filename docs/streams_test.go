@@ -3,6 +3,7 @@ package docs
 import (
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/zmqauth/zmqauth/internal/must"
@@ -12,7 +13,7 @@ import (
 // walkTLS makes certificates, and runs a net.Conn server and a ZeroMQ server behind TLS.
 func walkTLS(t *testing.T, r *reader) {
 	testpeer.Program(t, "openssl", "openssl")
-	w := newWalk(t, "7000", "7001")
+	w := newWalk(t, "7000", "7001", "7002", "7003", "8000")
 	w.run(r.commands())
 	w.run(r.commands())
 	for _, port := range []string{"7000", "7001"} {
@@ -27,6 +28,38 @@ func walkTLS(t *testing.T, r *reader) {
 			w.run(r.commands()) // the directories of the second
 		}
 	}
+	walkTLSWithoutGo(w, r)
+}
+
+// walkTLSWithoutGo runs both ends of TLS between a web server and curl: by commands, and by a
+// policy.
+func walkTLSWithoutGo(w *walk, r *reader) {
+	w.t.Helper()
+	testpeer.Program(w.t, "curl", "curl")
+	testpeer.Program(w.t, "python3", "python3")
+	w.env = append(w.env, "no_proxy=*")
+	w.run(r.commands())
+	w.start(r.commands())
+	w.awaitPort("8000")
+	serve := w.start(r.commands())
+	w.awaitPort("7002")
+	connect := w.start(r.commands())
+	w.awaitPort("7003")
+	if out, want := w.run(r.commands()), r.output(); out != want {
+		w.t.Errorf("curl says %q, want %q", out, want)
+	}
+	for _, command := range []*running{serve, connect} {
+		command.signal(syscall.SIGTERM)
+		testpeer.Eventually(w.t, "the command ends", func() bool {
+			return strings.Contains(command.log.String(), `"zmqauth: a link has ended"`)
+		})
+	}
+	w.write(r.file("zpl"))
+	w.start(r.commands())
+	w.awaitPort("7002")
+	w.awaitPort("7003")
+	expect(w.t, w.run(r.commands()), `links\.zpl: good, domains: 0, frontends: 0, links: 2\n`,
+		`"healthy": true,\n +"frontends": `, `good morning\n$`)
 }
 
 // walkSSH runs a server behind a real sshd, with the configuration that the guide makes, and a
@@ -37,7 +70,7 @@ func walkSSH(t *testing.T, r *reader) {
 	if os.Getuid() == 0 {
 		must.OK(t, os.MkdirAll("/run/sshd", 0o755)) // as the guide says
 	}
-	w := newWalk(t, "5555", "2222")
+	w := newWalk(t, "5555", "2222", "7777")
 	w.run(r.commands())
 	w.write(r.file("go"))
 	w.write(r.file("go"))
@@ -48,6 +81,11 @@ func walkSSH(t *testing.T, r *reader) {
 	w.awaitPort("5555")
 	if out, want := w.run(r.commands()), r.output(); out != want {
 		t.Errorf("the client says %q, want %q", out, want)
+	}
+	w.start(r.commands())
+	w.awaitPort("7777")
+	if out, want := w.run(r.commands()), r.output(); out != want {
+		t.Errorf("through the tunnel: %q, want %q", out, want)
 	}
 	_, said, err := w.try(r.commands())
 	want := strings.TrimSpace(w.here(r.output()))

@@ -97,7 +97,7 @@ func expect(t *testing.T, text string, patterns ...string) {
 }
 
 var (
-	commandLine = regexp.MustCompile("`zmqauth ([a-z]+)([^`]*)`")
+	commandLine = regexp.MustCompile("`zmqauth ([a-z][a-z-]*)([^`]*)`")
 	flagName    = regexp.MustCompile(`--[a-z-]+`)
 )
 

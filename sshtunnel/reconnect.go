@@ -2,8 +2,11 @@ package sshtunnel
 
 import (
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/reminder"
 )
 
 const (
@@ -21,6 +24,7 @@ const (
 // watch opens the connection again whenever it is lost, until Close.
 func (t *Tunnel) watch() {
 	conn, opened, tries := t.conn, time.Now(), 0
+	var failed reminder.Events
 	for {
 		select {
 		case <-conn.done:
@@ -36,7 +40,7 @@ func (t *Tunnel) watch() {
 		if time.Since(opened) > goodConnection {
 			tries = 0 // only now, to spare a server that drops each connection at once
 		}
-		if conn = t.reconnect(&tries); conn == nil {
+		if conn = t.reconnect(&tries, &failed); conn == nil {
 			return
 		}
 		opened = time.Now()
@@ -46,8 +50,9 @@ func (t *Tunnel) watch() {
 	}
 }
 
-// reconnect tries until it has a connection. It returns nil if the tunnel is closed first.
-func (t *Tunnel) reconnect(tries *int) *connection {
+// reconnect tries until it has a connection. It returns nil if the tunnel is closed first. An
+// attempt that fails is logged as a warning when failed says so, and else for debugging.
+func (t *Tunnel) reconnect(tries *int, failed *reminder.Events) *connection {
 	var err error
 	for {
 		timer := time.NewTimer(pause(*tries, longestPause(err)))
@@ -71,7 +76,11 @@ func (t *Tunnel) reconnect(tries *int) *connection {
 			return conn
 		}
 		t.set(nil, err)
-		t.logger.Warn("sshtunnel: the connection cannot be opened again yet",
+		level := slog.LevelDebug
+		if _, due := failed.Due(time.Now()); due {
+			level = slog.LevelWarn
+		}
+		t.logger.Log(t.ctx, level, "sshtunnel: the connection cannot be opened again yet",
 			"host", t.last().String(), "attempt", *tries, "error", err)
 	}
 }

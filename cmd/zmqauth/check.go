@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/links"
 	"github.com/zmqauth/zmqauth/internal/proxy"
 )
 
@@ -88,6 +89,7 @@ func checkConfig(out output, config string, strict bool) error {
 	}
 	warnings := trial.config.Warnings()
 	domains, frontends := len(trial.config.File.Domains), len(trial.config.File.Frontends)
+	linked := len(links.Of(trial.config.File))
 	var failed error
 	if strict && len(warnings) > 0 {
 		failed = fmt.Errorf("%s: warnings: %d", config, len(warnings))
@@ -96,8 +98,9 @@ func checkConfig(out output, config string, strict bool) error {
 		return errors.Join(out.printJSON(struct {
 			Domains   int           `json:"domains"`
 			Frontends int           `json:"frontends"`
+			Links     int           `json:"links"`
 			Warnings  []warningInfo `json:"warnings"`
-		}{domains, frontends, describeWarnings(warnings)}), failed)
+		}{domains, frontends, linked, describeWarnings(warnings)}), failed)
 	}
 	for _, warning := range warnings {
 		printError(warning.Err)
@@ -105,7 +108,11 @@ func checkConfig(out output, config string, strict bool) error {
 	if failed != nil {
 		return failed
 	}
-	_, err = fmt.Fprintf(out.w, "%s: good, domains: %d, frontends: %d\n", config, domains, frontends)
+	counts := fmt.Sprintf("domains: %d, frontends: %d", domains, frontends)
+	if linked > 0 {
+		counts += fmt.Sprintf(", links: %d", linked)
+	}
+	_, err = fmt.Fprintf(out.w, "%s: good, %s\n", config, counts)
 	return err
 }
 

@@ -11,7 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/zmqauth/zmqauth/internal/links"
 	"github.com/zmqauth/zmqauth/internal/policyfile"
+	"github.com/zmqauth/zmqauth/internal/proxy"
 )
 
 func newHealth() *cobra.Command {
@@ -19,15 +21,18 @@ func newHealth() *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "health --config FILE",
-		Short: "Show whether a proxy serves its frontends, and whether it can read its files",
+		Short: "Show whether a proxy serves its frontends and links, and can read its files",
 		Long: "health connects to every frontend of a policy and waits for the greeting of a ZeroMQ\n" +
 			"socket. It runs on the host of the proxy. It does not authenticate, so that it leaves no\n" +
 			"trace in the proxy's log. Use it for the health check of a container, or in a monitor.\n\n" +
+			"It connects to every link, too: to a tls-serve until it has shown a certificate that is\n" +
+			"valid, to a tls-connect and a tunnel for a second and a half, in which the connection\n" +
+			"must stay open. What is behind those gets a connection without data.\n\n" +
 			"It also reads what the policy names: password files, directories of certificates, and the\n" +
-			"certificates of the frontends. The user who runs health must be able to read them, and\n" +
-			"nobody else may write them. Run it as the proxy's user: a proxy that cannot read a file\n" +
-			"any more goes on with what it has read before.\n\n" +
-			"The exit code is 0 if all frontends have answered and all files are good.",
+			"certificates of the frontends and links. The user who runs health must be able to read\n" +
+			"them, and nobody else may write them. Run it as the proxy's user: a proxy that cannot\n" +
+			"read a file any more goes on with what it has read before.\n\n" +
+			"The exit code is 0 if all frontends and links have answered and all files are good.",
 		Example: "  zmqauth health --config zmqauth.zpl",
 		Args:    cobra.ExactArgs(0),
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
@@ -47,9 +52,9 @@ func newHealth() *cobra.Command {
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	cmd.Flags().StringVar(&config, "config", "", "the policy, with frontends")
+	cmd.Flags().StringVar(&config, "config", "", "the policy, with frontends or links")
 	cmd.Flags().DurationVar(&timeout, "timeout", 3*time.Second,
-		"how long all frontends together may take")
+		"how long all frontends and links together may take")
 	addJSON(cmd)
 	return cmd
 }
@@ -59,6 +64,7 @@ type healthReport struct {
 	Healthy   bool             `json:"healthy"`
 	Error     string           `json:"error,omitempty"` // of the policy as a whole
 	Frontends []frontendHealth `json:"frontends"`
+	Links     []linkHealth     `json:"links"`
 	Files     []fileHealth     `json:"files"`
 }
 
@@ -71,10 +77,12 @@ type frontendHealth struct {
 	Error   string `json:"error,omitempty"`
 }
 
-// checkHealth checks all frontends of a policy and all files that it names. The error joins one
-// error for each fault. The report has the same faults.
+// checkHealth checks all frontends and links of a policy and all files that it names. The error
+// joins one error for each fault. The report has the same faults.
 func checkHealth(ctx context.Context, config string) (healthReport, error) {
-	report := healthReport{Frontends: []frontendHealth{}, Files: []fileHealth{}}
+	report := healthReport{
+		Frontends: []frontendHealth{}, Links: []linkHealth{}, Files: []fileHealth{},
+	}
 	policy, err := readPolicy(config)
 	if err != nil {
 		report.Error = err.Error()
@@ -89,6 +97,8 @@ func checkHealth(ctx context.Context, config string) (healthReport, error) {
 		}
 		report.Frontends = append(report.Frontends, health)
 	}
+	checked, unhealthy := checkLinks(ctx, policy)
+	report.Links, faults = checked, append(faults, unhealthy...)
 	for _, file := range namedFiles(policy) {
 		if err := file.check(); err != nil {
 			faults = append(faults, &policyfile.Error{File: config, Line: file.Line,
@@ -100,15 +110,15 @@ func checkHealth(ctx context.Context, config string) (healthReport, error) {
 	return report, errors.Join(faults...)
 }
 
-// readPolicy reads a policy that has frontends, and nothing that it names.
+// readPolicy reads a policy that has frontends or links, and nothing that it names.
 func readPolicy(config string) (*policyfile.Policy, error) {
 	text, err := policyfile.Read(config)
 	if err != nil {
 		return nil, err
 	}
 	policy, err := policyfile.Parse(config, text)
-	if err == nil && len(policy.Frontends) == 0 {
-		err = errors.New("the policy has no frontend")
+	if err == nil && len(policy.Frontends)+len(links.Of(policy)) == 0 {
+		err = fmt.Errorf("the policy has nothing to serve: %w", proxy.ErrNothing)
 	}
 	return policy, err
 }

@@ -76,7 +76,8 @@ func newRoot() *cobra.Command {
 	}
 	root.SetVersionTemplate(thisBuild().text())
 	root.AddCommand(newKeygen(), newList(), newShow(), newPubkey(), newPasswd(), newCheck(),
-		newProbe(), newConnect(), newProxy(), newHealth(), newVersion())
+		newProbe(), newConnect(), newProxy(), newTLSServe(), newTLSConnect(), newTunnel(), newHealth(),
+		newVersion())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

@@ -1,13 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"io"
-	"log/slog"
-	"os"
-	"os/signal"
 	"runtime"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,9 +11,8 @@ import (
 
 // proxyOptions are the flags of proxy.
 type proxyOptions struct {
+	log       logOptions
 	config    string
-	logFormat string
-	quiet     bool
 	linger    time.Duration
 	ioThreads int
 }
@@ -33,29 +26,30 @@ func newProxy() *cobra.Command {
 		Use:   "proxy --config FILE",
 		Short: "Put authenticated frontends before services that have no authentication",
 		Long: "proxy binds the frontends of a policy, each with its security role. It passes the\n" +
-			"messages of admitted clients on to the backend of the frontend, and the replies back.\n\n" +
+			"messages of admitted clients on to the backend of the frontend, and the replies back. It\n" +
+			"also runs the links of the policy, which do what tls-serve, tls-connect and tunnel do.\n\n" +
 			"After SIGHUP proxy reads the policy again and puts it in force in one step. If the policy\n" +
 			"is wrong, proxy logs that and changes nothing. Frontends that have not changed go on\n" +
-			"without losing a message. The others are started, stopped or replaced. One that fails\n" +
-			"does not disturb the others.\n\n" +
+			"without losing a message, and links without losing a connection. The others are started,\n" +
+			"stopped or replaced. One that fails does not disturb the others.\n\n" +
 			"A frontend that ends passes on what its clients have sent, and waits for the replies to\n" +
 			"them, for the time of --linger at most. A new frontend at the same endpoint waits for that.\n" +
 			"So do new rules for its domain, because they were not made for this frontend.\n\n" +
-			"SIGTERM and SIGINT end the proxy and all frontends. A second signal ends it at once.\n\n" +
+			"SIGTERM and SIGINT end the proxy and all of these. A second signal ends it at once.\n\n" +
 			"proxy logs every decision on stderr: refusals at the level INFO, acceptances at DEBUG.",
 		Example: "  zmqauth proxy --config zmqauth.zpl --log-format json",
 		Args:    cobra.ExactArgs(0),
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
-			log, flush, err := o.logger()
+			if err := o.check(); err != nil {
+				return err
+			}
+			log, flush, err := o.log.logger()
 			if err != nil {
 				return err
 			}
 			defer flush()
-			// The end of the log's reader is no reason to end.
-			signal.Ignore(syscall.SIGPIPE)
-			reload := make(chan os.Signal, 1)
-			signal.Notify(reload, syscall.SIGHUP) // before Run, because SIGHUP would end the process
-			defer signal.Stop(reload)
+			reload, stop := reloads()
+			defer stop()
 			return proxy.Run(cmd.Context(), proxy.Options{
 				Config:    o.config,
 				Linger:    o.linger,
@@ -67,42 +61,24 @@ func newProxy() *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.config, "config", "", "the policy, with frontends")
-	flags.StringVar(&o.logFormat, "log-format", "text", "text or json")
-	flags.BoolVar(&o.quiet, "quiet", false, "do not log acceptances")
+	flags.StringVar(&o.config, "config", "", "the policy, with frontends or links")
 	flags.DurationVar(&o.linger, "linger", 5*time.Second,
-		"how long a frontend that ends may go on passing messages")
+		"how long a frontend or link that ends may go on")
 	flags.IntVar(&o.ioThreads, "io-threads", min(runtime.NumCPU(), maxIOThreads),
 		"libzmq's threads, which do the cryptography")
-	completeFlag(cmd, "log-format", "text", "json")
+	o.log.addLog(cmd)
 	return cmd
 }
 
-// logger checks the flags and returns the logger that they describe. flush is called at the end.
-func (o proxyOptions) logger() (log *slog.Logger, flush func(), err error) {
-	options := &slog.HandlerOptions{Level: slog.LevelDebug}
-	if o.quiet {
-		options.Level = slog.LevelInfo
-	}
+// check checks the flags.
+func (o proxyOptions) check() error {
 	switch {
 	case o.config == "":
-		return nil, nil, usagef("--config is missing")
+		return usagef("--config is missing")
 	case o.linger < 0:
-		return nil, nil, usagef("--linger is negative")
+		return usagef("--linger is negative")
 	case o.ioThreads < 1:
-		return nil, nil, usagef("--io-threads is at least 1")
+		return usagef("--io-threads is at least 1")
 	}
-	handler, ok := map[string]func(io.Writer) slog.Handler{
-		"text": func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, options) },
-		"json": func(w io.Writer) slog.Handler { return slog.NewJSONHandler(jsonWriter{w}, options) },
-	}[o.logFormat]
-	if !ok {
-		return nil, nil, usagef("--log-format %q: text or json", o.logFormat)
-	}
-	stderr := newPatientWriter(os.Stderr, func(count int) []byte {
-		var line bytes.Buffer
-		slog.New(handler(&line)).Warn("zmqauth: lines of the log were left out", "lines", count)
-		return line.Bytes()
-	})
-	return slog.New(handler(stderr)), stderr.flush, nil
+	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/links"
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/proxy"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
@@ -28,7 +29,7 @@ import (
 // patience is how long the tests wait for what must happen.
 const patience = 30 * time.Second
 
-// proxyProcess is a process that runs the command proxy.
+// proxyProcess is a process that runs the command proxy, or one for a link.
 type proxyProcess struct {
 	t      testing.TB
 	dir    string
@@ -47,9 +48,26 @@ func startProxy(t testing.TB, dir, config string, args ...string) *proxyProcess 
 	t.Helper()
 	p := &proxyProcess{t: t, dir: dir, exited: make(chan struct{})}
 	p.configure(config)
-	args = append([]string{"proxy", "--config", "zmqauth.zpl", "--log-format", "json"}, args...)
-	p.cmd = exec.Command(binary, args...)
-	p.cmd.Dir = dir
+	p.start(append([]string{"proxy", "--config", "zmqauth.zpl"}, args...)...)
+	p.waitFor("zmqauth: the proxy is ready", nil)
+	return p
+}
+
+// startLink runs a command for one link in dir until the test ends.
+func startLink(t testing.TB, dir string, args ...string) *proxyProcess {
+	t.Helper()
+	p := &proxyProcess{t: t, dir: dir, exited: make(chan struct{})}
+	p.start(args...)
+	p.waitFor(links.MessageReady, nil)
+	return p
+}
+
+// start runs the program.
+func (p *proxyProcess) start(args ...string) {
+	t := p.t
+	t.Helper()
+	p.cmd = exec.Command(binary, append(args, "--log-format", "json")...)
+	p.cmd.Dir = p.dir
 	stderr, err := p.cmd.StderrPipe()
 	must.OK(t, err)
 	must.OK(t, p.cmd.Start())
@@ -58,11 +76,9 @@ func startProxy(t testing.TB, dir, config string, args ...string) *proxyProcess 
 		_ = p.cmd.Process.Kill()
 		<-p.exited
 		if t.Failed() {
-			t.Logf("the proxy's log:\n%s", p.text())
+			t.Logf("the program's log:\n%s", p.text())
 		}
 	})
-	p.waitFor("zmqauth: the proxy is ready", nil)
-	return p
 }
 
 // configure writes the configuration. WORK stands for the directory.

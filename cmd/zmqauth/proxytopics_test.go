@@ -185,29 +185,38 @@ func TestProxyHugeTopic(t *testing.T) {
 	must.OK(t, p.stop(syscall.SIGTERM))
 }
 
-// dialSubscriber connects to an XPUB socket without security, as a SUB socket does (RFC 37). A topic
-// as large as in these tests would crash libzmq's SUB.
+// dialSubscriber connects to an XPUB socket without security, as a SUB socket does (RFC 37). A
+// topic as large as in these tests would crash libzmq's SUB.
 func dialSubscriber(t *testing.T, endpoint string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(endpoint, "tcp://"))
 	must.OK(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	must.OK(t, conn.SetDeadline(time.Now().Add(patience)))
+	must.OK(t, shakeHands(conn, "SUB"))
+	return conn
+}
+
+// shakeHands does the handshake of a socket of a type, without security (RFC 37).
+func shakeHands(conn net.Conn, kind string) error {
 	var greeting [64]byte
 	copy(greeting[:], "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL")
-	_, err = conn.Write(greeting[:])
-	must.OK(t, err)
-	_, err = io.ReadFull(conn, greeting[:])
-	must.OK(t, err)
-	ready := "\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB"
-	_, err = conn.Write(append([]byte{4, byte(len(ready))}, ready...))
-	must.OK(t, err)
+	ready := "\x05READY\x0bSocket-Type\x00\x00\x00" + string(rune(len(kind))) + kind
+	_, err := conn.Write(greeting[:])
+	if err == nil {
+		_, err = io.ReadFull(conn, greeting[:])
+	}
+	if err == nil {
+		_, err = conn.Write(append([]byte{4, byte(len(ready))}, ready...))
+	}
 	var header [2]byte
-	_, err = io.ReadFull(conn, header[:])
-	must.OK(t, err)
-	_, err = io.CopyN(io.Discard, conn, int64(header[1]))
-	must.OK(t, err)
-	return conn
+	if err == nil {
+		_, err = io.ReadFull(conn, header[:])
+	}
+	if err == nil {
+		_, err = io.CopyN(io.Discard, conn, int64(header[1]))
+	}
+	return err
 }
 
 // TestProxyPassesSubscriptionsAlone: what else a subscriber sends does not reach the service.
@@ -228,40 +237,44 @@ func TestProxyPassesSubscriptionsAlone(t *testing.T) {
 	must.OK(t, p.stop(syscall.SIGTERM))
 }
 
-// TestProxyStalledPublisher: a client that subscribes without end to a service that reads nothing
-// does not fill the memory of the proxy, and what is in force in the end reaches the service.
+// TestProxyStalledPublisher: a service that does not take what clients subscribe to is connected
+// again, so that what waits for it does not fill the memory of the proxy.
 func TestProxyStalledPublisher(t *testing.T) {
 	zctx := testzmq.NewContext(t)
-	service := testzmq.NewSocket(t, zctx, zmq4.XPUB)
-	p := startProxy(t, t.TempDir(),
-		frontendConfig("f", "xpub", "tcp://127.0.0.1:*", bindLocal(t, service), "null"))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must.OK(t, err)
+	defer listener.Close()
+	connections := make(chan net.Conn, 10)
+	go func() { // a service that never reads what follows the handshake
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			if shakeHands(conn, "XPUB") == nil {
+				connections <- conn
+			}
+		}
+	}()
+	p := startProxy(t, t.TempDir(), frontendConfig("f", "xpub", "tcp://127.0.0.1:*",
+		"tcp://"+listener.Addr().String(), "null"))
 	client := testzmq.NewSocket(t, zctx, zmq4.XSUB)
 	must.OK(t, client.SetSndhwm(0))
 	must.OK(t, enter(t, client, p.endpoint("f"), nil, nil))
-	for i := 0; ; i++ {
-		for j := range 1000 {
-			topic := fmt.Sprintf("%060d", j)
-			_, err := client.Send("\x01"+topic, 0)
-			must.OK(t, err)
-			_, err = client.Send("\x00"+topic, 0)
-			must.OK(t, err)
-		}
-		if _, stalled := p.find(proxy.MessageStalled, nil); stalled > 0 {
-			break
-		}
-		if i == 20_000 {
-			t.Fatal("nobody has noticed")
+	first := <-connections
+	defer first.Close()
+	const most = 5_000_000
+	for i := range most {
+		_, err := client.Send(fmt.Sprintf("%c%060d", 1-i%2, i/2%1000), 0)
+		must.OK(t, err)
+		if i%10_000 == 0 {
+			if _, stalled := p.find(proxy.MessageStalled, nil); stalled > 0 {
+				break
+			}
 		}
 	}
-	const limit = 1 << 30 // the race detector needs some of it
-	if rss := residentMemory(t, p.cmd.Process.Pid); rss > limit {
-		t.Errorf("%d MiB", rss>>20)
-	}
-	_, err := client.Send("\x01in force", 0)
-	must.OK(t, err)
-	testpeer.Eventually(t, "the service gets the last subscription", func() bool {
-		got, err := service.Recv(zmq4.DONTWAIT)
-		return err == nil && got == "\x01in force"
-	})
+	second := <-connections
+	defer second.Close()
+	p.waitFor(proxy.MessageStalled, nil)
 	must.OK(t, p.stop(syscall.SIGTERM))
 }

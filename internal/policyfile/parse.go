@@ -37,6 +37,7 @@ func parse(file, dir string, text []byte) (*Policy, error) {
 		policy:    &Policy{File: file, dir: dir},
 		domains:   make(map[string]int),
 		frontends: make(map[string]int),
+		links:     make(map[string]map[string]int),
 		binds:     make(map[string][]bound),
 	}
 	for _, n := range root.Children {
@@ -47,8 +48,15 @@ func parse(file, dir string, text []byte) (*Policy, error) {
 			p.parseFrontend(n)
 		case EntryStaleLimit:
 			p.parseStaleLimit(n)
+		case EntryTLSServe:
+			p.parseTLSServe(n)
+		case EntryTLSConnect:
+			p.parseTLSConnect(n)
+		case EntryTunnel:
+			p.parseTunnel(n)
 		default:
-			p.unknown(n, "in a policy", EntryDomain, EntryFrontend, EntryStaleLimit)
+			p.unknown(n, "in a policy", EntryDomain, EntryFrontend, EntryStaleLimit, EntryTLSServe,
+				EntryTLSConnect, EntryTunnel)
 		}
 	}
 	if len(p.errs) > 0 {
@@ -77,9 +85,10 @@ func (p *parser) parseStaleLimit(n *zpl.Node) {
 type parser struct {
 	policy    *Policy
 	errs      []*Error
-	domains   map[string]int     // the line of the first entry, by name
-	frontends map[string]int     // the same
-	binds     map[string][]bound // by the key of the endpoint
+	domains   map[string]int            // the line of the first entry, by name
+	frontends map[string]int            // the same
+	links     map[string]map[string]int // the same, by kind of section
+	binds     map[string][]bound        // by the key of the endpoint
 }
 
 // fail adds a fault.
@@ -103,7 +112,7 @@ func (p *parser) unknown(n *zpl.Node, where string, known ...string) {
 	p.fail(n.Line, "unknown name %.40q %s: %s", n.Name, where, strings.Join(known, ", "))
 }
 
-// checkName checks the name of a domain or a frontend: it is there, and no other entry has it.
+// checkName checks the name of a section: it is there, and no other entry has it.
 func (p *parser) checkName(n *zpl.Node, seen map[string]int) {
 	switch first := seen[n.Value]; {
 	case n.Value == "":

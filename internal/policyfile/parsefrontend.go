@@ -65,12 +65,18 @@ func (f *Frontend) setMaxMessage(value string) error {
 
 // setMode reads the entry mode.
 func (f *Frontend) setMode(value string) error {
+	mode, err := parseMode(value)
+	f.Mode = mode
+	return err
+}
+
+// parseMode reads the permissions of a file.
+func parseMode(value string) (fs.FileMode, error) {
 	mode, err := strconv.ParseUint(value, 8, 32)
 	if err != nil || mode == 0 || mode > 0o777 {
-		return errors.New("not the mode of a file in octal digits, such as 0660")
+		return 0, errors.New("not the mode of a file in octal digits, such as 0660")
 	}
-	f.Mode = fs.FileMode(mode)
-	return nil
+	return fs.FileMode(mode), nil
 }
 
 // parseFrontend reads the entry of a frontend.
@@ -115,11 +121,11 @@ func (p *parser) checkEndpoints(f *Frontend, lines map[string]int) {
 	}
 	for _, other := range p.binds[bind.Key()] {
 		if bind.Conflicts(other.Endpoint) {
-			p.fail(lines["bind"], "another frontend binds this endpoint, in line %d", other.line)
+			p.fail(lines["bind"], "another %s binds this endpoint, in line %d", other.what, other.line)
 			break
 		}
 	}
-	p.binds[bind.Key()] = append(p.binds[bind.Key()], bound{bind, lines["bind"]})
+	p.binds[bind.Key()] = append(p.binds[bind.Key()], bound{bind, EntryFrontend, lines["bind"]})
 	if backend, err := endpoint.ParseConnect(f.Backend); err == nil && bind.Receives(backend) {
 		p.fail(lines["backend"], "the frontend itself binds this endpoint, in line %d: "+
 			"it would be its own service", lines["bind"])
@@ -200,8 +206,9 @@ func checkDomainLength(domain string) error {
 	return nil
 }
 
-// bound is an endpoint that a frontend binds, with its line.
+// bound is an endpoint that a frontend or a link binds, with its line.
 type bound struct {
 	endpoint.Endpoint
+	what string // EntryFrontend, or what a link is
 	line int
 }

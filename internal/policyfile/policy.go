@@ -1,6 +1,6 @@
 // Package policyfile reads policies. A policy is a file in ZPL (RFC 4). It says which clients each
-// domain admits, and which frontends the proxy has before which services. The package only reads:
-// it puts nothing in force.
+// domain admits, which frontends the proxy has before which services, and which links of TLS and
+// SSH it runs. The package only reads: it puts nothing in force.
 package policyfile
 
 import (
@@ -20,6 +20,11 @@ type Policy struct {
 
 	// StaleLimit is how long what cannot be read any more stays in force. 0: the file does not say.
 	StaleLimit time.Duration
+
+	// The links, each kind in the file's order.
+	TLSServes   []TLSServe
+	TLSConnects []TLSConnect
+	Tunnels     []Tunnel
 
 	dir string // absolute; relative paths start here
 }

@@ -66,6 +66,7 @@ func TestRead(t *testing.T) {
 
 func FuzzPolicy(f *testing.F) {
 	f.Add([]byte(orders))
+	f.Add([]byte(allLinks))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		p, err := Parse("f", text)
 		if err != nil {
@@ -106,7 +107,29 @@ func FuzzPolicy(f *testing.F) {
 				t.Fatalf("the frontend %+v", f)
 			}
 		}
+		checkLinks(t, p)
 	})
+}
+
+// checkLinks checks that each link says who may connect, and listens somewhere.
+func checkLinks(t *testing.T, p *Policy) {
+	t.Helper()
+	for _, s := range p.TLSServes {
+		if s.Listen == (Address{}) || s.Connect == (Address{}) || (s.CA == "") != s.AllowAny ||
+			s.AllowAny && (s.Allow != nil || s.Fingerprints != nil || s.CRL != "") {
+			t.Fatalf("%+v", s)
+		}
+	}
+	for _, c := range p.TLSConnects {
+		if c.Listen == (Address{}) || c.Connect.Port == "" || c.Key != "" && c.Cert == "" {
+			t.Fatalf("%+v", c)
+		}
+	}
+	for _, tunnel := range p.Tunnels {
+		if tunnel.Host == "" || len(tunnel.Forwards)+len(tunnel.Reverses)+len(tunnel.SOCKS) == 0 {
+			t.Fatalf("%+v", tunnel)
+		}
+	}
 }
 
 // checkAddress checks that an address in a domain's list passes if the list allows, and only then.

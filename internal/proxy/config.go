@@ -5,21 +5,22 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
-	"strconv"
 	"strings"
 
 	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
+	"github.com/zmqauth/zmqauth/internal/links"
 	"github.com/zmqauth/zmqauth/internal/policyfile"
+	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
 
-// Config is a policy and the certificates of its frontends.
+// Config is a policy, the certificates of its frontends, and its links.
 type Config struct {
 	Policy *zmqauth.Policy    // the rules, ready for Authenticator.Apply
 	File   *policyfile.Policy // the same policy as the file states it
 
 	frontends []frontendSpec // set by Resolve
+	links     []links.Spec   // the same
 }
 
 // Load reads a policy without the certificates of its frontends, which Resolve reads. The
@@ -40,15 +41,15 @@ func Load(path string) (*Config, error) {
 	return &Config{Policy: policy, File: file}, nil
 }
 
-// loadFrontends reads a policy and the certificates of its frontends. It is an error if there is no
-// frontend.
-func loadFrontends(path string) (*Config, error) {
+// loadServed reads a policy, and what its frontends and links need. It is an error if there are
+// none.
+func loadServed(path string) (*Config, error) {
 	config, err := Load(path)
 	if err == nil {
 		err = config.Resolve()
 	}
-	if err == nil && len(config.frontends) == 0 {
-		err = fmt.Errorf("%s: no frontend", path)
+	if err == nil && len(config.frontends)+len(config.links) == 0 {
+		err = fmt.Errorf("%s: %w", path, ErrNothing)
 	}
 	if err != nil {
 		return nil, err
@@ -56,9 +57,12 @@ func loadFrontends(path string) (*Config, error) {
 	return config, nil
 }
 
-// Resolve reads the certificates of the frontends, looks up their groups, and checks that no other
-// file is where a Unix socket is to be. The error joins one error for each fault, with the
-// frontend's line.
+// ErrNothing is the fault of a policy that gives a proxy nothing to serve.
+var ErrNothing = errors.New("no frontend, and no tls-serve, tls-connect or tunnel")
+
+// Resolve reads the files that the frontends and links name, looks up their groups, and checks that
+// no other file is where a Unix socket is to be. The error joins one error for each fault, with the
+// line of the section.
 func (c *Config) Resolve() error {
 	c.frontends = nil
 	var errs []error
@@ -69,7 +73,8 @@ func (c *Config) Resolve() error {
 		}
 		c.frontends = append(c.frontends, spec)
 	}
-	return errors.Join(errs...)
+	c.links = links.Of(c.File)
+	return errors.Join(append(errs, links.Check(c.links))...)
 }
 
 func resolve(f policyfile.Frontend) (spec frontendSpec, err error) {
@@ -81,7 +86,7 @@ func resolve(f policyfile.Frontend) (spec frontendSpec, err error) {
 		}
 	}
 	if f.Group != "" {
-		if spec.access.Group, err = groupID(f.Group); err != nil {
+		if spec.access.Group, err = privatedir.LookupGroup(f.Group); err != nil {
 			return spec, fmt.Errorf("group: %w", err)
 		}
 	}
@@ -92,20 +97,6 @@ func resolve(f policyfile.Frontend) (spec frontendSpec, err error) {
 		}
 	}
 	return spec, nil
-}
-
-// groupID looks up a group by its name or number.
-func groupID(name string) (*int, error) {
-	group, err := user.LookupGroup(name)
-	if err == nil {
-		name = group.Gid
-	}
-	id, numberErr := strconv.ParseUint(name, 10, 31)
-	if numberErr != nil {
-		return nil, err
-	}
-	gid := int(id)
-	return &gid, nil
 }
 
 // LoadSecret reads a certificate. It is an error if the file has no secret key.

@@ -6,7 +6,7 @@ const (
 	MessageEnds     = "zmqauth: the proxy ends"
 	MessageReloaded = "zmqauth: reloaded"
 	MessageWrong    = "zmqauth: the policy is wrong, everything stays as it was"
-	MessagePartly   = "zmqauth: reloaded, but for some of the frontends"
+	MessagePartly   = "zmqauth: reloaded, but for some of the frontends or links"
 	MessageWaits    = "zmqauth: frontends end before the rules of their domains change"
 	MessageAway     = "zmqauth: the service of a frontend is away, the clients wait"
 	MessageBack     = "zmqauth: the service of a frontend is back"

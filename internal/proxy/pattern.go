@@ -26,7 +26,7 @@ type pattern struct {
 
 // subscriptionWindow is how many subscriptions may be under way to a service. One that takes no
 // more is connected again: then they are dropped, and it gets those that are in force.
-const subscriptionWindow = 1_000_000
+const subscriptionWindow = 250_000
 
 // patterns are the types of frontends. The clients of an xsub frontend publish, and get
 // subscriptions from the service. The clients of an xpub frontend subscribe.

@@ -1,5 +1,6 @@
 // Package proxy is the engine of "zmqauth proxy". A frontend is an authenticated socket before a
 // service that has no authentication of its own. A policy says which clients each frontend admits.
+// The links of a policy (package links) run beside the frontends.
 //
 // The words of the package: a frontend has two sockets, front (bound, for the clients) and back
 // (connected to the service). A passage carries messages one way between them. A forwarder is the
@@ -17,13 +18,17 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/endpoint"
+	"github.com/zmqauth/zmqauth/internal/links"
+	"github.com/zmqauth/zmqauth/internal/reminder"
 )
 
 // Options are the settings of Run.
 type Options struct {
-	Config string // the path of the policy, which has frontends
+	Config string // the path of the policy, which has frontends or links
 
-	// Linger is how long a frontend that ends may go on passing messages. 0 means not at all.
+	// Linger is how long a frontend that ends may go on passing messages, and the connections of a
+	// link may go on. 0 means not at all.
 	Linger time.Duration
 
 	IOThreads int              // of libzmq, which do the cryptography; at least 1
@@ -38,13 +43,14 @@ type proxy struct {
 	log       *slog.Logger
 	auth      *zmqauth.Authenticator
 	frontends *frontendSet
-	wrong     *alarm // the policy in the file is not in force
+	links     *links.Set
+	wrong     *reminder.Alarm // the policy in the file is not in force
 }
 
 // Run serves until ctx ends. The Authenticator starts before the first frontend is bound and closes
 // after the last one has ended, so that no client is ever served without it.
 func Run(ctx context.Context, o Options) (err error) {
-	config, err := loadFrontends(o.Config)
+	config, err := loadServed(o.Config)
 	if err != nil {
 		return err
 	}
@@ -65,14 +71,15 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	p := &proxy{path: o.Config, config: config, log: o.Log, auth: auth,
-		frontends: newFrontendSet(zctx, o.Log, o.Linger, ctx.Done()), wrong: newAlarm()}
-	defer p.wrong.clear()
+		links:     links.NewSet(links.Options{Log: o.Log, Linger: o.Linger}),
+		frontends: newFrontendSet(zctx, o.Log, o.Linger, ctx.Done()), wrong: reminder.NewAlarm()}
+	defer p.wrong.Clear()
 	p.warn()
-	defer func() { err = errors.Join(err, p.frontends.stop()) }()
-	if err := p.frontends.update(config.frontends); err != nil {
+	defer func() { err = errors.Join(err, p.stop()) }()
+	if err := p.update(ctx, config); err != nil {
 		return err
 	}
-	o.Log.Info(MessageReady, "frontends", len(config.frontends))
+	o.Log.Info(MessageReady, "frontends", len(config.frontends), "links", len(config.links))
 	return p.serve(ctx, o.Reload)
 }
 
@@ -86,14 +93,16 @@ func (p *proxy) serve(ctx context.Context, reload <-chan os.Signal) error {
 			p.log.Info(MessageEnds)
 			return nil
 		case <-reload:
-			p.reload()
-		case <-p.wrong.timer.C:
-			p.wrong.again()
+			p.reload(ctx)
+		case <-p.wrong.C():
+			p.wrong.Again()
 		case err := <-authEnded:
 			// No client can be admitted any more. The process ends, so that its supervisor
 			// starts another.
 			return fmt.Errorf("the authenticator has ended: %w", orUnknown(err))
 		case err := <-p.frontends.failed:
+			return err
+		case err := <-p.links.Failed():
 			return err
 		}
 	}
@@ -108,24 +117,54 @@ func orUnknown(err error) error {
 }
 
 // reload reads the policy again and puts it in force. If it is wrong, everything stays as it was.
-func (p *proxy) reload() {
-	config, err := loadFrontends(p.path)
+func (p *proxy) reload(ctx context.Context) {
+	config, err := loadServed(p.path)
 	message := MessageWrong
 	if err == nil {
 		err = p.apply(config)
 	}
 	if err == nil {
 		message = MessagePartly
-		err = p.frontends.update(config.frontends)
+		err = p.update(ctx, config)
 	}
 	switch {
 	case errors.Is(err, errAborted): // serve logs the end
 	case err != nil:
-		p.wrong.raise(func() { p.log.Error(message, "error", err) })
+		p.wrong.Raise(func() { p.log.Error(message, "error", err) })
 	default:
-		p.wrong.clear()
-		p.log.Info(MessageReloaded, "frontends", len(config.frontends))
+		p.wrong.Clear()
+		p.log.Info(MessageReloaded, "frontends", len(config.frontends),
+			"links", len(config.links))
 	}
+}
+
+// update runs the frontends and links of a policy, and no others. What leaves first frees its ports
+// for what comes: links for frontends, and frontends for links.
+func (p *proxy) update(ctx context.Context, config *Config) error {
+	p.links.Release(config.links)
+	err := p.frontends.update(config.frontends)
+	if errors.Is(err, errAborted) {
+		return err
+	}
+	if err := p.frontends.waitFor(func(f *frontend) bool {
+		bind, err := endpoint.ParseBind(f.spec.Bind)
+		return err == nil && links.Conflicts(config.links, bind)
+	}); err != nil {
+		return err
+	}
+	return errors.Join(err, p.links.Update(ctx, config.links))
+}
+
+// stop ends all frontends and links at the same time, and waits for them.
+func (p *proxy) stop() error {
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		p.links.Stop()
+	}()
+	err := p.frontends.stop()
+	<-stopped
+	return err
 }
 
 // apply puts a policy in force. A frontend that ends stays bound for a while, and the new rules

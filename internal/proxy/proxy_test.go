@@ -9,7 +9,9 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/links"
 	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/reminder"
 )
 
 // TestFailsClosed: when the Authenticator ends, the process ends too and says why.
@@ -22,7 +24,8 @@ func TestFailsClosed(t *testing.T) {
 	must.OK(t, auth.Start())
 	quiet := slog.New(slog.DiscardHandler)
 	p := &proxy{log: quiet, auth: auth, frontends: newFrontendSet(zctx, quiet, 0, nil),
-		wrong: newAlarm()}
+		links: links.NewSet(links.Options{Log: quiet}),
+		wrong: reminder.NewAlarm()}
 	served := make(chan error)
 	go func() { served <- p.serve(context.Background(), nil) }()
 	must.OK(t, auth.Close())

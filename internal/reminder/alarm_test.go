@@ -1,4 +1,4 @@
-package proxy
+package reminder
 
 import (
 	"testing"
@@ -9,20 +9,20 @@ import (
 // TestAlarm: a lasting condition is logged again and again, until it is cleared.
 func TestAlarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAlarm()
+		a := NewAlarm()
 		count := 0
 		start := time.Now()
-		a.raise(func() { count++ })
+		a.Raise(func() { count++ })
 		for time.Since(start) < time.Hour {
-			<-a.timer.C
-			a.again()
+			<-a.C()
+			a.Again()
 		}
 		if count < 6 || count > 8 { // after 1, 3, 7, 15, 31, 63 minutes
 			t.Errorf("logged %d times in an hour", count)
 		}
-		a.clear()
+		a.Clear()
 		select {
-		case <-a.timer.C:
+		case <-a.C():
 			t.Error("it is logged after it was cleared")
 		case <-time.After(24 * time.Hour):
 		}
