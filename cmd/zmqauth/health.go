@@ -90,6 +90,9 @@ func checkHealth(ctx context.Context, config string) (healthReport, error) {
 	}
 	var faults []error
 	for _, f := range policy.Frontends {
+		if f.TLS != "" {
+			continue // its tls-serve is checked
+		}
 		health := frontendHealth{Name: f.Name, Line: f.Line, Bind: f.Bind, Healthy: true}
 		if err := greets(ctx, f.Bind); err != nil {
 			health.Healthy, health.Error = false, err.Error()

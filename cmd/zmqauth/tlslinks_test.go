@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,11 +18,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/internal/daemon"
 	"github.com/zmqauth/zmqauth/internal/links"
 	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/proxy"
 	"github.com/zmqauth/zmqauth/internal/testca"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
+	"github.com/zmqauth/zmqauth/stream"
 )
 
 // authority makes a CA in dir, with certificates of the server and of ann.
@@ -240,4 +248,66 @@ func revoke(t testing.TB, ca *testca.Authority, text []byte) []byte {
 	}, certificate)
 	must.OK(t, err)
 	return list
+}
+
+// TestProxyTLSFrontend: clients reach a frontend through TLS alone, with a certificate of the CA
+// and with the credentials that its mechanism wants.
+func TestProxyTLSFrontend(t *testing.T) {
+	dir := t.TempDir()
+	_, server, ann := authority(t, dir)
+	zctx := testzmq.NewContext(t)
+	must.OK(t, os.WriteFile(filepath.Join(dir, "passwords"), []byte("ann=secret\n"), 0o600))
+	frontend := "frontend = f\n    type = router\n    tls = edge\n    backend = " + echo(t, zctx) +
+		"\n    mechanism = plain\n    domain = d\n"
+	serve := "tls-serve = edge\n    listen = 127.0.0.1:0\n    cert = " + server.CertFile +
+		"\n    key = " + server.KeyFile + "\n    ca = ca.crt\n    allow = CN=ann\n"
+	domain := "domain = d\n    plain = passwords\n"
+	p := startProxy(t, dir, domain+frontend+serve)
+	line := p.waitFor(links.MessageListening, map[string]string{"listen": "127.0.0.1:"})
+	connect := func(certificate testca.Identity, password string) error {
+		forward, err := stream.ForwardTLS(t.Context(), "", fmt.Sprint(line["listen"]), stream.TLSClient{
+			CAFile: filepath.Join(dir, "ca.crt"), ServerName: "localhost",
+			CertFile: certificate.CertFile, KeyFile: certificate.KeyFile})
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { _ = forward.Close() })
+		client := testzmq.NewSocket(t, zctx, zmq4.REQ)
+		must.OK(t, zmqauth.PlainClient(client, "ann", password))
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := zmqauth.Connect(ctx, client, forward.Endpoint()); err != nil {
+			return err
+		}
+		return ask(client, "hello")
+	}
+	if err := connect(ann, "secret"); err != nil {
+		t.Error(err)
+	}
+	if err := connect(ann, "wrong"); !errors.Is(err, zmqauth.ErrDenied) {
+		t.Errorf("a wrong password: %v", err)
+	}
+	if err := connect(server, "secret"); err == nil {
+		t.Error("another certificate")
+	}
+	p.reload(proxy.MessageReloaded)
+	if err := connect(ann, "secret"); err != nil {
+		t.Errorf("after a reload: %v", err)
+	}
+	must.OK(t, p.stop(syscall.SIGTERM))
+	second := strings.Replace(frontend, "= f\n", "= g\n", 1)
+	for name, config := range map[string]string{
+		`there is no tls-serve "edge"`:              domain + frontend,
+		"the tls-serve has no connect":              domain + serve,
+		"connects to something else":                domain + frontend + serve + "    connect = 127.0.0.1:1\n",
+		`the frontend "f" has the tls-serve "edge"`: domain + frontend + second + serve,
+		"clients come by one of them":               domain + frontend + "    bind = tcp://127.0.0.1:1\n" + serve,
+	} {
+		policy := filepath.Join(dir, "wrong.zpl")
+		must.OK(t, os.WriteFile(policy, []byte(config), 0o600))
+		got := execute(t, "check", "--config", policy)
+		if got.code != exitFailure || !strings.Contains(got.stderr, name) {
+			t.Errorf("%s: %d, %s", name, got.code, got.stderr)
+		}
+	}
 }

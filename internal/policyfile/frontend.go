@@ -33,6 +33,10 @@ type Frontend struct {
 	Certificate string // curve: the absolute path of the secret certificate; else empty
 	Principal   string // gssapi: the service's principal, or empty; else empty
 
+	// TLS is the name of a tls-serve through which clients reach the frontend. Empty: they reach Bind.
+	// Bind is empty otherwise.
+	TLS string
+
 	// Identity is the routing id that the service, a ROUTER, sees the frontend under. Empty: another
 	// one for each connection. Frontends of a service that answers on one socket what it was asked on
 	// another need the same, as those of a Jupyter kernel do.

@@ -207,7 +207,8 @@ func (r linkReader) errNotLocal(entry string) error {
 func (s *TLSServe) section(r linkReader) linkSection {
 	var unsafe bool
 	entries := slices.Concat(r.listener(&s.Listener), r.files(&s.TLSFiles, true), []linkEntry{
-		{name: EntryConnect, set: r.connect(&s.Connect), required: true},
+		// In a policy a frontend may take the place of connect.
+		{name: EntryConnect, set: r.connect(&s.Connect), required: r.prefix != ""},
 		{name: EntryAllow, set: addName(&s.Allow), many: true},
 		{name: EntryFingerprint, set: addFingerprints(&s.Fingerprints), many: true},
 		{name: EntryAllowAny, set: setSwitch(&s.AllowAny)},

@@ -59,6 +59,9 @@ func parse(file, dir string, text []byte) (*Policy, error) {
 				EntryTLSConnect, EntryTunnel)
 		}
 	}
+	if len(p.errs) == 0 {
+		p.checkTLS()
+	}
 	if len(p.errs) > 0 {
 		return nil, p.err()
 	}
@@ -89,6 +92,7 @@ type parser struct {
 	frontends map[string]int            // the same
 	links     map[string]map[string]int // the same, by kind of section
 	binds     map[string][]bound        // by the key of the endpoint
+	tls       []frontendTLS
 }
 
 // fail adds a fault.

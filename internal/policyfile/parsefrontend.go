@@ -27,7 +27,8 @@ var mechanisms = []string{"null", "plain", "curve", "gssapi"}
 func (f *Frontend) fields() []field {
 	return []field{
 		{"type", &f.Type, oneOf("router", "xsub", "xpub", "pull"), true},
-		{"bind", &f.Bind, checkBind, true},
+		{"bind", &f.Bind, checkBind, f.TLS == ""},
+		{"tls", &f.TLS, nil, false},
 		{"backend", &f.Backend, checkBackend, true},
 		{"mechanism", &f.Mechanism, oneOf(mechanisms...), true},
 		{"domain", &f.Domain, checkDomainLength, true},
@@ -98,6 +99,12 @@ func (p *parser) parseFrontend(n *zpl.Node) {
 		}
 	}
 	p.checkEndpoints(&f, lines)
+	if f.TLS != "" && f.Bind != "" {
+		p.fail(lines["tls"], "the frontend has tls and bind: clients come by one of them")
+	}
+	if f.TLS != "" {
+		p.tls = append(p.tls, frontendTLS{f.Name, f.TLS, lines["tls"]})
+	}
 	if f.Type == "xpub" && lines["max-message"] != 0 && f.MaxMessage > MaxSubscription {
 		p.fail(lines["max-message"], "clients of an xpub frontend send subscriptions, of at most "+
 			"%d bytes", MaxSubscription)
@@ -141,6 +148,37 @@ func (p *parser) checkAccess(f *Frontend, lines map[string]int) {
 	for _, name := range []string{"mode", "group"} {
 		if lines[name] != 0 {
 			p.fail(lines[name], "%s is for endpoints with a file: ipc:///PATH", name)
+		}
+	}
+}
+
+// frontendTLS is a frontend that clients reach through a tls-serve.
+type frontendTLS struct {
+	frontend, serve string
+	line            int // of the entry tls
+}
+
+// checkTLS checks that each frontend with TLS has a tls-serve of its own, which connects to nothing
+// else, and that each other tls-serve has something to connect to.
+func (p *parser) checkTLS() {
+	used := make(map[string]string) // the frontend, by its tls-serve
+	for _, f := range p.tls {
+		at := slices.IndexFunc(p.policy.TLSServes, func(s TLSServe) bool { return s.Name == f.serve })
+		switch {
+		case at < 0:
+			p.fail(f.line, "tls: there is no tls-serve %.40q", f.serve)
+		case p.policy.TLSServes[at].Connect != Address{}:
+			p.fail(f.line, "tls: the tls-serve %.40q connects to something else: leave its connect out",
+				f.serve)
+		case used[f.serve] != "":
+			p.fail(f.line, "tls: the frontend %.40q has the tls-serve %.40q already", used[f.serve],
+				f.serve)
+		}
+		used[f.serve] = f.frontend
+	}
+	for _, s := range p.policy.TLSServes {
+		if s.Connect == (Address{}) && used[s.Name] == "" {
+			p.fail(s.Line, "the tls-serve has no connect, and no frontend names it")
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,10 +44,11 @@ func Load(path string) (*Config, error) {
 }
 
 // loadServed reads a policy, and what its frontends and links need. It is an error if there are
-// none.
-func loadServed(path string) (*Config, error) {
+// none. sockets is for those between the two.
+func loadServed(path string, sockets *privatedir.Dir) (*Config, error) {
 	config, err := Load(path)
 	if err == nil {
+		config.joinTLS(sockets)
 		err = config.Resolve()
 	}
 	if err == nil && len(config.frontends)+len(config.links) == 0 {
@@ -55,6 +58,29 @@ func loadServed(path string) (*Config, error) {
 		return nil, err
 	}
 	return config, nil
+}
+
+// joinTLS has each frontend with TLS bind a private socket, and its tls-serve connect to that.
+func (c *Config) joinTLS(sockets *privatedir.Dir) {
+	for i := range c.File.Frontends {
+		f := &c.File.Frontends[i]
+		if f.TLS == "" {
+			continue
+		}
+		path := sockets.Join(socketName(f.Name))
+		f.Bind = "ipc://" + path
+		for j := range c.File.TLSServes {
+			if s := &c.File.TLSServes[j]; s.Name == f.TLS {
+				s.Connect = policyfile.Address{Path: path}
+			}
+		}
+	}
+}
+
+// socketName is the name of a frontend's private socket: short, and the same for the same frontend.
+func socketName(frontend string) string {
+	sum := sha256.Sum256([]byte(frontend))
+	return hex.EncodeToString(sum[:8])
 }
 
 // ErrNothing is the fault of a policy that gives a proxy nothing to serve.

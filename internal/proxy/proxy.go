@@ -20,6 +20,7 @@ import (
 	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/links"
+	"github.com/zmqauth/zmqauth/internal/privatedir"
 	"github.com/zmqauth/zmqauth/internal/reminder"
 )
 
@@ -38,8 +39,9 @@ type Options struct {
 
 // proxy is the process: one context, one Authenticator, many frontends.
 type proxy struct {
-	path      string  // of the policy
-	config    *Config // in force
+	path      string          // of the policy
+	sockets   *privatedir.Dir // between links and frontends
+	config    *Config         // in force
 	log       *slog.Logger
 	auth      *zmqauth.Authenticator
 	frontends *frontendSet
@@ -50,7 +52,12 @@ type proxy struct {
 // Run serves until ctx ends. The Authenticator starts before the first frontend is bound and closes
 // after the last one has ended, so that no client is ever served without it.
 func Run(ctx context.Context, o Options) (err error) {
-	config, err := loadServed(o.Config)
+	sockets, err := privatedir.Make(len(socketName("")))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sockets.Remove()) }()
+	config, err := loadServed(o.Config, sockets)
 	if err != nil {
 		return err
 	}
@@ -70,7 +77,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := errors.Join(auth.Apply(config.Policy), auth.Start()); err != nil {
 		return err
 	}
-	p := &proxy{path: o.Config, config: config, log: o.Log, auth: auth,
+	p := &proxy{path: o.Config, sockets: sockets, config: config, log: o.Log, auth: auth,
 		links:     links.NewSet(links.Options{Log: o.Log, Linger: o.Linger}),
 		frontends: newFrontendSet(zctx, o.Log, o.Linger, ctx.Done()), wrong: reminder.NewAlarm()}
 	defer p.wrong.Clear()
@@ -118,7 +125,7 @@ func orUnknown(err error) error {
 
 // reload reads the policy again and puts it in force. If it is wrong, everything stays as it was.
 func (p *proxy) reload(ctx context.Context) {
-	config, err := loadServed(p.path)
+	config, err := loadServed(p.path, p.sockets)
 	message := MessageWrong
 	if err == nil {
 		err = p.apply(config)
