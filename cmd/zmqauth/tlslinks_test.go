@@ -296,15 +296,16 @@ func TestProxyTLSFrontend(t *testing.T) {
 	}
 	must.OK(t, p.stop(syscall.SIGTERM))
 	second := strings.Replace(frontend, "= f\n", "= g\n", 1)
+	bound := frontend + "    bind = tcp://127.0.0.1:1\n"
 	for name, config := range map[string]string{
-		`there is no tls-serve "edge"`:              domain + frontend,
-		"the tls-serve has no connect":              domain + serve,
-		"connects to something else":                domain + frontend + serve + "    connect = 127.0.0.1:1\n",
-		`the frontend "f" has the tls-serve "edge"`: domain + frontend + second + serve,
-		"clients come by one of them":               domain + frontend + "    bind = tcp://127.0.0.1:1\n" + serve,
+		`there is no tls-serve "edge"`:             frontend,
+		"the tls-serve has no connect":             serve,
+		"connects to something else":               frontend + serve + "    connect = 127.0.0.1:1\n",
+		`the frontend "f" has the tls-serve "edge`: frontend + second + serve,
+		"clients come by one of them":              bound + serve,
 	} {
 		policy := filepath.Join(dir, "wrong.zpl")
-		must.OK(t, os.WriteFile(policy, []byte(config), 0o600))
+		must.OK(t, os.WriteFile(policy, []byte(domain+config), 0o600))
 		got := execute(t, "check", "--config", policy)
 		if got.code != exitFailure || !strings.Contains(got.stderr, name) {
 			t.Errorf("%s: %d, %s", name, got.code, got.stderr)
