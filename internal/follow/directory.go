@@ -51,6 +51,7 @@ type Directory struct {
 	missing    time.Time // the first check that has not found it; zero: it is there
 	gone       bool      // it counts as removed
 	unreadable error     // why its files cannot be listed
+	rescan     time.Time // when it is scanned next if it cannot be watched
 	reported   bool      // the log says that there is no watch
 }
 
@@ -108,8 +109,9 @@ func (d *Directory) run() {
 		d.mark(Changes{Links: true})
 		d.apply()
 	}
-	check := time.NewTimer(checkInterval)
-	defer check.Stop()
+	timer := time.NewTimer(checkInterval)
+	defer timer.Stop()
+	due := time.Now().Add(checkInterval) // the next check. Nothing that happens may put it off
 	for {
 		select {
 		case <-d.stopped:
@@ -117,14 +119,25 @@ func (d *Directory) run() {
 		case <-d.burst:
 			d.gather()
 			d.apply()
-			check.Reset(secondLook)
+			due = earlier(due, time.Now().Add(secondLook))
 		case <-d.look: // at once, but not all the time
-			check.Reset(max(0, lookAgain-time.Since(d.checked)))
-		case <-check.C:
-			check.Reset(d.check())
-			d.checked = time.Now()
+			due = earlier(due, d.checked.Add(lookAgain))
+		case <-timer.C:
 		}
+		if !time.Now().Before(due) {
+			wait := d.check()
+			d.checked = time.Now()
+			due = d.checked.Add(wait)
+		}
+		timer.Reset(time.Until(due))
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // gather waits for the end of a burst of events.

@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -30,7 +31,7 @@ func (d *Directory) watchLinked() {
 	for name, p := range linked {
 		_, _ = p.look() // the sweep compares with this
 		w.tie(p)
-		if fault := p.contentFault; fault != nil && !d.reported {
+		if fault := p.contentFault; fault != nil && !d.reported && !errors.Is(fault, ErrClosed) {
 			d.reported = true
 			w.say(func(log *slog.Logger) {
 				log.Warn("zmqauth: a directory that symbolic links lead to cannot be watched, "+

@@ -106,7 +106,7 @@ func (w *Watcher) tie(p *place) (fresh bool) {
 	p.tied = time.Now()
 	steps, real := way(p.path)
 	for range 3 {
-		other, again := w.bind(p, spotsOf(p, steps, real))
+		other, again := w.bind(p, w.spotsOf(p, steps, real))
 		fresh = fresh || other
 		now, end := way(p.path)
 		if !again && end == real && slices.Equal(now, steps) {
@@ -118,12 +118,12 @@ func (w *Watcher) tie(p *place) (fresh bool) {
 }
 
 // spotsOf looks at the directories that a place leads over.
-func spotsOf(p *place, steps []step, real string) []spot {
+func (w *Watcher) spotsOf(p *place, steps []step, real string) []spot {
 	var spots []spot
 	add := func(s step) {
 		stamp, err := files.StampOf(s.dir)
 		if err == nil {
-			err = unwatchable(s.dir)
+			err = w.unwatchable(s.dir)
 		}
 		spots = append(spots, spot{s, stamp, err})
 	}

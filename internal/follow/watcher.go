@@ -38,6 +38,8 @@ type Watcher struct {
 	say       func(line func(*slog.Logger))
 	overflows atomic.Uint64 // how often events have been lost
 
+	unwatchable func(dir string) error // why changes in a directory have no event; nil: they have
+
 	// mu is held while methods of fsnotify are called, which wait for a mutex of fsnotify. So
 	// takeErrors must not lock it.
 	mu          sync.Mutex
@@ -61,6 +63,7 @@ type Watcher struct {
 func New(say func(line func(*slog.Logger))) *Watcher {
 	return &Watcher{
 		say:         say,
+		unwatchable: unwatchable,
 		done:        make(chan struct{}),
 		directories: make(map[*Directory]struct{}),
 		byID:        make(map[files.ID]*watch),
