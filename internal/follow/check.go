@@ -4,7 +4,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/files"
@@ -81,7 +80,7 @@ func (d *Directory) vanish(moved bool) time.Duration {
 
 // wait shortens the time until the next check if there is something that no event tells of.
 func (d *Directory) wait(most time.Duration) time.Duration {
-	if d.again.any() || d.unreadable != nil || d.own.fault() != nil || d.hasUnwatchedLinks() {
+	if d.again.any() || d.unreadable != nil || d.own.fault() != nil || len(d.unwatched) > 0 {
 		return min(most, checkInterval)
 	}
 	return most
@@ -126,9 +125,7 @@ func (d *Directory) scan(c Changes) time.Duration {
 // finish has the target check what it has not finished, and what links lead to where that cannot be
 // watched.
 func (d *Directory) finish() {
-	if d.unwatchedLinksChanged() {
-		d.mark(Changes{Links: true})
-	}
+	d.pollLinks()
 	d.apply()
 }
 
@@ -144,8 +141,10 @@ func (d *Directory) apply() {
 	if !c.any() {
 		return
 	}
-	if c.Links || c.All {
-		d.watchLinked() // before the files are read, so that no change is missed
+	if c.Links { // before the files are read, so that no change is missed
+		d.watchLinks()
+	} else {
+		d.watchMovedLinks(c)
 	}
 	if c.All {
 		if d.unreadable = list(d.path); !files.IsGone(d.unreadable) {
@@ -155,10 +154,10 @@ func (d *Directory) apply() {
 		}
 	}
 	d.target.Refresh(c)
-	if !slices.Equal(d.linkedNames(), d.target.LinkedDirectories()) {
-		d.watchLinked()
-		d.target.Refresh(Changes{Links: true}) // changes before there was a watch had no event
+	if found := d.newLinks(c); len(found) > 0 {
+		d.target.Refresh(Changes{Names: found}) // changes before there was a watch had no event
 	}
+	d.confirmLinks(c)
 	d.again = d.target.Unfinished()
 }
 

@@ -35,7 +35,7 @@ func withoutEventsIn(t *testing.T, dir string) (*Watcher, *logbuffer.Buffer) {
 // unstarted returns a Directory that is followed and has no goroutine: the test does its work.
 func unstarted(t *testing.T, w *Watcher, path string) (*Directory, *mirror) {
 	t.Helper()
-	m := &mirror{t: t, path: path, files: content{}, linked: content{}}
+	m := &mirror{t: t, path: path, files: content{}, linked: links{}}
 	d, err := w.FollowDirectory(path, m)
 	must.OK(t, err)
 	t.Cleanup(d.Stop)
