@@ -3,8 +3,6 @@ package zmqauth
 import (
 	"io/fs"
 	"log/slog"
-	"maps"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -23,7 +21,7 @@ type certificateDirectory struct {
 	keys   Credentials // in force
 	files  map[string]*certificateFile
 	owners map[PublicKey][]string // the names of a key's files, in order: the first one counts
-	links  map[string]int         // how many symbolic links lead over each directory
+	links  map[string]files.Stamp // of the files behind symbolic links
 	loader certificateLoader
 	limit  directoryLimit
 	size   int64        // of the files in force
@@ -41,16 +39,15 @@ type certificateFile struct {
 	size    int64     // of its last good content
 	key     PublicKey // zero: it has never been good
 	known   *credential
-	problem string   // what has been reported of it; "": it is good
-	missing int      // looks in a row at which it was not there: it may have been renamed
-	links   []string // of a symbolic link: the directories that it leads over
+	problem string // what has been reported of it; "": it is good
+	missing int    // looks in a row at which it was not there: it may have been renamed
 }
 
 func newCertificateDirectory(a *Authenticator, path string) *certificateDirectory {
 	return &certificateDirectory{
 		a: a, path: path, source: a.newSource("directory", path),
 		files: make(map[string]*certificateFile), owners: make(map[PublicKey][]string),
-		links: make(map[string]int), limit: certificateLimit,
+		links: make(map[string]files.Stamp), limit: certificateLimit,
 	}
 }
 
@@ -121,18 +118,19 @@ func (d *certificateDirectory) suspects(c follow.Changes) (map[string]struct{}, 
 		suspects[name] = struct{}{}
 	}
 	consider := func(name string, known *certificateFile) {
-		stamp, err := files.StampOf(filepath.Join(d.path, name))
+		stamp, err := files.StampOf(files.Below(d.path, name))
 		if known == nil || err != nil || stamp != known.stamp {
 			suspects[name] = struct{}{}
 		}
 	}
-	for name, file := range d.files {
-		if c.All || len(file.links) > 0 {
-			consider(name, file)
-		}
-	}
 	if !c.All {
+		for name := range d.links {
+			consider(name, d.files[name])
+		}
 		return suspects, nil
+	}
+	for name, file := range d.files {
+		consider(name, file)
 	}
 	found := 0
 	err := listCertificates(d.path, func(entry fs.DirEntry) bool {
@@ -170,7 +168,7 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 		return
 	}
 	file.stamp = result.stamp
-	d.relink(file, result.links)
+	d.relink(result)
 	if result.err != nil {
 		if files.IsGone(result.err) { // behind a link
 			d.disown(name, file.key, dirty)
@@ -212,7 +210,7 @@ func (d *certificateDirectory) lose(
 		return
 	}
 	d.disown(name, file.key, dirty)
-	d.relink(file, nil)
+	d.relink(loadResult{name: name})
 	d.resize(file, 0)
 	delete(d.files, name)
 	d.makeRoom()
@@ -342,20 +340,14 @@ func (a *Authenticator) credentialOf(c *Certificate) *credential {
 	}
 }
 
-// relink counts the directories that a file's symbolic links lead over.
-func (d *certificateDirectory) relink(file *certificateFile, links []string) {
-	for _, dir := range file.links {
-		if d.links[dir]--; d.links[dir] == 0 {
-			delete(d.links, dir)
-		}
+// relink notes whether a file is behind a symbolic link.
+func (d *certificateDirectory) relink(result loadResult) {
+	if result.link {
+		d.links[result.name] = result.stamp
+	} else {
+		delete(d.links, result.name)
 	}
-	for _, dir := range links {
-		d.links[dir]++
-	}
-	file.links = links
 }
 
-// LinkedDirectories implements follow.DirectoryTarget.
-func (d *certificateDirectory) LinkedDirectories() []string {
-	return slices.Sorted(maps.Keys(d.links))
-}
+// Links implements follow.DirectoryTarget.
+func (d *certificateDirectory) Links() map[string]files.Stamp { return d.links }

@@ -296,7 +296,7 @@ type loadResult struct {
 	cert  *Certificate
 	err   error
 	stamp files.Stamp
-	links []string // of a symbolic link: the directories that it leads over
+	link  bool // the name is that of a symbolic link
 }
 
 func (r loadResult) empty() bool { return r.cert == nil && r.err == nil }
@@ -314,11 +314,11 @@ func (l *certificateLoader) loadEntry(dir string, entry fs.DirEntry) loadResult 
 	if entry.IsDir() || !isCertificateName(entry.Name()) {
 		return result
 	}
-	path := filepath.Join(dir, entry.Name())
+	path := files.Below(dir, entry.Name())
 	switch entry.Type() {
 	case 0:
 	case fs.ModeSymlink:
-		result.links = linkedDirectories(path)
+		result.link = true
 	default: // opening some devices does something
 		result.err = &FileError{File: path, Err: files.ErrNotRegular}
 		return result
@@ -334,33 +334,13 @@ func (l *certificateLoader) loadEntry(dir string, entry fs.DirEntry) loadResult 
 
 // loadNamed is loadEntry for a name that need not exist.
 func (l *certificateLoader) loadNamed(dir, name string) loadResult {
-	info, err := os.Lstat(filepath.Join(dir, name))
+	path := files.Below(dir, name)
+	info, err := os.Lstat(path)
 	switch {
 	case files.IsGone(err):
 		return loadResult{name: name}
 	case err != nil:
-		return loadResult{name: name, err: fileError(filepath.Join(dir, name), err)}
+		return loadResult{name: name, err: fileError(path, err)}
 	}
 	return l.loadEntry(dir, fs.FileInfoToDirEntry(info))
-}
-
-// maxLinks bounds how long a chain of symbolic links is followed; systems follow up to 40.
-const maxLinks = 40
-
-// linkedDirectories are the directories that a symbolic link leads over. A change in one of them,
-// or its replacement, can change what the link leads to. The last one need not exist yet.
-func linkedDirectories(path string) []string {
-	var dirs []string
-	for range maxLinks {
-		target, err := os.Readlink(path)
-		if err != nil {
-			break
-		}
-		if !filepath.IsAbs(target) {
-			target = filepath.Join(filepath.Dir(path), target)
-		}
-		dirs = append(dirs, filepath.Dir(target))
-		path = target
-	}
-	return dirs
 }

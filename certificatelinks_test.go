@@ -96,6 +96,54 @@ func TestDirectoryForeignLinks(t *testing.T) {
 	s.within("and no longer the other", one, false)
 }
 
+// TestDirectoryLinksUpwards: a .. in a link's target means the directory above the one that the way
+// leads to. Where that goes over another link, it is not the directory that the path spells.
+func TestDirectoryLinksUpwards(t *testing.T) {
+	for name, test := range map[string]struct{ dir, link, target string }{
+		"the directory is a link":  {"clients", "srv/clients/bob.key", "../people/bob.key"},
+		"the way goes over a link": {"own", "own/bob.key", "../clients/../people/bob.key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := t.TempDir() + "/"
+			for _, dir := range []string{"srv/clients", "srv/people", "own", "people"} {
+				must.OK(t, os.MkdirAll(base+dir, 0o755))
+			}
+			must.OK(t, os.Symlink("srv/clients", base+"clients"))
+			must.OK(t, newCertificate(t).SavePublic(base+"people/bob.key"))
+			one, two := newCertificate(t), newCertificate(t)
+			must.OK(t, one.SavePublic(base+"srv/people/bob.key"))
+			must.OK(t, os.Symlink(test.target, base+test.link))
+			s := &certificateStore{t: t, dir: base + test.dir, log: new(logbuffer.Buffer)}
+			s.a = newAuthenticator(t, Config{Logger: s.log.Logger()})
+			must.OK(t, s.a.ConfigureCurve("d", s.dir))
+			if !s.accepts(one) {
+				t.Fatal("out of force at first")
+			}
+			must.OK(t, os.WriteFile(base+"srv/people/bob.key", text(t, two), 0o644))
+			s.within("overwritten", two, true)
+			must.OK(t, os.Remove(base+"srv/people/bob.key"))
+			s.within("removed", two, false)
+			must.OK(t, one.SavePublic(base+"srv/people/bob.key"))
+			s.within("made again", one, true)
+		})
+	}
+}
+
+// TestLoadCertificatesUpwards: the files are read from the directory that is listed.
+func TestLoadCertificatesUpwards(t *testing.T) {
+	base := t.TempDir() + "/"
+	must.OK(t, os.MkdirAll(base+"srv/v1", 0o755))
+	must.OK(t, os.Symlink("srv/v1", base+"current"))
+	right, wrong := newCertificate(t), newCertificate(t)
+	must.OK(t, right.SavePublic(base+"srv/bob.key"))
+	must.OK(t, wrong.SavePublic(base+"bob.key"))
+	certs, err := LoadCertificates(base + "current/..")
+	must.OK(t, err)
+	if len(certs) != 1 || certs[right.Public] == nil {
+		t.Errorf("got %d, the right one: %v", len(certs), certs[right.Public] != nil)
+	}
+}
+
 // TestDirectoryItself: the directory is removed and made again, moved away, and replaced.
 func TestDirectoryItself(t *testing.T) {
 	s, have := newCertificateStore(t, "ann.key")

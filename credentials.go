@@ -63,6 +63,8 @@ func newCredential(e Entry) (*credential, error) {
 		zap.CheckMetadata(e.Identity.Metadata)); err != nil {
 		return nil, err
 	}
+	// Dates go by the clock, not by the monotonic one, which stands still while the system sleeps.
+	e.NotBefore, e.NotAfter = e.NotBefore.Round(0), e.NotAfter.Round(0)
 	if !e.NotAfter.IsZero() && !e.NotAfter.After(e.NotBefore) {
 		return nil, errors.New("NotAfter is not later than NotBefore")
 	}
@@ -78,7 +80,8 @@ func newCredential(e Entry) (*credential, error) {
 	return c, nil
 }
 
-// until returns a copy that is refused from a time on, at the latest. c may be nil.
+// until returns a copy that is refused from a time on, at the latest. That ends a period, and keeps
+// its monotonic reading. c may be nil.
 func (c *credential) until(end time.Time) *credential {
 	shorter := new(credential)
 	if c != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -33,19 +34,28 @@ var clockJumps = map[string]time.Duration{
 	"a second back":  -time.Second,
 }
 
-// TestClockAndValidity: the dates of a certificate go by the clock.
+// TestClockAndValidity: the dates of a certificate and of an Entry go by the clock, also where a
+// program has them from time.Now.
 func TestClockAndValidity(t *testing.T) {
 	now := time.Now()
-	known := &credential{
-		notBefore: now.Round(0).Add(-time.Hour), notAfter: now.Round(0).Add(time.Hour),
+	from, to := now.Add(-time.Hour), now.Add(time.Hour)
+	entry, err := newCredential(Entry{NotBefore: from, NotAfter: to})
+	must.OK(t, err)
+	cert := newCertificate(t)
+	cert.Metadata = map[string]string{
+		metadataNotBefore: from.Format(time.RFC3339Nano), metadataNotAfter: to.Format(time.RFC3339Nano),
 	}
-	for by, want := range map[time.Duration]string{
-		0: "", time.Minute: "", -time.Minute: "",
-		time.Hour + time.Second: ReasonKeyExpired, -time.Hour - time.Second: ReasonKeyNotYetValid,
+	for what, known := range map[string]*credential{
+		"an entry": entry, "a certificate": new(Authenticator).credentialOf(cert),
 	} {
-		now := jumped(t, now, by)
-		if got := known.refusalAt(now, ReasonKeyExpired, ReasonKeyNotYetValid); got != want {
-			t.Errorf("set by %v: %q, want %q", by, got, want)
+		for by, want := range map[time.Duration]string{
+			0: "", time.Minute: "", -time.Minute: "",
+			time.Hour + time.Second: ReasonKeyExpired, -time.Hour - time.Second: ReasonKeyNotYetValid,
+		} {
+			now := jumped(t, now, by)
+			if got := known.refusalAt(now, ReasonKeyExpired, ReasonKeyNotYetValid); got != want {
+				t.Errorf("%s, the clock set by %v: %q, want %q", what, by, got, want)
+			}
 		}
 	}
 }

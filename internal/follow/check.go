@@ -1,9 +1,9 @@
 package follow
 
 import (
+	"errors"
 	"log/slog"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/files"
@@ -40,11 +40,17 @@ func (d *Directory) check() time.Duration {
 		lost, d.gone = true, false
 	}
 	d.missing = time.Time{}
-	if !lost && !moved && stamp.SameFile(before) && d.own.contentFault == nil {
-		d.finish()
-		return d.wait(rest)
+	switch {
+	case lost || moved || !stamp.SameFile(before):
+		return d.rewatch(lost)
+	case d.own.contentFault != nil && !time.Now().Before(d.rescan):
+		return d.scan(Changes{All: true})
 	}
-	return d.rewatch(lost)
+	d.finish()
+	if d.own.contentFault != nil {
+		return min(d.wait(rest), time.Until(d.rescan))
+	}
+	return d.wait(rest)
 }
 
 // vanish counts how long the path has been missing.
@@ -63,7 +69,7 @@ func (d *Directory) vanish(moved bool) time.Duration {
 			log.Warn("zmqauth: a directory is gone, "+
 				"and what was in it is out of force until it comes back", "directory", d.path)
 		})
-		d.scan()
+		d.scan(Changes{All: true})
 	}
 	d.finish()
 	if !d.gone {
@@ -74,19 +80,21 @@ func (d *Directory) vanish(moved bool) time.Duration {
 
 // wait shortens the time until the next check if there is something that no event tells of.
 func (d *Directory) wait(most time.Duration) time.Duration {
-	if d.again.any() || d.unreadable != nil || d.own.fault() != nil || d.hasUnwatchedLinks() {
+	if d.again.any() || d.unreadable != nil || d.own.fault() != nil || len(d.unwatched) > 0 {
 		return min(most, checkInterval)
 	}
 	return most
 }
 
 // rewatch watches the path again. If changes may have been missed, it then scans, in this order so
-// that none is missed. It returns the time until the next check. Without a watch, every check
-// scans.
+// that none is missed. It returns the time until the next check.
 func (d *Directory) rewatch(lost bool) time.Duration {
 	fresh := d.watcher.tie(d.own)
 	fault := d.own.contentFault
-	d.setLost(fault != nil)
+	if errors.Is(fault, ErrClosed) {
+		return rest
+	}
+	d.setLost(false)
 	if fault != nil && !d.reported {
 		d.watcher.say(func(log *slog.Logger) {
 			log.Warn("zmqauth: a directory cannot be watched, "+
@@ -98,26 +106,26 @@ func (d *Directory) rewatch(lost bool) time.Duration {
 		d.finish()
 		return d.wait(rest)
 	}
-	begun := time.Now()
-	d.scan()
-	if fault == nil {
-		return d.wait(rest)
-	}
-	return max(rescanInterval, time.Since(begun)) // scans take half of the time at most
+	return d.scan(Changes{All: true, Links: true})
 }
 
-// scan has the target check all files.
-func (d *Directory) scan() {
-	d.mark(Changes{All: true})
+// scan has the target check all files. It returns the time until the next check.
+func (d *Directory) scan(c Changes) time.Duration {
+	begun := time.Now()
+	d.mark(c)
 	d.apply()
+	took := time.Since(begun)
+	d.rescan = begun.Add(took + max(rescanInterval, took)) // scans take half of the time at most
+	if d.own.contentFault != nil && len(d.again.Names) > 0 {
+		return secondLook // as after a burst, which this has taken the place of
+	}
+	return d.wait(rest)
 }
 
 // finish has the target check what it has not finished, and what links lead to where that cannot be
 // watched.
 func (d *Directory) finish() {
-	if d.unwatchedLinksChanged() {
-		d.mark(Changes{Links: true})
-	}
+	d.pollLinks()
 	d.apply()
 }
 
@@ -133,8 +141,10 @@ func (d *Directory) apply() {
 	if !c.any() {
 		return
 	}
-	if c.Links || c.All {
-		d.watchLinked() // before the files are read, so that no change is missed
+	if c.Links { // before the files are read, so that no change is missed
+		d.watchLinks()
+	} else {
+		d.watchMovedLinks(c)
 	}
 	if c.All {
 		if d.unreadable = list(d.path); !files.IsGone(d.unreadable) {
@@ -144,10 +154,10 @@ func (d *Directory) apply() {
 		}
 	}
 	d.target.Refresh(c)
-	if !slices.Equal(d.linkedNames(), d.target.LinkedDirectories()) {
-		d.watchLinked()
-		d.target.Refresh(Changes{Links: true}) // changes before there was a watch had no event
+	if found := d.newLinks(c); len(found) > 0 {
+		d.target.Refresh(Changes{Names: found}) // changes before there was a watch had no event
 	}
+	d.confirmLinks(c)
 	d.again = d.target.Unfinished()
 }
 

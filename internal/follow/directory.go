@@ -42,27 +42,33 @@ type Directory struct {
 	pending Changes
 	lost    bool // changes may have been missed
 
-	own    *place
-	linked map[string]*place // by the name that the target uses
+	own *place
 
 	// Only the goroutine uses these.
-	again      Changes   // what the target has not finished
-	checked    time.Time // the last check
-	missing    time.Time // the first check that has not found it; zero: it is there
-	gone       bool      // it counts as removed
-	unreadable error     // why its files cannot be listed
-	reported   bool      // the log says that there is no watch
+	linked     map[string]*place // of the target's links, by their names
+	unwatched  map[string]*place // of these, those not all of whose changes have an event
+	again      Changes           // what the target has not finished
+	checked    time.Time         // the last check
+	missing    time.Time         // the first check that has not found it; zero: it is there
+	gone       bool              // it counts as removed
+	unreadable error             // why its files cannot be listed
+	rescan     time.Time         // when it is scanned next if it cannot be watched
+	repoll     time.Time         // before that, what links lead to is not looked at for want of a watch
+	reported   bool              // the log says that there is no watch
+
+	reportedLink bool // the log says that there is none of what a link leads to
 }
 
 func newDirectory(w *Watcher, path string, target DirectoryTarget) *Directory {
 	d := &Directory{
-		watcher: w,
-		path:    path,
-		target:  target,
-		stopped: make(chan struct{}),
-		burst:   make(chan struct{}, 1),
-		look:    make(chan struct{}, 1),
-		linked:  make(map[string]*place),
+		watcher:   w,
+		path:      path,
+		target:    target,
+		stopped:   make(chan struct{}),
+		burst:     make(chan struct{}, 1),
+		look:      make(chan struct{}, 1),
+		linked:    make(map[string]*place),
+		unwatched: make(map[string]*place),
 	}
 	d.own = &place{path: path, owner: d, whole: true}
 	d.stop = sync.OnceFunc(func() { close(d.stopped) })
@@ -103,13 +109,14 @@ func (d *Directory) run() {
 		return
 	default:
 	}
-	if len(d.target.LinkedDirectories()) > 0 {
-		// They were not watched when the target read their files, which may have changed since.
+	if len(d.target.Links()) > 0 {
+		// What they lead to was not watched when the target read it. It may have changed since.
 		d.mark(Changes{Links: true})
 		d.apply()
 	}
-	check := time.NewTimer(checkInterval)
-	defer check.Stop()
+	timer := time.NewTimer(checkInterval)
+	defer timer.Stop()
+	due := time.Now().Add(checkInterval) // the next check. Nothing that happens may put it off
 	for {
 		select {
 		case <-d.stopped:
@@ -117,14 +124,25 @@ func (d *Directory) run() {
 		case <-d.burst:
 			d.gather()
 			d.apply()
-			check.Reset(secondLook)
+			due = earlier(due, time.Now().Add(secondLook))
 		case <-d.look: // at once, but not all the time
-			check.Reset(max(0, lookAgain-time.Since(d.checked)))
-		case <-check.C:
-			check.Reset(d.check())
-			d.checked = time.Now()
+			due = earlier(due, d.checked.Add(lookAgain))
+		case <-timer.C:
 		}
+		if !time.Now().Before(due) {
+			wait := d.check()
+			d.checked = time.Now()
+			due = d.checked.Add(wait)
+		}
+		timer.Reset(time.Until(due))
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // gather waits for the end of a burst of events.
@@ -148,27 +166,25 @@ func (d *Directory) gather() {
 	}
 }
 
-// heard implements owner.
-func (d *Directory) heard(p *place, name string) {
-	switch {
-	case p != d.own:
-		d.tell(Changes{Links: true})
-	case name == "": // its mode has changed. It may have been unreadable before.
+// heard implements owner. Links hear of single names, by wake.
+func (d *Directory) heard(_ *place, name string) {
+	if name == "" { // its mode has changed. It may have been unreadable before.
 		d.tell(Changes{All: true})
-	case name[0] == '.':
-		d.tell(Changes{Links: true})
-	default:
-		d.tell(Changes{Names: map[string]struct{}{name: {}}})
-	}
-}
-
-// wake implements owner.
-func (d *Directory) wake(p *place) {
-	if p != d.own {
-		d.tell(Changes{Links: true})
 		return
 	}
-	give(d.look)
+	d.tell(Changes{Names: map[string]struct{}{name: {}}})
+}
+
+// wake implements owner. Where one link leads elsewhere without an event, others may do so too.
+func (d *Directory) wake(p *place, swept bool) {
+	switch {
+	case p == d.own:
+		give(d.look)
+	case swept:
+		d.tell(Changes{Links: true})
+	default:
+		d.tell(Changes{Names: map[string]struct{}{p.link: {}}})
+	}
 }
 
 // tell adds to the pending changes and wakes the goroutine.

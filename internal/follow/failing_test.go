@@ -54,7 +54,7 @@ func TestDirectoryFailing(t *testing.T) {
 	must.OK(t, os.Mkdir(path, 0o755))
 	w := New(func(func(*slog.Logger)) {})
 	defer w.Close()
-	d, err := w.FollowDirectory(path, &mirror{t: t, path: path, files: content{}, linked: content{}})
+	d, err := w.FollowDirectory(path, &mirror{t: t, path: path, files: content{}, linked: links{}})
 	must.OK(t, err)
 	fails(t, "before it starts", d.Failing, nil)
 	d.Start()

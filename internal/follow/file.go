@@ -95,10 +95,10 @@ func (f *File) Stop() { f.stop() }
 func (f *File) Failing() (since time.Time, err error) { return f.health.failing() }
 
 // heard implements owner. No place of a File hears of everything in a directory.
-func (f *File) heard(p *place, _ string) { f.wake(p) }
+func (f *File) heard(p *place, _ string) { f.wake(p, false) }
 
 // wake implements owner.
-func (f *File) wake(*place) { give(f.changed) }
+func (f *File) wake(*place, bool) { give(f.changed) }
 
 func (f *File) run() {
 	look := time.NewTimer(checkInterval)

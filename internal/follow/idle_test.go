@@ -125,8 +125,8 @@ func TestManyEnd(t *testing.T) {
 	testpeer.Eventually(t, "nothing is followed", func() bool { return m.Stats() == Stats{} })
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.byID)+len(m.byPath)+len(m.places) > 0 {
-		t.Errorf("left: %d and %d watches, %d places", len(m.byID), len(m.byPath), len(m.places))
+	if len(m.byID)+len(m.byPath)+len(m.Watcher.paths.places)+len(m.links.places) > 0 {
+		t.Errorf("left: %d and %d watches, %d places", len(m.byID), len(m.byPath), len(m.Watcher.paths.places)+len(m.links.places))
 	}
 }
 

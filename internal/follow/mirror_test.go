@@ -6,15 +6,17 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
+
+type links = map[string]files.Stamp
 
 // mirror is a target that keeps the content of a directory's files. It reads only the files that
 // Refresh is told about.
@@ -23,10 +25,10 @@ type mirror struct {
 	path string
 
 	mu       sync.Mutex
-	files    map[string]string // the content of each file
-	linked   map[string]string // the directory of each link's target
-	leave    Changes           // what the next Refresh does not finish
-	again    Changes           // what Unfinished returns next
+	files    map[string]string      // the content of each file
+	linked   map[string]files.Stamp // of each link's target, as it was read
+	leave    Changes                // what the next Refresh does not finish
+	again    Changes                // what Unfinished returns next
 	received []Changes
 }
 
@@ -41,7 +43,7 @@ func newMirror(t *testing.T, path string) (*mirror, *Watcher, *logbuffer.Buffer)
 
 func follow(t *testing.T, w *Watcher, path string) *mirror {
 	t.Helper()
-	m := &mirror{t: t, path: path, files: make(map[string]string), linked: make(map[string]string)}
+	m := &mirror{t: t, path: path, files: make(map[string]string), linked: links{}}
 	d, err := w.FollowDirectory(path, m)
 	must.OK(t, err)
 	m.take(m.names())
@@ -62,14 +64,15 @@ func (m *mirror) names() []string {
 // take reads the named files.
 func (m *mirror) take(names []string) {
 	for _, name := range names {
-		path := filepath.Join(m.path, name)
+		path := files.Below(m.path, name)
 		delete(m.files, name)
 		delete(m.linked, name)
-		if target, err := os.Readlink(path); err == nil {
-			m.linked[name] = filepath.Dir(target)
-		}
-		if content, err := os.ReadFile(path); err == nil {
+		content, stamp, err := files.Read(path, 1<<10, nil)
+		if err == nil {
 			m.files[name] = string(content)
+		}
+		if _, err := os.Readlink(path); err == nil {
+			m.linked[name] = stamp
 		}
 	}
 }
@@ -90,10 +93,10 @@ func (m *mirror) Refresh(c Changes) {
 	}
 }
 
-func (m *mirror) LinkedDirectories() []string {
+func (m *mirror) Links() map[string]files.Stamp {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.Compact(slices.Sorted(maps.Values(m.linked)))
+	return maps.Clone(m.linked)
 }
 
 func (m *mirror) Unfinished() Changes {
@@ -107,12 +110,12 @@ func (m *mirror) Unfinished() Changes {
 // write writes a file in place.
 func (m *mirror) write(name, content string) {
 	m.t.Helper()
-	must.OK(m.t, os.WriteFile(filepath.Join(m.path, name), []byte(content), 0o644))
+	must.OK(m.t, os.WriteFile(files.Below(m.path, name), []byte(content), 0o644))
 }
 
 func (m *mirror) remove(name string) {
 	m.t.Helper()
-	must.OK(m.t, os.Remove(filepath.Join(m.path, name)))
+	must.OK(m.t, os.Remove(files.Below(m.path, name)))
 }
 
 // shows waits until the mirror has exactly these files.

@@ -9,25 +9,27 @@ import (
 )
 
 const (
-	// unheardLimit is how many events that nobody follows a directory may have in a checkInterval.
-	// That is 1,000 in a second, which take about a percent of a processor. Without a limit, somebody
-	// who writes in the directory of a followed file could have this process take all of one.
-	unheardLimit = 250
+	// eventLimit is how many events a directory may have in a checkInterval that is watched for the
+	// sake of single names. That is 1,000 in a second, which take about a percent of a processor.
+	// Without a limit, somebody who writes in the directory of a followed file, or of what a link
+	// leads to, could have this process take all of one. Events of the names that are followed count
+	// too: where there is no file of such a name, anybody may make and remove one.
+	eventLimit = 250
 	// noisyPeriod is how long a directory with more of them is not watched. Those who follow a name
 	// in it look from time to time instead.
 	noisyPeriod = 10 * time.Second
 )
 
 // errNoisy says that a directory is not watched because too much happens in it.
-var errNoisy = errors.New("too much happens in the directory that nobody follows")
+var errNoisy = errors.New("too much happens in the directory")
 
-// unheard counts an event that nobody follows. The caller holds w.mu.
-func (w *Watcher) unheard(x *watch) {
+// count counts an event. The caller holds w.mu.
+func (w *Watcher) count(x *watch) {
 	now := time.Now()
 	if now.Sub(x.counted) >= checkInterval {
-		x.counted, x.unheard = now, 0
+		x.counted, x.events = now, 0
 	}
-	if x.unheard++; x.unheard <= unheardLimit {
+	if x.events++; x.events <= eventLimit {
 		return
 	}
 	maps.DeleteFunc(w.noisy, func(_ files.ID, until time.Time) bool { return now.After(until) })

@@ -19,8 +19,9 @@ const retryInterval = 5 * time.Second
 type place struct {
 	path  string
 	owner owner
-	whole bool // the path is that of a directory, and the owner hears of everything in it
-	exact bool // the sweep compares times and sizes too
+	whole bool   // the path is that of a directory, and the owner hears of everything in it
+	exact bool   // the sweep compares times and sizes too
+	link  string // the name of a symbolic link in a Directory; "": it is none
 	moved atomic.Bool
 
 	// Guarded by the watcher's mutex.
@@ -33,6 +34,7 @@ type place struct {
 	contentFault error // why the directory itself cannot be watched
 	wayFault     error // why something on the way to it cannot be watched
 	tied         time.Time
+	fresh        bool // the last tie has begun to watch the directory itself
 
 	mu   sync.Mutex
 	seen sight
@@ -50,14 +52,15 @@ type owner interface {
 	// heard tells of a file in the directory of the place, or, by the name "", of the directory
 	// itself.
 	heard(p *place, name string)
-	// wake tells that the path may lead elsewhere, or to something that has changed.
-	wake(p *place)
+	// wake tells that the path may lead elsewhere, or to something that has changed. swept says that
+	// there was no event of it.
+	wake(p *place, swept bool)
 }
 
-// mayHaveMoved has the owner find out where the path leads.
-func (p *place) mayHaveMoved() {
+// mayHaveMoved has the owner find out where the path leads. swept says that there was no event.
+func (p *place) mayHaveMoved(swept bool) {
 	p.moved.Store(true)
-	p.owner.wake(p)
+	p.owner.wake(p, swept)
 }
 
 // fault returns why not all changes of the place have an event. Then the owner has to look from
@@ -83,12 +86,38 @@ func (p *place) look() (files.Stamp, error) {
 	return stamp, err
 }
 
+// took notes what the owner has read. It may be something else than the last look has found: the
+// path may have led elsewhere for a moment, without an event. The zero stamp says nothing.
+func (p *place) took(stamp files.Stamp) {
+	if stamp == (files.Stamp{}) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen = sight{stamp: stamp}
+}
+
+// changed is look. It tells whether the path leads to something else than at the last one.
+func (p *place) changed() bool {
+	stamp, err := files.StampOf(p.path)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.seen
+	p.seen = sight{stamp, err}
+	return p.distinguishes(before, p.seen)
+}
+
 // differs tells whether the path leads to something else than at the last look.
 func (p *place) differs() bool {
 	stamp, err := files.StampOf(p.path)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return err != p.seen.err || !stamp.SameFile(p.seen.stamp) || p.exact && stamp != p.seen.stamp
+	return p.distinguishes(p.seen, sight{stamp, err})
+}
+
+// distinguishes tells whether the owner has to know of a difference.
+func (p *place) distinguishes(a, b sight) bool {
+	return a.err != b.err || !a.stamp.SameFile(b.stamp) || p.exact && a.stamp != b.stamp
 }
 
 // spot is a directory that is about to be watched.
@@ -98,48 +127,71 @@ type spot struct {
 	err   error
 }
 
+// course is what a place leads over.
+type course struct {
+	place *place
+	steps []step
+	real  string
+}
+
 // tie watches what the place leads to, and all that it leads over. fresh says that the directory
 // itself was not watched before: changes until now had no event. Only the owner's goroutine calls
-// it. It does what may wait for a file system before it takes w.mu.
+// it.
 func (w *Watcher) tie(p *place) (fresh bool) {
-	p.moved.Store(false)
-	p.tied = time.Now()
-	steps, real := way(p.path)
-	for range 3 {
-		other, again := w.bind(p, spotsOf(p, steps, real))
-		fresh = fresh || other
-		now, end := way(p.path)
-		if !again && end == real && slices.Equal(now, steps) {
-			break
-		}
-		steps, real = now, end // it has changed before there was a watch
+	w.tieAll([]*place{p})
+	return p.fresh
+}
+
+// tieAll is tie for many places of one owner. It does what may wait for a file system before it
+// takes w.mu.
+func (w *Watcher) tieAll(places []*place) {
+	survey := w.newSurvey()
+	courses := make([]course, 0, len(places))
+	for _, p := range places {
+		p.moved.Store(false)
+		p.tied, p.fresh = time.Now(), false
+		courses = append(courses, survey.course(p))
 	}
-	return fresh
+	for range 3 {
+		replaced := make([]bool, len(courses))
+		for i, c := range courses {
+			replaced[i] = w.bind(c.place, survey.spotsOf(c))
+		}
+		survey = w.newSurvey()
+		changed := courses[:0]
+		for i, c := range courses {
+			now := survey.course(c.place)
+			if replaced[i] || now.real != c.real || !slices.Equal(now.steps, c.steps) {
+				changed = append(changed, now) // before there was a watch
+			}
+		}
+		if courses = changed; len(courses) == 0 {
+			return
+		}
+	}
+}
+
+// course returns what a place leads over.
+func (s *survey) course(p *place) course {
+	steps, real := s.way(p.path)
+	return course{p, steps, real}
 }
 
 // spotsOf looks at the directories that a place leads over.
-func spotsOf(p *place, steps []step, real string) []spot {
-	var spots []spot
-	add := func(s step) {
-		stamp, err := files.StampOf(s.dir)
-		if err == nil {
-			err = unwatchable(s.dir)
-		}
-		spots = append(spots, spot{s, stamp, err})
+func (s *survey) spotsOf(c course) []spot {
+	spots := make([]spot, 0, len(c.steps)+1)
+	if c.place.whole && c.real != "" {
+		spots = append(spots, s.spot(step{dir: c.real}))
 	}
-	if p.whole && real != "" {
-		add(step{dir: real})
-	}
-	for _, s := range steps {
-		add(s)
+	for _, name := range c.steps {
+		spots = append(spots, s.spot(name))
 	}
 	return spots
 }
 
-// bind watches the directories and gives up those that were watched for this place before. fresh
-// says that the directory itself is another watch now, again that a directory has just been
-// replaced.
-func (w *Watcher) bind(p *place, spots []spot) (fresh, again bool) {
+// bind watches the directories and gives up those that were watched for this place before. again
+// says that a directory has just been replaced.
+func (w *Watcher) bind(p *place, spots []spot) (again bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before := p.content
@@ -172,7 +224,8 @@ func (w *Watcher) bind(p *place, spots []spot) (fresh, again bool) {
 	}
 	p.ties = ties
 	w.enlist(p, p.fault() == nil)
-	return p.content != before, again
+	p.fresh = p.fresh || p.content != before
+	return again
 }
 
 // untie gives up what the place watches. The caller holds w.mu.

@@ -5,10 +5,51 @@ import (
 	"time"
 )
 
-// sweepBatch is how many paths the sweep looks at in every checkInterval. So it looks at 1,000 in a
-// second, which takes some tenths of a percent of a processor. With more than 250 paths it looks
-// at each less often.
+// sweepBatch is how many paths the sweep looks at in every checkInterval, and how many links in
+// Directories. So it looks at 1,000 of each in a second, which takes some tenths of a percent of a
+// processor. With more than 250 it looks at each less often.
 const sweepBatch = 250
+
+// round is a list of places that the sweep looks at in turn.
+type round struct {
+	places []*place
+	next   int
+}
+
+// add adds a place that is in no round.
+func (r *round) add(p *place) {
+	r.places = append(r.places, p)
+	p.index = len(r.places)
+}
+
+// remove removes a place of this round.
+func (r *round) remove(p *place) {
+	last := len(r.places) - 1
+	moved := r.places[last]
+	r.places[p.index-1], moved.index = moved, p.index
+	r.places[last] = nil
+	r.places, p.index = r.places[:last], 0
+}
+
+// batch returns the places to look at next. last says that they end a round.
+func (r *round) batch() (batch []*place, last bool) {
+	if r.next >= len(r.places) {
+		r.next = 0
+	}
+	end := min(r.next+sweepBatch, len(r.places))
+	batch = r.places[r.next:end]
+	r.next = end
+	return batch, end == len(r.places)
+}
+
+// roundOf returns the round that a place belongs to. The many links that a Directory may have do
+// not take their turns from what is configured.
+func (w *Watcher) roundOf(p *place) *round {
+	if p.link != "" {
+		return &w.links
+	}
+	return &w.paths
+}
 
 // enlist adds a place to the sweep's list, or takes note that its owner polls it. A place that
 // cannot be watched may be on a server that does not answer: the sweep must not wait for that. The
@@ -23,8 +64,7 @@ func (w *Watcher) enlist(p *place, watched bool) {
 		w.polled++
 		return
 	}
-	w.places = append(w.places, p)
-	p.index = len(w.places)
+	w.roundOf(p).add(p)
 	if !w.sweeping {
 		w.sweeping = true
 		go w.sweep()
@@ -37,14 +77,9 @@ func (w *Watcher) strike(p *place) {
 		p.polled = false
 		w.polled--
 	}
-	if p.index == 0 {
-		return
+	if p.index > 0 {
+		w.roundOf(p).remove(p)
 	}
-	last := len(w.places) - 1
-	moved := w.places[last]
-	w.places[p.index-1], moved.index = moved, p.index
-	w.places[last] = nil
-	w.places, p.index = w.places[:last], 0
 }
 
 // sweep looks at all places, some at a time, until the watcher is closed. It only compares. Where
@@ -66,7 +101,7 @@ func (w *Watcher) sweep() {
 		batch, last := w.nextBatch()
 		for _, p := range batch {
 			if p.differs() {
-				p.mayHaveMoved()
+				p.mayHaveMoved(true)
 			}
 		}
 		if last {
@@ -75,17 +110,13 @@ func (w *Watcher) sweep() {
 	}
 }
 
-// nextBatch returns the places to look at next. last says that they end a round.
+// nextBatch returns the places to look at next. last says that they end a round of the paths.
 func (w *Watcher) nextBatch() (batch []*place, last bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.next >= len(w.places) {
-		w.next = 0
-	}
-	end := min(w.next+sweepBatch, len(w.places))
-	batch = slices.Clone(w.places[w.next:end])
-	w.next = end
-	return batch, end == len(w.places)
+	paths, last := w.paths.batch()
+	links, _ := w.links.batch()
+	return slices.Concat(paths, links), last
 }
 
 // findEnded finds watches that have ended without an event, as they do when a file system is

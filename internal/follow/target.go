@@ -10,9 +10,10 @@ import (
 type DirectoryTarget interface {
 	// Refresh reads the changed files again.
 	Refresh(c Changes)
-	// LinkedDirectories returns the directories on the way to the targets of symbolic links in the
-	// directory, sorted. They need not exist.
-	LinkedDirectories() []string
+	// Links returns the names of the symbolic links in the directory whose targets count, whether
+	// these exist or not, and the stamp of what was read there. It is zero where nothing was. Only
+	// Refresh changes the map.
+	Links() map[string]files.Stamp
 	// Unfinished returns what the last Refresh could not decide and should be checked again. The
 	// next call does not return it again.
 	Unfinished() Changes
@@ -20,9 +21,9 @@ type DirectoryTarget interface {
 
 // Changes says what has changed in a directory. The zero value is nothing.
 type Changes struct {
-	Names map[string]struct{} // these files
-	Links bool                // the target of a symbolic link, or a directory on the way to it
-	All   bool                // any file may have changed
+	Names map[string]struct{} // these files, or the targets of these symbolic links
+	Links bool                // the target of any symbolic link
+	All   bool                // any file, and the target of any symbolic link
 }
 
 // Merge adds other to c. c may take over its map.

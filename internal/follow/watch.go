@@ -23,7 +23,7 @@ type watch struct {
 	named map[string]map[*place]struct{} // these hear of one name in it
 	ended bool
 
-	unheard int       // events since counted that nobody follows
+	events  int       // since counted
 	counted time.Time // zero: there was none
 }
 
@@ -112,11 +112,11 @@ func (w *Watcher) end(x *watch) {
 		_ = w.notify.Remove(x.path) // an error means that the watch has ended by itself
 	}
 	for p := range x.whole {
-		p.mayHaveMoved()
+		p.mayHaveMoved(false)
 	}
 	for _, places := range x.named {
 		for p := range places {
-			p.mayHaveMoved()
+			p.mayHaveMoved(false)
 		}
 	}
 }
@@ -145,10 +145,10 @@ func (w *Watcher) route(event fsnotify.Event) {
 			p.owner.heard(p, name)
 		}
 		for p := range x.named[name] {
-			p.mayHaveMoved()
+			p.mayHaveMoved(false)
 		}
-		if len(x.whole) == 0 && len(x.named[name]) == 0 {
-			w.unheard(x)
+		if len(x.whole) == 0 {
+			w.count(x)
 		}
 	}
 	x := w.byPath[path]
@@ -162,7 +162,7 @@ func (w *Watcher) route(event fsnotify.Event) {
 		}
 		for _, places := range x.named {
 			for p := range places {
-				p.mayHaveMoved()
+				p.mayHaveMoved(false)
 			}
 		}
 	}

@@ -2,12 +2,12 @@
 // their changes.
 //
 // Both are watched by inotify, through fsnotify: a [Directory] itself, and for both the directories
-// that their paths lead over. The events of a Directory are gathered and given to the target in
+// that their paths lead over, and those that the symbolic links in a Directory lead over. The events of a Directory are gathered and given to the target in
 // bursts. Nothing else happens while nothing changes, but for the sweep: one goroutine that looks
 // for what has no event. That is a file system that is mounted or unmounted, a directory far above
 // that is renamed, a [File] that is written by a hard link elsewhere or through memory. The sweep
 // looks at 1,000 paths a second: at each of up to 250 paths every 250 ms, at more less often. It
-// does not look at the files in a Directory.
+// looks at what links in Directories lead to at the same rate, and not at the files in them.
 //
 // What cannot be watched is looked at by its own goroutine, several times a second.
 package follow
@@ -16,7 +16,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -38,21 +37,22 @@ type Watcher struct {
 	say       func(line func(*slog.Logger))
 	overflows atomic.Uint64 // how often events have been lost
 
+	unwatchable func(dir string) error // why changes in a directory have no event; nil: they have
+
 	// mu is held while methods of fsnotify are called, which wait for a mutex of fsnotify. So
 	// takeErrors must not lock it.
-	mu          sync.Mutex
-	notify      *fsnotify.Watcher // nil before the first watch, or if there is no inotify
-	directories map[*Directory]struct{}
-	files       int // that are followed
-	byID        map[files.ID]*watch
-	byPath      map[string]*watch      // the same ones, by the path that is in their events
-	noisy       map[files.ID]time.Time // directories that are not watched until then
-	places      []*place               // that the sweep looks at
-	next        int                    // of places
-	sweeping    bool                   // the sweep's goroutine has begun
-	polled      int                    // places that their owners look at
-	closed      bool
-	done        chan struct{} // closed by Close
+	mu           sync.Mutex
+	notify       *fsnotify.Watcher // nil before the first watch, or if there is no inotify
+	directories  map[*Directory]struct{}
+	files        int // that are followed
+	byID         map[files.ID]*watch
+	byPath       map[string]*watch      // the same ones, by the path that is in their events
+	noisy        map[files.ID]time.Time // directories that are not watched until then
+	paths, links round                  // that the sweep looks at
+	sweeping     bool                   // the sweep's goroutine has begun
+	polled       int                    // places that their owners look at
+	closed       bool
+	done         chan struct{} // closed by Close
 
 	watchSources sync.Once
 }
@@ -61,6 +61,7 @@ type Watcher struct {
 func New(say func(line func(*slog.Logger))) *Watcher {
 	return &Watcher{
 		say:         say,
+		unwatchable: unwatchable,
 		done:        make(chan struct{}),
 		directories: make(map[*Directory]struct{}),
 		byID:        make(map[files.ID]*watch),
@@ -96,8 +97,8 @@ func (w *Watcher) Close() {
 type Stats struct {
 	Directories int    // that are followed
 	Files       int    // that are followed
-	Watches     int    // inotify watches on followed directories and on those of symbolic links
-	Parents     int    // further inotify watches, on directories that paths lead over
+	Watches     int    // inotify watches on followed directories
+	Parents     int    // further inotify watches, on directories that paths and links lead over
 	Polled      int    // paths that cannot be watched, and are looked at several times a second
 	Overflows   uint64 // how often events were lost, so that everything was scanned
 }
@@ -125,7 +126,7 @@ func (w *Watcher) Stats() Stats {
 // ErrClosed, and the reason why the path cannot be used, without the path. It is not an error if
 // there is no watch: the directory is scanned then.
 func (w *Watcher) FollowDirectory(path string, target DirectoryTarget) (*Directory, error) {
-	d := newDirectory(w, filepath.Clean(path), target)
+	d := newDirectory(w, path, target)
 	if _, err := d.own.look(); err != nil {
 		return nil, files.Bare(err)
 	}

@@ -31,6 +31,7 @@ func TestWay(t *testing.T) {
 		must.OK(t, os.Symlink(target, in(link)))
 	}
 	file := step{in("a", "b"), "file"}
+	way := func(path string) ([]step, string) { return withoutSweep(t).newSurvey().way(path) }
 	for path, want := range map[string]struct {
 		steps []step
 		real  string
