@@ -31,6 +31,23 @@ func CheckDirectory(path string) error {
 	}
 }
 
+// CheckParent is CheckDirectory for the directory in which the file at path is to be made. Symbolic
+// links to it are followed. A directory that does not exist is no error: whoever makes the file
+// gets a better one.
+func CheckParent(path string) error {
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err == nil {
+		err = CheckDirectory(dir)
+	}
+	if IsGone(err) {
+		return nil
+	}
+	return err
+}
+
 func (s Stamp) checkDirectory(path string, by reader) error {
 	switch {
 	case s.uid != 0 && s.uid != by.uid:
