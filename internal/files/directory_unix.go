@@ -23,6 +23,11 @@ func CheckDirectory(path string) error {
 		if err := stamp.checkDirectory(path, readerOf(stamp)); err != nil {
 			return err
 		}
+		if stamp.mode&groupWrite != 0 && stamp.mode&fs.ModeSticky == 0 {
+			if err := stamp.checkList(path, listWrite); err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+		}
 		above := filepath.Dir(path)
 		if above == path {
 			return nil

@@ -41,7 +41,8 @@ func TestGrantFollowsNoLink(t *testing.T) {
 					return open(fd)
 				})
 				if err == nil { // the socket itself has got the mode, wherever it is
-					if info, err := os.Lstat(path + "-moved"); err != nil || info.Mode().Perm() != 0o666 {
+					info, err := os.Lstat(path + "-moved")
+					if err != nil || info.Mode().Perm() != 0o666 {
 						t.Errorf("the socket: %v, %v", info, err)
 					}
 					must.OK(t, file.Close())
@@ -60,7 +61,9 @@ func TestGrantFollowsNoLink(t *testing.T) {
 	}
 }
 
-func openWith(path string, grant func(fd int) error) (*os.File, error) { return open(path, 0, grant) }
+func openWith(path string, grant func(fd int) error) (*os.File, error) {
+	return open(path, 0, grant)
+}
 
 // TestOpenSocket: only a socket on which nobody listens yet can be the one that has just been
 // bound.
