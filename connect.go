@@ -74,27 +74,23 @@ func Connect(ctx context.Context, s *zmq4.Socket, endpoint string) error {
 	if strings.HasPrefix(endpoint, "inproc://") {
 		return connectSocket(s, endpoint)
 	}
-	_, err := connectAndWait(ctx, s, endpoint, endpoint)
-	return err
+	_, err := connections.Connect(ctx, s, endpoint)
+	return handshakeError(endpoint, err)
 }
 
 // connections are those that Connect has made, for all sockets of the process. A socket has no
 // place to keep its own.
 var connections libzmq.Connections
 
-// connectAndWait connects to target and tells whether anybody has accepted a connection. Errors
-// name endpoint in place of target.
-func connectAndWait(
-	ctx context.Context, s *zmq4.Socket, endpoint, target string,
-) (reached bool, err error) {
-	reached, err = connections.Connect(ctx, s, target)
+// handshakeError is an error of package libzmq as callers get it. nil stays nil.
+func handshakeError(endpoint string, err error) error {
 	if refused, ok := errors.AsType[*libzmq.RefusalError](err); ok {
-		return reached, &HandshakeError{endpoint, refused.Status, refused.Events}
+		return &HandshakeError{endpoint, refused.Status, refused.Events}
 	}
 	if err != nil {
-		return reached, fmt.Errorf("zmqauth: %s: %w", endpoint, err)
+		return fmt.Errorf("zmqauth: %s: %w", endpoint, err)
 	}
-	return reached, nil
+	return nil
 }
 
 func connectSocket(s *zmq4.Socket, endpoint string) error {

@@ -171,7 +171,11 @@ func TestPasswordFileModes(t *testing.T) {
 		{"ann=" + password + "\n", 0o604, "chmod o-rwx"},
 		{"ann=" + password + "\n", 0o601, "chmod o-rwx"},
 		{"ann=" + password + "\n", 0o602, "chmod o-w"},
-		{"eve " + password + "\n", 0o644, "chmod o-rwx"}, // whatever it is, it may be a password
+		{"eve " + password + "\n", 0o644, "chmod o-rwx"},    // whatever it is, it may be a password
+		{"eve=$" + password + "$!\n", 0o644, "chmod o-rwx"}, // so may what only looks like a hash
+		{"eve:{" + password + "}9\n", 0o644, "chmod o-rwx"},
+		{"eve={PLAIN}" + password + "\n", 0o644, "chmod o-rwx"},
+		{"eve={SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n", 0o644, ""},
 		{hash, 0o644, ""},
 		{hash, 0o640, ""},
 		{hash, 0o660, ""},

@@ -66,9 +66,8 @@ func newPasswd() *cobra.Command {
 				return usagef("--json goes with --list and --verify")
 			}
 			if o.remove {
-				return editPasswords(args[0], false, func(content []byte) ([]byte, error) {
-					return deleteUser(content, args[1])
-				})
+				edit := func(content []byte) ([]byte, error) { return deleteUser(content, args[1]) }
+				return editPasswords(cmd.Context(), args[0], false, edit)
 			}
 			return o.setPassword(cmd.Context(), args[0], args[1])
 		}),
@@ -99,7 +98,7 @@ func (o passwdOptions) setPassword(ctx context.Context, file, user string) error
 	if err != nil {
 		return err
 	}
-	return editPasswords(file, true, func(content []byte) ([]byte, error) {
+	return editPasswords(ctx, file, true, func(content []byte) ([]byte, error) {
 		edited := setUser(content, user, hash)
 		return edited, checkInForce(edited, user)
 	})

@@ -1,14 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
-
-	"golang.org/x/sys/unix"
+	"time"
 
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/passhash"
@@ -16,16 +16,20 @@ import (
 
 // editPasswords replaces a password file in one step by the result of edit. If the path is a
 // symbolic link, it replaces the file that the link leads to. Processes that edit files of the same
-// directory take turns, so that no change is lost.
-func editPasswords(path string, create bool, edit func(content []byte) ([]byte, error)) error {
-	if err := editFile(path, create, edit); err != nil {
+// directory take turns, so that no change is lost. The end of ctx ends the wait for a turn.
+func editPasswords(
+	ctx context.Context, path string, create bool, edit func(content []byte) ([]byte, error),
+) error {
+	if err := editFile(ctx, path, create, edit); err != nil {
 		return fmt.Errorf("%s: %w", path, files.Bare(err))
 	}
 	return nil
 }
 
 // editFile is editPasswords without the path in its errors.
-func editFile(path string, create bool, edit func(content []byte) ([]byte, error)) error {
+func editFile(
+	ctx context.Context, path string, create bool, edit func(content []byte) ([]byte, error),
+) error {
 	target, err := filepath.EvalSymlinks(path)
 	_, absent := os.Lstat(path) // nil for a link that leads nowhere, which is an error
 	if errors.Is(err, fs.ErrNotExist) && create && absent != nil {
@@ -33,11 +37,11 @@ func editFile(path string, create bool, edit func(content []byte) ([]byte, error
 	} else if err != nil {
 		return err
 	}
-	dir, err := lockDirectory(filepath.Dir(target))
+	release, err := lockPasswords(ctx, target)
 	if err != nil {
 		return err
 	}
-	defer dir.Close() // releases the lock
+	defer release()
 	content, stamp, err := readPasswords(target, create)
 	if err != nil {
 		return err
@@ -53,23 +57,29 @@ func editFile(path string, create bool, edit func(content []byte) ([]byte, error
 	return files.Replace(target, stamp, edited)
 }
 
-// lockDirectory opens a directory and waits for its lock. The password file cannot have the lock
-// itself, because it is replaced. A lock file beside it would stay for ever.
-func lockDirectory(path string) (*os.File, error) {
-	dir, err := os.Open(path)
-	if err != nil {
-		return nil, err
+// lockTime is how long to wait for other processes that edit the file. Each of them takes far less,
+// because it has asked for the password and hashed it before.
+const lockTime = 10 * time.Second
+
+// lockPasswords waits until it is this process's turn to edit a password file. The file cannot have
+// the lock itself: it is replaced, and a file of hashes may be for everybody to read. Root takes
+// the lock of the file's owner, who may edit it, too.
+//
+// Nobody else can stop this process: where somebody has made a file of the lock's name, there is no
+// turn. Then only the check when the file is replaced stands against the loss of a change.
+func lockPasswords(ctx context.Context, path string) (release func(), err error) {
+	owner := os.Geteuid()
+	if stamp, err := files.StampOf(path); err == nil && owner == 0 {
+		owner, _ = stamp.Owner()
 	}
-	for {
-		if err = unix.Flock(int(dir.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
-			break
-		}
+	lock, err := files.TakeLock(ctx, filepath.Dir(path), owner, lockTime)
+	switch {
+	case err == nil:
+		return lock.Release, nil
+	case errors.Is(err, files.ErrForeignLock):
+		return func() {}, nil
 	}
-	if err != nil {
-		_ = dir.Close()
-		return nil, fmt.Errorf("locking its directory: %w", err)
-	}
-	return dir, nil
+	return nil, err
 }
 
 // readPasswords reads a password file. With create, a missing file is not an error: content is nil

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -61,6 +62,30 @@ func TestProxyKeepsFile(t *testing.T) {
 	if text, err := os.ReadFile(path); err != nil || string(text) != "precious" {
 		t.Errorf("the file: %q, %v", text, err)
 	}
+}
+
+// TestProxySocketDirectory: a frontend is not bound where others could replace its socket, and get
+// what clients send. check finds that too, and both say what mends it.
+func TestProxySocketDirectory(t *testing.T) {
+	dir := t.TempDir()
+	config := strings.ReplaceAll(unixFrontend("tcp://127.0.0.1:1"), "WORK", dir+"/open")
+	policy := filepath.Join(dir, "zmqauth.zpl")
+	must.OK(t, os.WriteFile(policy, []byte(config), 0o600))
+	if got := execute(t, "check", "--config", policy); got.code != 0 { // somebody may make it later
+		t.Errorf("no directory: %d, %s", got.code, got.stderr)
+	}
+	must.OK(t, os.Mkdir(filepath.Join(dir, "open"), 0o700))
+	must.OK(t, os.Chmod(filepath.Join(dir, "open"), 0o777))
+	for _, command := range []string{"check", "proxy"} {
+		got := execute(t, command, "--config", policy)
+		if got.code != exitFailure || !strings.Contains(got.stderr, policy+":1: bind: ") ||
+			!strings.Contains(got.stderr, "chmod +t "+dir+"/open") {
+			t.Errorf("%s: %d, %s", command, got.code, got.stderr)
+		}
+	}
+	must.OK(t, os.Chmod(filepath.Join(dir, "open"), 0o777|fs.ModeSticky))
+	p := startProxy(t, dir, config)
+	must.OK(t, p.stop(syscall.SIGTERM))
 }
 
 // TestProxyKeepsLiveSocket: a second proxy does not take the socket of the first, and its end

@@ -16,11 +16,9 @@ import (
 
 // The tags of the entries of an access control list (linux/posix_acl.h).
 const (
-	tagOwner  = 0x01
-	tagUser   = 0x02
-	tagGroup  = 0x04
-	tagMask   = 0x10
-	tagOthers = 0x20
+	tagOwner    = 0x01
+	tagOwnGroup = 0x04
+	tagOthers   = 0x20
 
 	nobodyInParticular = 0xffffffff // the id of entries that need none
 )
@@ -33,11 +31,15 @@ type aclEntry struct {
 // aclOf encodes a list in which the owner may read and write, the group may do nothing, and a user
 // may read and write.
 func aclOf(user uint32) []byte {
-	out := binary.LittleEndian.AppendUint32(nil, 2) // the version
-	for _, entry := range []aclEntry{
-		{tagOwner, 6, nobodyInParticular}, {tagUser, 6, user}, {tagGroup, 0, nobodyInParticular},
+	return encodeList([]aclEntry{
+		{tagOwner, 6, nobodyInParticular}, {tagUser, 6, user}, {tagOwnGroup, 0, nobodyInParticular},
 		{tagMask, 6, nobodyInParticular}, {tagOthers, 0, nobodyInParticular},
-	} {
+	})
+}
+
+func encodeList(entries []aclEntry) []byte {
+	out := binary.LittleEndian.AppendUint32(nil, listVersion)
+	for _, entry := range entries {
 		out = binary.LittleEndian.AppendUint16(out, entry.tag)
 		out = binary.LittleEndian.AppendUint16(out, entry.mode)
 		out = binary.LittleEndian.AppendUint32(out, entry.id)

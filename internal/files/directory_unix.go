@@ -23,12 +23,34 @@ func CheckDirectory(path string) error {
 		if err := stamp.checkDirectory(path, readerOf(stamp)); err != nil {
 			return err
 		}
+		if stamp.mode&groupWrite != 0 && stamp.mode&fs.ModeSticky == 0 {
+			if err := stamp.checkList(path, listWrite); err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+		}
 		above := filepath.Dir(path)
 		if above == path {
 			return nil
 		}
 		path = above
 	}
+}
+
+// CheckParent is CheckDirectory for the directory in which the file at path is to be made. Symbolic
+// links to it are followed. A directory that does not exist is no error: whoever makes the file
+// gets a better one.
+func CheckParent(path string) error {
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err == nil {
+		err = CheckDirectory(dir)
+	}
+	if IsGone(err) {
+		return nil
+	}
+	return err
 }
 
 func (s Stamp) checkDirectory(path string, by reader) error {

@@ -11,6 +11,7 @@ import (
 // Permission bits (chmod(2)).
 const (
 	groupWrite  fs.FileMode = 0o020
+	groupRead   fs.FileMode = 0o040
 	othersWrite fs.FileMode = 0o002
 	othersAny   fs.FileMode = 0o007
 )
@@ -32,12 +33,18 @@ func readerOf(s Stamp) (by reader) {
 
 // Check is the rule of trust for files that are in force: certificates, password files, policies,
 // directories of certificates. The file must belong to root or to the user who reads it. No other
-// user may be able to write it; root's group and the group of the user who reads it may. The error
-// says what is wrong with path and which command mends it.
-func (s Stamp) Check(path string) error { return s.check(path, readerOf(s)) }
+// user may be able to write it; root's group and the group of the user who reads it may. On Linux
+// that holds for its access control list, too. The error says what is wrong with path and which
+// command mends it. It is ErrChanged where the list matters and path leads to another file by now.
+func (s Stamp) Check(path string) error {
+	if err := s.check(path, readerOf(s)); err != nil || s.mode&groupWrite == 0 {
+		return err
+	}
+	return s.checkList(path, listWrite)
+}
 
 // CheckSecret is Check for files with secrets. In addition, not every user may be able to read it.
-// Its group may.
+// Its group may, and those whom the rule lets write it.
 func (s Stamp) CheckSecret(path string) error {
 	if err := s.Check(path); err != nil {
 		return err
@@ -46,7 +53,10 @@ func (s Stamp) CheckSecret(path string) error {
 		return fmt.Errorf("a secret that others can reach (mode %04o): chmod o-rwx %s",
 			s.mode.Perm(), path)
 	}
-	return nil
+	if s.mode&groupRead == 0 {
+		return nil
+	}
+	return s.checkList(path, listRead)
 }
 
 func (s Stamp) check(path string, by reader) error {

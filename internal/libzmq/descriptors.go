@@ -2,20 +2,26 @@ package libzmq
 
 import "syscall"
 
-// contextPipes is half of the descriptors that libzmq takes for a context with its first socket,
-// and some more. Where it gets too few it ends the process (zmq_assert), instead of an error.
-const contextPipes = 8
+// Half of the descriptors that libzmq takes, and some more. Where it gets too few for a context it
+// ends the process (zmq_assert), instead of an error.
+const (
+	contextPipes = 8 // for a context with its first socket
+	// attemptPipes are for a client: its socket, the two ends of its monitor, which take two
+	// descriptors each where there is no eventfd(2), and its connection.
+	attemptPipes = 4
+)
 
-// CheckDescriptors tells whether a context can be made. The error is EMFILE or ENFILE: too few
-// descriptors are left.
-func CheckDescriptors() error {
+// CheckDescriptors tells whether a context can be made in which so many clients connect. The error
+// is EMFILE or ENFILE: too few descriptors are left. Nobody keeps them: others may take them
+// meanwhile.
+func CheckDescriptors(clients int) error {
 	var taken []int
 	defer func() {
 		for _, fd := range taken {
 			_ = syscall.Close(fd)
 		}
 	}()
-	for range contextPipes {
+	for range contextPipes + clients*attemptPipes {
 		var pipe [2]int // of its own, as any descriptor that exists may be closed meanwhile
 		syscall.ForkLock.RLock()
 		err := syscall.Pipe(pipe[:])

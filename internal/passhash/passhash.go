@@ -4,7 +4,6 @@ package passhash
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"golang.org/x/crypto/bcrypt"
@@ -37,9 +36,9 @@ type Hash struct {
 
 // Parse reads a hash. recognised reports whether the text has the prefix of a hash: $2a$, $2b$,
 // $2y$ (bcrypt), $argon2id$, or that of another kind. A recognised text is an error if it is not a
-// valid hash, if it is too expensive to verify, or if it is of another kind: it is no password. An
-// error repeats the prefix at most. h is nil unless the text is recognised and
-// there is no error.
+// valid hash, if it is too expensive to verify, or if it is of another kind: it is no password. That
+// error is a *ForeignError. No error repeats more than the prefix of a kind that is known. h is nil
+// unless the text is recognised and there is no error.
 func Parse(text string) (h *Hash, recognised bool, err error) {
 	for _, prefix := range []string{"$2a$", "$2b$", "$2y$"} {
 		if strings.HasPrefix(text, prefix) {
@@ -56,18 +55,11 @@ func Parse(text string) (h *Hash, recognised bool, err error) {
 		}
 		return &Hash{text: text, argon2: parsed}, true, nil
 	}
-	if found := foreignHash.FindStringSubmatch(text); found != nil {
-		return nil, true, fmt.Errorf("a hash of a kind that is not understood (%s): bcrypt ($2y$) "+
-			"and argon2id are", found[1])
+	if err := checkForeign(text); err != nil {
+		return nil, true, err
 	}
 	return nil, false, nil
 }
-
-// foreignHash is how other hashes begin: in the modular crypt format ($6$, $apr1$), the PHC string
-// format ($scrypt$), and with a scheme in braces as directories and mail servers have it ({SSHA}).
-// Something follows.
-var foreignHash = regexp.MustCompile(
-	`^(\$[0-9A-Za-z][0-9A-Za-z-]*\$|\{[A-Za-z][0-9A-Za-z._-]*\}).`)
 
 // Text returns what Parse read. Hashes of the same text are the same.
 func (h *Hash) Text() string { return h.text }

@@ -103,10 +103,12 @@ func parseLine[V any](line []byte, number int, value V) (
 	if separator == ':' {
 		password, _, _ = strings.Cut(password, ":") // htpasswd's lines may have further fields
 	}
-	_, recognised, _ := passhash.Parse(password)
+	_, recognised, err := passhash.Parse(password)
+	foreign, isForeign := errors.AsType[*passhash.ForeignError](err)
+	isClear = !recognised || isForeign && foreign.Clear
 	if separator == ':' && !recognised {
 		return name, nil, true, errors.New("after a : only a bcrypt or argon2id hash is valid")
 	}
 	u, err = NewUser(name, password, value)
-	return name, u, !recognised, err
+	return name, u, isClear, err
 }

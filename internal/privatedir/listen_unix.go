@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zmqauth/zmqauth/internal/files"
 )
 
 // backlog is how many connections may wait to be accepted: as many as the system allows. The system
@@ -21,7 +23,7 @@ const backlog = math.MaxUint16
 // listen makes a Unix socket in several steps, unlike package net. It sets the mode before the last
 // step, so that nobody can connect before.
 func listen(path string, mode fs.FileMode) (*net.UnixListener, error) {
-	file, err := open(path, mode, func() error {
+	file, err := open(path, mode, func(int) error {
 		return os.NewSyscallError("chmod", setMode(path, mode))
 	})
 	if err != nil {
@@ -39,10 +41,16 @@ func listen(path string, mode fs.FileMode) (*net.UnixListener, error) {
 // means than package net. It replaces an existing socket under the same rules as Bind. access holds
 // before anybody can connect. The file does not block. Closing it ends the listening but leaves the
 // socket's file, which the Socket removes.
+//
+// It is an error if others could put a socket of their own in the place of this one, and get what
+// its clients send: see [files.CheckParent].
 func ListenFile(ctx context.Context, path string, access Access) (*os.File, *Socket, error) {
+	if err := files.CheckParent(path); err != nil {
+		return nil, nil, err
+	}
 	var file *os.File
 	socket, err := Bind(ctx, path, func() (err error) {
-		file, err = open(path, 0, func() error { return access.grant(path) })
+		file, err = open(path, 0, func(fd int) error { return access.grant(fd, path) })
 		return err
 	})
 	if err != nil && file != nil {
@@ -60,23 +68,9 @@ type Access struct {
 	Group *int        // the id of the file's group; nil: as the system chooses
 }
 
-// grant puts a in force for a socket that does not listen yet.
-func (a Access) grant(path string) error {
-	if a.Group != nil {
-		if err := unix.Lchown(path, -1, *a.Group); err != nil {
-			return os.NewSyscallError("chown", err)
-		}
-	}
-	if a.Mode == 0 {
-		return nil
-	}
-	// Only the owner of the directory could put a symbolic link in the place of the socket.
-	return os.NewSyscallError("chmod", unix.Chmod(path, uint32(a.Mode.Perm())))
-}
-
 // open makes a Unix socket and listens on it. It calls grant before anybody can connect. The file
 // does not block.
-func open(path string, mode fs.FileMode, grant func() error) (*os.File, error) {
+func open(path string, mode fs.FileMode, grant func(fd int) error) (*os.File, error) {
 	fd, err := newSocket()
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
@@ -89,14 +83,17 @@ func open(path string, mode fs.FileMode, grant func() error) (*os.File, error) {
 	return file, nil
 }
 
-func openFile(fd int, path string, mode fs.FileMode, grant func() error) error {
+func openFile(fd int, path string, mode fs.FileMode, grant func(fd int) error) error {
 	if err := prepareMode(fd, mode); err != nil {
 		return os.NewSyscallError("fchmod", err)
 	}
 	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
 		return os.NewSyscallError("bind", err)
 	}
-	err := grant()
+	err := grant(fd)
+	if errors.Is(err, errReplaced) {
+		return err // what is at the path now is somebody else's
+	}
 	if err == nil {
 		err = os.NewSyscallError("listen", unix.Listen(fd, backlog))
 	}

@@ -3,6 +3,7 @@ package privatedir
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -13,8 +14,15 @@ import (
 	"github.com/zmqauth/zmqauth/internal/files"
 )
 
-// dialTimeout is how long an existing socket may take to answer.
-const dialTimeout = time.Second
+const (
+	// dialTimeout is how long an existing socket may take to answer.
+	dialTimeout = time.Second
+	// lockTimeout is how long to wait for other processes that bind in the same directory. It is
+	// longer than one of them takes.
+	lockTimeout = 3 * dialTimeout
+	// listenTime is far more than a process needs between binding a socket and listening on it.
+	listenTime = 100 * time.Millisecond
+)
 
 // A Socket is the file of a Unix socket.
 type Socket struct {
@@ -26,17 +34,20 @@ type Socket struct {
 // that it removes an existing socket on which nobody listens. Any other file at path stays: then
 // the error is [syscall.EADDRINUSE], and bind is not called.
 //
-// Users of this package that bind in the same directory take turns, so that none removes what
-// another has just made. For that, Bind locks the directory (flock(2)). If it cannot, as on some
-// network file systems and on Windows, nothing is removed, and bind is called only if nothing is at
-// path.
+// Processes of this user that bind in the same directory take turns, so that none removes what
+// another has just made. See [files.TakeLock]. Without a lock, as on some network file systems and
+// on Windows, nothing is removed, and bind is called only if nothing is at path: the error of a
+// stale socket tells what is wrong with the lock. If that is a file of somebody else, who could
+// stop this user for ever, Bind looks twice whether a socket is stale, and takes no turn.
 func Bind(ctx context.Context, path string, bind func() error) (*Socket, error) {
 	if path == "" || path[0] == '@' { // an abstract socket, which has no file
 		return nil, errors.New("not the path of a Unix socket")
 	}
-	unlock, locked := lock(ctx, filepath.Dir(path))
-	defer unlock()
-	if err := removeStale(ctx, path, locked); err != nil {
+	lock, unlocked := files.TakeLock(ctx, filepath.Dir(path), os.Geteuid(), lockTimeout)
+	if unlocked == nil {
+		defer lock.Release()
+	}
+	if err := removeStale(ctx, path, unlocked); err != nil {
 		return nil, err
 	}
 	if err := bind(); err != nil {
@@ -69,14 +80,27 @@ func sameSocket(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime())
 }
 
-// removeStale removes a socket on which nobody listens, if it may. It returns an error if anything
-// else is at path.
-func removeStale(ctx context.Context, path string, mayRemove bool) error {
+// removeStale removes a socket on which nobody listens. It returns an error if anything else is at
+// path. unlocked is why this process has no lock; nil: it has.
+func removeStale(ctx context.Context, path string, unlocked error) error {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return nil // nothing is there, or bind reports a better error
 	}
-	if !mayRemove || info.Mode().Type() != fs.ModeSocket || !isStale(ctx, path) {
+	if info.Mode().Type() != fs.ModeSocket {
+		return syscall.EADDRINUSE
+	}
+	stale := isStale(ctx, path)
+	switch {
+	case errors.Is(unlocked, files.ErrForeignLock):
+		if stale { // or another process of this user is about to listen
+			time.Sleep(listenTime)
+			stale = isStale(ctx, path)
+		}
+	case unlocked != nil && (stale || ctx.Err() != nil):
+		return fmt.Errorf("a socket is there, and the directory cannot be locked: %w", unlocked)
+	}
+	if !stale {
 		return syscall.EADDRINUSE
 	}
 	if now, err := os.Lstat(path); err != nil || !sameSocket(info, now) {

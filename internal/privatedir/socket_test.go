@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
@@ -266,30 +267,61 @@ func TestCloseLeavesOthers(t *testing.T) {
 	}
 }
 
-// TestLockedByAnother: if somebody keeps a directory locked for ever, nobody else waits for ever,
-// but no socket is removed.
+// TestLockedByAnother: if a process of this user keeps the lock for ever, nobody else waits for
+// ever, but no socket is removed. The error says who has the lock.
 func TestLockedByAnother(t *testing.T) {
 	dir := shortDir(t)
 	path := filepath.Join(dir, "s")
-	locked, err := os.Open(dir)
+	lock, err := files.TakeLock(t.Context(), dir, os.Geteuid(), time.Minute)
 	must.OK(t, err)
-	must.OK(t, unix.Flock(int(locked.Fd()), unix.LOCK_EX))
 	leaveSocket(t, path)
 	short := func() context.Context {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		t.Cleanup(cancel)
 		return ctx
 	}
-	if _, err := Listen(short(), path, 0); !errors.Is(err, syscall.EADDRINUSE) {
+	_, err = Listen(short(), path, 0)
+	held, ok := errors.AsType[*files.HeldError](err)
+	if !ok || held.By == "" || errors.Is(err, syscall.EADDRINUSE) || !exists(path) {
 		t.Errorf("a dead socket: %v", err)
 	}
 	l, err := Listen(short(), path+"2", 0)
 	must.OK(t, err)
 	must.OK(t, l.Close())
-	must.OK(t, locked.Close())
+	lock.Release()
 	l, err = Listen(t.Context(), path, 0)
 	must.OK(t, err)
 	must.OK(t, l.Close())
+}
+
+// TestStrangersDoNotLock: what every user of the machine can do, to lock the directory or to make a
+// file of the lock's name in it, keeps no stale socket where it is, and no live one is removed.
+func TestStrangersDoNotLock(t *testing.T) {
+	for name, foreign := range map[string]bool{"the directory": false, "the lock's name": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := shortDir(t)
+			path := filepath.Join(dir, "s")
+			locked, err := os.Open(dir)
+			must.OK(t, err)
+			defer locked.Close()
+			must.OK(t, unix.Flock(int(locked.Fd()), unix.LOCK_EX))
+			squatter := filepath.Join(dir, fmt.Sprintf(".zmqauth-%d.lock", os.Geteuid()))
+			if foreign {
+				must.OK(t, os.WriteFile(squatter, nil, 0o644))
+			}
+			leaveSocket(t, path)
+			l, err := Listen(t.Context(), path, 0)
+			must.OK(t, err)
+			if _, err := Listen(t.Context(), path, 0); !errors.Is(err, syscall.EADDRINUSE) {
+				t.Errorf("over a live one: %v", err)
+			}
+			must.OK(t, reaches(path, l))
+			must.OK(t, l.Close())
+			if exists(squatter) != foreign {
+				t.Error("the lock file is left, or that of somebody else is gone")
+			}
+		})
+	}
 }
 
 // TestBind: a socket that another library has bound is recognised by its file.

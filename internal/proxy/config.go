@@ -11,6 +11,7 @@ import (
 
 	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
+	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/links"
 	"github.com/zmqauth/zmqauth/internal/policyfile"
 	"github.com/zmqauth/zmqauth/internal/privatedir"
@@ -120,6 +121,9 @@ func resolve(f policyfile.Frontend) (spec frontendSpec, err error) {
 		info, err := os.Lstat(at.Path)
 		if err == nil && info.Mode().Type() != fs.ModeSocket {
 			return spec, fmt.Errorf("bind: %w", occupied(at.Path))
+		}
+		if err := files.CheckParent(at.Path); err != nil {
+			return spec, fmt.Errorf("bind: %w", err)
 		}
 	}
 	return spec, nil
