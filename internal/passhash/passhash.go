@@ -37,8 +37,8 @@ type Hash struct {
 // Parse reads a hash. recognised reports whether the text has the prefix of a hash: $2a$, $2b$,
 // $2y$ (bcrypt), $argon2id$, or that of another kind. A recognised text is an error if it is not a
 // valid hash, if it is too expensive to verify, or if it is of another kind: it is no password.
-// That error is a *ForeignError. No error repeats more than the prefix of a kind that is known. h
-// is nil unless the text is recognised and there is no error.
+// That error is a *ForeignError. No error repeats more than the prefix of a kind that is known.
+// h is nil unless the text is recognised and there is no error.
 func Parse(text string) (h *Hash, recognised bool, err error) {
 	for _, prefix := range []string{"$2a$", "$2b$", "$2y$"} {
 		if strings.HasPrefix(text, prefix) {
