@@ -53,7 +53,7 @@ type Directory struct {
 	gone       bool              // it counts as removed
 	unreadable error             // why its files cannot be listed
 	rescan     time.Time         // when it is scanned next if it cannot be watched
-	repoll     time.Time         // before that, what links lead to is not looked at for want of a watch
+	repoll     time.Time         // when links without events are looked at next
 	reported   bool              // the log says that there is no watch
 
 	reportedLink bool // the log says that there is none of what a link leads to

@@ -126,7 +126,8 @@ func TestManyEnd(t *testing.T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.byID)+len(m.byPath)+len(m.Watcher.paths.places)+len(m.links.places) > 0 {
-		t.Errorf("left: %d and %d watches, %d places", len(m.byID), len(m.byPath), len(m.Watcher.paths.places)+len(m.links.places))
+		t.Errorf("left: %d and %d watches, %d and %d places",
+			len(m.byID), len(m.byPath), len(m.Watcher.paths.places), len(m.links.places))
 	}
 }
 

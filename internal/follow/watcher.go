@@ -4,10 +4,11 @@
 // Both are watched by inotify, through fsnotify: a [Directory] itself, and for both the directories
 // that their paths lead over, and those that the symbolic links in a Directory lead over. The
 // events of a Directory are gathered and given to the target in bursts. Nothing else happens while
-// nothing changes, but for the sweep: one goroutine that looks for what has no event. That is a file system that is mounted or unmounted, a directory far above
-// that is renamed, a [File] that is written by a hard link elsewhere or through memory. The sweep
-// looks at 1,000 paths a second: at each of up to 250 paths every 250 ms, at more less often. It
-// looks at what links in Directories lead to at the same rate, and not at the files in them.
+// nothing changes, but for the sweep: one goroutine that looks for what has no event. That is a
+// file system that is mounted or unmounted, a directory far above that is renamed, a [File] that is
+// written by a hard link elsewhere or through memory. The sweep looks at 1,000 paths a second: at
+// each of up to 250 paths every 250 ms, at more less often. It looks at what links in Directories
+// lead to at the same rate, and not at the files in them.
 //
 // What cannot be watched is looked at by its own goroutine, several times a second.
 package follow

@@ -18,8 +18,8 @@ type step struct {
 	name string // in it
 }
 
-// survey is what the file system was like when some paths were looked at. It looks at each name
-// once that many of them lead over, as links in a Directory do.
+// survey is what the file system was like when some paths were looked at. A name that many of them
+// lead over, as links in a Directory do, is looked at once.
 type survey struct {
 	unwatchable func(dir string) error
 	names       map[string]waypoint
