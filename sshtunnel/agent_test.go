@@ -138,3 +138,46 @@ func TestIdentitiesOnly(t *testing.T) {
 	write(t, cfg.ConfigFile, "IdentityFile "+other+"\nIdentitiesOnly yes\n")
 	openFails(t, cfg, other)
 }
+
+// TestAgentKeysAreMeasured: RequiredRSASize counts for the agent's keys and certificates, too.
+func TestAgentKeysAreMeasured(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("HOME", dir)
+	authority := newKey(t, filepath.Join(dir, "authority"))
+	server := newSSHD(t, "TrustedUserCAKeys "+authority+".pub")
+	plain := newKey(t, filepath.Join(dir, "plain"), "-t", "rsa", "-b", "2048")
+	server.authorize(t, plain+".pub")
+	certified := newKey(t, filepath.Join(dir, "certified"), "-t", "rsa", "-b", "2048")
+	keygen(t, "-q", "-s", authority, "-I", "ann", "-n", server.User, certified+".pub")
+	for name, key := range map[string]string{"a key": plain, "a certificate": certified} {
+		t.Run(name, func(t *testing.T) {
+			cfg := server.config(t)
+			cfg.KeyFile, cfg.Agent = "", startAgent(t, key)
+			must.OK(t, open(t, cfg).Err())
+			cfg.ConfigFile = configFile(t, "RequiredRSASize 3072\n")
+			openFails(t, cfg, "an RSA key of 2048 bits; RequiredRSASize asks for 3072")
+		})
+	}
+}
+
+// TestAgentCertificate: a certificate that only the agent has belongs to its key, so that
+// IdentitiesOnly and Config.KeyFile allow it.
+func TestAgentCertificate(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("HOME", dir)
+	authority := newKey(t, filepath.Join(dir, "authority"))
+	server := newSSHD(t, "TrustedUserCAKeys "+authority+".pub")
+	for _, args := range [][]string{
+		{"-t", "ed25519"}, {"-t", "ecdsa"}, {"-t", "rsa", "-b", "2048"},
+	} {
+		key := newKey(t, filepath.Join(dir, args[1]), args...)
+		keygen(t, "-q", "-s", authority, "-I", "ann", "-n", server.User, key+".pub")
+		cfg := server.config(t)
+		cfg.Agent = startAgent(t, key)
+		must.OK(t, os.Remove(key+"-cert.pub"))
+		cfg.KeyFile = key + ".pub"
+		must.OK(t, open(t, cfg).Err())
+		cfg.KeyFile = newKey(t, filepath.Join(dir, "other-"+args[1]))
+		openFails(t, cfg, cfg.KeyFile) // it is another key's
+	}
+}

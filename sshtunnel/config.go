@@ -12,11 +12,14 @@ import (
 // Config says which SSH server to connect to, as which user, and through which other servers. Open
 // copies it.
 type Config struct {
-	// Host is a name from ssh_config, host, host:port, user@host:port or [IPv6]:port. A name that
-	// begins with a dash is still a name, never an option.
+	// Host is a name from ssh_config, host, host:port, user@host:port or [IPv6]:port. A name that ssh
+	// refuses is an error: one that begins with a dash, or has a blank, a comma or a character of the
+	// shell.
 	Host string
-	User string // "": that of Host, then of ssh_config, then the local user's name
-	Port int    // 0: that of Host, then of ssh_config, then 22
+	// User is the user to log in as. "": that of Host, then of ssh_config, then the local user's name.
+	// A name that ssh refuses on its command line is an error.
+	User string
+	Port int // 0: that of Host, then of ssh_config, then 22
 
 	// KeyFile is the only private key to log in with: neither keys of ssh_config nor other keys of the
 	// agent are offered. If the agent has the private half, the public key is enough: KeyFile is its

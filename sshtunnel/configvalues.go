@@ -146,9 +146,6 @@ func jumpList(words []string) error {
 		return err
 	}
 	for _, host := range strings.Split(words[0], ",") {
-		if strings.Contains(host, "%") { // a token, which has no value yet
-			continue
-		}
 		if _, err := parseHostSpec(host); err != nil {
 			return inner{err}
 		}

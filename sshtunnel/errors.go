@@ -111,8 +111,8 @@ type HostKeyError struct {
 	File string
 	Line int        // the line there; 0 for an unknown key
 	Want []KnownKey // the keys that the files have for this host
-	// Entry is the line for known_hosts, for a program that asks its user about an unknown key. For
-	// other errors it is "".
+	// Entry is the line for known_hosts, for a program that asks its user about an unknown key. It is
+	// "" for other errors, and for a name that known_hosts would take for more than one host.
 	Entry string
 	Err   error // what is wrong
 }
@@ -125,6 +125,10 @@ func (e *HostKeyError) Error() string {
 		if e.File == "" {
 			return fmt.Sprintf("sshtunnel: %s: %v: %s is in no file, as none is configured",
 				e.Host, e.Err, key)
+		}
+		if e.Entry == "" {
+			return fmt.Sprintf("sshtunnel: %s: %v: %s is not in %s, and no line can be for this name alone",
+				e.Host, e.Err, key, e.File)
 		}
 		return fmt.Sprintf("sshtunnel: %s: %v: %s is not in %s; set Config.AcceptNewHostKeys to accept "+
 			"the key of a new host unseen, or compare the fingerprint with the host's and add this line: %s",

@@ -51,6 +51,10 @@ func expand(text string, known tokens) (string, error) {
 	})
 }
 
+// constantTokens are the tokens whose values no other machine or user chooses: a hash, the home
+// directory, a user's number and a port.
+const constantTokens = "Cdip"
+
 // expandCommand is expand for a command that a shell runs. The names of the host and the user may
 // come from elsewhere than the file. They must not have characters that mean something to a shell.
 func expandCommand(text string, known tokens) (string, error) {
@@ -59,7 +63,7 @@ func expandCommand(text string, known tokens) (string, error) {
 		switch {
 		case !ok:
 			return "", fmt.Errorf("%q: %%%c is not known here", text, token)
-		case strings.IndexByte("hnr", token) < 0:
+		case strings.IndexByte(constantTokens, token) >= 0:
 		case strings.HasPrefix(value, "-") || strings.ContainsFunc(value, inShellSyntax):
 			return "", fmt.Errorf("%%%c is %q, which a shell could take for something else than a name",
 				token, value)

@@ -217,14 +217,17 @@ func (c *hostKeyCheck) describe(key ssh.PublicKey, err error) *HostKeyError {
 			places := strings.Join(unread[:min(3, len(unread))], ", ")
 			fault.Err = fmt.Errorf("%w (%s cannot be read)", err, places)
 		}
-		fault.Entry = c.target.knownName + " " + string(bytes.TrimSpace(ssh.MarshalAuthorizedKey(key)))
+		if isPlainName(c.target.knownName) {
+			entry := c.target.knownName + " " + string(ssh.MarshalAuthorizedKey(key))
+			fault.Entry = strings.TrimSpace(entry)
+		}
 	}
 	return fault
 }
 
 // record accepts the key of an unknown host and appends it to known_hosts.
 func (c *hostKeyCheck) record(key ssh.PublicKey) error {
-	if len(c.known.files) == 0 {
+	if len(c.known.files) == 0 || !isPlainName(c.target.knownName) {
 		return c.describe(key, ErrUnknownHost)
 	}
 	name := c.target.knownName

@@ -1,12 +1,14 @@
 package sshtunnel
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // hostSpec is a parsed host specification, such as user@host:port.
@@ -86,7 +88,72 @@ func (s hostSpec) checked(text string) (hostSpec, error) {
 	if strings.ContainsFunc(text+s.user, unicode.IsControl) { // it would get into the log
 		return hostSpec{}, fmt.Errorf("sshtunnel: host %q: a control character", text)
 	}
+	if err := checkHost(s.host); err != nil {
+		return hostSpec{}, fmt.Errorf("sshtunnel: host %q: %w", text, err)
+	}
+	if err := checkUser(s.user); err != nil {
+		return hostSpec{}, fmt.Errorf("sshtunnel: host %q: the user: %w", text, err)
+	}
 	return s, nil
+}
+
+// checkHost refuses the names of hosts that ssh refuses. They could be an option or a part of a
+// command where ssh_config uses them, or several hosts where a list is read.
+func checkHost(name string) error {
+	if strings.HasPrefix(name, "-") {
+		return errors.New("it begins with a dash")
+	}
+	return without(name, func(c rune) bool {
+		return strings.ContainsRune("'`\"$\\;&<>|(){},", c) || unicode.IsSpace(c) || unicode.IsControl(c)
+	})
+}
+
+// checkUser refuses the names of users that ssh refuses. ssh does not look at those that ssh_config
+// has itself.
+func checkUser(name string) error {
+	if strings.HasPrefix(name, "-") {
+		return errors.New("it begins with a dash")
+	}
+	if strings.HasSuffix(name, `\`) {
+		return errors.New("it ends with a backslash")
+	}
+	before := rune(0)
+	return without(name, func(c rune) bool {
+		option := c == '-' && unicode.IsSpace(before)
+		before = c
+		return option || strings.ContainsRune("'`\";&<>|(){}", c) || unicode.IsControl(c)
+	})
+}
+
+// without returns an error for the first refused character of a name.
+func without(name string, refused func(rune) bool) error {
+	if i := strings.IndexFunc(name, refused); i >= 0 {
+		c, _ := utf8.DecodeRuneInString(name[i:])
+		return fmt.Errorf("%q cannot be in a name, as for ssh", c)
+	}
+	return nil
+}
+
+// expanded returns a host of ProxyJump with the tokens replaced. A value cannot become more than
+// the host or the user that its token stands for: it adds no user, no port and no other host.
+func (s hostSpec) expanded(known tokens) (hostSpec, error) {
+	user, err := expand(s.user, known)
+	if err != nil {
+		return hostSpec{}, err
+	}
+	host, err := expand(s.host, known)
+	if err != nil {
+		return hostSpec{}, err
+	}
+	if again, err := parseHostSpec(host); err != nil {
+		return hostSpec{}, inner{err}
+	} else if again != (hostSpec{host: host}) {
+		return hostSpec{}, fmt.Errorf("%q is more than a host", host)
+	}
+	if err := checkUser(user); err != nil {
+		return hostSpec{}, fmt.Errorf("user %q: %w", user, err)
+	}
+	return hostSpec{user: user, host: host, port: s.port}, nil
 }
 
 // parsePort parses a decimal port number.

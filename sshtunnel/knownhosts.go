@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"unicode"
 
 	"golang.org/x/crypto/ssh"
 
@@ -210,6 +211,15 @@ func parseKnownLine(text []byte) (*parsedLine, error) {
 		hosts[i] = strings.ToLower(host)
 	}
 	return line, nil
+}
+
+// isPlainName reports whether a name at the beginning of a line of known_hosts stands for itself
+// alone: it is neither a pattern, a list, a hash, a marker nor a comment.
+func isPlainName(name string) bool {
+	special := func(c rune) bool {
+		return strings.ContainsRune(",*?!|", c) || unicode.IsSpace(c) || unicode.IsControl(c)
+	}
+	return name != "" && name[0] != '#' && name[0] != '@' && !strings.ContainsFunc(name, special)
 }
 
 // matches reports whether the line is about the host. name must be in lower case.

@@ -181,5 +181,30 @@ func (l *login) agentSigners() []ssh.Signer {
 		l.causes = append(l.causes, fmt.Errorf("sshtunnel: the agent %s: %w", l.target.agent, err))
 		return nil
 	}
-	return signers
+	return l.known(signers)
+}
+
+// agentSigner is a key of the agent with its public half as package ssh knows it. The client of
+// x/crypto returns an *agent.Key, which tells neither that it is a certificate nor how long it is.
+type agentSigner struct {
+	ssh.AlgorithmSigner
+	public ssh.PublicKey
+}
+
+func (s *agentSigner) PublicKey() ssh.PublicKey { return s.public }
+
+// known returns the agent's keys of the types that package ssh knows. What a key of another type
+// may be used for cannot be checked.
+func (l *login) known(signers []ssh.Signer) (all []ssh.Signer) {
+	for _, signer := range signers {
+		able, ok := signer.(ssh.AlgorithmSigner) // all of x/crypto's are
+		public, err := ssh.ParsePublicKey(signer.PublicKey().Marshal())
+		if !ok || err != nil {
+			l.causes = append(l.causes, fmt.Errorf("sshtunnel: the agent's %s cannot be used: its type is %q",
+				ssh.FingerprintSHA256(signer.PublicKey()), signer.PublicKey().Type()))
+			continue
+		}
+		all = append(all, &agentSigner{able, public})
+	}
+	return all
 }

@@ -97,16 +97,17 @@ func configuredJumps(cfg Config, t *target, found *configuration) ([]Config, err
 	if !ok || strings.EqualFold(proxy.words[0], "none") {
 		return nil, nil
 	}
-	list, err := expand(proxy.words[0], known)
-	if err != nil {
-		return nil, proxy.errorf("%s: %w", proxy.keyword, err)
-	}
 	var jumps []Config
-	for _, host := range strings.Split(list, ",") {
-		if _, err := parseHostSpec(host); err != nil {
+	for _, text := range strings.Split(proxy.words[0], ",") { // before a token can bring in a comma
+		spec, err := parseHostSpec(text)
+		if err == nil {
+			spec, err = spec.expanded(known)
+		}
+		if err != nil {
 			return nil, proxy.errorf("%s: %w", proxy.keyword, inner{err})
 		}
-		jumps = append(jumps, Config{Host: host}.inherit(cfg))
+		jump := Config{Host: spec.host, User: spec.user, Port: spec.port}
+		jumps = append(jumps, jump.inherit(cfg))
 	}
 	return jumps, nil
 }

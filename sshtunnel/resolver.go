@@ -16,6 +16,9 @@ func resolveOne(ctx context.Context, cfg Config) (*target, *configuration, error
 		return nil, nil, err
 	}
 	if cfg.User != "" {
+		if err := checkUser(cfg.User); err != nil {
+			return nil, nil, fmt.Errorf("sshtunnel: Config.User %q: %w", cfg.User, err)
+		}
 		spec.user = cfg.User
 	}
 	if cfg.Port != 0 {

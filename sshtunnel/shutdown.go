@@ -59,11 +59,22 @@ func (r *reverse) end(conn *connection) {
 // ServeSOCKS serves one client of SOCKS5, as [Tunnel.SOCKS] does, on a connection that the program
 // has accepted: of TCP, or of a Unix socket. It closes conn, and returns when the connection has
 // ended. After Close it returns ErrClosed.
+//
+// A tunnel serves at most 1024 connections in this way at a time. Further calls wait. Closing conn
+// does not end the wait; Close of the tunnel does. The program bounds how many connections it
+// accepts.
 func (t *Tunnel) ServeSOCKS(conn net.Conn) error {
 	local, ok := conn.(localEnd)
 	if !ok {
 		_ = conn.Close()
 		return errors.New("sshtunnel: SOCKS needs a connection that can be half-closed")
+	}
+	select {
+	case t.socks <- struct{}{}:
+		defer func() { <-t.socks }()
+	case <-t.ctx.Done():
+		_ = conn.Close()
+		return ErrClosed
 	}
 	ended := make(chan struct{})
 	serve := func() {

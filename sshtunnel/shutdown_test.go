@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
@@ -101,5 +103,60 @@ func TestServeSOCKS(t *testing.T) {
 	defer client.Close()
 	if err := tunnel.ServeSOCKS(accepted); !errors.Is(err, ErrClosed) {
 		t.Error(err)
+	}
+}
+
+// TestServeSOCKSIsBounded: when all slots are taken, a connection waits for one, and Close ends the
+// wait.
+func TestServeSOCKSIsBounded(t *testing.T) {
+	testpeer.NothingLeft(t)
+	server := newSSHD(t)
+	tunnel := open(t, server.config(t))
+	if cap(tunnel.socks) != maxSOCKS {
+		t.Errorf("%d slots", cap(tunnel.socks))
+	}
+	tunnel.socks = make(chan struct{}, 1)
+	sent := request(t, echo(t))
+	start := func() (net.Conn, chan error) {
+		t.Helper()
+		client, accepted, err := loopbackPair()
+		must.OK(t, err)
+		t.Cleanup(func() { _ = client.Close() })
+		_, err = client.Write(sent)
+		must.OK(t, err)
+		served := make(chan error, 1)
+		go func() { served <- tunnel.ServeSOCKS(accepted) }()
+		return client, served
+	}
+	isServed := func(client net.Conn) {
+		t.Helper()
+		must.OK(t, client.SetReadDeadline(time.Now().Add(patience)))
+		_, err := io.ReadFull(client, make([]byte, 12))
+		must.OK(t, err)
+	}
+	waits := func(client net.Conn) {
+		t.Helper()
+		must.OK(t, client.SetReadDeadline(time.Now().Add(100*time.Millisecond)))
+		if _, err := client.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("it is served: %v", err)
+		}
+	}
+	first, firstServed := start()
+	isServed(first)
+	second, secondServed := start()
+	waits(second)
+	must.OK(t, first.Close())
+	must.OK(t, <-firstServed)
+	isServed(second)
+	third, thirdServed := start()
+	waits(third)
+	must.OK(t, tunnel.Close())
+	must.OK(t, <-secondServed)
+	if err := <-thirdServed; !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+	must.OK(t, third.SetReadDeadline(time.Now().Add(patience)))
+	if _, err := third.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("it is open: %v", err)
 	}
 }

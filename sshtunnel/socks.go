@@ -16,7 +16,8 @@ import (
 // are not kept, or were not to be had.
 
 const (
-	// maxSOCKS is how many connections one SOCKS proxy serves at a time. Further ones wait.
+	// maxSOCKS is how many connections one SOCKS proxy serves at a time, and how many ServeSOCKS
+	// serves. Further ones wait.
 	maxSOCKS = 1024
 	// socksTime is how long a client may take to say what it wants.
 	socksTime = 10 * time.Second

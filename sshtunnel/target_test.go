@@ -90,7 +90,6 @@ Host quiet
 		"[::1]:77":                      local + "@[::1]:77",
 		"::1":                           local + "@[::1]:22",
 		"a@b@gateway":                   "a@b@10.1.2.3:2222",
-		"-oProxyCommand=x":              local + "@-oproxycommand=x:22",
 	} {
 		if got := one(Config{Host: host}).String(); got != want {
 			t.Errorf("%s: %s, want %s", host, got, want)
@@ -123,6 +122,12 @@ func TestBadConfigs(t *testing.T) {
 		`"[a]:22"`:                 {Host: "[a]:22"},
 		`"[::1"`:                   {Host: "[::1"},
 		`"[::1]22"`:                {Host: "[::1]22"},
+		`"a,b": ','`:               {Host: "a,b"},
+		`"-a": it begins`:          {Host: "-a"},
+		`"-u@a": the user: it`:     {Host: "-u@a"},
+		`"ssh://a%3Bb@c": the u`:   {Host: "ssh://a%3Bb@c"},
+		`Config.User "u;id": ';'`:  {Host: "a", User: "u;id"},
+		`Config.User "-l": it`:     {Host: "a", User: "-l"},
 		"Config.ConnectTimeout":    {Host: "a", ConnectTimeout: -1},
 		"Config.Jumps: \"b\" has":  {Host: "a", Jumps: []Config{{Host: "b", Jumps: []Config{}}}},
 		"Config.Host is empty ":    {Host: "a", Jumps: []Config{{}}},

@@ -26,6 +26,7 @@ type Tunnel struct {
 	cancel   context.CancelFunc
 	work     sync.WaitGroup // goroutines that Close waits for
 	incoming chan struct{}  // one for each connection from the server
+	socks    chan struct{}  // one for each connection of ServeSOCKS
 	closing  sync.Once
 	closeErr error
 
@@ -57,8 +58,8 @@ func Open(ctx context.Context, cfg Config) (*Tunnel, error) {
 	t := &Tunnel{
 		targets: targets, logger: last.logger, localTCP: cfg.LocalTCP, linger: lingerTime,
 		secrets:  newSecrets(last.logger),
-		incoming: make(chan struct{}, maxIncoming),
-		changed:  make(chan struct{}), forwards: map[forwardKey]*forward{},
+		incoming: make(chan struct{}, maxIncoming), socks: make(chan struct{}, maxSOCKS),
+		changed: make(chan struct{}), forwards: map[forwardKey]*forward{},
 		locals: map[localEnd]func(error){},
 	}
 	if t.conn, err = connect(ctx, targets, t.secrets); err != nil {
