@@ -200,9 +200,9 @@ func (l *login) known(signers []ssh.Signer) (all []ssh.Signer) {
 		able, ok := signer.(ssh.AlgorithmSigner) // all of x/crypto's are
 		public, err := ssh.ParsePublicKey(signer.PublicKey().Marshal())
 		if !ok || err != nil {
-			l.causes = append(l.causes, fmt.Errorf(
-				"sshtunnel: the agent's %s cannot be used: its type is %q",
-				ssh.FingerprintSHA256(signer.PublicKey()), signer.PublicKey().Type()))
+			fault := fmt.Errorf("sshtunnel: the agent's %s cannot be used: its type is %q",
+				ssh.FingerprintSHA256(signer.PublicKey()), signer.PublicKey().Type())
+			l.causes = append(l.causes, fault)
 			continue
 		}
 		all = append(all, &agentSigner{able, public})

@@ -4,6 +4,7 @@ package sshtunnel
 
 import (
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,7 +153,10 @@ func TestAgentRefuses(t *testing.T) {
 	must.OK(t, err)
 	t.Cleanup(func() { must.OK(t, agent.Stop()) })
 	testpeer.Eventually(t, "the agent listens", func() bool {
-		_, err := os.Stat(socket)
+		conn, err := net.Dial("unix", socket) // the file is there before the agent listens
+		if err == nil {
+			_ = conn.Close()
+		}
 		return err == nil
 	})
 	add := exec.Command(testpeer.Program(t, install, "ssh-add"), "-q", "-c", key)

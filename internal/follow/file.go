@@ -48,6 +48,7 @@ type File struct {
 	stale     bool        // that found another content under the same stamp
 	seen      files.Stamp // of the file at the last check
 	seenFirst time.Time   // the first check that found it
+	readFirst time.Time   // the first read that found the content that was read last
 	unsettled time.Time   // the first check that found a change that is not loaded yet; zero: none
 	missing   time.Time   // the first check that has not found the file; zero: it is there
 	gone      bool        // it counts as removed
@@ -220,8 +221,13 @@ func (f *File) settled(stamp files.Stamp) bool {
 		return true
 	case now.Sub(f.unsettled) < settleLimit:
 		return false
+	case !stamp.SameFile(before):
+		return true
+	case !f.sameContent():
+		f.readFirst = now
+		return false
 	default:
-		return !stamp.SameFile(before) || f.sameContent()
+		return now.Sub(f.readFirst) >= period
 	}
 }
 
