@@ -55,6 +55,7 @@ func (s *Set) Update(ctx context.Context, specs []Spec) error {
 		})
 	}
 	for _, l := range leaving {
+		l.admission.replaceBy(nobody) // unless it has a successor
 		s.end(l)
 	}
 	return errors.Join(errs...)
@@ -64,6 +65,7 @@ func (s *Set) Update(ctx context.Context, specs []Spec) error {
 func (s *Set) Release(specs []Spec) {
 	for key, l := range s.running {
 		if !slices.ContainsFunc(specs, func(spec Spec) bool { return spec.key() == key }) {
+			l.admission.replaceBy(nobody)
 			s.end(l)
 		}
 	}
@@ -138,6 +140,9 @@ func (s *Set) start(ctx context.Context, l *link, leaving []*link) (err error) {
 		if err := l.session.login(ctx); err != nil {
 			return l.spec.locate(err)
 		}
+	}
+	if old := s.running[l.spec.key()]; old != nil {
+		old.admission.replaceBy(l.admission)
 	}
 	t.commit(l)
 	s.running[l.spec.key()] = l

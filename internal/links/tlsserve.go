@@ -51,17 +51,23 @@ func (s tlsServe) build(_ Options, log *slog.Logger) (*link, error) {
 	if err := authenticator.Check(); err != nil {
 		return nil, err
 	}
+	rules := &admission{authenticator: authenticator, minTLS: s.MinTLS}
 	to := &target{log: log.With("target", s.Connect.String())}
 	server := &stream.Server{
 		Authenticator:    authenticator,
 		HandshakeTimeout: s.HandshakeTimeout, MaxHandshakes: s.MaxHandshakes, MaxConns: s.MaxConns,
 		Logger: log,
 		Handler: func(ctx context.Context, conn net.Conn, credentials any) {
+			if err := rules.judge(conn); err != nil {
+				log.Info(MessageRefused, "remote", conn.RemoteAddr().String(), "error", plain{err})
+				resetTLS(conn)
+				return
+			}
 			s.serve(ctx, log, to, conn, credentials)
 		},
 	}
 	only := &service{spec: s.ports()[0], server: server, to: s.Connect.String()}
-	return &link{services: []*service{only}}, nil
+	return &link{services: []*service{only}, admission: rules}, nil
 }
 
 // serve carries the connection of a client that was let in.
