@@ -2,7 +2,6 @@ package stream
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
@@ -105,8 +104,10 @@ func (s *Server) endSession(c *session, why error) bool {
 	c.end(why)
 	s.notify() // it may wait for its turn
 	s.mu.Unlock()
-	s.logger().Log(context.Background(), slog.LevelInfo, "stream: a client's connection is ended",
-		"remote", c.raw.RemoteAddr(), "error", why)
+	remote := c.raw.RemoteAddr()
+	s.logSoon(func(log *slog.Logger) {
+		log.Info("stream: a client's connection is ended", "remote", remote, "error", why)
+	})
 	end{conn: c.raw}.reset()
 	return true
 }
