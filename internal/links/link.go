@@ -43,7 +43,8 @@ func (l *link) run(failed func(error)) {
 
 func (l *link) runService(s *service, failed func(error)) {
 	p, spec := s.port, l.spec // which another policy may change
-	l.log.Info(MessageListening, "listen", p.Addr().String(), "connect", s.to)
+	l.log.Info(MessageListening, "listen", p.Addr().String(), "connect", s.to,
+		"max-conns", s.server.MaxConns)
 	s.served.Go(func() {
 		err := s.server.Serve(p)
 		if !errors.Is(err, stream.ErrServerClosed) && !p.isClosed() {
