@@ -46,7 +46,9 @@ const (
 // admission costs does not grow with the number of clients that wait.
 //
 // So a crowd of silent or slow clients delays nobody from another address, and a crowd of honest
-// clients that arrives at once is admitted one after another.
+// clients that arrives at once is admitted one after another. But each address has its turn: slow
+// clients from thousands of addresses delay an honest one by as many 20ths of HandshakeTimeout as
+// MaxHandshakes goes into their number.
 type Server struct {
 	// Authenticator proves who a client is; nil: an error. [AllowAny] lets everybody in.
 	Authenticator Authenticator

@@ -61,8 +61,8 @@ func loadServed(path string, sockets *privatedir.Dir) (*Config, error) {
 }
 
 // joinTLS has each frontend with TLS bind a private socket, and its tls-serve connect to that. The
-// path of the socket belongs to the content of both. So the clients that an old tls-serve has let in
-// never reach a new frontend, whose rules may count on the new tls-serve.
+// path of the socket belongs to the content of both. So the clients that an old tls-serve has let
+// in never reach a new frontend, whose rules may count on the new tls-serve.
 func (c *Config) joinTLS(sockets *privatedir.Dir) {
 	for i := range c.File.Frontends {
 		f := &c.File.Frontends[i]
