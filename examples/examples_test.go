@@ -73,7 +73,7 @@ Ma6ik: welcome, one who knows the word
 magic: the server does not like the word
 `,
 	"zmq-tls": `
-a TLS client is let in: ann
+a TLS client is let in: "ann"
 "hello": "you said hello"
 "still there?": "you said still there?"
 `,

@@ -28,6 +28,7 @@ type followed struct {
 	allowed *allowed
 	current *terms // nil before the first use
 	expires expiries
+	lines   logLines // of Revision
 
 	isStale  bool
 	revision uint64    // of the terms
@@ -72,20 +73,23 @@ func (a *TLSAuthenticator) current() (*terms, error) {
 	if a == nil {
 		return nil, errNilAuthenticator
 	}
+	t, lines, err := a.look()
+	for _, line := range lines { // a slow logger delays no other handshake
+		line()
+	}
+	return t, err
+}
+
+// look is current, but the caller writes the lines of the log. It must not hold the mutex then.
+func (a *TLSAuthenticator) look() (t *terms, lines []func(), err error) {
 	f := &a.followed
 	f.mu.Lock()
-	var lines []func()
-	defer func() { // a slow logger delays no other handshake
-		f.mu.Unlock()
-		for _, line := range lines {
-			line()
-		}
-	}()
+	defer f.mu.Unlock()
 	if f.current == nil {
 		if err := a.begin(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return f.current, nil
+		return f.current, nil, nil
 	}
 	now := f.now()
 	var changed []string
@@ -108,12 +112,12 @@ func (a *TLSAuthenticator) current() (*terms, error) {
 		})
 	}
 	lines = append(lines, f.expires.look(a.logger(), now)...)
-	err := a.stale(now)
+	err = a.stale(now)
 	if isStale := err != nil; isStale != f.isStale {
 		f.isStale = isStale
 		f.revision++
 	}
-	return f.current, err
+	return f.current, lines, err
 }
 
 // begin reads all files for the first time.

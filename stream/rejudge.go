@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"reflect"
 	"time"
@@ -152,7 +153,9 @@ func (s *Server) revision(r Rejudger, known map[Rejudger]uint64) (revision uint6
 	}
 	defer func() {
 		if fault := recover(); fault != nil {
-			s.logger().Error("stream: Revision of an Authenticator panicked", "panic", fault)
+			s.logSoon(func(log *slog.Logger) {
+				log.Error("stream: Revision of an Authenticator panicked", "panic", fault)
+			})
 		}
 	}()
 	return r.Revision()
@@ -163,8 +166,9 @@ func (s *Server) ask(p *proof) (until time.Time, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			until, err = time.Time{}, errors.New("Rejudge panicked")
-			s.logger().Error("stream: Rejudge of an Authenticator panicked",
-				"panic", fmt.Sprint(fault))
+			s.logSoon(func(log *slog.Logger) {
+				log.Error("stream: Rejudge of an Authenticator panicked", "panic", fmt.Sprint(fault))
+			})
 		}
 	}()
 	return p.by.Rejudge(p.conn, p.credentials)

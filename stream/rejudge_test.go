@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -77,9 +78,9 @@ func (g *guarded) expectEnd(t *testing.T, conn net.Conn, want string) {
 	if !refused || !strings.Contains(cause.Error(), want) {
 		t.Errorf("cause %v, want %q", cause, want)
 	}
-	if !strings.Contains(g.log.String(), "a client's connection is ended") {
-		t.Errorf("it is not in the log:\n%s", g.log)
-	}
+	testpeer.Eventually(t, "it is in the log", func() bool {
+		return strings.Contains(g.log.String(), "a client's connection is ended")
+	})
 }
 
 // TestTakenBack: connections of certificates that would be refused now are ended. The others go on.
@@ -129,6 +130,14 @@ func TestTakenBackByTime(t *testing.T) {
 		replace(t, g.CRLFile, g.ca.revoke(func(l *x509.RevocationList) { l.NextUpdate = soon() }))
 		g.expectEnd(t, g.ann, "no revocation list of")
 	})
+	t.Run("list to come", func(t *testing.T) {
+		g := newGuarded(t, nil)
+		old := g.ca.revoke(func(l *x509.RevocationList) { l.ThisUpdate = time.Now().Add(-time.Hour) })
+		revoking := g.ca.revoke(func(l *x509.RevocationList) { l.ThisUpdate = soon() }, g.annFile)
+		replace(t, g.CRLFile, cat(old, revoking))
+		g.expectEnd(t, g.ann, "is revoked")
+		must.OK(t, exchange(g.bob, "still there"))
+	})
 	t.Run("certificate", func(t *testing.T) {
 		g := newGuarded(t, nil)
 		eve := g.ca.issue("eve", func(c *x509.Certificate) { c.NotAfter = soon() })
@@ -140,6 +149,70 @@ func TestTakenBackByTime(t *testing.T) {
 		must.OK(t, os.Remove(g.CAFile))
 		g.expectEnd(t, g.ann, "nobody is let in")
 	})
+}
+
+// TestTakenBackStalledLog: connections end although the loggers of the server and of the
+// authenticator take nothing.
+func TestTakenBackStalledLog(t *testing.T) {
+	stalled := &stalling{Handler: slog.DiscardHandler, goOn: make(chan struct{})}
+	log := slog.New(stalled)
+	g := newGuarded(t, func(s *Server, a *TLSAuthenticator) { s.Logger, a.Logger = log, log })
+	stalled.isStalled.Store(true)
+	defer close(stalled.goOn)
+	must.OK(t, os.WriteFile(g.CRLFile, nil, 0o600)) // the authenticator has something to say
+	must.OK(t, g.SetAllowed([]string{}, nil))
+	for _, conn := range []net.Conn{g.ann, g.bob} {
+		if !closed(conn) {
+			t.Error("a connection is open")
+		}
+	}
+}
+
+// stalling is a log that takes nothing while it is stalled.
+type stalling struct {
+	slog.Handler
+	isStalled atomic.Bool
+	goOn      chan struct{}
+}
+
+func (h *stalling) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *stalling) Handle(context.Context, slog.Record) error {
+	if h.isStalled.Load() {
+		<-h.goOn
+	}
+	return nil
+}
+
+// TestLogLines: lines come in order. Those that have no room are counted.
+func TestLogLines(t *testing.T) {
+	var lines logLines
+	var log logbuffer.Buffer
+	begun, goOn, written := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	lines.add(log.Logger(), func() { close(begun); <-goOn }, func() { close(written) })
+	<-begun
+	last := 0
+	for i := range maxLogLines + 7 {
+		lines.add(nil, func() {
+			if i != last {
+				t.Errorf("line %d after %d others", i, last)
+			}
+			last++
+		}, nil)
+	}
+	lines.mu.Lock()
+	if lines.lost != 7 || !lines.busy {
+		t.Errorf("%d lines are lost", lines.lost)
+	}
+	lines.mu.Unlock()
+	close(goOn)
+	<-written
+	if last != maxLogLines || lines.isBusy() {
+		t.Errorf("%d lines", last)
+	}
+	if !strings.Contains(log.String(), "lines=7") {
+		t.Error(log.String())
+	}
 }
 
 // TestHalfWritten: a connection is not ended for a CA file that is a smaller set for a moment. It

@@ -180,22 +180,21 @@ func (r *revocations) isSignedBy(list *revocationList, issuer *x509.Certificate)
 
 // check returns an error if a certificate of a chain is revoked, or if its issuer has no list that
 // is in force. The last one of the chain is a CA that the CA file has, and needs no list. until is
-// when the first of the lists expires; the zero time: none does. A nil r checks nothing.
+// when the first of the lists expires, or another one comes into force; the zero time: neither
+// happens. A nil r checks nothing.
 func (r *revocations) check(chain []*x509.Certificate, now time.Time) (until time.Time, err error) {
 	if r == nil {
 		return time.Time{}, nil
 	}
 	for i, c := range chain[:len(chain)-1] {
-		list, err := r.inForce(chain[i+1], now)
+		list, next, err := r.inForce(chain[i+1], now)
 		if err != nil {
 			return time.Time{}, err
 		}
 		if list.has(c) {
 			return time.Time{}, &revokedError{c}
 		}
-		if next := list.NextUpdate; !next.IsZero() && (until.IsZero() || next.Before(until)) {
-			until = next
-		}
+		until = earliest(until, list.NextUpdate, next)
 	}
 	last := chain[len(chain)-1]
 	for _, list := range r.lists { // whoever has signed it, and whatever its age
@@ -206,9 +205,21 @@ func (r *revocations) check(chain []*x509.Certificate, now time.Time) (until tim
 	return until, nil
 }
 
-// inForce returns the newest list of an issuer.
-func (r *revocations) inForce(issuer *x509.Certificate, now time.Time) (*revocationList, error) {
-	var newest *revocationList
+// earliest returns the first of some times. The zero time is none of them.
+func earliest(times ...time.Time) (first time.Time) {
+	for _, t := range times {
+		if first.IsZero() || !t.IsZero() && t.Before(first) {
+			first = t
+		}
+	}
+	return first
+}
+
+// inForce returns the newest list of an issuer. next is when another one comes into force; the zero
+// time: none does.
+func (r *revocations) inForce(
+	issuer *x509.Certificate, now time.Time,
+) (newest *revocationList, next time.Time, err error) {
 	fault := errors.New("there is none")
 	for _, list := range r.lists {
 		if !r.isSignedBy(list, issuer) {
@@ -216,14 +227,18 @@ func (r *revocations) inForce(issuer *x509.Certificate, now time.Time) (*revocat
 		}
 		if err := list.checkTime(now); err != nil {
 			fault = err
+			if now.Before(list.ThisUpdate) {
+				next = earliest(next, list.ThisUpdate)
+			}
 		} else if newest == nil || list.ThisUpdate.After(newest.ThisUpdate) {
 			newest = list
 		}
 	}
 	if newest == nil {
-		return nil, fmt.Errorf("no revocation list of %q is in force: %w", issuer.Subject, fault)
+		err := fmt.Errorf("no revocation list of %q is in force: %w", issuer.Subject, fault)
+		return nil, time.Time{}, err
 	}
-	return newest, nil
+	return newest, next, nil
 }
 
 // checkTime returns an error if a list is not in force yet, or not any more.

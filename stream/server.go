@@ -46,7 +46,9 @@ const (
 // admission costs does not grow with the number of clients that wait.
 //
 // So a crowd of silent or slow clients delays nobody from another address, and a crowd of honest
-// clients that arrives at once is admitted one after another.
+// clients that arrives at once is admitted one after another. But each address has its turn: slow
+// clients from thousands of addresses delay an honest one by as many 20ths of HandshakeTimeout as
+// MaxHandshakes goes into their number.
 type Server struct {
 	// Authenticator proves who a client is; nil: an error. [AllowAny] lets everybody in.
 	Authenticator Authenticator
@@ -95,7 +97,8 @@ type Server struct {
 	abandoned int                   // given up, but their Authenticator has not returned
 	changed   chan struct{}         // closed at the next change of the above; nil: nobody waits
 
-	evicted       int // since the last log line about them
+	lines         logLines // about connections that are ended
+	evicted       int      // since the last log line about them
 	evictedLogged time.Time
 }
 
@@ -286,7 +289,7 @@ func (s *Server) checkDrained() {
 // isIdle reports whether the server does nothing any more. The caller holds the mutex.
 func (s *Server) isIdle() bool {
 	clients := s.dropping + s.pending.count + len(s.entered) + s.abandoned
-	return !s.admitting && !s.rejudging && len(s.listeners)+clients == 0
+	return !s.admitting && !s.rejudging && !s.lines.isBusy() && len(s.listeners)+clients == 0
 }
 
 // await releases the mutex until there is a change or d has passed, and takes it again. d = 0 means

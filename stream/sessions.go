@@ -2,7 +2,6 @@ package stream
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
@@ -10,7 +9,11 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // ErrDisconnected is the cause of the end of a Handler's context after [Server.Disconnect].
@@ -30,7 +33,8 @@ type Session struct {
 
 // Summary says in a line who the client is: the subject, the serial number and the SHA-256 of a
 // client's certificate, or what the credentials' method String says. It is "" for all other
-// credentials, which may be secret.
+// credentials, which may be secret. What cannot be printed, such as the end of a line, is escaped
+// as in a Go string: who gets a certificate may choose its names.
 func (s Session) Summary() string {
 	switch credentials := s.Credentials.(type) {
 	case []*x509.Certificate:
@@ -38,11 +42,30 @@ func (s Session) Summary() string {
 			return ""
 		}
 		c := credentials[0]
-		return fmt.Sprintf("%s serial %x sha256 %x", c.Subject, c.SerialNumber, sha256.Sum256(c.Raw))
+		return fmt.Sprintf("%s serial %x sha256 %x",
+			printable(c.Subject.String()), c.SerialNumber, sha256.Sum256(c.Raw))
 	case fmt.Stringer:
-		return credentials.String()
+		return printable(credentials.String())
 	}
 	return ""
+}
+
+// printable escapes what cannot be printed.
+func printable(text string) string {
+	var b strings.Builder
+	for i, r := range text {
+		_, size := utf8.DecodeRuneInString(text[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, text[i])
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+	return b.String()
 }
 
 // String returns the ID, the address and the summary.
@@ -105,8 +128,10 @@ func (s *Server) endSession(c *session, why error) bool {
 	c.end(why)
 	s.notify() // it may wait for its turn
 	s.mu.Unlock()
-	s.logger().Log(context.Background(), slog.LevelInfo, "stream: a client's connection is ended",
-		"remote", c.raw.RemoteAddr(), "error", why)
+	remote := c.raw.RemoteAddr()
+	s.logSoon(func(log *slog.Logger) {
+		log.Info("stream: a client's connection is ended", "remote", remote, "error", why)
+	})
 	end{conn: c.raw}.reset()
 	return true
 }

@@ -3,10 +3,14 @@ package stream
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"log/slog"
+	"math/big"
 	"net"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
@@ -74,13 +78,13 @@ func TestDisconnectWaiting(t *testing.T) {
 	must.OK(t, exchange(first, "still there"))
 }
 
-type stringer struct{}
+type stringer string
 
-func (stringer) String() string { return "somebody" }
+func (s stringer) String() string { return string(s) }
 
 // TestSummary: no credentials are shown that may be secret, in a log of any form either.
 func TestSummary(t *testing.T) {
-	for want, credentials := range map[string]any{"": "secret", "somebody": stringer{}} {
+	for want, credentials := range map[string]any{"": "secret", "somebody": stringer("somebody")} {
 		session := Session{Credentials: credentials}
 		if got := session.Summary(); got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -90,5 +94,20 @@ func TestSummary(t *testing.T) {
 		if strings.Contains(log.String(), "secret") || !strings.Contains(log.String(), want) {
 			t.Error(log.String())
 		}
+	}
+}
+
+// TestSummaryEscapes: a client cannot write lines or control a terminal by its names.
+func TestSummaryEscapes(t *testing.T) {
+	evil := "ann\n7 127.0.0.1:5 CN=root\r\x1b[2J\u202e\xff é"
+	escaped := `ann\n7 127.0.0.1:5 CN=root\r\x1b[2J\u202e\xff é`
+	if got := (Session{Credentials: stringer(evil)}).Summary(); got != escaped {
+		t.Errorf("%s, want %s", got, escaped)
+	}
+	chain := []*x509.Certificate{{Subject: pkix.Name{CommonName: evil}, SerialNumber: big.NewInt(1)}}
+	session := Session{Remote: &net.TCPAddr{}, Credentials: chain}
+	if got := session.String(); !strings.Contains(got, "CN="+escaped[:4]) ||
+		strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		t.Errorf("%q", got)
 	}
 }

@@ -47,11 +47,14 @@ func (a *TLSAuthenticator) SetAllowed(names, fingerprints []string) error {
 // Revision looks at the files, and returns another number than before if [TLSAuthenticator.Rejudge]
 // may have another answer. A change of the files counts a moment after the last write.
 func (a *TLSAuthenticator) Revision() uint64 {
-	_, _ = a.current() // an error is logged, and is what Rejudge says
 	if a == nil {
 		return 0
 	}
 	f := &a.followed
+	_, lines, _ := a.look() // an error is logged, and is what Rejudge says
+	for _, line := range lines {
+		f.lines.add(a.logger(), line, nil) // a slow logger must not delay what is taken back
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.settle()

@@ -65,7 +65,7 @@ func run() error {
 		},
 		Handler: func(ctx context.Context, conn net.Conn, credentials any) {
 			name := credentials.([]*x509.Certificate)[0].Subject.CommonName
-			fmt.Printf("a TLS client is let in: %s\n", name)
+			fmt.Printf("a TLS client is let in: %q\n", name)
 			if err := stream.Forward(ctx, conn, "", backend); err != nil && ctx.Err() == nil {
 				log.Print(err)
 			}

@@ -18,6 +18,8 @@ type link struct {
 	services []*service
 	session  *session // of a tunnel; nil: there is none
 	done     chan struct{}
+	// admission is that of a tls-serve; nil: everybody who can connect is let in.
+	admission *admission
 }
 
 // service is a server at one port of a link.
@@ -41,7 +43,8 @@ func (l *link) run(failed func(error)) {
 
 func (l *link) runService(s *service, failed func(error)) {
 	p, spec := s.port, l.spec // which another policy may change
-	l.log.Info(MessageListening, "listen", p.Addr().String(), "connect", s.to)
+	l.log.Info(MessageListening, "listen", p.Addr().String(), "connect", s.to,
+		"max-conns", s.server.MaxConns)
 	s.served.Go(func() {
 		err := s.server.Serve(p)
 		if !errors.Is(err, stream.ErrServerClosed) && !p.isClosed() {
@@ -101,7 +104,7 @@ func (l *link) end(linger time.Duration) {
 const settleInterval = 5 * time.Millisecond
 
 // end lets the connections end until ctx does, and returns how many were cut off then. Clients that
-// have been accepted are still let in.
+// have been accepted are still let in, if the link's admission allows it.
 func (s *service) end(ctx context.Context) (cut int) {
 	s.served.Wait()
 	for s.server.Handshakes() > 0 && ctx.Err() == nil {

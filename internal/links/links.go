@@ -31,6 +31,9 @@ type description interface {
 	bare() any
 	// ports returns where it listens on this host.
 	ports() []portSpec
+	// maxConns returns how many connections each port may have at once; 0: a share of what the
+	// process may have.
+	maxConns() int
 	// check reads the files that it names, and returns what is wrong with them.
 	check() error
 	// build makes the link. It neither listens nor connects.

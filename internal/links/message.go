@@ -5,6 +5,7 @@ const (
 	MessageListening  = "zmqauth: listening"
 	MessageEnded      = "zmqauth: a link has ended"
 	MessageAccepted   = "zmqauth: accepted"
+	MessageRefused    = "zmqauth: a client is not let in"
 	MessageConnected  = "zmqauth: connected"
 	MessageBroken     = "zmqauth: a connection broke"
 	MessageAway       = "zmqauth: connections cannot be carried on"

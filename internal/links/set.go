@@ -18,6 +18,8 @@ type Options struct {
 	// Strict makes a gateway that cannot be logged in to an error of Update. Without it a tunnel
 	// tries again, and logs that.
 	Strict bool
+
+	share int // connections of a port without a limit; Set sets it
 }
 
 // A Set is the links of a process: those that run and those that end. One goroutine uses it.
@@ -26,11 +28,14 @@ type Set struct {
 	running map[key]*link
 	ending  []*link
 	failed  chan error
+	// descriptors returns how many the process may have.
+	descriptors func() uint64
 }
 
 // NewSet returns a set without links.
 func NewSet(o Options) *Set {
-	return &Set{options: o, running: make(map[key]*link), failed: make(chan error, 1)}
+	return &Set{options: o, running: make(map[key]*link), failed: make(chan error, 1),
+		descriptors: descriptorLimit}
 }
 
 // Failed receives the error of a link that has ended by itself.
@@ -55,6 +60,7 @@ func (s *Set) Update(ctx context.Context, specs []Spec) error {
 		})
 	}
 	for _, l := range leaving {
+		l.admission.replaceBy(nobody) // unless it has a successor
 		s.end(l)
 	}
 	return errors.Join(errs...)
@@ -64,6 +70,7 @@ func (s *Set) Update(ctx context.Context, specs []Spec) error {
 func (s *Set) Release(specs []Spec) {
 	for key, l := range s.running {
 		if !slices.ContainsFunc(specs, func(spec Spec) bool { return spec.key() == key }) {
+			l.admission.replaceBy(nobody)
 			s.end(l)
 		}
 	}
@@ -83,6 +90,8 @@ func (s *Set) Stop() {
 // build makes the links of specs that do not run yet or have changed. Those that have not changed
 // are told that they were looked at.
 func (s *Set) build(specs []Spec) (starting []*link, errs []error) {
+	options := s.options
+	options.share = share(specs, s.descriptors())
 	for _, spec := range specs {
 		if old := s.running[spec.key()]; old != nil && old.spec.same(spec) {
 			old.spec = spec // another line
@@ -95,7 +104,7 @@ func (s *Set) build(specs []Spec) (starting []*link, errs []error) {
 		if section := spec.section(); section.Name != "" {
 			log = log.With(section.Kind, section.Name)
 		}
-		l, err := spec.build(s.options, log)
+		l, err := spec.build(options, log)
 		if err != nil {
 			errs = append(errs, spec.locate(err))
 			continue
@@ -138,6 +147,9 @@ func (s *Set) start(ctx context.Context, l *link, leaving []*link) (err error) {
 		if err := l.session.login(ctx); err != nil {
 			return l.spec.locate(err)
 		}
+	}
+	if old := s.running[l.spec.key()]; old != nil {
+		old.admission.replaceBy(l.admission)
 	}
 	t.commit(l)
 	s.running[l.spec.key()] = l

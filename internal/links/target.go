@@ -99,6 +99,14 @@ func reset(conn net.Conn) {
 	_ = conn.Close()
 }
 
+// resetTLS is reset for a connection with TLS.
+func resetTLS(conn net.Conn) {
+	if wrapper, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = wrapper.NetConn()
+	}
+	reset(conn)
+}
+
 // certificateAttrs describe a certificate for the log.
 func certificateAttrs(c *x509.Certificate) []any {
 	return []any{

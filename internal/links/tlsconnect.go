@@ -37,6 +37,8 @@ func (c tlsConnect) bare() any {
 
 func (c tlsConnect) ports() []portSpec { return portsOf(c.Listener) }
 
+func (c tlsConnect) maxConns() int { return c.MaxConns }
+
 func (c tlsConnect) check() error { return c.client().Check(c.Connect.String()) }
 
 func (c tlsConnect) client() stream.TLSClient {
@@ -46,14 +48,15 @@ func (c tlsConnect) client() stream.TLSClient {
 	}
 }
 
-func (c tlsConnect) build(_ Options, log *slog.Logger) (*link, error) {
+func (c tlsConnect) build(o Options, log *slog.Logger) (*link, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
 	d := &dialler{address: c.Connect.String(), client: c.client(), log: log,
 		to: &target{log: log.With("target", c.Connect.String())}}
 	server := &stream.Server{
-		Authenticator: stream.AllowAny, MaxConns: c.MaxConns, Handler: d.serve, Logger: log,
+		Authenticator: stream.AllowAny, MaxConns: o.limit(c.MaxConns), Handler: d.serve,
+		Logger: log,
 	}
 	only := &service{spec: c.ports()[0], server: server, to: c.Connect.String()}
 	return &link{services: []*service{only}}, nil

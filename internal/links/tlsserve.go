@@ -28,6 +28,8 @@ func (s tlsServe) ports() []portSpec { return portsOf(s.Listener) }
 
 func portsOf(l policyfile.Listener) []portSpec { return []portSpec{{l.Listen, l.Mode, l.Group}} }
 
+func (s tlsServe) maxConns() int { return s.MaxConns }
+
 func (s tlsServe) check() error { return s.authenticator(slog.New(slog.DiscardHandler)).Check() }
 
 // authenticator returns what lets clients in. The parser has checked that either a CA or AllowAny
@@ -42,7 +44,7 @@ func (s tlsServe) authenticator(log *slog.Logger) *stream.TLSAuthenticator {
 
 var errNobody = errors.New("nobody may connect")
 
-func (s tlsServe) build(_ Options, log *slog.Logger) (*link, error) {
+func (s tlsServe) build(o Options, log *slog.Logger) (*link, error) {
 	if (s.CA == "") != s.AllowAny {
 		return nil, errNobody // the parser has checked it
 	}
@@ -51,17 +53,23 @@ func (s tlsServe) build(_ Options, log *slog.Logger) (*link, error) {
 	if err := authenticator.Check(); err != nil {
 		return nil, err
 	}
+	rules := &admission{authenticator: authenticator, minTLS: s.MinTLS}
 	to := &target{log: log.With("target", s.Connect.String())}
 	server := &stream.Server{
 		Authenticator:    authenticator,
-		HandshakeTimeout: s.HandshakeTimeout, MaxHandshakes: s.MaxHandshakes, MaxConns: s.MaxConns,
-		Logger: log,
+		HandshakeTimeout: s.HandshakeTimeout, MaxHandshakes: s.MaxHandshakes,
+		MaxConns: o.limit(s.MaxConns), Logger: log,
 		Handler: func(ctx context.Context, conn net.Conn, credentials any) {
+			if err := rules.judge(conn); err != nil {
+				log.Info(MessageRefused, "remote", conn.RemoteAddr().String(), "error", plain{err})
+				resetTLS(conn)
+				return
+			}
 			s.serve(ctx, log, to, conn, credentials)
 		},
 	}
 	only := &service{spec: s.ports()[0], server: server, to: s.Connect.String()}
-	return &link{services: []*service{only}}, nil
+	return &link{services: []*service{only}, admission: rules}, nil
 }
 
 // serve carries the connection of a client that was let in.

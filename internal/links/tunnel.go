@@ -41,6 +41,8 @@ func (t tunnel) ports() (all []portSpec) {
 	return all
 }
 
+func (t tunnel) maxConns() int { return t.MaxConns }
+
 // port returns the port at an address. Mode and group are for those with a file.
 func (t tunnel) port(at policyfile.Address) portSpec {
 	if !at.HasFile() {
@@ -65,23 +67,24 @@ func (t tunnel) check() error {
 
 func (t tunnel) build(o Options, log *slog.Logger) (*link, error) {
 	s := newSession(t.config(o.Login, log), t.Reverses, log)
-	l := &link{session: s}
+	l, conns := &link{session: s}, o.limit(t.MaxConns)
 	for _, p := range t.Forwards {
 		f := &forward{session: s, to: p.Connect, log: log,
 			target: &target{log: log.With("target", p.Connect.String())}}
-		l.services = append(l.services, t.service(p.Listen, p.Connect.String(), f.serve, log))
+		l.services = append(l.services, t.service(p.Listen, p.Connect.String(), conns, f.serve, log))
 	}
 	for _, at := range t.SOCKS {
-		l.services = append(l.services, t.service(at, "SOCKS", s.serveSOCKS, log))
+		l.services = append(l.services, t.service(at, "SOCKS", conns, s.serveSOCKS, log))
 	}
 	return l, nil
 }
 
 func (t tunnel) service(
-	at policyfile.Address, to string, handler func(context.Context, net.Conn, any), log *slog.Logger,
+	at policyfile.Address, to string, conns int, handler func(context.Context, net.Conn, any),
+	log *slog.Logger,
 ) *service {
 	server := &stream.Server{
-		Authenticator: stream.AllowAny, MaxConns: t.MaxConns, Handler: handler, Logger: log,
+		Authenticator: stream.AllowAny, MaxConns: conns, Handler: handler, Logger: log,
 	}
 	return &service{spec: t.port(at), server: server, to: to + " through " + t.Host}
 }

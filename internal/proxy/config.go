@@ -61,28 +61,35 @@ func loadServed(path string, sockets *privatedir.Dir) (*Config, error) {
 	return config, nil
 }
 
-// joinTLS has each frontend with TLS bind a private socket, and its tls-serve connect to that.
+// joinTLS has each frontend with TLS bind a private socket, and its tls-serve connect to that. The
+// path of the socket belongs to the content of both. So the clients that an old tls-serve has let
+// in never reach a new frontend, whose rules may count on the new tls-serve.
 func (c *Config) joinTLS(sockets *privatedir.Dir) {
 	for i := range c.File.Frontends {
 		f := &c.File.Frontends[i]
 		if f.TLS == "" {
 			continue
 		}
-		path := sockets.Join(socketName(f.Name))
-		f.Bind = "ipc://" + path
 		for j := range c.File.TLSServes {
 			if s := &c.File.TLSServes[j]; s.Name == f.TLS {
-				s.Connect = policyfile.Address{Path: path}
+				path := sockets.Join(socketName(*f, *s))
+				f.Bind, s.Connect = "ipc://"+path, policyfile.Address{Path: path}
 			}
 		}
 	}
 }
 
-// socketName is the name of a frontend's private socket: short, and the same for the same frontend.
-func socketName(frontend string) string {
-	sum := sha256.Sum256([]byte(frontend))
-	return hex.EncodeToString(sum[:8])
+// socketName is the name of the private socket between a tls-serve and a frontend: short, and the
+// same for the same pair, wherever it stands in the policy. As in frontendSpec.same, it does not
+// matter which file has the frontend's certificate.
+func socketName(f policyfile.Frontend, s policyfile.TLSServe) string {
+	f.File, f.Line, f.Bind, f.Certificate = "", 0, "", ""
+	s.File, s.Line, s.Connect = "", 0, policyfile.Address{}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%#v %#v", f, s))
+	return hex.EncodeToString(sum[:socketNameLength/2])
 }
+
+const socketNameLength = 16
 
 // ErrNothing is the fault of a policy that gives a proxy nothing to serve.
 var ErrNothing = errors.New("no frontend, and no tls-serve, tls-connect or tunnel")

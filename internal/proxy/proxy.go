@@ -52,7 +52,7 @@ type proxy struct {
 // Run serves until ctx ends. The Authenticator starts before the first frontend is bound and closes
 // after the last one has ended, so that no client is ever served without it.
 func Run(ctx context.Context, o Options) (err error) {
-	sockets, err := privatedir.Make(len(socketName("")))
+	sockets, err := privatedir.Make(socketNameLength)
 	if err != nil {
 		return err
 	}
