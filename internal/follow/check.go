@@ -59,8 +59,10 @@ func (d *Directory) vanish(moved bool) time.Duration {
 	if first {
 		d.missing = now
 	}
-	if first || moved {
-		d.watcher.tie(d.own) // so that it is heard of when it comes back
+	// It is watched so that it is heard of when it comes back. It may do so before that is done: then
+	// there was no event of what happened in it until now.
+	if (first || moved) && d.watcher.tie(d.own) {
+		d.setLost(true)
 	}
 	left := missingPeriod - now.Sub(d.missing)
 	if left <= 0 && !d.gone {

@@ -160,6 +160,34 @@ func TestCloseIsNoFault(t *testing.T) {
 	}
 }
 
+// TestBackBeforeItIsWatched: a directory that comes back while its absence is noted is watched at
+// once. What was in it before that has no event, and is scanned.
+func TestBackBeforeItIsWatched(t *testing.T) {
+	base, err := filepath.EvalSymlinks(t.TempDir())
+	must.OK(t, err)
+	dir := filepath.Join(base, "d")
+	must.OK(t, os.Mkdir(dir, 0o755))
+	w := withoutSweep(t)
+	d, m := unstarted(t, w, dir)
+	must.OK(t, os.Rename(dir, dir+".away"))
+	must.OK(t, os.Mkdir(dir+".next", 0o755))
+	must.OK(t, os.WriteFile(filepath.Join(dir+".next", "a"), []byte("one"), 0o644))
+	back := sync.OnceFunc(func() { must.OK(t, os.Rename(dir+".next", dir)) })
+	w.unwatchable = func(looked string) error {
+		if looked == base {
+			back()
+		}
+		return unwatchable(looked)
+	}
+	d.check()
+	w.unwatchable = unwatchable
+	if d.own.content == nil {
+		t.Fatal("it is not watched")
+	}
+	d.check()
+	m.shows("what is in it", content{"a": "one"})
+}
+
 // TestPolledIsLoggedOnce: the log says once that a directory is scanned, and why.
 func TestPolledIsLoggedOnce(t *testing.T) {
 	dir := t.TempDir()

@@ -55,11 +55,11 @@ func (s *Source) Refuse(err error) bool {
 	return before == nil || before.err.Error() != err.Error()
 }
 
-// Accept notes that what was read is in force.
+// Accept notes that what was read is in force. That ends what was logged, also where the source
+// could not be read for a moment in between.
 func (s *Source) Accept() {
-	if s.refused.Swap(nil) != nil {
-		s.look(time.Now())
-	}
+	s.refused.Store(nil)
+	s.look(time.Now())
 }
 
 // Failing is since when the source cannot be used, and why. The zero time means that it can.
