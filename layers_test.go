@@ -77,11 +77,11 @@ var observers = []string{"bench", "docker", "docs", "examples", "soak"}
 
 // helpers are packages for tests and measurements. Nothing of the product imports them.
 var helpers = []string{"internal/daemon", "internal/logbuffer", "internal/must", "internal/testca",
-	"internal/testpeer", "internal/testrealm", "internal/testsodium", "internal/testzap",
+	"internal/testpeer", "internal/testrealm", "fastcurve/internal/testsodium", "internal/testzap",
 	"internal/testzmq"}
 
 // cgo are the packages that import "C".
-var cgo = []string{"bench/loadgen", "fastcurve", "internal/libzmq", "internal/testsodium"}
+var cgo = []string{"bench/loadgen", "fastcurve", "internal/libzmq", "fastcurve/internal/testsodium"}
 
 // listed is what go list says of a package.
 type listed struct {

@@ -20,9 +20,9 @@ import (
 	"github.com/pebbe/zmq4"
 	"golang.org/x/sys/unix"
 
+	"github.com/zmqauth/zmqauth/fastcurve/internal/testsodium"
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
-	"github.com/zmqauth/zmqauth/internal/testsodium"
 )
 
 // blocks is FASTCURVE_BLOCKS.
