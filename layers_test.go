@@ -17,6 +17,7 @@ const module = "github.com/zmqauth/zmqauth"
 var layers = map[string][]string{
 	// 0: leaves, each with one subject.
 	"internal/acl":        {"internal/table"},
+	"internal/backoff":    {},
 	"internal/endpoint":   {},
 	"internal/files":      {},
 	"internal/keyset":     {},
@@ -48,14 +49,14 @@ var layers = map[string][]string{
 		"internal/z85", "internal/zap", "internal/zpl",
 	},
 	"fastcurve": {},
-	"stream":    {"internal/files", "internal/privatedir", "internal/reminder"},
+	"stream":    {"internal/backoff", "internal/files", "internal/privatedir", "internal/reminder"},
 	"sshtunnel": {"internal/files", "internal/privatedir", "internal/reminder"},
 	"zaptest":   {},
 
 	// 4: the engine of the tool's TLS and SSH.
 	"internal/links": {
-		"internal/endpoint", "internal/files", "internal/policyfile", "internal/privatedir",
-		"internal/reminder", "sshtunnel", "stream",
+		"internal/backoff", "internal/endpoint", "internal/files", "internal/policyfile",
+		"internal/privatedir", "internal/reminder", "sshtunnel", "stream",
 	},
 
 	// 5: the engine of the tool's proxy.

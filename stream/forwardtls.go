@@ -9,17 +9,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/backoff"
 	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
 
 const (
 	// remoteTimeout is how long a server may take to accept a connection and to finish the handshake.
 	remoteTimeout = 10 * time.Second
-	// After a failure of the server, the next connection waits before the server is tried again:
-	// minRetryDelay at first, twice as long after each further failure, maxRetryDelay at most. A
-	// ZeroMQ socket alone would reconnect ten times a second.
-	minRetryDelay = 50 * time.Millisecond
-	maxRetryDelay = time.Second
 	// refusalTime tells a refusal from a later break. With TLS 1.3 the server refuses a certificate
 	// after the handshake, so a connection that the server breaks sooner than this counts as refused.
 	refusalTime = 2 * time.Second
@@ -42,10 +38,9 @@ type Forwarding struct {
 	remote string
 	config TLSClient
 
+	turn       backoff.Turn // after failures of the server
 	mu         sync.Mutex
-	failed     int       // failures in a row
-	retryAt    time.Time // when the next connection may be tried
-	lastReason string    // of the last failure; "": none
+	lastReason string // of the last failure; "": none
 }
 
 // ForwardTLS is the counterpart of [Forward] on the client's side. It makes a local endpoint. Each
@@ -161,7 +156,7 @@ func (f *Forwarding) removeDirectory() error {
 
 // handle pipes one local connection.
 func (f *Forwarding) handle(ctx context.Context, conn net.Conn, _ any) {
-	if !f.awaitTurn(ctx) {
+	if !f.turn.Await(ctx) {
 		return
 	}
 	begun := time.Now()
@@ -192,24 +187,6 @@ func (f *Forwarding) forward(ctx context.Context, conn net.Conn) error {
 	return pipe(ctx, end{"the local client", conn}, end{serverSide, remote})
 }
 
-// awaitTurn waits until the server may be tried. It returns false if ctx ends first.
-func (f *Forwarding) awaitTurn(ctx context.Context) bool {
-	f.mu.Lock()
-	wait := time.Until(f.retryAt)
-	f.mu.Unlock()
-	if wait <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // noteFailure records that the server could not be used. A reason that was already logged is logged
 // at the debug level.
 func (f *Forwarding) noteFailure(err error) {
@@ -218,11 +195,10 @@ func (f *Forwarding) noteFailure(err error) {
 		reason = inner
 	}
 	f.mu.Lock()
-	f.retryAt = time.Now().Add(min(minRetryDelay<<min(f.failed, 10), maxRetryDelay))
-	f.failed++
 	known := f.lastReason == reason.Error()
 	f.lastReason = reason.Error()
 	f.mu.Unlock()
+	f.turn.Note(true)
 	level := slog.LevelWarn
 	if known {
 		level = slog.LevelDebug
@@ -235,5 +211,6 @@ func (f *Forwarding) noteFailure(err error) {
 func (f *Forwarding) noteSuccess() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.failed, f.retryAt, f.lastReason = 0, time.Time{}, ""
+	f.lastReason = ""
+	f.turn.Note(false)
 }

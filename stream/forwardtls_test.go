@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/backoff"
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/privatedir"
@@ -150,7 +151,7 @@ func TestForwardTLSFailures(t *testing.T) {
 			t.Fatal("it goes through without a server")
 		}
 	}
-	if took := time.Since(begun); took < 7*minRetryDelay { // 1+2+4
+	if took := time.Since(begun); took < 7*backoff.Min { // 1+2+4
 		t.Errorf("4 tries within %v", took)
 	}
 	if n := warnings(); n != 1 || !strings.Contains(log.String(), "connection refused") {

@@ -12,12 +12,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/backoff"
 	"github.com/zmqauth/zmqauth/internal/policyfile"
 )
 
 // quietTime is how long a connection must stay open until it counts as carried. It is longer than a
 // link delays a connection after others have failed.
-const quietTime = maxDelay + 500*time.Millisecond
+const quietTime = backoff.Max + 500*time.Millisecond
 
 // Reach tells from outside, on the same host, whether a link serves at one of its addresses. ctx
 // limits that, and has a deadline.

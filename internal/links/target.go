@@ -45,51 +45,6 @@ func (t *target) report(err error) {
 	t.log.Debug(MessageAway, "error", plain{err})
 }
 
-// turn delays the connections to a server that cannot be used. A ZeroMQ socket alone would try ten
-// times a second. The zero value is ready.
-type turn struct {
-	mu     sync.Mutex
-	failed int       // failures in a row
-	at     time.Time // when the next connection may be tried
-}
-
-// After a failure the next connection waits for minDelay, twice as long after each further failure,
-// and for maxDelay at most.
-const (
-	minDelay = 50 * time.Millisecond
-	maxDelay = time.Second
-)
-
-// await waits until the server may be tried. It returns false if ctx ends first.
-func (t *turn) await(ctx context.Context) bool {
-	t.mu.Lock()
-	wait := time.Until(t.at)
-	t.mu.Unlock()
-	if wait <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// note records whether the server could be used.
-func (t *turn) note(failed bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !failed {
-		t.failed, t.at = 0, time.Time{}
-		return
-	}
-	t.at = time.Now().Add(min(minDelay<<min(t.failed, 10), maxDelay))
-	t.failed++
-}
-
 // reset ends a connection so that the peer does not take it for an orderly end. A Unix socket is
 // closed, because it has no reset.
 func reset(conn net.Conn) {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/backoff"
 	"github.com/zmqauth/zmqauth/internal/policyfile"
 	"github.com/zmqauth/zmqauth/stream"
 )
@@ -68,12 +69,12 @@ type dialler struct {
 	client  stream.TLSClient
 	log     *slog.Logger
 	to      *target
-	turn    turn
+	turn    backoff.Turn
 }
 
 // serve carries one local connection.
 func (d *dialler) serve(ctx context.Context, conn net.Conn, _ any) {
-	if !d.turn.await(ctx) {
+	if !d.turn.Await(ctx) {
 		return
 	}
 	dialling, cancel := context.WithTimeout(ctx, dialTime)
@@ -82,7 +83,7 @@ func (d *dialler) serve(ctx context.Context, conn net.Conn, _ any) {
 	if err != nil {
 		reset(conn)
 		if ctx.Err() == nil {
-			d.turn.note(true)
+			d.turn.Note(true)
 			d.to.report(err)
 		}
 		return
@@ -97,7 +98,7 @@ func (d *dialler) serve(ctx context.Context, conn net.Conn, _ any) {
 		return
 	}
 	refused := err != nil && server.broken.Load() && time.Since(begun) < refusalTime
-	d.turn.note(refused)
+	d.turn.Note(refused)
 	if refused {
 		d.to.report(err)
 		return
