@@ -89,6 +89,13 @@ type Config struct {
 	// is applied takes its place. (One that is gone lets nobody in at once.)
 	StaleLimit time.Duration
 
+	// OnSession is told of each session that opens or has ended (see [Authenticator.Guard]): one call
+	// at a time, by a goroutine of its own. Its backlog is that of OnDecision. nil: nobody is told.
+	OnSession func(s Session, open bool)
+
+	// EndSessions has Stop and Close end the sessions of guarded sockets. Without it they go on.
+	EndSessions bool
+
 	// Properties are the message properties that the program relies on, "Role" for instance. Every
 	// acceptance carries them all, empty where the identity has none, because a client may set what
 	// the handler leaves out. nil: none.
@@ -132,6 +139,7 @@ type Authenticator struct {
 	hashes    *executor // verifies passwords
 	reports   *reporter
 	watcher   *follow.Watcher
+	guard     guard
 	counters  counters
 
 	bareMetadata  []byte   // of an acceptance whose identity has no metadata
@@ -158,6 +166,7 @@ type policy struct {
 	gssapi    map[string]*gssapiSetup
 
 	staleLimit time.Duration // see Config.StaleLimit; 0: there is none
+	number     uint64        // of its kind; each one has a higher number than the one before
 }
 
 func newPolicy() *policy {
@@ -225,6 +234,7 @@ func New(ctx *zmq4.Context, cfg *Config) (*Authenticator, error) {
 	// One processor stays free, if there are several, so that the loop need not wait for its turn.
 	a.hashes = newExecutor(max(1, runtime.GOMAXPROCS(0)-1), pending, hashTime)
 	a.reports = newReporter(a.log, a.cfg.OnDecision, &a.counters.unreported)
+	a.reports.onSession = a.cfg.OnSession
 	a.watcher = follow.New(a.say)
 	return a, nil
 }
@@ -319,6 +329,7 @@ func (a *Authenticator) Stop() error {
 	if l != nil {
 		l.socket.Wake() // for what waits for a reactor
 	}
+	a.endSessions()
 	return nil
 }
 
@@ -433,6 +444,7 @@ func (a *Authenticator) change(edit func(next *policy) error) error {
 	if err := edit(next); err != nil {
 		return err
 	}
+	next.number = old.number + 1<<32 // beyond what the versions of its parts may add
 	a.policy.Store(next)
 	old.releaseBut(next)
 	return nil
@@ -482,23 +494,24 @@ func (a *Authenticator) decide(r *zap.Request, malformed error) (v verdict, in *
 			v, in = verdict{status: zap.StatusError, reason: ReasonInternal, note: fault}, nil
 		}
 	}()
-	v, in = a.judge(r, malformed)
+	p := a.policy.Load()
+	v, in = a.judge(p, r, malformed)
+	v.policy = p
 	if in != nil {
-		in.client = admission.ClientOf(string(r.Address))
+		in.client, in.policy = admission.ClientOf(string(r.Address)), p
 	}
 	return v, in
 }
 
 // judge decides on a request from memory, or returns the inquiry that has to be made beside the
 // loop.
-func (a *Authenticator) judge(r *zap.Request, malformed error) (verdict, *inquiry) {
+func (a *Authenticator) judge(p *policy, r *zap.Request, malformed error) (verdict, *inquiry) {
 	switch {
 	case a.state.refuses():
 		return denied(ReasonStopped), nil
 	case malformed != nil:
 		return denied(ReasonMalformed), nil
 	}
-	p := a.policy.Load()
 	if !p.addresses.Pass(r.Domain, r.Address) {
 		return denied(ReasonAddressDenied), nil
 	}

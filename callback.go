@@ -57,6 +57,7 @@ type inquiry struct {
 	secret    string                            // never to appear in a log
 	about     [2]string                         // a log line's key and value on who is refused
 	lane      *executor                         // which makes it; nil: the one for callbacks
+	policy    *policy                           // that it is made for
 	client    admission.Client
 
 	parent context.Context // of the callback's context; nil: none

@@ -23,6 +23,7 @@ import (
 type Credentials struct {
 	changing sync.Mutex // held while a new set is made of the one in force
 	now      atomic.Pointer[credentialSet]
+	changes  atomic.Uint64
 }
 
 // Entry is what is known of a key, a user or a principal. The zero value says nothing: the user id
@@ -48,6 +49,20 @@ func (c *Credentials) set() *credentialSet {
 		return set
 	}
 	return &noCredentials
+}
+
+// put puts a set in force.
+func (c *Credentials) put(set *credentialSet) {
+	c.now.Store(set)
+	c.changes.Add(1)
+}
+
+// version changes with each change. c may be nil.
+func (c *Credentials) version() uint64 {
+	if c == nil {
+		return 0
+	}
+	return c.changes.Load()
 }
 
 // credential is an Entry as decisions use it. nil is the zero Entry.
@@ -96,6 +111,15 @@ func (c *credential) until(end time.Time) *credential {
 // expires tells whether there is a bound of time.
 func (c *credential) expires() bool {
 	return c != nil && !(c.notBefore.IsZero() && c.notAfter.IsZero())
+}
+
+// validUntil tells whether there is no bound of time in the way now, and until when (zero: for
+// ever). c may be nil.
+func (c *credential) validUntil(now time.Time) (until time.Time, ok bool) {
+	if c == nil {
+		return time.Time{}, true
+	}
+	return c.notAfter, c.refusalAt(now, "late", "early") == ""
 }
 
 // refusalAt is the reason for a refusal at that time; "": there is none. late and early are the
@@ -218,7 +242,7 @@ func (c *Credentials) change(edit func(next *credentialSet) error) error {
 	if err := edit(&next); err != nil {
 		return err
 	}
-	c.now.Store(&next)
+	c.put(&next)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/passwd"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -71,6 +72,10 @@ type verdict struct {
 	userID   string
 	metadata []byte // encoded, of an acceptance
 	note     *note  // for the log, nil: nothing
+
+	// What an acceptance rests on, for sessions.
+	policy *policy                   // in force when it was made
+	user   *passwd.User[*credential] // of PLAIN, from memory; nil: none
 }
 
 // note is what a log line says in addition. It never has a secret.

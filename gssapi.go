@@ -142,21 +142,29 @@ func (a *Authenticator) judgeGSSAPI(p *policy, r *zap.Request) (verdict, *inquir
 
 // judgePrincipal judges a principal by credentials.
 func (a *Authenticator) judgePrincipal(c *Credentials, name string) verdict {
-	principals := c.set().principals
-	if principals.Len() > 0 {
-		for pattern := range principal.Patterns(name) {
-			known, ok := principals.Get(pattern)
-			if !ok {
-				continue
-			}
-			if known.expires() {
-				reason := known.refusalAt(time.Now(), ReasonPrincipalExpired, ReasonPrincipalNotYetValid)
-				if reason != "" {
-					return denied(reason).about("principal", name)
-				}
-			}
-			return a.accepted(idOf(known, name), a.metadataOf(known))
+	known, ok := c.principal(name)
+	if !ok {
+		return denied(ReasonUnknownPrincipal).about("principal", name)
+	}
+	if known.expires() {
+		reason := known.refusalAt(time.Now(), ReasonPrincipalExpired, ReasonPrincipalNotYetValid)
+		if reason != "" {
+			return denied(reason).about("principal", name)
 		}
 	}
-	return denied(ReasonUnknownPrincipal).about("principal", name)
+	return a.accepted(idOf(known, name), a.metadataOf(known))
+}
+
+// principal is what is known of a principal, by the pattern with the fewest wildcards.
+func (c *Credentials) principal(name string) (known *credential, ok bool) {
+	principals := c.set().principals
+	if principals.Len() == 0 {
+		return nil, false
+	}
+	for pattern := range principal.Patterns(name) {
+		if known, ok = principals.Get(pattern); ok {
+			return known, true
+		}
+	}
+	return nil, false
 }

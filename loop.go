@@ -11,13 +11,14 @@ import (
 
 	"github.com/zmqauth/zmqauth/internal/admission"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/session"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // zapSocket is what the loop needs of libzmq.Handler; its tests break it on purpose.
 type zapSocket interface {
 	Receive() ([]libzmq.Message, error)
-	Send(bytes []byte, sizes, frames []uint32) error
+	Send(bytes []byte, sizes, frames []uint32, gone []uint8) error
 	Wake()
 	Unbind() error
 	Close() error
@@ -37,8 +38,9 @@ type loop struct {
 	failure   error         // why the service is over
 	closeErr  error
 
-	mu    sync.Mutex
-	ready []delivery
+	mu     sync.Mutex
+	ready  []delivery
+	outbox []outgoing // replies to guarded sockets whose turn it is
 
 	held *admission.Held[heldRefusal] // of GSSAPI clients
 
@@ -46,10 +48,12 @@ type loop struct {
 	refused *admission.Penalties // of GSSAPI clients
 	request zap.Request
 	untold  []untold
-	bytes   []byte   // of the replies to send
-	sizes   []uint32 // of their frames
-	frames  []uint32 // how many each reply has
-	sending bool     // there is a socket
+	bytes   []byte           // of the replies to send
+	sizes   []uint32         // of their frames
+	frames  []uint32         // how many each reply has
+	offered []*session.Reply // to guarded sockets, for each reply; nil: to others
+	gone    []uint8          // whether its client had gone
+	sending bool             // there is a socket
 }
 
 // ticket is a request that outlives its message, because its verdict comes later.
@@ -71,6 +75,14 @@ type delivery struct {
 type heldRefusal struct {
 	ticket  *ticket
 	verdict verdict
+}
+
+// outgoing is a reply to a guarded socket.
+type outgoing struct {
+	ticket  *ticket
+	verdict verdict
+	epoch   uint64
+	reply   *session.Reply
 }
 
 // untold is a decision that is to be reported once no lock is held.
@@ -208,6 +220,9 @@ func (l *loop) serve(messages []libzmq.Message) {
 	for _, h := range l.held.TakeDue() {
 		l.finish(h.ticket.envelope, &h.ticket.request, h.ticket.arrived, h.verdict)
 	}
+	for _, o := range l.takeOutbox() {
+		l.sendGuarded(o)
+	}
 	l.send()
 	l.a.mu.RUnlock()
 	for _, u := range l.untold {
@@ -261,7 +276,7 @@ func (l *loop) conclude(envelope [][]byte, r *zap.Request, arrived time.Time, v 
 // finish counts and sends a verdict, and keeps it to be reported.
 func (l *loop) finish(envelope [][]byte, r *zap.Request, arrived time.Time, v verdict) {
 	l.a.counters.count(v.status)
-	if l.sending {
+	if l.sending && !l.offer(envelope, r, arrived, v) {
 		l.reply(envelope, r, v)
 	}
 	if l.a.reports.wants(v.status) {
@@ -273,7 +288,10 @@ func (l *loop) finish(envelope [][]byte, r *zap.Request, arrived time.Time, v ve
 // Authenticator's mutex.
 func (l *loop) inquire(t *ticket, in *inquiry) {
 	epoch := l.a.epoch
-	in.answer = func(v verdict) { l.deliver(delivery{t, v, epoch}) }
+	in.answer = func(v verdict) {
+		v.policy = in.policy
+		l.deliver(delivery{t, v, epoch})
+	}
 	l.a.submit(in)
 }
 
@@ -311,6 +329,7 @@ func (l *loop) takeReady() []delivery {
 // reply puts a verdict among the replies to send.
 func (l *loop) reply(envelope [][]byte, r *zap.Request, v verdict) {
 	l.frames = append(l.frames, 0)
+	l.offered = append(l.offered, nil)
 	for _, frame := range envelope {
 		l.frame(frame)
 	}
@@ -348,9 +367,18 @@ func (l *loop) send() {
 	if len(l.frames) == 0 {
 		return
 	}
-	if err := l.socket.Send(l.bytes, l.sizes, l.frames); err != nil && !errors.Is(err, zmq4.ETERM) {
+	l.gone = slices.Grow(l.gone[:0], len(l.frames))[:len(l.frames)]
+	err := l.socket.Send(l.bytes, l.sizes, l.frames, l.gone)
+	if err != nil && !errors.Is(err, zmq4.ETERM) {
 		l.a.say(func(log *slog.Logger) { log.Error("zmqauth: sending replies", "error", err) })
 	}
+	for i, reply := range l.offered {
+		if reply != nil {
+			l.a.guard.table.Sent(reply, l.gone[i] != 0)
+		}
+	}
+	clear(l.offered)
+	l.offered = emptied(l.offered, maxReplies)
 	l.bytes, l.sizes, l.frames = emptied(l.bytes, 4*maxReplies), emptied(l.sizes, maxReplies),
 		emptied(l.frames, maxReplies)
 }

@@ -142,7 +142,7 @@ func (s *fakeSocket) Receive() ([]libzmq.Message, error) {
 	}
 }
 
-func (s *fakeSocket) Send(bytes []byte, sizes, frames []uint32) error {
+func (s *fakeSocket) Send(bytes []byte, sizes, frames []uint32, _ []uint8) error {
 	for _, count := range frames {
 		var reply []string
 		for _, size := range sizes[:count] {
@@ -255,7 +255,7 @@ func (s *endingSocket) Receive() ([]libzmq.Message, error) {
 	return s.last, zmq4.ETERM
 }
 
-func (s *endingSocket) Send([]byte, []uint32, []uint32) error {
+func (s *endingSocket) Send([]byte, []uint32, []uint32, []uint8) error {
 	s.log = append(s.log, "send")
 	return zmq4.ETERM
 }

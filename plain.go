@@ -99,7 +99,7 @@ func (a *Authenticator) judgePlain(p *policy, r *zap.Request) (verdict, *inquiry
 	user, isRight, attempt := setup.credentials.set().users.Check(r.Credentials[0], r.Credentials[1])
 	switch {
 	case isRight:
-		return a.acceptUser(name, user.Value), nil
+		return a.acceptUser(name, user), nil
 	case attempt != nil:
 		return verdict{}, a.verify(user, attempt, string(r.Domain), name, slices.Clone(r.Credentials[1]))
 	}
@@ -107,14 +107,17 @@ func (a *Authenticator) judgePlain(p *policy, r *zap.Request) (verdict, *inquiry
 }
 
 // acceptUser is the verdict on a user whose password is right.
-func (a *Authenticator) acceptUser(name string, known *credential) verdict {
+func (a *Authenticator) acceptUser(name string, user *passwd.User[*credential]) verdict {
+	known := user.Value
 	if known.expires() {
 		reason := known.refusalAt(time.Now(), ReasonUserExpired, ReasonUserNotYetValid)
 		if reason != "" {
 			return denied(reason).about("user", name)
 		}
 	}
-	return a.accepted(idOf(known, name), a.metadataOf(known))
+	v := a.accepted(idOf(known, name), a.metadataOf(known))
+	v.user = user
+	return v
 }
 
 // refusalOf is the verdict on a wrong password. user is nil if there is none of that name.
@@ -139,7 +142,7 @@ func (a *Authenticator) verify(user *passwd.User[*credential], attempt *passwd.A
 			if !attempt.Remember(now) {
 				return refusalOf(user, name)
 			}
-			return a.acceptUser(name, now.Value)
+			return a.acceptUser(name, now)
 		},
 	}
 }

@@ -26,6 +26,7 @@ const (
 type reporter struct {
 	log        *slog.Logger
 	onDecision func(Decision)
+	onSession  func(Session, bool)
 	lines      backlog // for the logger
 	decisions  backlog // for OnDecision
 
@@ -40,6 +41,8 @@ type report struct {
 	decision Decision
 	verdict  verdict
 	line     func(*slog.Logger) // nil: a decision
+	session  *Session           // for OnSession; nil: a decision
+	open     bool               // the session
 }
 
 func newReporter(log *slog.Logger, onDecision func(Decision), lost *atomic.Uint64) *reporter {
@@ -109,6 +112,10 @@ func (r *reporter) callOnDecision(rep report) {
 			}})
 		}
 	}()
+	if rep.session != nil {
+		r.onSession(*rep.session, rep.open)
+		return
+	}
 	r.onDecision(rep.decision)
 }
 

@@ -138,12 +138,17 @@ static int send_message(void *socket, const uint8_t *bytes, const uint32_t *size
 	return 0;
 }
 
-// Sends all messages, even after one has failed. Returns the first error.
+// Sends all messages, even after one has failed. Returns the first error. gone, unless it is NULL,
+// says of each message whether its peer had gone, which is no error.
 int zap_send(zap_handler *handler, const uint8_t *bytes, const uint32_t *sizes,
-		const uint32_t *frames, int messages) {
+		const uint32_t *frames, int messages, uint8_t *gone) {
 	int first = 0;
 	for (int i = 0; i < messages; i++) {
 		int error = send_message(handler->socket, bytes, sizes, frames[i]);
+		if (gone)
+			gone[i] = error == EHOSTUNREACH;
+		if (error == EHOSTUNREACH)
+			error = 0;
 		if (!first)
 			first = error;
 		for (uint32_t j = 0; j < frames[i]; j++)

@@ -66,6 +66,7 @@ func (h *Handler) open() error {
 	// time out. The queues stay short nevertheless: each connection has at most one request.
 	for _, err := range []error{
 		h.socket.SetLinger(0), h.socket.SetRcvhwm(0), h.socket.SetSndhwm(0),
+		h.socket.SetRouterMandatory(1), // so that Send knows who is gone
 	} {
 		if err != nil {
 			return err
@@ -118,13 +119,14 @@ func (h *Handler) message(m *C.zap_message) Message {
 
 // Send sends messages. bytes has their frames one after the other, sizes has the size of each
 // frame, and frames has the number of frames of each message. A message to a peer that is gone is
-// dropped.
-func (h *Handler) Send(bytes []byte, sizes, frames []uint32) error {
+// dropped. gone, unless it is nil, has an element for each message: 1 if its peer was gone, else 0.
+func (h *Handler) Send(bytes []byte, sizes, frames []uint32, gone []uint8) error {
 	return errno(C.zap_send(h.c,
 		(*C.uint8_t)(unsafe.SliceData(bytes)),
 		(*C.uint32_t)(unsafe.SliceData(sizes)),
 		(*C.uint32_t)(unsafe.SliceData(frames)),
-		C.int(len(frames))))
+		C.int(len(frames)),
+		(*C.uint8_t)(unsafe.SliceData(gone))))
 }
 
 // Wake ends the Receive that waits, or else the next one. It never blocks. Any goroutine may call

@@ -36,7 +36,7 @@ typedef struct {
 int zap_handler_new(void *socket, zap_handler **handler);
 int zap_receive(zap_handler *handler);
 int zap_send(zap_handler *handler, const uint8_t *bytes, const uint32_t *sizes,
-		const uint32_t *frames, int messages);
+		const uint32_t *frames, int messages, uint8_t *gone);
 void zap_handler_free(zap_handler *handler);
 
 int zap_set_int(void *socket, int option, int value);

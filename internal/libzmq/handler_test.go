@@ -111,8 +111,12 @@ func TestSend(t *testing.T) {
 	receive(t, h, 1)
 	// The second message is for a peer that does not exist, and is dropped.
 	sizes := []uint32{4, 0, 1, 1, 0, 4, 0, 1, 1, 4, 1}
-	if err := h.Send([]byte("peerabgoneabpeerz"), sizes, []uint32{5, 4, 2}); err != nil {
+	gone := make([]uint8, 3)
+	if err := h.Send([]byte("peerabgoneabpeerz"), sizes, []uint32{5, 4, 2}, gone); err != nil {
 		t.Fatal(err)
+	}
+	if gone[0] != 0 || gone[1] != 1 || gone[2] != 0 {
+		t.Errorf("gone: %v", gone)
 	}
 	for _, want := range [][]string{{"", "a", "b", ""}, {"z"}} {
 		got, err := dealer.RecvMessage(0)

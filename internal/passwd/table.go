@@ -94,6 +94,19 @@ func (u *User[V]) SameHash(other *User[V]) bool {
 		u.hash.Text() == other.hash.Text()
 }
 
+// SamePassword tells whether both have the same password, as far as that can be told: the same hash,
+// or the same password in clear. The other may be nil.
+func (u *User[V]) SamePassword(other *User[V]) bool {
+	if u == other || u.SameHash(other) {
+		return u != nil
+	}
+	if u == nil || other == nil || u.hash != nil || other.hash != nil {
+		return false
+	}
+	a, b := u.digest.Load(), other.digest.Load()
+	return a != nil && b != nil && subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
+
 // Table is a table of users by name, which never changes: a change makes another. The zero value is
 // empty. Its cost does not grow with the table.
 type Table[V any] struct {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/internal/reminder"
 )
 
@@ -38,29 +39,36 @@ type frontend struct {
 }
 
 // newFrontend makes a frontend that is connected to its service. It is neither bound nor running.
-func newFrontend(zctx *zmq4.Context, log *slog.Logger, spec frontendSpec) (*frontend, error) {
+func newFrontend(auth *zmqauth.Authenticator, log *slog.Logger, spec frontendSpec) (
+	*frontend, error) {
 	f := &frontend{
 		spec:  spec,
-		zctx:  zctx,
+		zctx:  auth.Context(),
 		log:   log.With("frontend", spec.Name),
 		tasks: make(chan func(), 1),
 		done:  make(chan struct{}),
 	}
-	if err := f.open(); err != nil {
+	if err := f.open(auth); err != nil {
 		f.discard()
 		return nil, f.locate(err)
 	}
 	return f, nil
 }
 
-func (f *frontend) open() (err error) {
+func (f *frontend) open(auth *zmqauth.Authenticator) (err error) {
 	if f.front, f.back, err = f.spec.open(f.zctx); err != nil {
 		return err
 	}
 	if f.service, err = watchService(f.zctx, f.back); err != nil {
 		return err
 	}
-	if f.listener, err = newListener(f.zctx, f.front); err != nil {
+	if err := auth.Guard(f.front, nil); err != nil {
+		return err
+	}
+	set := func(endpoint string, events zmq4.Event) error {
+		return auth.Monitor(f.front, endpoint, events)
+	}
+	if f.listener, err = newListener(f.zctx, f.front, set); err != nil {
 		return err
 	}
 	endpoint := newInproc()
@@ -100,10 +108,10 @@ func (f *frontend) release() {
 		f.forwarder.pump.Free()
 	}
 	if f.listener != nil {
-		endMonitor(f.front, f.listener.events)
+		endMonitor(f.listener.set, f.listener.events)
 	}
 	if f.service != nil {
-		endMonitor(f.back, f.service.events)
+		endMonitor(f.back.Monitor, f.service.events)
 	}
 	if f.wakeup != nil {
 		_ = f.wakeup.Close()
@@ -239,7 +247,7 @@ func (f *frontend) listenerTold() {
 	}
 	if count, due := f.shortageReminder.Due(time.Now()); due {
 		f.log.Error(MessageShortage, "endpoint", f.listener.bound, "times", count,
-			"error", reason, "limit", descriptorLimit())
+			"error", reason)
 	}
 }
 

@@ -6,13 +6,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pebbe/zmq4"
+	"github.com/zmqauth/zmqauth"
 )
 
 // frontendSet is all frontends of the process: those that run and those that drain. One goroutine
 // uses it.
 type frontendSet struct {
-	zctx    *zmq4.Context
+	auth    *zmqauth.Authenticator
 	log     *slog.Logger
 	linger  time.Duration        // how long a frontend may drain
 	running map[string]*frontend // by name
@@ -25,10 +25,10 @@ type frontendSet struct {
 // errAborted is the error of an update that was given up because the process ends.
 var errAborted = errors.New("the proxy ends")
 
-func newFrontendSet(zctx *zmq4.Context, log *slog.Logger, linger time.Duration,
+func newFrontendSet(auth *zmqauth.Authenticator, log *slog.Logger, linger time.Duration,
 	abort <-chan struct{}) *frontendSet {
 	return &frontendSet{
-		zctx:    zctx,
+		auth:    auth,
 		log:     log,
 		linger:  linger,
 		abort:   abort,
@@ -85,7 +85,7 @@ func (s *frontendSet) prepare(specs []frontendSpec) (starting []*frontend, errs 
 		if old := s.running[spec.Name]; old != nil && old.spec.same(spec) {
 			continue
 		}
-		f, err := newFrontend(s.zctx, s.log, spec)
+		f, err := newFrontend(s.auth, s.log, spec)
 		if err != nil {
 			errs = append(errs, err)
 			continue

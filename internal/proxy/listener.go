@@ -20,20 +20,20 @@ import (
 // the frontend runs.
 type listener struct {
 	front  *zmq4.Socket
-	events *zmq4.Socket // of front's monitor
+	set    setMonitor   // of front
+	events *zmq4.Socket // of that monitor
 	bound  string       // the endpoint in libzmq's spelling; "": not bound
 
 	file *privatedir.Socket // of ipc with a path, else nil
 }
 
-// newListener watches front, which is not bound yet.
-func newListener(zctx *zmq4.Context, front *zmq4.Socket) (*listener, error) {
-	events, err := monitor(zctx, front, zmq4.EVENT_ACCEPTED|zmq4.EVENT_ACCEPT_FAILED|
-		zmq4.EVENT_CLOSED)
+// newListener watches front, which is not bound yet, through set.
+func newListener(zctx *zmq4.Context, front *zmq4.Socket, set setMonitor) (*listener, error) {
+	events, err := monitor(zctx, set, zmq4.EVENT_ACCEPT_FAILED|zmq4.EVENT_CLOSED)
 	if err != nil {
 		return nil, err
 	}
-	return &listener{front: front, events: events}, nil
+	return &listener{front: front, set: set, events: events}, nil
 }
 
 // bindTime limits how long it takes to find out whether somebody listens at the path of a Unix
@@ -135,9 +135,6 @@ func (l *listener) update() (failed int, reason error) {
 			return failed, reason // there are no more
 		case event == zmq4.EVENT_ACCEPT_FAILED:
 			failed, reason = failed+1, unix.Errno(value)
-		case event == zmq4.EVENT_ACCEPTED && isNearLimit(value):
-			turnAway(value, l.bound)
-			failed, reason = failed+1, unix.EMFILE
 		}
 	}
 }

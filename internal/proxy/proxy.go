@@ -79,7 +79,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	p := &proxy{path: o.Config, sockets: sockets, config: config, log: o.Log, auth: auth,
 		links:     links.NewSet(links.Options{Log: o.Log, Linger: o.Linger}),
-		frontends: newFrontendSet(zctx, o.Log, o.Linger, ctx.Done()), wrong: reminder.NewAlarm()}
+		frontends: newFrontendSet(auth, o.Log, o.Linger, ctx.Done()), wrong: reminder.NewAlarm()}
 	defer p.wrong.Clear()
 	p.warn()
 	defer func() { err = errors.Join(err, p.stop()) }()

@@ -23,7 +23,7 @@ func TestFailsClosed(t *testing.T) {
 	must.OK(t, err)
 	must.OK(t, auth.Start())
 	quiet := slog.New(slog.DiscardHandler)
-	p := &proxy{log: quiet, auth: auth, frontends: newFrontendSet(zctx, quiet, 0, nil),
+	p := &proxy{log: quiet, auth: auth, frontends: newFrontendSet(auth, quiet, 0, nil),
 		links: links.NewSet(links.Options{Log: quiet}),
 		wrong: reminder.NewAlarm()}
 	served := make(chan error)

@@ -22,26 +22,29 @@ const silentHandshake = time.Second
 
 // watchService watches the connections of back, which is not connected yet.
 func watchService(zctx *zmq4.Context, back *zmq4.Socket) (*service, error) {
-	events, err := monitor(zctx, back, zmq4.EVENT_CONNECTED|zmq4.EVENT_HANDSHAKE_SUCCEEDED|
-		zmq4.EVENT_DISCONNECTED)
+	events, err := monitor(zctx, back.Monitor, zmq4.EVENT_CONNECTED|
+		zmq4.EVENT_HANDSHAKE_SUCCEEDED|zmq4.EVENT_DISCONNECTED)
 	if err != nil {
 		return nil, err
 	}
 	return &service{events: events}, nil
 }
 
+// setMonitor sets the monitor of a socket, as Socket.Monitor does.
+type setMonitor = func(endpoint string, events zmq4.Event) error
+
 // monitor watches events of a socket. The queue of the returned socket has no limit: a full one
 // would block libzmq's thread.
-func monitor(zctx *zmq4.Context, socket *zmq4.Socket, events zmq4.Event) (*zmq4.Socket, error) {
+func monitor(zctx *zmq4.Context, set setMonitor, events zmq4.Event) (*zmq4.Socket, error) {
 	reader, err := zctx.NewSocket(zmq4.PAIR)
 	if err != nil {
 		return nil, err
 	}
 	endpoint := newInproc()
 	err = errors.Join(reader.SetLinger(0), reader.SetRcvhwm(0),
-		socket.Monitor(endpoint, events), reader.Connect(endpoint))
+		set(endpoint, events), reader.Connect(endpoint))
 	if err != nil {
-		endMonitor(socket, reader)
+		endMonitor(set, reader)
 		return nil, err
 	}
 	return reader, nil
@@ -49,8 +52,8 @@ func monitor(zctx *zmq4.Context, socket *zmq4.Socket, events zmq4.Event) (*zmq4.
 
 // endMonitor ends what monitor has begun, in the order that libzmq needs: a monitor without a
 // reader would block its thread.
-func endMonitor(socket, reader *zmq4.Socket) {
-	_ = socket.Monitor("", 0)
+func endMonitor(set setMonitor, reader *zmq4.Socket) {
+	_ = set("", 0)
 	_ = reader.Close()
 }
 

@@ -15,19 +15,19 @@ import (
 func EncodeMetadata(properties map[string]string, required []string) []byte {
 	var frame []byte
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
-		frame = appendProperty(frame, name, properties[name])
+		frame = AppendProperty(frame, name, properties[name])
 	}
 	for _, name := range required {
 		if _, ok := properties[name]; !ok {
-			frame = appendProperty(frame, name, "")
+			frame = AppendProperty(frame, name, "")
 		}
 	}
 	return frame
 }
 
-// appendProperty appends one property: the length of the name in one byte, the name, the length of
+// AppendProperty appends one property: the length of the name in one byte, the name, the length of
 // the value in four big-endian bytes, the value (RFC 27, "Message Format").
-func appendProperty(dst []byte, name, value string) []byte {
+func AppendProperty(dst []byte, name, value string) []byte {
 	dst = append(dst, byte(len(name)))
 	dst = append(dst, name...)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(value)))

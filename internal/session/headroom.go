@@ -1,12 +1,8 @@
-package proxy
+//go:build unix
 
-import (
-	"net"
-	"strconv"
-	"strings"
+package session
 
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // The system gives out the lowest free descriptor. So a connection whose descriptor is near the
 // limit says that few are left. Such connections are closed at once: what is left is for the files
@@ -14,7 +10,7 @@ import (
 // the next connection without end, which keeps a processor busy.
 const (
 	headroomShare = 16 // one of so many descriptors
-	minHeadroom   = 8
+	minHeadroom   = 16
 	maxHeadroom   = 256
 )
 
@@ -32,28 +28,4 @@ func descriptorLimit() uint64 {
 		return 1 << 20
 	}
 	return limit.Cur
-}
-
-// turnAway ends a connection to a bound endpoint. By now the descriptor may be that of another
-// file, which stays as it is.
-func turnAway(fd int, bound string) {
-	address, err := unix.Getsockname(fd)
-	if err == nil && isAt(address, bound) {
-		_ = unix.Shutdown(fd, unix.SHUT_RDWR)
-	}
-}
-
-// isAt tells whether the local address of a connection is that of an endpoint.
-func isAt(address unix.Sockaddr, bound string) bool {
-	var port int
-	switch address := address.(type) {
-	case *unix.SockaddrUnix:
-		return "ipc://"+address.Name == bound
-	case *unix.SockaddrInet4:
-		port = address.Port
-	case *unix.SockaddrInet6:
-		port = address.Port
-	}
-	_, want, err := net.SplitHostPort(strings.TrimPrefix(bound, "tcp://"))
-	return err == nil && strconv.Itoa(port) == want
 }

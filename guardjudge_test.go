@@ -1,0 +1,246 @@
+package zmqauth
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
+)
+
+// judged is an authenticator with a guarded server of each mechanism, in the domain "d".
+type judged struct {
+	*testing.T
+	a       *Authenticator
+	zctx    *zmq4.Context
+	dir     string
+	changes chan Session // sessions that have ended
+	ann     *Certificate
+}
+
+func newJudged(t *testing.T, cfg Config) *judged {
+	j := &judged{T: t, zctx: testzmq.NewContext(t), dir: t.TempDir(),
+		changes: make(chan Session, 100)}
+	cfg.OnSession = func(s Session, open bool) {
+		if !open {
+			j.changes <- s
+		}
+	}
+	var err error
+	j.a, err = New(j.zctx, &cfg)
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, j.a.Close()) })
+	must.OK(t, j.a.Start())
+	j.ann, err = NewCertificate()
+	must.OK(t, err)
+	return j
+}
+
+// connect connects a client of a mechanism, and waits for its session.
+func (j *judged) connect(mechanism, bind string) Session {
+	j.Helper()
+	server, client := testzmq.NewSocket(j, j.zctx, zmq4.ROUTER), testzmq.NewSocket(j, j.zctx, zmq4.DEALER)
+	switch mechanism {
+	case "NULL":
+		must.OK(j, NullServer(server, "d"))
+	case "PLAIN":
+		must.OK(j, PlainServer(server, "d"))
+		must.OK(j, PlainClient(client, "ann", "secret"))
+	case "CURVE":
+		cert, err := NewCertificate()
+		must.OK(j, err)
+		must.OK(j, CurveServer(server, "d", cert))
+		must.OK(j, CurveClient(client, cert.Public, j.ann))
+	}
+	must.OK(j, j.a.Guard(server, nil))
+	must.OK(j, server.Bind(bind))
+	endpoint, err := server.GetLastEndpoint()
+	must.OK(j, err)
+	must.OK(j, client.Connect(endpoint))
+	testpeer.Eventually(j, "there is a session", func() bool { return len(j.a.Sessions()) == 1 })
+	return j.a.Sessions()[0]
+}
+
+func (j *judged) write(name, text string) string {
+	path := filepath.Join(j.dir, name)
+	must.OK(j, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// TestRejudge: whatever change refuses a client ends its session.
+func TestRejudge(t *testing.T) {
+	for name, test := range map[string]struct {
+		mechanism string
+		prepare   func(j *judged)
+		change    func(j *judged)
+	}{
+		"an address is denied": {"NULL", func(*judged) {}, func(j *judged) {
+			must.OK(j, j.a.Deny("127.0.0.1"))
+		}},
+		"another address is allowed": {"NULL", func(j *judged) {
+			must.OK(j, j.a.AllowDomain("d", "127.0.0.1"))
+		}, func(j *judged) { must.OK(j, j.a.SetAllowed("d", "127.0.0.2")) }},
+		"an address is removed": {"NULL", func(j *judged) {
+			must.OK(j, j.a.AllowDomain("d", "127.0.0.1", "127.0.0.2"))
+		}, func(j *judged) { must.OK(j, j.a.RemoveAddresses("d", "127.0.0.1")) }},
+		"the password in a table": {"PLAIN", func(j *judged) {
+			must.OK(j, j.a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
+		}, func(j *judged) {
+			must.OK(j, j.a.ConfigurePlain("d", map[string]string{"ann": "other"}))
+		}},
+		"the password in a file": {"PLAIN", func(j *judged) {
+			must.OK(j, j.a.ConfigurePlainFile("d", j.write("passwords", "ann=secret\n")))
+		}, func(j *judged) { j.write("passwords", "ann=another\n") }},
+		"the user in a file": {"PLAIN", func(j *judged) {
+			must.OK(j, j.a.ConfigurePlainFile("d", j.write("passwords", "ann=secret\n")))
+		}, func(j *judged) { j.write("passwords", "bob=secret\n") }},
+		"the key in a set": {"CURVE", func(j *judged) {
+			must.OK(j, j.a.ConfigureCurveKeys("d", j.ann.Public))
+		}, func(j *judged) { must.OK(j, j.a.ConfigureCurveKeys("d")) }},
+		"the certificate": {"CURVE", func(j *judged) {
+			j.write("ann.key", string(text(j.T, j.ann)))
+			must.OK(j, j.a.ConfigureCurve("d", j.dir))
+		}, func(j *judged) { must.OK(j, os.Remove(filepath.Join(j.dir, "ann.key"))) }},
+		"the time": {"CURVE", func(j *judged) {
+			c := new(Credentials)
+			must.OK(j, c.SetKey(j.ann.Public, Entry{NotAfter: time.Now().Add(2 * time.Second)}))
+			must.OK(j, j.a.ConfigureCredentials("d", c))
+		}, func(*judged) {}},
+		"the setup": {"CURVE", func(j *judged) {
+			must.OK(j, j.a.ConfigureCurve("d", CurveAllowAny))
+		}, func(j *judged) { must.OK(j, j.a.Unconfigure("d", "CURVE")) }},
+		"the callback": {"CURVE", func(j *judged) {
+			must.OK(j, j.a.ConfigureCurveCallback("d", yesToKeys))
+		}, func(j *judged) { must.OK(j, j.a.ConfigureCurveCallback("d", yesToKeys)) }},
+		"the policy": {"CURVE", func(j *judged) {
+			must.OK(j, j.a.ConfigureCurve("d", CurveAllowAny))
+		}, func(j *judged) {
+			p, err := ParsePolicy("p.zpl", []byte("domain = other\n    curve = *\n"))
+			must.OK(j, err)
+			must.OK(j, j.a.Apply(p))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := newJudged(t, Config{})
+			test.prepare(j)
+			s := j.connect(test.mechanism, "tcp://127.0.0.1:*")
+			begun := time.Now()
+			test.change(j)
+			select {
+			case ended := <-j.changes:
+				if ended.ID != s.ID {
+					t.Errorf("another has ended: %+v", ended)
+				}
+			case <-time.After(30 * time.Second):
+				t.Fatal("it goes on")
+			}
+			t.Logf("after %v", time.Since(begun))
+			if j.a.Alive(s.ID) {
+				t.Error("it is alive")
+			}
+		})
+	}
+}
+
+func yesToKeys(context.Context, string, PublicKey) (*Identity, error) { return &Identity{}, nil }
+
+// TestRejudgeKeeps: a change that does not refuse a client leaves its session.
+func TestRejudgeKeeps(t *testing.T) {
+	j := newJudged(t, Config{})
+	path := j.write("passwords", "ann=secret\nbob=x\n")
+	must.OK(t, j.a.ConfigurePlainFile("d", path))
+	s := j.connect("PLAIN", "tcp://127.0.0.1:*")
+	must.OK(t, j.a.Deny("10.0.0.1"))
+	j.write("passwords", "bob=y\nann=secret\n")
+	testpeer.Eventually(t, "the file is in force", func() bool {
+		status, _ := ask(t, j.a, plainRequest("d", "bob", "y"))
+		return status == "200"
+	})
+	policy, err := ParsePolicy(j.dir+"/p.zpl", []byte("domain = *\n    plain = passwords\n"))
+	must.OK(t, err)
+	must.OK(t, j.a.Apply(policy))
+	time.Sleep(4 * rejudgeInterval)
+	if !j.a.Alive(s.ID) || len(j.changes) != 0 {
+		t.Error("it has ended")
+	}
+}
+
+// TestGuardIPC: the sessions of a process are known as a group, and end together.
+func TestGuardIPC(t *testing.T) {
+	j := newJudged(t, Config{})
+	must.OK(t, j.a.ConfigureCurveKeys("d", j.ann.Public))
+	s := j.connect("CURVE", "ipc://"+j.dir+"/s.sock")
+	if s.Exact || s.Peer == "" || s.Client.IsValid() {
+		t.Errorf("%+v", s)
+	}
+	must.OK(t, j.a.ConfigureCurveKeys("d"))
+	if ended := <-j.changes; ended.ID != s.ID {
+		t.Errorf("%+v", ended)
+	}
+}
+
+// TestEndSessions: Stop ends the sessions if Config says so, and leaves them otherwise.
+func TestEndSessions(t *testing.T) {
+	for _, end := range []bool{true, false} {
+		j := newJudged(t, Config{EndSessions: end})
+		s := j.connect("NULL", "tcp://127.0.0.1:*")
+		must.OK(t, j.a.Stop())
+		if j.a.Alive(s.ID) == end {
+			t.Errorf("EndSessions %t: alive is %t", end, !end)
+		}
+	}
+}
+
+// TestGuardRefuses: what cannot be guarded is an error that says why.
+func TestGuardRefuses(t *testing.T) {
+	j := newJudged(t, Config{})
+	if err := j.a.Guard(nil, nil); err == nil {
+		t.Error("no socket")
+	}
+	s := testzmq.NewSocket(t, j.zctx, zmq4.ROUTER)
+	if err := j.a.Guard(s, nil); err == nil {
+		t.Error("a socket without a domain")
+	}
+	must.OK(t, NullServer(s, "d"))
+	must.OK(t, j.a.Guard(s, nil))
+	if err := j.a.Guard(s, nil); err == nil {
+		t.Error("twice")
+	}
+	bound := testzmq.NewSocket(t, j.zctx, zmq4.ROUTER)
+	must.OK(t, NullServer(bound, "d"))
+	must.OK(t, bound.Bind("tcp://127.0.0.1:*"))
+	if err := j.a.Guard(bound, nil); err == nil {
+		t.Error("a bound socket")
+	}
+}
+
+// TestGuardMonitor: the program gets the events of a guarded socket, too.
+func TestGuardMonitor(t *testing.T) {
+	j := newJudged(t, Config{})
+	server := testzmq.NewSocket(t, j.zctx, zmq4.ROUTER)
+	must.OK(t, NullServer(server, "d"))
+	must.OK(t, j.a.Guard(server, nil))
+	must.OK(t, j.a.Monitor(server, "inproc://events", zmq4.EVENT_LISTENING|zmq4.EVENT_ACCEPTED))
+	reader := testzmq.NewSocket(t, j.zctx, zmq4.PAIR)
+	must.OK(t, reader.Connect("inproc://events"))
+	must.OK(t, server.Bind("tcp://127.0.0.1:*"))
+	endpoint, err := server.GetLastEndpoint()
+	must.OK(t, err)
+	client := testzmq.NewSocket(t, j.zctx, zmq4.DEALER)
+	must.OK(t, client.Connect(endpoint))
+	for _, want := range []zmq4.Event{zmq4.EVENT_LISTENING, zmq4.EVENT_ACCEPTED} {
+		if event, address, value, err := reader.RecvEvent(0); err != nil || event != want ||
+			address != endpoint || value == 0 {
+			t.Errorf("%v %s %d, %v", event, address, value, err)
+		}
+	}
+	if err := j.a.Monitor(client, "inproc://others", zmq4.EVENT_ALL); err == nil {
+		t.Error("a socket that is not guarded")
+	}
+}

@@ -1,0 +1,331 @@
+package session
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// laneKey is what a ZAP request says of where it comes from.
+type laneKey struct{ domain, mechanism, address string }
+
+// lane is the connections from one address to the sockets of one domain and mechanism, and the
+// replies to its requests. One reply at a time is under way, so that the connection that shows its
+// effect is the one that it was for.
+//
+// Where no effect can be seen, or where it came too late, connections and sessions go into the
+// lane's group: what is on which connection is not known, and all of it is cut together.
+type lane struct {
+	key   laneKey
+	limit uint64             // of bytes that are written before a reply; 0: no effect can be seen
+	conns map[*conn]struct{} // that are open
+
+	queue  []*Reply // that wait for their turn
+	asked  []*Reply // that are under way
+	seen   bool     // an effect was seen since the last one was sent
+	looked time.Time
+	pause  time.Duration // from then to the next look
+
+	grouped  map[*conn]struct{}  // connections of the group
+	sessions map[*entry]struct{} // of the group
+}
+
+// Reply is the reply to one ZAP request. Its owner sends it.
+type Reply struct {
+	Domain, Mechanism, Address string
+	Session                    *Session // that it opens; nil: none
+	Refused                    bool     // for good, not until the next try
+
+	// Send sends the reply, now or soon, and then calls Sent. It must not block. It is called again
+	// to learn whether the connection still is there: libzmq passes over a second reply.
+	Send func()
+
+	lane  *lane
+	begun time.Time // when it was sent first
+	entry *entry    // in the group already; nil: not yet, or there is none
+}
+
+func (t *Table) laneOf(key laneKey) *lane {
+	l := t.lanes[key]
+	if l == nil {
+		l = &lane{key: key, conns: make(map[*conn]struct{}), limit: beforeReply(key.mechanism)}
+		if isIPC(key.address) {
+			l.limit = 0
+		}
+		t.lanes[key] = l
+	}
+	return l
+}
+
+// tidy forgets a lane that has nothing. The caller holds t.mu.
+func (t *Table) tidy(l *lane) {
+	if len(l.conns) == 0 && len(l.queue) == 0 && len(l.asked) == 0 && len(l.sessions) == 0 {
+		delete(t.lanes, l.key)
+	}
+}
+
+// Offer takes a reply. It returns true if the owner is to send it at once, and to call Sent then.
+// Otherwise Send is called when it is its turn: when the effect of the one before it has been seen.
+func (t *Table) Offer(r *Reply) (now bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r.lane = t.laneOf(laneKey{r.Domain, r.Mechanism, normalAddress(r.Address)})
+	if now = len(r.lane.asked) == 0; now {
+		t.ask(r.lane, r)
+	} else {
+		r.lane.queue = append(r.lane.queue, r)
+	}
+	return now
+}
+
+// Withdraw says that a reply lets nobody in after all.
+func (t *Table) Withdraw(r *Reply) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r.Session = nil
+	if r.entry != nil {
+		t.end(r.entry)
+	}
+}
+
+// ask notes that a reply is under way. The caller holds t.mu, and sends it afterwards.
+func (t *Table) ask(l *lane, r *Reply) {
+	r.begun = time.Now()
+	l.asked = append(l.asked, r)
+	l.seen, l.pause, l.looked = false, firstLook, r.begun
+	t.busy[l] = struct{}{}
+}
+
+// Sent says that a reply was sent. gone says that its connection had ended before.
+func (t *Table) Sent(r *Reply, gone bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := r.lane
+	switch {
+	case gone:
+		t.explain(l, r)
+		l.seen = true
+	case l.limit == 0:
+		t.join(l, r)
+		t.explain(l, r)
+		l.seen = true
+	}
+	t.stir()
+}
+
+// explain takes a reply from those under way. The session of one that is gone is over. The caller
+// holds t.mu.
+func (t *Table) explain(l *lane, r *Reply) {
+	for i, other := range l.asked {
+		if other == r {
+			l.asked = append(l.asked[:i:i], l.asked[i+1:]...)
+			break
+		}
+	}
+	t.tidy(l)
+}
+
+const (
+	// firstLook is the time from a reply to the first look at its effect. It doubles with each look.
+	firstLook = 100 * time.Microsecond
+	lastLook  = 5 * time.Millisecond
+	// askAgain is how long the effect may be missing until the reply is sent once more, to learn
+	// whether its connection still is there.
+	askAgain = 20 * time.Millisecond
+	// ambiguity is how long the effect may be missing until the next reply goes out nevertheless:
+	// the request may have come from a socket that is not guarded. Both are in the group then.
+	ambiguity = time.Second
+	// patientLook is the time between two looks after that.
+	patientLook = 500 * time.Millisecond
+	// maxUnexplained is how many replies are asked about again after that.
+	maxUnexplained = 16
+)
+
+// look looks for the effect of the replies under way, and lets the next one go. It returns the
+// replies to send, and the time until the next look; 0: there is nothing to look for. The caller
+// holds t.mu.
+func (t *Table) look(l *lane, now time.Time) (send []*Reply, next time.Duration) {
+	if wait := l.pause - now.Sub(l.looked); wait > 0 && !l.seen {
+		return nil, wait
+	}
+	l.looked = now
+	t.settle(l)
+	overdue := len(l.asked) > 0 && now.Sub(l.asked[len(l.asked)-1].begun) >= ambiguity
+	l.pause = min(2*l.pause, lastLook)
+	if overdue {
+		l.pause = patientLook
+	}
+	for _, r := range l.asked {
+		if now.Sub(r.begun) >= askAgain && l.pause >= lastLook {
+			send = append(send, r)
+		}
+	}
+	if len(l.queue) > 0 && (len(l.asked) == 0 || l.seen || overdue) {
+		r := l.queue[0]
+		l.queue = l.queue[1:]
+		t.ask(l, r)
+		send = append(send, r)
+	}
+	if len(l.asked) == 0 {
+		delete(t.busy, l)
+		t.tidy(l)
+		return send, 0
+	}
+	return send, l.pause
+}
+
+// settle finds the connections on which more was written than before a reply, and what they carry.
+// The caller holds t.mu.
+func (t *Table) settle(l *lane) {
+	var grown []*conn
+	for c := range l.conns {
+		if !c.decided && l.limit > 0 && c.hasGrown(l.limit) {
+			grown = append(grown, c)
+		}
+	}
+	if len(grown) == 0 || len(l.asked) == 0 {
+		return
+	}
+	l.seen = true
+	for _, c := range grown {
+		c.decided = true
+	}
+	if len(l.asked) == 1 && len(grown) == 1 && l.asked[0].entry == nil {
+		t.bind(l.asked[0], grown[0])
+		return
+	}
+	for _, c := range grown {
+		l.group(c)
+	}
+	for _, r := range l.asked {
+		t.join(l, r)
+	}
+	for len(l.asked) > maxUnexplained {
+		t.explain(l, l.asked[0])
+	}
+}
+
+// bind says that a reply was for that connection. The caller holds t.mu.
+func (t *Table) bind(r *Reply, c *conn) {
+	t.explain(r.lane, r)
+	if r.Session == nil {
+		if r.Refused && c.socket.limits != nil {
+			c.socket.limits.fail(c, time.Now())
+		}
+		return
+	}
+	e := &entry{Session: *r.Session, conn: c}
+	e.Client, e.Peer = c.origin.client, c.origin.peer
+	c.session = e
+	if c.socket.limits != nil {
+		c.socket.limits.succeed(c)
+	}
+	t.begin(e)
+}
+
+// join puts the session of a reply into the group of its lane. The caller holds t.mu.
+func (t *Table) join(l *lane, r *Reply) {
+	if r.Session == nil || r.entry != nil {
+		return
+	}
+	e := &entry{Session: *r.Session, lane: l}
+	e.Client, e.Peer = l.origin()
+	r.entry = e
+	if l.sessions == nil {
+		l.sessions = make(map[*entry]struct{})
+	}
+	l.sessions[e] = struct{}{}
+	t.begin(e)
+	t.trim(l)
+}
+
+// group puts a connection into the group.
+func (l *lane) group(c *conn) {
+	if l.grouped == nil {
+		l.grouped = make(map[*conn]struct{})
+	}
+	l.grouped[c] = struct{}{}
+}
+
+// together are the connections of the group: all, where no effect can be seen.
+func (l *lane) together() map[*conn]struct{} {
+	if l.limit == 0 {
+		return l.conns
+	}
+	return l.grouped
+}
+
+// leave takes a connection out of the lane. The sessions of the group end with its last connection.
+// The caller holds t.mu.
+func (t *Table) leave(l *lane, c *conn) {
+	delete(l.conns, c)
+	delete(l.grouped, c)
+	t.trim(l)
+	t.tidy(l)
+}
+
+// trim ends the sessions of the group that must have ended: of each kind there are no more than
+// connections. Which of several alike has ended makes no difference. The caller holds t.mu.
+func (t *Table) trim(l *lane) {
+	most := len(l.together())
+	if most > 0 && len(l.sessions) <= most {
+		return
+	}
+	alike := make(map[Session][]*entry)
+	for e := range l.sessions {
+		if l.isAsked(e) {
+			continue // its connection may be one that is not known yet
+		}
+		kind := e.Session
+		kind.ID, kind.Since = 0, time.Time{}
+		alike[kind] = append(alike[kind], e)
+	}
+	for _, entries := range alike {
+		for len(entries) > most {
+			oldest := 0
+			for i, e := range entries {
+				if e.ID < entries[oldest].ID {
+					oldest = i
+				}
+			}
+			t.end(entries[oldest])
+			entries = append(entries[:oldest:oldest], entries[oldest+1:]...)
+		}
+	}
+}
+
+// isAsked tells whether the reply that opened a session is under way.
+func (l *lane) isAsked(e *entry) bool {
+	for _, r := range l.asked {
+		if r.entry == e {
+			return true
+		}
+	}
+	return false
+}
+
+// cutGroup ends the connections and the sessions of a group. It returns how many sessions that were.
+// The caller holds t.mu.
+func (t *Table) cutGroup(l *lane) (count int) {
+	for c := range l.together() {
+		_ = c.handle.cut()
+	}
+	for e := range l.sessions {
+		t.end(e)
+		count++
+	}
+	return count
+}
+
+// origin is where the connections of the lane come from: without a port, because it is not known
+// which of them it is.
+func (l *lane) origin() (client netip.AddrPort, peer string) {
+	if isIPC(l.key.address) {
+		return netip.AddrPort{}, strings.TrimPrefix(l.key.address, ipcPrefix)
+	}
+	addr, err := netip.ParseAddr(l.key.address)
+	if err != nil {
+		return netip.AddrPort{}, ""
+	}
+	return netip.AddrPortFrom(addr, 0), ""
+}

@@ -1,0 +1,195 @@
+package session
+
+import (
+	"container/list"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Limits are what strangers may cost. The zero value of each field is no limit.
+type Limits struct {
+	MaxConns, PerAddress int           // connections of the socket; of one address (IPv6: /64)
+	Rate                 float64       // new connections a second of one address
+	Burst                int           // of them at once; 0: 1
+	Deadline             time.Duration // until the handshake has ended
+	Penalty              time.Duration // for the second failed handshake of an address in a row
+	Exempt               []netip.Prefix
+}
+
+// The reasons of Refusal.
+const (
+	TooMany           = "too-many-connections"
+	TooManyOfOne      = "too-many-connections-of-address"
+	TooFast           = "too-many-new-connections"
+	IsPenalised       = "failed-handshakes"
+	TooFewDescriptors = "too-few-descriptors"
+	TooSlow           = "handshake-deadline"
+)
+
+// limiter holds the limits of one socket. The table's mutex guards it.
+type limiter struct {
+	Limits
+	refused func(Refusal)
+	conns   int // of the socket
+	clients map[netip.Prefix]*list.Element
+	order   list.List // of *client, the one seen longest ago in front
+}
+
+// client is what is known of one address.
+type client struct {
+	home     netip.Prefix
+	conns    int // that are open
+	sessions int // of these: let in
+	tokens   float64
+	filled   time.Time
+	failures int       // in a row
+	last     time.Time // of them
+}
+
+const (
+	// maxClients is how many addresses are remembered: of more, those seen last.
+	maxClients = 65536
+	// penaltyCeiling is how many times the first penalty the longest one is. After ten times as long
+	// without a failure nothing is remembered.
+	penaltyCeiling = 64
+	penaltyMemory  = 10
+)
+
+func newLimiter(l Limits, refused func(Refusal)) *limiter {
+	l.Burst = max(l.Burst, 1)
+	return &limiter{Limits: l, refused: refused, clients: make(map[netip.Prefix]*list.Element)}
+}
+
+// at is what is known of an address.
+func (l *limiter) at(addr netip.Addr, now time.Time) *client {
+	prefix := home(addr)
+	if element := l.clients[prefix]; element != nil {
+		l.order.MoveToBack(element)
+		return element.Value.(*client)
+	}
+	if l.order.Len() >= maxClients {
+		l.forget(l.order.Front())
+	}
+	known := &client{home: prefix, tokens: float64(l.Burst), filled: now}
+	l.clients[prefix] = l.order.PushBack(known)
+	return known
+}
+
+func (l *limiter) forget(element *list.Element) {
+	delete(l.clients, l.order.Remove(element).(*client).home)
+}
+
+// admit tells whether a new connection may stay, and counts it then.
+func (l *limiter) admit(c *conn, now time.Time) bool {
+	reason := ""
+	addr := c.origin.client.Addr()
+	limited := addr.IsValid() && !l.isExempt(addr)
+	if l.MaxConns > 0 && l.conns >= l.MaxConns {
+		reason = TooMany
+	} else if limited {
+		reason = l.refusal(l.at(addr, now), now)
+	}
+	if reason != "" {
+		l.refused(Refusal{Address: c.origin.address, Reason: reason})
+		return false
+	}
+	l.conns++
+	if limited {
+		c.client = l.at(addr, now)
+		c.client.conns++
+	}
+	return true
+}
+
+// refusal is why a new connection of an address may not stay; "": it may.
+func (l *limiter) refusal(k *client, now time.Time) string {
+	switch {
+	case l.PerAddress > 0 && k.conns >= l.PerAddress:
+		return TooManyOfOne
+	case now.Before(k.last.Add(l.penalty(k))) && !(k.sessions > 0 && l.hasRoom()):
+		return IsPenalised
+	}
+	if l.Rate <= 0 {
+		return ""
+	}
+	k.tokens = min(float64(l.Burst), k.tokens+l.Rate*now.Sub(k.filled).Seconds())
+	k.filled = now
+	if k.tokens < 1 {
+		return TooFast
+	}
+	k.tokens--
+	return ""
+}
+
+// hasRoom tells whether those who share an address with somebody good are spared.
+func (l *limiter) hasRoom() bool { return l.MaxConns == 0 || l.conns < l.MaxConns/2 }
+
+// penalty is how long after its last failure an address has to wait. The first one is free.
+func (l *limiter) penalty(k *client) time.Duration {
+	if k.failures < 2 {
+		return 0
+	}
+	return l.Penalty * time.Duration(min(1<<min(k.failures-2, 30), penaltyCeiling))
+}
+
+func (l *limiter) isExempt(addr netip.Addr) bool {
+	return slices.ContainsFunc(l.Exempt, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// fail counts a handshake that has failed.
+func (l *limiter) fail(c *conn, now time.Time) {
+	k := c.client
+	if k == nil || c.failed {
+		return
+	}
+	c.failed = true
+	if now.Sub(k.last) > penaltyMemory*penaltyCeiling*l.Penalty {
+		k.failures = 0
+	}
+	k.failures++
+	k.last = now
+}
+
+// succeed counts a connection that was let in.
+func (l *limiter) succeed(c *conn) {
+	if c.client != nil {
+		c.let = true
+		c.client.sessions++
+		c.client.failures = 0
+	}
+}
+
+// leave counts a connection that has ended. One for which there never was a reply has failed.
+func (l *limiter) leave(c *conn, now time.Time) {
+	l.conns--
+	if c.client == nil {
+		return
+	}
+	c.client.conns--
+	switch {
+	case c.let:
+		c.client.sessions--
+	case !c.decided && c.lane.limit > 0:
+		l.fail(c, now)
+	}
+}
+
+// isOverdue tells whether a connection has had its time for the handshake.
+func (l *limiter) isOverdue(c *conn, now time.Time) bool {
+	if l.Deadline == 0 || c.decided || c.lane.limit == 0 || now.Sub(c.since) < l.Deadline {
+		return false
+	}
+	l.refused(Refusal{Address: c.origin.address, Reason: TooSlow})
+	return true
+}
+
+// home is the address to which limits apply: an IPv4 address, or a /64 of IPv6.
+func home(addr netip.Addr) netip.Prefix {
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	prefix, _ := addr.Prefix(bits) // no error: the family has so many bits
+	return prefix
+}
