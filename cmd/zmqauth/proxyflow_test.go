@@ -53,10 +53,7 @@ func TestProxyDeliversRepliesAtItsEnd(t *testing.T) {
 			t.Fatalf("reply %d: %q, %v", i, got, err)
 		}
 	}
-	<-p.exited
-	if p.err != nil {
-		t.Error(p.err)
-	}
+	must.OK(t, p.wait())
 	if line, lost := p.find(proxy.MessageLost, nil); lost != 0 {
 		t.Errorf("%v", line)
 	}
@@ -180,9 +177,9 @@ func TestProxyEndsInTimeAmidReload(t *testing.T) {
 			if got, err := client.Recv(0); err != nil || got != "hello" {
 				t.Errorf("the reply: %q, %v", got, err)
 			}
-			<-p.exited
-			if _, count := p.find(proxy.MessageWrong, nil); count != 0 || p.err != nil {
-				t.Errorf("%d complaints, %v", count, p.err)
+			must.OK(t, p.wait())
+			if _, count := p.find(proxy.MessageWrong, nil); count != 0 {
+				t.Errorf("%d complaints", count)
 			}
 		})
 	}

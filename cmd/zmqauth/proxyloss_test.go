@@ -125,10 +125,7 @@ func TestProxyWaitsForService(t *testing.T) {
 			t.Fatalf("message %d: %q, %v", i, got, err)
 		}
 	}
-	<-p.exited
-	if p.err != nil {
-		t.Error(p.err)
-	}
+	must.OK(t, p.wait())
 }
 
 // TestProxyKeepsMessagesForService: a service that restarts again and again loses no message that

@@ -184,11 +184,19 @@ func (p *proxyProcess) reload(want string) logLine {
 func (p *proxyProcess) stop(signal syscall.Signal) error {
 	p.t.Helper()
 	must.OK(p.t, p.cmd.Process.Signal(signal))
+	return p.wait()
+}
+
+// wait returns the outcome of the process. One that does not end writes its goroutines to the log.
+func (p *proxyProcess) wait() error {
+	p.t.Helper()
 	select {
 	case <-p.exited:
 		return p.err
 	case <-time.After(patience):
-		p.t.Fatal("the proxy does not end")
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT)
+		<-p.exited
+		p.t.Fatal("the process did not end")
 		return nil
 	}
 }

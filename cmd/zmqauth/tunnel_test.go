@@ -398,10 +398,5 @@ func TestTunnelDrains(t *testing.T) {
 		}
 	}
 	must.OK(t, errors.Join(conn.Close(), other.Close()))
-	select {
-	case <-p.exited:
-		must.OK(t, p.err)
-	case <-time.After(patience):
-		t.Error("it does not end with the last connection")
-	}
+	must.OK(t, p.wait())
 }

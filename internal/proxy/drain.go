@@ -13,6 +13,7 @@ type drain struct {
 	over bool          // done is closed
 	read bool          // the messages of clients have been read, and no more are
 	news bool          // nothing is passed down: it is subscriptions, or news that nobody is owed
+	open bool          // libzmq had messages that were not written, at the last look
 
 	readUntil time.Time // messages of clients are read until then; each message puts it off
 	readLimit time.Time // and never to a time after this
@@ -64,7 +65,9 @@ func (f *forwarder) advanceDrain(now time.Time) {
 		f.drain.readOn(now)
 	}
 	f.drain.read = f.drain.read || !now.Before(f.drain.readUntil)
-	if !now.Before(f.drain.deadline) || f.drain.read && f.undelivered() == (Undelivered{}) {
+	left := f.undelivered()
+	f.drain.open = left.Messages > 0
+	if !now.Before(f.drain.deadline) || f.drain.read && left == (Undelivered{}) {
 		f.drain.read, f.drain.over = true, true
 		close(f.drain.done)
 	}

@@ -106,7 +106,7 @@ func (f *forwarder) timeout(now time.Time) time.Duration {
 	if !f.drain.read {
 		next = f.drain.readUntil
 	}
-	if f.openMessages() > 0 && next.Sub(now) > openInterval {
+	if f.drain.open && next.Sub(now) > openInterval {
 		next = now.Add(openInterval)
 	}
 	if timeout < 0 || timeout > next.Sub(now) {
@@ -116,7 +116,7 @@ func (f *forwarder) timeout(now time.Time) time.Duration {
 }
 
 // openInterval is the time between two looks at the messages that libzmq has and has not written to
-// a connection: no event tells that it has.
+// a connection: no event tells that it has. A look that has found some is followed by another.
 const openInterval = 2 * time.Millisecond
 
 // takeWakeups takes all waiting wake-ups: one round of the loop answers them all.
