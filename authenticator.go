@@ -134,9 +134,9 @@ type Authenticator struct {
 	ctx       *zmq4.Context
 	cfg       Config
 	log       *slog.Logger
-	callbacks *executor
-	names     *executor // asks Config.CurveUserID, which strangers cannot keep busy
-	hashes    *executor // verifies passwords
+	callbacks *lane
+	names     *lane // asks Config.CurveUserID, which strangers cannot keep busy
+	hashes    *lane // verifies passwords
 	reports   *reporter
 	watcher   *follow.Watcher
 	guard     guard
@@ -229,10 +229,10 @@ func New(ctx *zmq4.Context, cfg *Config) (*Authenticator, error) {
 	pending := orDefault(a.cfg.MaxPending, defaultMaxPending)
 	timeout := orDefault(a.cfg.CallbackTimeout, defaultCallbackTimeout)
 	atOnce := orDefault(a.cfg.MaxConcurrent, defaultMaxConcurrent)
-	a.callbacks = newExecutor(atOnce, pending, timeout)
-	a.names = newExecutor(atOnce, pending, timeout)
+	a.callbacks = newLane(atOnce, pending, timeout)
+	a.names = newLane(atOnce, pending, timeout)
 	// One processor stays free, if there are several, so that the loop need not wait for its turn.
-	a.hashes = newExecutor(max(1, runtime.GOMAXPROCS(0)-1), pending, hashTime)
+	a.hashes = newLane(max(1, runtime.GOMAXPROCS(0)-1), pending, hashTime)
 	a.reports = newReporter(a.log, a.cfg.OnDecision, &a.counters.unreported)
 	a.reports.onSession = a.cfg.OnSession
 	a.watcher = follow.New(a.say)

@@ -8,9 +8,9 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/zmqauth/zmqauth/internal/admission"
+	"github.com/zmqauth/zmqauth/internal/executor"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -56,18 +56,13 @@ type inquiry struct {
 	defaultID string                            // the user id where the identity names none
 	secret    string                            // never to appear in a log
 	about     [2]string                         // a log line's key and value on who is refused
-	lane      *executor                         // which makes it; nil: the one for callbacks
+	lane      *lane                             // which makes it; nil: the one for callbacks
 	policy    *policy                           // that it is made for
 	client    admission.Client
 
 	parent context.Context // of the callback's context; nil: none
 	answer func(verdict)   // called once, from any goroutine, without locks held
-
-	// Guarded by the executor's mutex.
-	waiting  *admission.Item[*inquiry]
-	giveUp   *time.Timer // while it waits
-	cancel   context.CancelFunc
-	answered bool
+	task   executor.Task[verdict]
 }
 
 // inquire runs the callback of an inquiry and turns what it returns, or its panic, into a verdict.

@@ -148,7 +148,7 @@ func (p *policy) unusable() (count uint64) {
 
 // pending counts the requests that are not answered yet.
 func (a *Authenticator) pending() uint64 {
-	running := a.callbacks.pending() + a.hashes.pending() + a.names.pending()
+	running := a.callbacks.Pending() + a.hashes.Pending() + a.names.Pending()
 	return uint64(running) + uint64(a.counters.held.Load())
 }
 

@@ -40,12 +40,13 @@ var layers = map[string][]string{
 	// 2: libzmq, and who of many is served next.
 	"internal/libzmq":    {"internal/endpoint"},
 	"internal/admission": {},
+	"internal/executor":  {"internal/admission"},
 	"internal/session":   {},
 
 	// 3: the library.
 	".": {
-		"internal/acl", "internal/admission", "internal/endpoint", "internal/files", "internal/follow",
-		"internal/keyset", "internal/libzmq", "internal/passhash", "internal/passwd",
+		"internal/acl", "internal/admission", "internal/endpoint", "internal/executor", "internal/files",
+		"internal/follow", "internal/keyset", "internal/libzmq", "internal/passhash", "internal/passwd",
 		"internal/policyfile", "internal/principal", "internal/reminder", "internal/session",
 		"internal/table", "internal/z85", "internal/zap", "internal/zpl",
 	},

@@ -195,11 +195,14 @@ func (l *loop) reason() error {
 	}
 }
 
+// untoldKept is how many decisions are worth keeping the memory of.
+const untoldKept = 1024
+
 // serve answers what has come and what has been decided meanwhile. It holds the Authenticator's
 // mutex throughout, so that nobody is let in after Stop has returned.
 func (l *loop) serve(messages []libzmq.Message) {
 	arrived := time.Now()
-	l.untold = emptied(l.untold, peakKept)
+	l.untold = emptied(l.untold, untoldKept)
 	l.a.reports.keepUp(arrived)
 	l.a.counters.requests.Add(uint64(len(messages)))
 	l.a.mu.RLock()
