@@ -19,6 +19,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/admission"
 	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/reactor"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -166,7 +167,7 @@ type policy struct {
 	gssapi    map[string]*gssapiSetup
 
 	staleLimit time.Duration // see Config.StaleLimit; 0: there is none
-	number     uint64        // of its kind; each one has a higher number than the one before
+	number     uint64        // of its kind; each one has the next number
 }
 
 func newPolicy() *policy {
@@ -278,7 +279,7 @@ func (a *Authenticator) Start() error { return a.start(nil) }
 
 // start begins or resumes the service. If queue is not nil, a reactor's goroutine takes the
 // requests from it and judges them.
-func (a *Authenticator) start(queue *reactorQueue) error {
+func (a *Authenticator) start(queue *reactor.Queue[*ticket]) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
@@ -444,7 +445,7 @@ func (a *Authenticator) change(edit func(next *policy) error) error {
 	if err := edit(next); err != nil {
 		return err
 	}
-	next.number = old.number + 1<<32 // beyond what the versions of its parts may add
+	next.number = old.number + 1
 	a.policy.Store(next)
 	old.releaseBut(next)
 	return nil

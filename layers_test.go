@@ -17,6 +17,7 @@ const module = "github.com/zmqauth/zmqauth"
 var layers = map[string][]string{
 	// 0: leaves, each with one subject.
 	"internal/acl":        {"internal/table"},
+	"internal/backlog":    {},
 	"internal/backoff":    {},
 	"internal/endpoint":   {},
 	"internal/files":      {},
@@ -41,14 +42,16 @@ var layers = map[string][]string{
 	"internal/libzmq":    {"internal/endpoint"},
 	"internal/admission": {},
 	"internal/executor":  {"internal/admission"},
-	"internal/session":   {},
+	"internal/reactor":   {},
+	"internal/session":   {"internal/reminder"},
 
 	// 3: the library.
 	".": {
-		"internal/acl", "internal/admission", "internal/endpoint", "internal/executor", "internal/files",
-		"internal/follow", "internal/keyset", "internal/libzmq", "internal/passhash", "internal/passwd",
-		"internal/policyfile", "internal/principal", "internal/reminder", "internal/session",
-		"internal/table", "internal/z85", "internal/zap", "internal/zpl",
+		"internal/acl", "internal/admission", "internal/backlog", "internal/endpoint",
+		"internal/executor", "internal/files", "internal/follow", "internal/keyset",
+		"internal/libzmq", "internal/passhash", "internal/passwd", "internal/policyfile",
+		"internal/principal", "internal/reactor", "internal/session", "internal/table",
+		"internal/z85", "internal/zap", "internal/zpl",
 	},
 	"fastcurve": {},
 	"stream":    {"internal/backoff", "internal/files", "internal/privatedir", "internal/reminder"},
