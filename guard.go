@@ -106,8 +106,9 @@ func (a *Authenticator) guardSocket(s *zmq4.Socket, l *Limits) error {
 	if err != nil {
 		return err
 	}
-	mechanism := map[zmq4.Mechanism]string{zmq4.NULL: zap.MechanismNull, zmq4.PLAIN: zap.MechanismPlain,
-		zmq4.CURVE: zap.MechanismCurve, zmq4.GSSAPI: zap.MechanismGSSAPI}[kind]
+	mechanism := map[zmq4.Mechanism]string{zmq4.NULL: zap.MechanismNull,
+		zmq4.PLAIN: zap.MechanismPlain, zmq4.CURVE: zap.MechanismCurve,
+		zmq4.GSSAPI: zap.MechanismGSSAPI}[kind]
 	a.guard.begin.Do(a.beginGuard)
 	a.guard.mu.Lock()
 	defer a.guard.mu.Unlock()
@@ -149,8 +150,8 @@ func (a *Authenticator) turnedAway(r session.Refusal, times int) {
 }
 
 // Monitor is Socket.Monitor for a guarded socket, whose own monitor the Authenticator has: it makes
-// a PAIR socket at an inproc endpoint that gets the events, in the same form. An empty endpoint ends
-// it. Events that nobody reads are dropped beyond 1,000.
+// a PAIR socket at an inproc endpoint that gets the events, in the same form. An empty endpoint
+// ends it. Events that nobody reads are dropped beyond 1,000.
 func (a *Authenticator) Monitor(s *zmq4.Socket, endpoint string, events zmq4.Event) error {
 	a.guard.mu.Lock()
 	monitor := a.guard.monitors[s]
@@ -179,8 +180,8 @@ func shownSession(s session.Session) Session {
 		Exact: s.Exact}
 }
 
-// Sessions returns the sessions of all guarded sockets, the oldest first. Those of other sockets are
-// not known: without [Authenticator.Guard] the result is empty, however many clients there are.
+// Sessions returns the sessions of all guarded sockets, the oldest first. Those of other sockets
+// are not known: without [Authenticator.Guard] the result is empty, however many clients there are.
 func (a *Authenticator) Sessions() (all []Session) {
 	if table := a.guard.table.Load(); table != nil {
 		for _, s := range table.Sessions() {
@@ -237,8 +238,8 @@ func (l *loop) post(o outgoing) {
 	}
 }
 
-// sendGuarded puts a reply to a guarded socket among the replies to send. It does not let in anybody
-// after a stop.
+// sendGuarded puts a reply to a guarded socket among the replies to send. It does not let in
+// anybody after a stop.
 func (l *loop) sendGuarded(o outgoing) {
 	v := l.a.current(o.verdict, o.epoch)
 	if v.status != o.verdict.status {

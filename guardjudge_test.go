@@ -45,7 +45,8 @@ func newJudged(t *testing.T, cfg Config) *judged {
 // connect connects a client of a mechanism, and waits for its session.
 func (j *judged) connect(mechanism, bind string) Session {
 	j.Helper()
-	server, client := testzmq.NewSocket(j, j.zctx, zmq4.ROUTER), testzmq.NewSocket(j, j.zctx, zmq4.DEALER)
+	server := testzmq.NewSocket(j, j.zctx, zmq4.ROUTER)
+	client := testzmq.NewSocket(j, j.zctx, zmq4.DEALER)
 	switch mechanism {
 	case "NULL":
 		must.OK(j, NullServer(server, "d"))

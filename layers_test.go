@@ -32,8 +32,9 @@ var layers = map[string][]string{
 	"internal/zpl":        {},
 
 	// 1: files that are followed, files that configure, users.
-	"internal/follow": {"internal/files", "internal/reminder"},
-	"internal/passwd": {"internal/passhash", "internal/table"},
+	"internal/certfile": {"internal/z85", "internal/zap", "internal/zpl"},
+	"internal/follow":   {"internal/files", "internal/reminder"},
+	"internal/passwd":   {"internal/passhash", "internal/table"},
 	"internal/policyfile": {
 		"internal/acl", "internal/endpoint", "internal/files", "internal/principal", "internal/zpl",
 	},
@@ -47,8 +48,8 @@ var layers = map[string][]string{
 
 	// 3: the library.
 	".": {
-		"internal/acl", "internal/admission", "internal/backlog", "internal/endpoint",
-		"internal/executor", "internal/files", "internal/follow", "internal/keyset",
+		"internal/acl", "internal/admission", "internal/backlog", "internal/certfile",
+		"internal/endpoint", "internal/executor", "internal/files", "internal/follow", "internal/keyset",
 		"internal/libzmq", "internal/passhash", "internal/passwd", "internal/policyfile",
 		"internal/principal", "internal/reactor", "internal/session", "internal/table",
 		"internal/z85", "internal/zap", "internal/zpl",

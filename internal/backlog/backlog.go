@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Backlog holds items that are still to be told. A goroutine tells one after the other, in the order
-// in which they came. It lives while there are any. The fields are set before the first Add.
+// Backlog holds items that are still to be told. A goroutine tells one after the other, in the
+// order in which they came. It lives while there are any. The fields are set before the first Add.
 type Backlog[T any] struct {
 	// Tell is told each item. It may end its goroutine. It must not panic.
 	Tell func(T)

@@ -107,8 +107,8 @@ func (q *Queue[T]) Len() int {
 	return len(q.items)
 }
 
-// End closes the writer's part. Only the writer calls it. The reactor's goroutine frees the rest. If
-// that never runs again, the garbage collector does.
+// End closes the writer's part. Only the writer calls it. The reactor's goroutine frees the rest.
+// If that never runs again, the garbage collector does.
 func (q *Queue[T]) End() {
 	q.mu.Lock()
 	q.ended = true

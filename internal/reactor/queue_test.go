@@ -10,8 +10,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// TestQueue: items are handled in their order, on the reactor's goroutine; beyond the limit there is
-// no room; what was taken away is not handled; after the end the reactor has no socket.
+// TestQueue: items are handled in their order, on the reactor's goroutine; beyond the limit there
+// is no room; what was taken away is not handled; after the end the reactor has no socket.
 func TestQueue(t *testing.T) {
 	r := zmq4.NewReactor()
 	q, err := NewQueue[int](r, 3)

@@ -23,8 +23,8 @@ const (
 	TooSlow           = "handshake-deadline"
 )
 
-// Tally counts refusals. Of each reason the first one is to be logged, and then sums. The zero value
-// has seen none.
+// Tally counts refusals. Of each reason the first one is to be logged, and then sums. The zero
+// value has seen none.
 type Tally struct {
 	mu      sync.Mutex
 	total   uint64

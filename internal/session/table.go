@@ -189,8 +189,8 @@ func (t *Table) begin(e *entry) {
 
 func (e *entry) expire(at time.Time) { e.expires.Store(&at) }
 
-// Rejudge ends the sessions that would not be let in now. It returns how many it has ended, and when
-// the next one expires (zero: none does).
+// Rejudge ends the sessions that would not be let in now. It returns how many it has ended, and
+// when the next one expires (zero: none does).
 func (t *Table) Rejudge() (count int, next time.Time) {
 	for _, e := range t.entries() {
 		expires, ok := t.cfg.Judge(e.Session)
