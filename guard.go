@@ -92,6 +92,12 @@ func (a *Authenticator) guardSocket(s *zmq4.Socket, l *Limits) error {
 	if a.isClosed() {
 		return ErrClosed
 	}
+	limits := (*session.Limits)(l)
+	if limits != nil {
+		if err := limits.Check(); err != nil {
+			return err
+		}
+	}
 	domain, err := s.GetZapDomain()
 	if err != nil {
 		return err
@@ -120,7 +126,7 @@ func (a *Authenticator) guardSocket(s *zmq4.Socket, l *Limits) error {
 		return err
 	}
 	a.guard.monitors[s] = monitor
-	guarded := a.guard.table.Load().Guard(domain, mechanism, (*session.Limits)(l))
+	guarded := a.guard.table.Load().Guard(domain, mechanism, limits)
 	go func() {
 		monitor.Run(guarded.Tell)
 		guarded.Close()

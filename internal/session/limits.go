@@ -2,6 +2,8 @@ package session
 
 import (
 	"container/list"
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -15,6 +17,20 @@ type Limits struct {
 	Deadline             time.Duration // until the handshake has ended
 	Penalty              time.Duration // for the second failed handshake of an address in a row
 	Exempt               []netip.Prefix
+}
+
+// Check tells whether the limits mean something.
+func (l *Limits) Check() error {
+	if l.MaxConns < 0 || l.PerAddress < 0 || !(l.Rate >= 0) || l.Burst < 0 || l.Deadline < 0 ||
+		l.Penalty < 0 {
+		return errors.New("limits cannot be negative")
+	}
+	for i, network := range l.Exempt {
+		if !network.IsValid() {
+			return fmt.Errorf("exempt network %d is none", i)
+		}
+	}
+	return nil
 }
 
 // limiter holds the limits of one socket. The table's mutex guards it.
