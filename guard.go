@@ -225,7 +225,7 @@ func (l *loop) offer(envelope [][]byte, r *zap.Request, arrived time.Time, v ver
 	o.reply = &session.Reply{Domain: string(r.Domain), Mechanism: string(r.Mechanism),
 		Address: string(r.Address), Refused: v.status == zap.StatusDenied}
 	if v.status == zap.StatusOK {
-		s := l.a.newSession(r, v, arrived)
+		s := l.a.newSession(table.NextID(), r, v, arrived)
 		o.reply.Session = s
 		o.verdict.metadata = zap.AppendProperty(v.metadata[:len(v.metadata):len(v.metadata)],
 			sessionProperty, strconv.FormatUint(s.ID, 10))

@@ -119,14 +119,15 @@ func TestGuardPenalty(t *testing.T) {
 	if count := g.a.Stats().TurnedAway; count != 0 {
 		t.Errorf("%d were turned away", count)
 	}
-	before := refusals()
-	for n := range uint64(2) {
+	for before := refusals(); g.a.Stats().TurnedAway == 0; {
 		g.stranger(t, zctx, "127.0.0.2")
-		testpeer.Eventually(t, "it is refused", func() bool { return refusals() > before+n })
+		testpeer.Eventually(t, "it is out", func() bool {
+			return refusals()+g.a.Stats().TurnedAway > before
+		})
+		before = refusals()
 	}
-	g.stranger(t, zctx, "127.0.0.2")
 	g.turnedAway(t, 1, &log, session.IsPenalised)
-	if got := refusals() - before; got != 2 {
+	if got := refusals(); got < 4+2 || got > 4+4 { // a failure is seen a little later than its reply
 		t.Errorf("%d handshakes were refused", got)
 	}
 	g.await(t, 2)

@@ -95,9 +95,10 @@ func (a *Authenticator) endSessions() {
 }
 
 // newSession is the session that an acceptance opens.
-func (a *Authenticator) newSession(r *zap.Request, v verdict, since time.Time) *session.Session {
+func (a *Authenticator) newSession(id uint64, r *zap.Request, v verdict, since time.Time,
+) *session.Session {
 	p := &proof{address: string(r.Address), user: v.user}
-	s := &session.Session{ID: a.guard.table.Load().NextID(), Domain: string(r.Domain),
+	s := &session.Session{ID: id, Domain: string(r.Domain),
 		Mechanism: string(r.Mechanism), UserID: v.userID, Since: since, Proof: p}
 	switch s.Mechanism {
 	case zap.MechanismPlain:
