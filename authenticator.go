@@ -167,7 +167,6 @@ type policy struct {
 	gssapi    map[string]*gssapiSetup
 
 	staleLimit time.Duration // see Config.StaleLimit; 0: there is none
-	number     uint64        // of its kind; each one has the next number
 }
 
 func newPolicy() *policy {
@@ -445,7 +444,6 @@ func (a *Authenticator) change(edit func(next *policy) error) error {
 	if err := edit(next); err != nil {
 		return err
 	}
-	next.number = old.number + 1
 	a.policy.Store(next)
 	old.releaseBut(next)
 	return nil

@@ -176,6 +176,10 @@ func TestRejudge(t *testing.T) {
 		"a setup of the domain's own": {"CURVE", func(j *judged) {
 			must.OK(j, j.a.ConfigureCurveKeys("*", j.ann.Public))
 		}, func(j *judged) { must.OK(j, j.a.ConfigureCurveKeys("d")) }},
+		"a setup that was there for a moment": {"CURVE", func(j *judged) {
+			must.OK(j, j.a.ConfigureCurveKeys("*"))
+			must.OK(j, j.a.ConfigureCurveKeys("d", j.ann.Public))
+		}, func(j *judged) { must.OK(j, j.a.Unconfigure("d", "CURVE")) }},
 		"the setup of all domains again": {"PLAIN", func(j *judged) {
 			must.OK(j, j.a.ConfigurePlain("*", map[string]string{"ann": "other"}))
 			must.OK(j, j.a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
@@ -261,8 +265,8 @@ func (j *judged) otherEnds(mechanism string, change func(), first Session) {
 	}
 }
 
-// TestRejudgePrincipals: a principal is judged by the list, the credentials or the callback that are
-// in force.
+// TestRejudgePrincipals: a principal is judged by the list, the credentials or the callback that
+// are in force.
 func TestRejudgePrincipals(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	callback := func(context.Context, string, string) (*Identity, error) { return &Identity{}, nil }

@@ -29,22 +29,21 @@ func (a *Authenticator) rejudge() {
 	defer table.Close()
 	ticker := time.NewTicker(rejudgeInterval)
 	defer ticker.Stop()
-	var judged rules
+	before := newPolicy().rules()
 	var next time.Time
 	for {
 		select {
 		case <-a.watcher.Done():
 			a.endSessions()
 			return
-		case now := <-ticker.C:
-			state := a.policy.Load().rules()
-			due := !next.IsZero() && !now.Before(next)
-			if state.equal(judged) && !due {
+		case clock := <-ticker.C:
+			now := a.policy.Load().rules()
+			due := !next.IsZero() && !clock.Before(next)
+			if now.equal(before) && !due {
 				continue
 			}
-			judged = state
-			count, expires := table.Rejudge()
-			next = expires
+			count, expires := table.Rejudge(rejudgment(before, now))
+			before, next = now, expires
 			if count > 0 {
 				a.say(func(log *slog.Logger) {
 					log.Info("zmqauth: sessions have ended, their clients would be refused now",
@@ -55,34 +54,58 @@ func (a *Authenticator) rejudge() {
 	}
 }
 
-// rules tell whether what is let in may have changed.
+// rules are a policy at a moment. Its setups change while it is in force.
 type rules struct {
-	number, changes uint64
-	stale           map[*follow.Source]bool
+	policy *policy
+	setups map[any]version
+}
+
+// version is what a setup was at that moment.
+type version struct {
+	credentials credentialSet
+	stale       bool
+}
+
+func (v version) equal(other version) bool {
+	return v.sameKeys(other) && v.sameUsers(other) && v.samePrincipals(other)
+}
+
+// sameKeys tells whether the same keys get in. Like the two below it does not look into tables: one
+// that is only alike is another.
+func (v version) sameKeys(w version) bool {
+	return v.stale == w.stale && v.credentials.keys == w.credentials.keys &&
+		v.credentials.bulk == w.credentials.bulk
+}
+
+func (v version) sameUsers(w version) bool {
+	return v.stale == w.stale && v.credentials.users.Is(w.credentials.users)
+}
+
+func (v version) samePrincipals(w version) bool {
+	return v.credentials.principals == w.credentials.principals
 }
 
 func (r rules) equal(other rules) bool {
-	return r.number == other.number && r.changes == other.changes && maps.Equal(r.stale, other.stale)
+	return r.policy == other.policy && maps.EqualFunc(r.setups, other.setups, version.equal)
 }
 
 func (p *policy) rules() rules {
-	r := rules{number: p.number}
+	r := rules{policy: p, setups: make(map[any]version)}
+	add := func(setup any, c *Credentials, source *follow.Source) {
+		v := version{stale: source.IsStale(p.staleLimit)}
+		if c != nil {
+			v.credentials = *c.set()
+		}
+		r.setups[setup] = v
+	}
 	for _, s := range p.plain {
-		r.changes += s.credentials.version()
+		add(s, s.credentials, s.source)
 	}
 	for _, s := range p.curve {
-		r.changes += s.credentials.version()
+		add(s, s.credentials, s.source)
 	}
 	for _, s := range p.gssapi {
-		r.changes += s.credentials.version()
-	}
-	for s := range p.sources() {
-		if s.IsStale(p.staleLimit) {
-			if r.stale == nil {
-				r.stale = make(map[*follow.Source]bool)
-			}
-			r.stale[s] = true
-		}
+		add(s, s.credentials, nil)
 	}
 	return r
 }
@@ -137,10 +160,49 @@ func (a *Authenticator) refuses() bool {
 
 // judge is judgeSession for a policy.
 func (by *proof) judge(p *policy, s session.Session) (expires time.Time, ok bool) {
-	domain := []byte(s.Domain)
-	if !p.addresses.Pass(domain, []byte(by.address)) {
+	if !p.addresses.Pass([]byte(s.Domain), []byte(by.address)) {
 		return expires, false
 	}
+	return by.judgeCredentials(p, s)
+}
+
+// rejudgment judges by the rules of now those who have passed by the rules of before.
+func rejudgment(before, now rules) func(session.Session, bool) (time.Time, bool) {
+	return func(s session.Session, again bool) (time.Time, bool) {
+		if again {
+			return s.Proof.(*proof).judgeAgain(s, before, now)
+		}
+		return s.Proof.(*proof).judge(now.policy, s)
+	}
+}
+
+// judgeAgain is judge for a session that has passed by the rules of before. It looks only at what
+// has changed since.
+func (by *proof) judgeAgain(s session.Session, before, now rules) (expires time.Time, ok bool) {
+	p, old := now.policy, before.policy
+	if p.addresses != old.addresses && !p.addresses.Pass([]byte(s.Domain), []byte(by.address)) {
+		return expires, false
+	}
+	domain, same := []byte(s.Domain), false
+	switch s.Mechanism {
+	case zap.MechanismPlain:
+		was, is := setupFor(old.plain, domain), setupFor(p.plain, domain)
+		same = was == is && before.setups[was].sameUsers(now.setups[is])
+	case zap.MechanismCurve:
+		was, is := setupFor(old.curve, domain), setupFor(p.curve, domain)
+		same = was == is && before.setups[was].sameKeys(now.setups[is])
+	case zap.MechanismGSSAPI:
+		was, is := setupFor(old.gssapi, domain), setupFor(p.gssapi, domain)
+		same = was == is && before.setups[was].samePrincipals(now.setups[is])
+	}
+	if same {
+		return s.Expires, s.Expires.IsZero() || time.Now().Before(s.Expires)
+	}
+	return by.judgeCredentials(p, s)
+}
+
+func (by *proof) judgeCredentials(p *policy, s session.Session) (expires time.Time, ok bool) {
+	domain := []byte(s.Domain)
 	switch s.Mechanism {
 	case zap.MechanismNull:
 		return expires, true

@@ -114,6 +114,9 @@ type Table[V any] struct {
 	costs []cost // of the users' hashes, in the order of their text; never changed
 }
 
+// Is tells whether two tables are the same one, not only alike.
+func (t Table[V]) Is(other Table[V]) bool { return t.users == other.users }
+
 // cost is how many users have hashes that take the same time, and one of those hashes. It is
 // computed for who is refused without one, so that the time of a refusal tells nothing about
 // whether there is such a user.

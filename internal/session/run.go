@@ -59,7 +59,7 @@ func (t *Table) lookAtAll(now time.Time) (send []*Reply, next time.Duration) {
 // let in, and whoever judges all sessions then has not seen them.
 func (t *Table) judgeFresh(fresh []*entry) {
 	for _, e := range fresh {
-		if _, ok := t.cfg.Judge(e.Session); !ok {
+		if _, ok := t.cfg.Judge(e.snapshot()); !ok {
 			t.cutOne(e)
 		}
 	}

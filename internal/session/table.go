@@ -16,6 +16,7 @@ type Table struct {
 	tally  Tally
 	closed chan struct{}
 	done   chan struct{}
+	round  int           // of the last Rejudge; 1: there was none
 	wake   chan struct{} // has a token while there may be something to do
 
 	mu      sync.Mutex // held shortly: decisions wait for it
@@ -30,8 +31,8 @@ type Table struct {
 
 // Config is what a Table needs of its owner.
 type Config struct {
-	// Judge tells whether a session would be let in now, and when it expires (zero: never). It is
-	// called without locks, in no order.
+	// Judge tells whether a session that has just been opened would be let in now, and when it
+	// expires (zero: never). It is called without locks.
 	Judge func(Session) (expires time.Time, ok bool)
 	// Changed is told of each session that opens or has ended, in the order in which that happened
 	// for this session. It must not block.
@@ -48,6 +49,7 @@ type entry struct {
 	conn    *conn // nil: it is in the group of a lane
 	lane    *lane // nil: it is on the connection
 	place   int   // in Table.all; -1: it has ended
+	round   int   // the Rejudge that it has passed last; 0: none
 }
 
 // New makes a Table. Close ends it.
@@ -62,6 +64,7 @@ func New(cfg Config) *Table {
 		wake:    make(chan struct{}, 1),
 		closed:  make(chan struct{}),
 		done:    make(chan struct{}),
+		round:   1,
 	}
 	go t.run()
 	return t
@@ -189,11 +192,16 @@ func (t *Table) begin(e *entry) {
 
 func (e *entry) expire(at time.Time) { e.expires.Store(&at) }
 
-// Rejudge ends the sessions that would not be let in now. It returns how many it has ended, and
-// when the next one expires (zero: none does).
-func (t *Table) Rejudge() (count int, next time.Time) {
+// Rejudge ends the sessions that judge does not let in any more. judge is called without locks. It
+// tells when a session expires, too. again says that the session has passed the Rejudge before this
+// one. Rejudge returns how many sessions it has ended, and when the next one expires (zero: none
+// does). One goroutine at a time may call it.
+func (t *Table) Rejudge(judge func(s Session, again bool) (expires time.Time, ok bool)) (
+	count int, next time.Time) {
+	t.round++
 	for _, e := range t.entries() {
-		expires, ok := t.cfg.Judge(e.Session)
+		expires, ok := judge(e.snapshot(), e.round == t.round-1)
+		e.round = t.round
 		if !ok {
 			count += t.cutOne(e)
 			continue

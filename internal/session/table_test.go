@@ -30,6 +30,9 @@ func (t *Table) open(user string, proof any) uint64 {
 	return s.ID
 }
 
+// judge is what the table judges new sessions by.
+func (t *Table) judge(s Session, _ bool) (time.Time, bool) { return t.cfg.Judge(s) }
+
 func always(Session) (time.Time, bool) { return time.Time{}, true }
 
 // TestTable: sessions are known until they are cut, and their changes are told in order.
@@ -83,11 +86,33 @@ func TestRejudge(t *testing.T) {
 	table.open("eve", first)
 	table.settled(t)
 	judging = true
-	if count, next := table.Rejudge(); count != 1 || !next.Equal(second) {
+	if count, next := table.Rejudge(table.judge); count != 1 || !next.Equal(second) {
 		t.Errorf("%d have ended, the next at %v", count, next)
 	}
 	if all := table.Sessions(); len(all) != 2 || !all[1].Expires.Equal(second) {
 		t.Errorf("%+v", all)
+	}
+}
+
+// TestRejudgeAgain: what has passed a Rejudge is known to have at the next one, and nothing else
+// is.
+func TestRejudgeAgain(t *testing.T) {
+	table, _ := newTable(t, 0, always)
+	seen := func() (all string) {
+		table.Rejudge(func(s Session, again bool) (time.Time, bool) {
+			all += fmt.Sprint(s.UserID, " ", again, " ")
+			return time.Time{}, true
+		})
+		return all
+	}
+	table.open("ann", nil)
+	for _, want := range []string{"ann false ", "ann true bob false ", "ann true bob true "} {
+		if got := seen(); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+		if len(table.Sessions()) == 1 {
+			table.open("bob", nil)
+		}
 	}
 }
 
@@ -135,7 +160,7 @@ func TestRejudgeHoldsUpNobody(t *testing.T) {
 	free <- true
 	done := make(chan bool)
 	go func() {
-		table.Rejudge()
+		table.Rejudge(table.judge)
 		close(done)
 	}()
 	<-judging
