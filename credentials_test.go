@@ -233,12 +233,12 @@ func TestCredentialsAtOnce(t *testing.T) {
 	all.Wait()
 }
 
-// TestCredentialsMemory: a million keys with empty identities take at most 110 bytes each.
+// TestCredentialsMemory: a million keys with empty identities take at most 60 bytes each.
 func TestCredentialsMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it makes a million keys")
 	}
-	const keys, limit = 1_000_000, 110
+	const keys, limit = 1_000_000, 60
 	heap := func() uint64 {
 		runtime.GC()
 		var stats runtime.MemStats
