@@ -135,30 +135,43 @@ func parseBound(name, value string) (time.Time, error) {
 // name. parseCertificate takes what czmq and pyzmq write. As they do, it passes over sections and
 // entries that are not a certificate's.
 func parseCertificate(parser *zpl.Parser, file string, data []byte) (*Certificate, error) {
+	var cert Certificate
+	if err := cert.parse(parser, data); err != nil {
+		err.File = file
+		return nil, err
+	}
+	return cert.forCaller(), nil
+}
+
+// forCaller is a copy as the exported functions return it: with a map that metadata can be put into.
+func (c Certificate) forCaller() *Certificate {
+	if c.Metadata == nil {
+		c.Metadata = map[string]string{}
+	}
+	return &c
+}
+
+// parse is parseCertificate without the file's name. Metadata is nil if there is none. Nothing of
+// data is kept.
+func (c *Certificate) parse(parser *zpl.Parser, data []byte) *FileError {
 	root, err := parser.Parse(data)
 	if err != nil {
-		return nil, zplError(file, err)
+		return zplError("", err)
 	}
-	reader := certificateReader{file: file}
+	var reader certificateReader
 	curve := reader.only(root, curveSection)
 	metadata := reader.only(root, metadataSection)
-	cert := &Certificate{Metadata: reader.metadata(metadata)}
+	*c = Certificate{Metadata: reader.metadata(metadata)}
 	if curve != nil {
-		reader.keys(curve, cert)
+		reader.keys(curve, c)
 	} else {
 		reader.fail(nil, errors.New("no certificate: it has no curve section"))
 	}
-	if reader.err != nil {
-		return nil, reader.err
-	}
-	return cert, nil
+	return reader.err
 }
 
-// certificateReader keeps the first error.
-type certificateReader struct {
-	file string
-	err  error
-}
+// certificateReader keeps the first error, without the file's name.
+type certificateReader struct{ err *FileError }
 
 func (r *certificateReader) fail(n *zpl.Node, err error) {
 	if r.err != nil || err == nil {
@@ -168,7 +181,7 @@ func (r *certificateReader) fail(n *zpl.Node, err error) {
 	if n != nil {
 		line = n.Line
 	}
-	r.err = &FileError{File: r.file, Line: line, Err: err}
+	r.err = &FileError{Line: line, Err: err}
 }
 
 // only is the entry of that name below n; nil: there is none. A second one is an error, because
@@ -212,8 +225,8 @@ func (r *certificateReader) key(n *zpl.Node) [32]byte {
 
 // metadata reads the entries of the section. It passes over what is indented below one of them.
 func (r *certificateReader) metadata(section *zpl.Node) map[string]string {
-	if section == nil {
-		return map[string]string{}
+	if section == nil || len(section.Children) == 0 {
+		return nil
 	}
 	metadata := make(map[string]string, len(section.Children))
 	last := section

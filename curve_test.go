@@ -30,7 +30,7 @@ func TestValidityAtEachDecision(t *testing.T) {
 		if test.notAfter != 0 {
 			c.Metadata["not-after"] = now.Add(test.notAfter).Format(time.RFC3339)
 		}
-		known := s.a.credentialOf(c)
+		known := s.a.credentialOf(c.Metadata)
 		reason := ""
 		if known.expires() {
 			reason = known.refusalAt(now, ReasonKeyExpired, ReasonKeyNotYetValid)
