@@ -50,7 +50,7 @@ func newCertificateDirectory(a *Authenticator, path string) *certificateDirector
 // or holds too much.
 func (d *certificateDirectory) load() error {
 	var broken []loadResult // what is wrong with files counts only if all is read
-	for result, err := range readCertificates(d.path, d.limit) {
+	for result, err := range readCertificates(d.path, d.limit, d.files.Grow) {
 		switch {
 		case err != nil:
 			return err
@@ -64,7 +64,7 @@ func (d *certificateDirectory) load() error {
 	for i := range broken {
 		d.take(&broken[i])
 	}
-	var first []*certificateFile
+	first := make([]*certificateFile, 0, d.files.Len())
 	for file := range d.files.All() {
 		if file.IsFirst() {
 			first = append(first, file)
@@ -132,7 +132,7 @@ func (d *certificateDirectory) suspects(c follow.Changes) (map[string]struct{}, 
 	}
 	consider := func(name string, known *certificateFile) {
 		stamp, err := files.StampOf(files.Below(d.path, name))
-		if known == nil || err != nil || stamp != known.Stamp {
+		if known == nil || err != nil || stamp.Mark() != known.Mark {
 			suspects[name] = struct{}{}
 		}
 	}
@@ -189,7 +189,7 @@ func (d *certificateDirectory) take(result *loadResult) {
 		d.report(file, result.err)
 		return
 	}
-	file.Stamp = result.stamp
+	file.Mark = result.stamp.Mark()
 	d.relink(result)
 	if result.err != nil {
 		if files.IsGone(result.err) { // behind a link
@@ -200,7 +200,7 @@ func (d *certificateDirectory) take(result *loadResult) {
 		return
 	}
 	if d.size-int64(file.Size)+result.size() > d.limit.bytes {
-		file.Stamp = files.Stamp{} // so that it is read again when there is room
+		file.Mark = files.Mark{} // so that it is read again when there is room
 		d.leaveOut(d.limit.tooLarge())
 		return
 	}

@@ -111,9 +111,10 @@ func LoadCertificate(path string) (*Certificate, error) {
 // cannot be read, cannot be trusted, or holds more than 1,048,576 certificates or 1 GiB of them.
 // The rule of trust (see [LoadCertificate]) holds for the directory as for each file.
 func LoadCertificates(dir string) (map[PublicKey]*Certificate, error) {
-	certs := make(map[PublicKey]*Certificate)
+	var certs map[PublicKey]*Certificate
 	var errs []error
-	for result, err := range readCertificates(dir, certificateLimit) {
+	expect := func(count int) { certs = make(map[PublicKey]*Certificate, count) }
+	for result, err := range readCertificates(dir, certificateLimit, expect) {
 		switch {
 		case err != nil:
 			return nil, err

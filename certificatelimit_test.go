@@ -71,7 +71,7 @@ func TestHugeDirectory(t *testing.T) {
 
 // countCertificates reads a directory once.
 func countCertificates(dir string, limit directoryLimit) (count int, err error) {
-	for _, err := range readCertificates(dir, limit) {
+	for _, err := range readCertificates(dir, limit, func(int) {}) {
 		if err != nil {
 			return count, err
 		}

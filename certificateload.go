@@ -74,10 +74,12 @@ func (l directoryLimit) sortedCertificates(dir *files.Dir) ([]files.Entry, error
 	return found, err
 }
 
-// readCertificates reads all the certificates of a directory, in the order of their names. A result
-// is valid until the next one. An error is the last that comes: the directory cannot be read,
-// cannot be trusted or holds too much.
-func readCertificates(path string, limit directoryLimit) iter.Seq2[*loadResult, error] {
+// readCertificates reads all the certificates of a directory, in the order of their names. expect
+// hears how many there may be, before the first. A result is valid until the next one. An error is
+// the last that comes: the directory cannot be read, cannot be trusted or holds too much.
+func readCertificates(
+	path string, limit directoryLimit, expect func(count int),
+) iter.Seq2[*loadResult, error] {
 	return func(yield func(*loadResult, error) bool) {
 		dir, err := files.OpenDir(path)
 		if err != nil {
@@ -89,8 +91,9 @@ func readCertificates(path string, limit directoryLimit) iter.Seq2[*loadResult, 
 		if err == nil {
 			err = checkDirectory(dir, path)
 		}
-		size := int64(0)
 		if err == nil {
+			expect(len(entries))
+			size := int64(0)
 			for result := range loadAll(dir, entries) {
 				if size += result.size(); size > limit.bytes {
 					err = limit.tooLarge()

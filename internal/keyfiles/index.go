@@ -54,17 +54,27 @@ func (x *index) slotOf(hash uint64, number uint32) int {
 
 // add adds a number. hashOf is the hash of any number that is there.
 func (x *index) add(hash uint64, number uint32, hashOf func(number uint32) uint64) {
-	if 4*(x.used+1) > 3*len(x.slots) {
-		old := x.slots
-		x.slots = make([]uint32, max(8, len(old)+len(old)/2))
-		for _, known := range old {
-			if known != none {
-				x.slots[x.slotOf(hashOf(known), none)] = known
-			}
-		}
+	if !x.hasRoom(1) {
+		x.grow(max(4, x.used/2), hashOf)
 	}
 	x.slots[x.slotOf(hash, none)] = number
 	x.used++
+}
+
+func (x *index) hasRoom(more int) bool { return 4*(x.used+more) <= 3*len(x.slots) }
+
+// grow makes room for more numbers.
+func (x *index) grow(more int, hashOf func(number uint32) uint64) {
+	if x.hasRoom(more) {
+		return
+	}
+	old := x.slots
+	x.slots = make([]uint32, (x.used+more)*4/3+1)
+	for _, number := range old {
+		if number != none {
+			x.slots[x.slotOf(hashOf(number), none)] = number
+		}
+	}
 }
 
 func (x *index) replace(hash uint64, old, number uint32) { x.slots[x.slotOf(hash, old)] = number }

@@ -4,6 +4,7 @@ package keyfiles
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/zmqauth/zmqauth/internal/files"
 )
@@ -13,7 +14,7 @@ type Key = [32]byte
 
 // File is what is known of one file. V is what else is known of its key.
 type File[V any] struct {
-	Stamp files.Stamp // of what was read last
+	Mark  files.Mark // of what was read last
 	Known V
 
 	name   string
@@ -37,9 +38,10 @@ func (f *File[V]) IsFirst() bool { return f.key != Key{} && f.previous == none }
 // none is the number of no file. The numbers of files begin with 1.
 const none = 0
 
-// blockSize is how many files take one piece of memory. So a small directory takes little, and a
+// blockSize is how many files take one piece of memory: 8 KiB with what the runtime adds. So a small
+// directory takes little, and a
 // large one is never copied.
-const blockSize = 64
+const blockSize = 93
 
 // Files are the files of a directory. The zero value has none. One goroutine at a time may use it.
 // Memory of files that are removed is kept for others.
@@ -49,6 +51,13 @@ type Files[V any] struct {
 	free   []uint32 // the numbers of files that were removed
 	byName index
 	byKey  index // those that are first
+}
+
+// Grow makes room for n files more.
+func (fs *Files[V]) Grow(n int) {
+	fs.byName.grow(n, fs.nameHash)
+	fs.byKey.grow(n, fs.keyHash)
+	fs.blocks = slices.Grow(fs.blocks, n/blockSize+1)
 }
 
 // Len is how many files there are.

@@ -87,16 +87,16 @@ func TestManyWithOneKey(t *testing.T) {
 	}
 }
 
-// TestSize: 128 bytes for a file, and the memory of removed ones is used again.
+// TestSize: 88 bytes for a file, and the memory of removed ones is used again.
 func TestSize(t *testing.T) {
-	if size := unsafe.Sizeof(File[*int]{}); size > 128 {
+	if size := unsafe.Sizeof(File[*int]{}); size > 88 {
 		t.Errorf("%d bytes", size)
 	}
 	var fs Files[*int]
 	for i := range 1_000 {
 		fs.Remove(fs.Add(fmt.Sprint(i)))
 	}
-	if len(fs.blocks) != 1 || len(fs.byName.slots) != 8 {
+	if len(fs.blocks) != 1 || len(fs.byName.slots) > 8 {
 		t.Errorf("%d blocks, %d slots", len(fs.blocks), len(fs.byName.slots))
 	}
 }
