@@ -21,7 +21,7 @@ TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc 
 PORTABLE := ./stream ./sshtunnel ./internal/files ./internal/privatedir ./internal/reminder
 SYSTEMS  := darwin freebsd windows
 # Leaves: pure Go, whose tests and fuzz targets run on a machine without libzmq, too.
-LEAVES   := $(addprefix ./internal/,acl admission backoff endpoint files follow keyset passhash passwd policyfile \
+LEAVES   := $(addprefix ./internal/,acl admission backoff endpoint files follow keyfiles keyset passhash passwd policyfile \
                                     principal privatedir reminder table z85 zap zpl)
 
 .PHONY: demo test lint fuzz soak bench docker-demo docker-test deps deps-run deps-docker docker-engine

@@ -20,6 +20,7 @@ var layers = map[string][]string{
 	"internal/backoff":    {},
 	"internal/endpoint":   {},
 	"internal/files":      {},
+	"internal/keyfiles":   {"internal/files"},
 	"internal/keyset":     {},
 	"internal/passhash":   {},
 	"internal/principal":  {},
@@ -44,8 +45,8 @@ var layers = map[string][]string{
 	// 3: the library.
 	".": {
 		"internal/acl", "internal/admission", "internal/endpoint", "internal/files", "internal/follow",
-		"internal/keyset", "internal/libzmq", "internal/passhash", "internal/passwd",
-		"internal/policyfile", "internal/principal", "internal/reminder", "internal/table",
+		"internal/keyfiles", "internal/keyset", "internal/libzmq", "internal/passhash",
+		"internal/passwd", "internal/policyfile", "internal/principal", "internal/reminder", "internal/table",
 		"internal/z85", "internal/zap", "internal/zpl",
 	},
 	"fastcurve": {},
@@ -179,7 +180,8 @@ func TestRootCompilesLittle(t *testing.T) {
 // TestPureGo: the leaves, stream and sshtunnel build without cgo and without libzmq.
 func TestPureGo(t *testing.T) {
 	for _, name := range []string{"stream", "sshtunnel", "internal/acl", "internal/files",
-		"internal/follow", "internal/keyset", "internal/passhash", "internal/policyfile",
+		"internal/follow", "internal/keyfiles", "internal/keyset", "internal/passhash",
+		"internal/policyfile",
 		"internal/links", "internal/principal", "internal/privatedir", "internal/reminder",
 		"internal/z85", "internal/zap",
 		"internal/zpl"} {
