@@ -143,7 +143,8 @@ func parseCertificate(parser *zpl.Parser, file string, data []byte) (*Certificat
 	return cert.forCaller(), nil
 }
 
-// forCaller is a copy as the exported functions return it: with a map that metadata can be put into.
+// forCaller is a copy as the exported functions return it: with a map that metadata can be put
+// into.
 func (c Certificate) forCaller() *Certificate {
 	if c.Metadata == nil {
 		c.Metadata = map[string]string{}

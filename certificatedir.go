@@ -343,7 +343,6 @@ func (a *Authenticator) credentialOf(metadata map[string]string) *credential {
 	// The validity has been checked with the rest of the certificate.
 	notBefore, notAfter, _ := validity(metadata)
 	return &credential{
-		identity:  Identity{Metadata: metadata},
 		metadata:  zap.EncodeMetadata(metadata, a.metadataNames),
 		complete:  true,
 		notBefore: notBefore,

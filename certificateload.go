@@ -28,7 +28,7 @@ func isCertificateName(name string) bool {
 // What one directory of certificates may hold. All of it stays in memory. A directory with more is
 // the wrong one, or its keys are better looked up by a callback.
 const (
-	maxCertificates     = 1 << 20 // files, at some 220 bytes of memory each; broken ones count, too
+	maxCertificates     = 1 << 20 // files, at some 200 bytes of memory each; broken ones count, too
 	maxCertificatesSize = 1 << 30 // bytes of the files together, which metadata may take up
 )
 

@@ -46,8 +46,8 @@ var layers = map[string][]string{
 	".": {
 		"internal/acl", "internal/admission", "internal/endpoint", "internal/files", "internal/follow",
 		"internal/keyfiles", "internal/keyset", "internal/libzmq", "internal/passhash",
-		"internal/passwd", "internal/policyfile", "internal/principal", "internal/reminder", "internal/table",
-		"internal/z85", "internal/zap", "internal/zpl",
+		"internal/passwd", "internal/policyfile", "internal/principal", "internal/reminder",
+		"internal/table", "internal/z85", "internal/zap", "internal/zpl",
 	},
 	"fastcurve": {},
 	"stream":    {"internal/backoff", "internal/files", "internal/privatedir", "internal/reminder"},

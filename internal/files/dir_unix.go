@@ -23,9 +23,9 @@ type Dir struct {
 // that is read.
 func DirAt(path string) *Dir { return &Dir{path: path} }
 
-// OpenDir opens the directory at path. Then the system finds its files by their names in it, without
-// the way to it each time, and all of them are of one directory, whatever the path leads to by now.
-// The error does not contain the path.
+// OpenDir opens the directory at path. Then the system finds its files by their names in it,
+// without the way to it each time, and all of them are of one directory, whatever the path leads to
+// by now. The error does not contain the path.
 func OpenDir(path string) (*Dir, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0) // opening a FIFO would wait
 	if err != nil {

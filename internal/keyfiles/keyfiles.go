@@ -1,5 +1,5 @@
 // Package keyfiles has what is known of the files in a directory that hold keys of 32 bytes. It is
-// made for very many files: one takes some 160 bytes, its name among them.
+// made for very many files: one takes some 120 bytes, its name among them.
 package keyfiles
 
 import (
@@ -38,8 +38,8 @@ func (f *File[V]) IsFirst() bool { return f.key != Key{} && f.previous == none }
 // none is the number of no file. The numbers of files begin with 1.
 const none = 0
 
-// blockSize is how many files take one piece of memory: 8 KiB with what the runtime adds. So a small
-// directory takes little, and a
+// blockSize is how many files take one piece of memory: 8 KiB with what the runtime adds. So a
+// small directory takes little, and a
 // large one is never copied.
 const blockSize = 93
 
