@@ -2,6 +2,7 @@ package zmqauth
 
 import (
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -103,7 +104,7 @@ func (d *certificateDirectory) Refresh(c follow.Changes) {
 	for name := range names {
 		if isCertificateName(name) {
 			d.reads.Add(1)
-			result := d.loader.loadNamed(dir, name)
+			result := d.loader.loadNamed(dir, strings.Clone(name)) // not an event's whole path with it
 			d.take(&result)
 		}
 	}

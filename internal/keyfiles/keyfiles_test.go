@@ -15,7 +15,7 @@ func TestAgainstMap(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var fs Files[int]
 	want := map[string]Key{}
-	for range 20_000 {
+	for range 3_000 {
 		name, key := fmt.Sprint(random.IntN(300)), Key{byte(random.IntN(40))}
 		f := fs.Get(name)
 		if _, known := want[name]; known != (f != nil) {
@@ -70,7 +70,7 @@ func compare(t *testing.T, fs *Files[int], want map[string]Key) {
 
 // TestManyWithOneKey: a key that very many files have costs no more than other keys.
 func TestManyWithOneKey(t *testing.T) {
-	const count = 100_000
+	const count = 20_000
 	var fs Files[int]
 	name := func(i int) string { return fmt.Sprintf("%06d", i*7919%count) }
 	for i := range count {
