@@ -70,7 +70,13 @@ type guard struct {
 
 	mu      sync.Mutex
 	domains map[string]int // of guarded sockets, with how many there are
-	sockets map[*zmq4.Socket]*libzmq.Monitor
+	sockets map[*zmq4.Socket]guardedSocket
+}
+
+// guardedSocket is a guarded socket.
+type guardedSocket struct {
+	monitor *libzmq.Monitor
+	conns   *session.Socket
 }
 
 // proof is what a session rests on, besides its names.
@@ -82,7 +88,10 @@ type proof struct {
 	callback any                       // the setup whose callback let it in; nil: none
 }
 
-var errGuarded = errors.New("the socket is guarded already")
+var (
+	errGuarded    = errors.New("the socket is guarded already")
+	errNotGuarded = errors.New("the socket is not guarded")
+)
 
 // Guard has the Authenticator know the sessions of a server socket, and end those who would not be
 // let in any more. Call it after the socket's role and before Bind (or Connect). It takes the
@@ -136,13 +145,13 @@ func (a *Authenticator) guardSocket(s *zmq4.Socket, l *Limits) error {
 	if err != nil {
 		return err
 	}
-	a.guard.sockets[s] = monitor
 	a.guard.domains[domain]++
 	a.guard.any.Store(true)
-	table := a.guard.table.Guard(domain, mechanism, (*session.Limits)(l), a.turnAway)
+	conns := a.guard.table.Guard(domain, mechanism, (*session.Limits)(l), a.turnAway)
+	a.guard.sockets[s] = guardedSocket{monitor, conns}
 	go func() {
-		monitor.Run(table.Tell)
-		table.Close()
+		monitor.Run(conns.Tell)
+		conns.Close()
 		a.guard.mu.Lock()
 		defer a.guard.mu.Unlock()
 		delete(a.guard.sockets, s)
@@ -177,16 +186,36 @@ func (a *Authenticator) turnAway(r session.Refusal) {
 // a PAIR socket at an inproc endpoint that gets the events, in the same form. An empty endpoint ends
 // it. Events that nobody reads are dropped beyond 1,000.
 func (a *Authenticator) Monitor(s *zmq4.Socket, endpoint string, events zmq4.Event) error {
-	a.guard.mu.Lock()
-	monitor := a.guard.sockets[s]
-	a.guard.mu.Unlock()
-	if monitor == nil {
-		return errors.New("zmqauth: Monitor: the socket is not guarded")
+	known, err := a.guard.find(s)
+	if err == nil {
+		err = known.monitor.PassTo(endpoint, events)
 	}
-	if err := monitor.PassTo(endpoint, events); err != nil {
+	if err != nil {
 		return fmt.Errorf("zmqauth: Monitor: %w", err)
 	}
 	return nil
+}
+
+// SetLimits puts other limits in force for a guarded socket. nil limits are none. Connections that
+// are open stay, also where there are more of them than the limits let in.
+func (a *Authenticator) SetLimits(s *zmq4.Socket, l *Limits) error {
+	known, err := a.guard.find(s)
+	if err != nil {
+		return fmt.Errorf("zmqauth: SetLimits: %w", err)
+	}
+	known.conns.SetLimits((*session.Limits)(l))
+	return nil
+}
+
+// find returns what is known of a guarded socket.
+func (g *guard) find(s *zmq4.Socket) (guardedSocket, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	known, ok := g.sockets[s]
+	if !ok {
+		return guardedSocket{}, errNotGuarded
+	}
+	return known, nil
 }
 
 // rejudgeInterval is the time between two looks whether the rules have changed.
@@ -195,7 +224,7 @@ const rejudgeInterval = 250 * time.Millisecond
 // beginGuard starts what all guarded sockets share.
 func (a *Authenticator) beginGuard() {
 	a.guard.domains = make(map[string]int)
-	a.guard.sockets = make(map[*zmq4.Socket]*libzmq.Monitor)
+	a.guard.sockets = make(map[*zmq4.Socket]guardedSocket)
 	a.guard.table = session.New(session.Config{Judge: a.judgeSession, Changed: a.sessionChanged})
 	go a.rejudge()
 }

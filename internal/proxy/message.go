@@ -13,6 +13,7 @@ const (
 	MessageStalled  = "zmqauth: the service of a frontend takes no subscriptions, " +
 		"it is connected again"
 	MessageShortage = "zmqauth: clients are turned away, their connections cannot be accepted"
+	MessageLimits   = "zmqauth: a frontend has other limits"
 	MessageEnded    = "zmqauth: a frontend has ended"
 	MessageLost     = "zmqauth: a frontend has ended with messages " +
 		"that were not passed on or not answered"

@@ -57,8 +57,48 @@ const (
 )
 
 func newLimiter(l Limits, refused func(Refusal)) *limiter {
+	limits := &limiter{refused: refused, clients: make(map[netip.Prefix]*list.Element)}
+	limits.set(l)
+	return limits
+}
+
+// set puts other limits in force. What is known of addresses stays.
+func (l *limiter) set(limits Limits) {
+	l.Limits = limits
 	l.Burst = max(l.Burst, 1)
-	return &limiter{Limits: l, refused: refused, clients: make(map[netip.Prefix]*list.Element)}
+}
+
+// SetLimits puts other limits in force for new connections and handshakes. nil limits are none.
+// Connections that are open stay, also where there are more than the limits let in.
+func (s *Socket) SetLimits(limits *Limits) {
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	switch {
+	case limits == nil:
+		s.limits = nil
+		for _, c := range s.conns {
+			c.client, c.let = nil, false
+		}
+	case s.limits != nil:
+		s.limits.set(*limits)
+	default:
+		s.limits = newLimiter(*limits, s.refused)
+		for _, c := range s.conns {
+			s.limits.adopt(c, time.Now())
+		}
+	}
+}
+
+// adopt counts a connection that came before there were limits.
+func (l *limiter) adopt(c *conn, now time.Time) {
+	l.conns++
+	if addr := c.origin.client.Addr(); l.holdFor(addr) {
+		c.client = l.at(addr, now)
+		c.client.conns++
+		if c.session != nil {
+			l.succeed(c)
+		}
+	}
 }
 
 // at is what is known of an address.
@@ -84,7 +124,7 @@ func (l *limiter) forget(element *list.Element) {
 func (l *limiter) admit(c *conn, now time.Time) bool {
 	reason := ""
 	addr := c.origin.client.Addr()
-	limited := addr.IsValid() && !l.isExempt(addr)
+	limited := l.holdFor(addr)
 	if l.MaxConns > 0 && l.conns >= l.MaxConns {
 		reason = TooMany
 	} else if limited {
@@ -133,8 +173,10 @@ func (l *limiter) penalty(k *client) time.Duration {
 	return l.Penalty * time.Duration(min(1<<min(k.failures-2, 30), penaltyCeiling))
 }
 
-func (l *limiter) isExempt(addr netip.Addr) bool {
-	return slices.ContainsFunc(l.Exempt, func(p netip.Prefix) bool { return p.Contains(addr) })
+// holdFor tells whether the limits of single addresses hold for one. IPC has no address.
+func (l *limiter) holdFor(addr netip.Addr) bool {
+	isIn := func(network netip.Prefix) bool { return network.Contains(addr) }
+	return addr.IsValid() && !slices.ContainsFunc(l.Exempt, isIn)
 }
 
 // fail counts a handshake that has failed.
@@ -177,7 +219,8 @@ func (l *limiter) leave(c *conn, now time.Time) {
 
 // isOverdue tells whether a connection has had its time for the handshake.
 func (l *limiter) isOverdue(c *conn, now time.Time) bool {
-	if l.Deadline == 0 || c.decided || c.lane.limit == 0 || now.Sub(c.since) < l.Deadline {
+	if l.Deadline == 0 || c.client == nil || c.decided || c.lane.limit == 0 ||
+		now.Sub(c.since) < l.Deadline {
 		return false
 	}
 	l.refused(Refusal{Address: c.origin.address, Reason: TooSlow})
