@@ -11,6 +11,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,8 @@ type Config struct {
 	// Frontends names the sockets that a session may be at. It must not call methods of Auth. nil:
 	// sockets have no names.
 	Frontends func(zmqauth.Session) []string
+
+	patience time.Duration // with who takes no part of an answer; 0: writeTime
 }
 
 // Control is a control socket. Make one with [Listen].
@@ -104,6 +107,7 @@ func listen(ctx context.Context, path string, cfg Config) (*Control, error) {
 	if err != nil {
 		return nil, errors.Join(err, socket.Remove())
 	}
+	cfg.patience = cmp.Or(cfg.patience, writeTime)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

@@ -57,7 +57,7 @@ func statusOf(err error) int {
 // fail answers with an error.
 func (c *Control) fail(w http.ResponseWriter, status int, err error) {
 	w.WriteHeader(status)
-	_ = newEncoder(patient{w}).Encode(failure{err.Error()})
+	_ = newEncoder(patient{w, c.cfg.patience}).Encode(failure{err.Error()})
 }
 
 // failure is an error in JSON.
@@ -71,11 +71,14 @@ func newEncoder(w io.Writer) *json.Encoder {
 	return encoder
 }
 
-// patient gives each write writeTime.
-type patient struct{ http.ResponseWriter }
+// patient gives each write its time.
+type patient struct {
+	http.ResponseWriter
+	patience time.Duration
+}
 
 func (p patient) Write(text []byte) (int, error) {
-	deadline := time.Now().Add(writeTime)
+	deadline := time.Now().Add(p.patience)
 	if err := http.NewResponseController(p.ResponseWriter).SetWriteDeadline(deadline); err != nil {
 		return 0, err
 	}
@@ -99,7 +102,7 @@ func (c *Control) list(w http.ResponseWriter, r *http.Request) error {
 	case <-r.Context().Done():
 		return nil // who has asked is gone
 	}
-	out := bufio.NewWriterSize(patient{w}, 32<<10)
+	out := bufio.NewWriterSize(patient{w, c.cfg.patience}, 32<<10)
 	encoder := newEncoder(out)
 	before := `{"sessions":[` + "\n"
 	for _, s := range c.cfg.Auth.Sessions() {
@@ -123,7 +126,7 @@ func (c *Control) list(w http.ResponseWriter, r *http.Request) error {
 }
 
 // watch tells of sessions that open and end, until either side ends the connection. It cuts off who
-// takes nothing for writeTime.
+// takes nothing for too long.
 func (c *Control) watch(w http.ResponseWriter, r *http.Request) error {
 	selector, err := parseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -143,7 +146,7 @@ func (c *Control) watch(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	encoder := newEncoder(patient{w})
+	encoder := newEncoder(patient{w, c.cfg.patience})
 	err = encoder.Encode(Event{Event: EventWatching})
 	for err == nil && control.Flush() == nil {
 		select {
@@ -196,7 +199,7 @@ func (c *Control) kick(w http.ResponseWriter, r *http.Request) error {
 	who := clientOf(r.Context())
 	c.cfg.Log.Info("zmqauth: sessions were ended through the control socket", "sessions", count,
 		"chosen", chosen, "uid", who.uid, "pid", who.pid)
-	return newEncoder(patient{w}).Encode(kicked{count})
+	return newEncoder(patient{w, c.cfg.patience}).Encode(kicked{count})
 }
 
 // kicked is the answer to a kick.
