@@ -94,8 +94,8 @@ func (u *User[V]) SameHash(other *User[V]) bool {
 		u.hash.Text() == other.hash.Text()
 }
 
-// SamePassword tells whether both have the same password, as far as that can be told: the same hash,
-// or the same password in clear. The other may be nil.
+// SamePassword tells whether both have the same password, as far as that can be told: the same
+// hash, or the same password in clear. The other may be nil.
 func (u *User[V]) SamePassword(other *User[V]) bool {
 	if u == other || u.SameHash(other) {
 		return u != nil

@@ -304,8 +304,8 @@ func (l *lane) isAsked(e *entry) bool {
 	return false
 }
 
-// cutGroup ends the connections and the sessions of a group. It returns how many sessions that were.
-// The caller holds t.mu.
+// cutGroup ends the connections and the sessions of a group. It returns how many sessions that
+// were. The caller holds t.mu.
 func (t *Table) cutGroup(l *lane) (count int) {
 	for c := range l.together() {
 		_ = c.handle.cut()
