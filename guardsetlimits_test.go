@@ -38,6 +38,9 @@ func TestSetLimits(t *testing.T) {
 		must.OK(t, late.Close())
 		g.await(t, 2)
 	}
+	if err := g.a.SetLimits(g.server, &Limits{Rate: -1}); err == nil {
+		t.Error("limits that mean nothing are taken")
+	}
 	other := testzmq.NewSocket(t, g.zctx, zmq4.ROUTER)
 	if err := g.a.SetLimits(other, nil); err == nil {
 		t.Error("a socket that is not guarded has limits")

@@ -224,8 +224,8 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// TestSlowWatcher: a watcher who reads late is told how many events it has missed, and one who reads
-// nothing is cut off. Neither holds up the Authenticator.
+// TestSlowWatcher: a watcher who reads late is told how many events it has missed, and one who
+// reads nothing is cut off. Neither holds up the Authenticator.
 func TestSlowWatcher(t *testing.T) {
 	t.Run("late", func(t *testing.T) {
 		c := newControlled(t, Config{})

@@ -237,7 +237,8 @@ func TestWatchSessions(t *testing.T) {
 import sys, zmq
 endpoint, server, public, secret = sys.argv[1:]
 s = zmq.Context().socket(zmq.REQ)
-s.curve_serverkey, s.curve_publickey, s.curve_secretkey = (k.encode() for k in (server, public, secret))
+s.curve_serverkey, s.curve_publickey = server.encode(), public.encode()
+s.curve_secretkey = secret.encode()
 s.connect(endpoint)
 s.send(b"hello")
 assert s.poll(30000) and s.recv() == b"hello"
@@ -283,8 +284,8 @@ func (w *watch) event(t *testing.T) (e admin.Event) {
 	return e
 }
 
-// TestRemovedCertificateEndsSession: taking a certificate out of the directory throws its owner out,
-// and nobody else.
+// TestRemovedCertificateEndsSession: taking a certificate out of the directory throws its owner
+// out, and nobody else.
 func TestRemovedCertificateEndsSession(t *testing.T) {
 	g := startGuarded(t)
 	ann, annCert := g.enter(t, "ann")

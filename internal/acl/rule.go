@@ -58,8 +58,8 @@ func parseRule(entry string) (rule, error) {
 var errNoAddress = errors.New("not an IPv4 or IPv6 address, a network (address/bits), " +
 	"ipc, uid:N, gid:N or pid:N")
 
-// ParseNetwork reads an IPv4 or IPv6 address, or a network in CIDR notation. The network is unmapped,
-// masked and without a zone. The error does not name the text.
+// ParseNetwork reads an IPv4 or IPv6 address, or a network in CIDR notation. The network is
+// unmapped, masked and without a zone. The error does not name the text.
 func ParseNetwork(text string) (netip.Prefix, error) {
 	network, err := parseNetwork(text)
 	if errors.Is(err, errNoAddress) {

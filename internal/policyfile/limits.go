@@ -107,7 +107,8 @@ func (p *parser) checkLimits(f *Frontend, lines map[string]int) {
 			p.fail(lines[entry], "%s %s", entry, reason)
 		}
 	}
-	if bind, err := endpoint.ParseBind(f.Bind); f.TLS != "" || err == nil && bind.Transport == endpoint.IPC {
+	bind, err := endpoint.ParseBind(f.Bind)
+	if f.TLS != "" || err == nil && bind.Transport == endpoint.IPC {
 		for _, entry := range []string{EntryPerAddress, EntryRate, EntryBurst, EntryDeadline,
 			EntryPenalty, EntryExempt} {
 			without(entry, "is for endpoints of TCP: the clients of others have no addresses")
