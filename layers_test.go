@@ -60,7 +60,8 @@ var layers = map[string][]string{
 	"sshtunnel": {"internal/files", "internal/privatedir", "internal/reminder"},
 	"zaptest":   {},
 
-	// 4: the engine of the tool's TLS and SSH.
+	// 4: what is below the proxy: who runs it, and the engine of the tool's TLS and SSH.
+	"admin": {".", "internal/acl", "internal/privatedir", "internal/reminder"},
 	"internal/links": {
 		"internal/backoff", "internal/endpoint", "internal/files", "internal/policyfile",
 		"internal/privatedir", "internal/reminder", "sshtunnel", "stream",
@@ -68,15 +69,15 @@ var layers = map[string][]string{
 
 	// 5: the engine of the tool's proxy.
 	"internal/proxy": {
-		".", "internal/endpoint", "internal/files", "internal/libzmq", "internal/links",
+		".", "admin", "internal/endpoint", "internal/files", "internal/libzmq", "internal/links",
 		"internal/policyfile", "internal/privatedir", "internal/reminder",
 	},
 
 	// 6: what is run.
 	"cmd/zmqauth": {
-		".", "fastcurve", "internal/endpoint", "internal/files", "internal/links",
-		"internal/passhash",
-		"internal/passwd", "internal/policyfile", "internal/proxy", "internal/zap",
+		".", "admin", "fastcurve", "internal/endpoint", "internal/files", "internal/links",
+		"internal/passhash", "internal/passwd", "internal/policyfile", "internal/privatedir",
+		"internal/proxy", "internal/zap",
 	},
 }
 
