@@ -1,0 +1,2 @@
+package main
+func measureCounts() ([]table, error) { return nil, nil }

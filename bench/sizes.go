@@ -1,0 +1,2 @@
+package main
+func measureSizes() ([]table, error) { return nil, nil }
