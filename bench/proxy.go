@@ -136,7 +136,7 @@ func measureRelays(tables []proxyTable, r rules) (out []table, err error) {
 		}
 		out = append(out, t.table)
 	}
-	return out, nil
+	return append(out, p.used), nil
 }
 
 // proxyCourse has the services of all traffic, and the proxies before them.
@@ -146,6 +146,7 @@ type proxyCourse struct {
 	certificate *zmqauth.Certificate // of all CURVE servers and clients
 	file        string               // that has it
 	lines       []*proxyLine
+	used        table // processor time of the proxies
 }
 
 // proxyLine is traffic on three ways.
@@ -169,7 +170,11 @@ const (
 )
 
 func newProxyCourse() (p *proxyCourse, err error) {
-	p = &proxyCourse{}
+	p = &proxyCourse{used: table{
+		name:  "proxy-cpu",
+		title: "Messages through a proxy",
+		ratio: "processor time of zmqauth for each, times zmq_proxy's",
+	}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.close())
@@ -269,15 +274,17 @@ func (l *proxyLine) measure(p *proxyCourse, t *table, r rules) error {
 	if err != nil {
 		return err
 	}
-	ours := lanes[len(lanes)-1]
-	for i, l2 := range lanes[:len(lanes)-1] {
-		beside := i == len(lanes)-2
+	ours, zmqProxy := lanes[len(lanes)-1], lanes[len(lanes)-2]
+	for _, other := range lanes[:len(lanes)-1] {
 		if l.pattern == loadgen.Request {
-			t.add(figure{l.of, l2.name, ratios(ours, l2, elapsed), only(beside, wantedProxyLatency)})
+			wanted := only(other == zmqProxy, wantedProxyLatency)
+			t.add(figure{l.of, other.name, ratios(ours, other, elapsed), wanted})
 		} else {
-			t.add(figure{l.of, l2.name, ratios(l2, ours, elapsed), only(beside, wantedProxyRate)})
+			wanted := only(other == zmqProxy, wantedProxyRate)
+			t.add(figure{l.of, other.name, ratios(other, ours, elapsed), wanted})
 		}
 	}
+	p.used.add(figure{l.kind() + ", " + l.of, "zmq_proxy", ratios(ours, zmqProxy, cpu), bound{}})
 	return nil
 }
 
@@ -307,8 +314,30 @@ func (p *proxyCourse) connect(l *proxyLine, w *way) error {
 	return nil
 }
 
-// carry sends that many messages to each service of the way at once.
+// carry sends that many messages to each service of the way at once. The processor time is that of
+// the relay.
 func (w *way) carry(count, size int) (cost, error) {
+	before, err := w.used()
+	if err != nil {
+		return cost{}, err
+	}
+	elapsed, err := w.run(count, size)
+	if err != nil {
+		return cost{}, fmt.Errorf("%s: %w", w.name, err)
+	}
+	after, err := w.used()
+	return cost{elapsed, after - before}, err
+}
+
+// used is the processor time that the relay has used until now.
+func (w *way) used() (time.Duration, error) {
+	if w.relay == nil {
+		return 0, nil
+	}
+	return timeOfThreads(w.relay.process.PID, "")
+}
+
+func (w *way) run(count, size int) (longest time.Duration, err error) {
 	type outcome struct {
 		took time.Duration
 		err  error
@@ -320,17 +349,13 @@ func (w *way) carry(count, size int) (cost, error) {
 			outcomes <- outcome{took, err}
 		}()
 	}
-	var longest time.Duration
 	var errs []error
 	for range w.services {
 		o := <-outcomes
 		longest = max(longest, o.took)
 		errs = append(errs, o.err)
 	}
-	if err := errors.Join(errs...); err != nil {
-		return cost{}, fmt.Errorf("%s: %w", w.name, err)
-	}
-	return cost{elapsed: longest}, nil
+	return longest, errors.Join(errs...)
 }
 
 func (w *way) close() {
@@ -349,7 +374,7 @@ func needDescriptors(connections int) error {
 		return err
 	}
 	if need := uint64(connections) + spareDescriptors; limit.Cur < need {
-		return fmt.Errorf("%w: %d descriptors (the limit is %d)", errMissing, need, limit.Cur)
+		return fmt.Errorf("%d descriptors are needed, the limit is %d", need, limit.Cur)
 	}
 	return nil
 }
