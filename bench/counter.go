@@ -30,7 +30,7 @@ var (
 	instructionCounters = []counter{
 		{[]string{"perf", "stat", "-x,", "-e", "instructions:u", "-o", ""}, perfCount, false},
 		{[]string{"valgrind", "--tool=cachegrind", "--cache-sim=no",
-			"--cachegrind-out-file=/dev/null", "--log-file="},
+			"--fair-sched=try", "--cachegrind-out-file=/dev/null", "--log-file="},
 			regexp.MustCompile(`I +refs: +([\d,]+)`), true},
 	}
 	// strace holds up the program at each call, so that more requests wait for the next one.
