@@ -36,7 +36,7 @@ type relay struct {
 	endpoints map[string]string // that clients connect to, by the names of the fronts
 }
 
-// A relayStarter starts a relay with these fronts until the end of e. The certificate is a file with
+// relayStarter starts a relay with these fronts until the end of e. The certificate is a file with
 // the secret key of its CURVE servers.
 type relayStarter func(e *ends, certificate string, fronts []front) (*relay, error)
 
@@ -53,7 +53,7 @@ func startTool(e *ends, certificate string, fronts []front) (*relay, error) {
 		return nil, err
 	}
 	program := filepath.Join(directory, "zmqauth")
-	if err := goBuild(program, toolPackage); err != nil {
+	if err := goBuild(nil, program, toolPackage); err != nil {
 		return nil, err
 	}
 	var policy strings.Builder
@@ -81,9 +81,10 @@ func startTool(e *ends, certificate string, fronts []front) (*relay, error) {
 
 const toolPackage = "github.com/zmqauth/zmqauth/cmd/zmqauth"
 
-// goBuild builds a program of this module, or one from files.
-func goBuild(program string, of ...string) error {
+// goBuild builds a program of a package or of files, with more variables in the environment.
+func goBuild(environment []string, program string, of ...string) error {
 	command := exec.Command("go", append([]string{"build", "-o", program}, of...)...)
+	command.Env = append(os.Environ(), environment...)
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}

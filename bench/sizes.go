@@ -2,9 +2,7 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 )
@@ -68,27 +66,14 @@ func measureBuilds() (_ []table, err error) {
 	if err != nil {
 		return nil, err
 	}
-	type built struct {
-		name, source string
-		took, size   float64
-	}
-	programs := []*built{{name: "zmq4", source: zmq4Program}, {name: "zmqauth", source: rootProgram}}
-	for _, p := range programs {
-		source, binary := filepath.Join(directory, p.name+".go"), filepath.Join(directory, p.name)
-		if err := os.WriteFile(source, []byte(p.source), 0o600); err != nil {
-			return nil, err
-		}
-		begun := time.Now()
-		if err := buildAnew(binary, filepath.Join(directory, "cache-"+p.name), source); err != nil {
-			return nil, err
-		}
-		p.took = time.Since(begun).Seconds()
-		if p.size, err = sizeOf(binary); err != nil {
-			return nil, err
-		}
+	programs, err := buildPrograms(directory, func(name string) string {
+		return "GOCACHE=" + filepath.Join(directory, "cache-"+name)
+	})
+	if err != nil {
+		return nil, err
 	}
 	tool := filepath.Join(directory, "tool")
-	if err := goBuild(tool, toolPackage); err != nil {
+	if err := goBuild(nil, tool, toolPackage); err != nil {
 		return nil, err
 	}
 	size, err := sizeOf(tool)
@@ -108,14 +93,32 @@ func measureBuilds() (_ []table, err error) {
 	}, nil
 }
 
-// buildAnew builds a program of files with a cache of its own.
-func buildAnew(program, cache string, files ...string) error {
-	command := exec.Command("go", append([]string{"build", "-o", program}, files...)...)
-	command.Env = append(os.Environ(), "GOCACHE="+cache)
-	if out, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, out)
+// built is a program: the seconds that it took to build it, and its bytes.
+type built struct{ took, size float64 }
+
+// buildPrograms builds the program with zmq4 alone, and the one with zmqauth. environment may be nil.
+func buildPrograms(directory string, environment func(name string) string) (all []built, err error) {
+	for _, p := range []struct{ name, text string }{{"zmq4", zmq4Program}, {"root", rootProgram}} {
+		source, binary := filepath.Join(directory, p.name+".go"), filepath.Join(directory, p.name)
+		if err := os.WriteFile(source, []byte(p.text), 0o600); err != nil {
+			return nil, err
+		}
+		var more []string
+		if environment != nil {
+			more = []string{environment(p.name)}
+		}
+		begun := time.Now()
+		if err := goBuild(more, binary, source); err != nil {
+			return nil, err
+		}
+		took := time.Since(begun).Seconds()
+		size, err := sizeOf(binary)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, built{took, size})
 	}
-	return nil
+	return all, nil
 }
 
 func sizeOf(file string) (float64, error) {
