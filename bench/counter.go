@@ -80,8 +80,8 @@ func (c counter) run(command *exec.Cmd, use func(*exec.Cmd) error) (count float6
 	return c.read(result)
 }
 
-// Go's runtime reads the processor's clock so, on amd64: RDTSCP; SHLQ $32, DX; ADDQ DX, AX. valgrind
-// 3.19 does not know the first instruction. It knows RDTSC.
+// Go's runtime reads the processor's clock so, on amd64: RDTSCP; SHLQ $32, DX; ADDQ DX, AX.
+// valgrind 3.19 does not know the first instruction. It knows RDTSC.
 var (
 	clockOfGo      = []byte("\x0f\x01\xf9\x48\xc1\xe2\x20\x48\x01\xd0")
 	clockOfCounter = []byte("\x0f\x31\x90\x48\xc1\xe2\x20\x48\x01\xd0") // 90 is NOP

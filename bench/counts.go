@@ -79,8 +79,8 @@ func countDecisions(w setup, t *table, c counter, requests, repeats int) error {
 	return nil
 }
 
-// decisions returns the count for each decision of a handler: that of a process that makes many, less
-// that of one that makes few.
+// decisions returns the count for each decision of a handler: that of a process that makes many,
+// less that of one that makes few.
 func (c counter) decisions(w setup, name string, load loadgen.Load, requests int) (float64, error) {
 	var counts []float64
 	for _, load.Requests = range []int{requests / 4, requests/4 + requests} {

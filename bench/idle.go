@@ -62,7 +62,9 @@ func measureIdle(clients, repeats int, watched time.Duration) ([]table, error) {
 }
 
 // idle starts a proxy, connects the clients, and watches the proxy for some time.
-func idle(start relayStarter, clients int, watched time.Duration) (name string, _ idleRun, err error) {
+func idle(
+	start relayStarter, clients int, watched time.Duration,
+) (name string, _ idleRun, err error) {
 	p, err := newProxyCourse()
 	if err != nil {
 		return "", idleRun{}, err

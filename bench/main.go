@@ -1,8 +1,8 @@
 // Command bench compares zmqauth and other ZAP handlers with the fastest possible handler, a loop
-// in C that accepts everybody. It also compares streams and tunnels with stunnel and ssh -L, and the
-// proxy of the tool with zmq_proxy. Times are ratios, because they depend on the machine and its
-// load; results.md explains which. A run takes some minutes. Peers that are not installed are left out. The exit status is 1 if a
-// figure misses its bound.
+// in C that accepts everybody. It also compares streams and tunnels with stunnel and ssh -L, and
+// the proxy of the tool with zmq_proxy. Times are ratios, because they depend on the machine and
+// its load; results.md explains which. A run takes some minutes. Peers that are not installed are
+// left out. The exit status is 1 if a figure misses its bound.
 //
 //	go run ./bench                     # all tables
 //	go run ./bench -only keys,lookups  # some

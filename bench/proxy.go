@@ -39,8 +39,8 @@ func (t traffic) kind() string {
 	}[t.pattern]
 }
 
-// inTurn is the same number of messages for all ways, and takes longer than a turn must. The numbers
-// must be equal: how a turn begins and ends counts more in a short one.
+// inTurn is the same number of messages for all ways, and takes longer than a turn must. The
+// numbers must be equal: how a turn begins and ends counts more in a short one.
 func (t traffic) inTurn() int {
 	switch t.pattern {
 	case loadgen.Subscribe:

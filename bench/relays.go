@@ -137,8 +137,8 @@ var kinds = map[string]struct{ front, back zmq4.Type }{
 	"xpub":   {zmq4.XPUB, zmq4.XSUB},
 }
 
-// serveRelay runs this process as zmq_proxy, with the arguments of relayCommand, until it is killed.
-// Each front has a thread of its own.
+// serveRelay runs this process as zmq_proxy, with the arguments of relayCommand, until it is
+// killed. Each front has a thread of its own.
 func serveRelay(args []string) error {
 	if len(args) < 2 || len(args)%4 != 2 {
 		return fmt.Errorf("%s: %d arguments", relayCommand, len(args))

@@ -96,8 +96,11 @@ func measureBuilds() (_ []table, err error) {
 // built is a program: the seconds that it took to build it, and its bytes.
 type built struct{ took, size float64 }
 
-// buildPrograms builds the program with zmq4 alone, and the one with zmqauth. environment may be nil.
-func buildPrograms(directory string, environment func(name string) string) (all []built, err error) {
+// buildPrograms builds the program with zmq4 alone, and the one with zmqauth. environment may be
+// nil.
+func buildPrograms(
+	directory string, environment func(name string) string,
+) (all []built, err error) {
 	for _, p := range []struct{ name, text string }{{"zmq4", zmq4Program}, {"root", rootProgram}} {
 		source, binary := filepath.Join(directory, p.name+".go"), filepath.Join(directory, p.name)
 		if err := os.WriteFile(source, []byte(p.text), 0o600); err != nil {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// timeOfThreads returns the processor time that the threads of a process have used whose names begin
-// with a prefix. Those that have ended do not count.
+// timeOfThreads returns the processor time that the threads of a process have used whose names
+// begin with a prefix. Those that have ended do not count.
 func timeOfThreads(pid int, prefix string) (total time.Duration, err error) {
 	threads := fmt.Sprintf("/proc/%d/task", pid)
 	entries, err := os.ReadDir(threads)

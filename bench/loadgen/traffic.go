@@ -58,10 +58,10 @@ func OpenTraffic(ctx *zmq4.Context, pattern Pattern, secretKey string) (*Traffic
 // Endpoint returns the endpoint of the service.
 func (t *Traffic) Endpoint() string { return C.GoString(C.loadgen_traffic_endpoint(t.c)) }
 
-// Connect makes that many clients with a connection each, to the service itself or to a proxy before
-// it. It waits until all subscriptions are in force; other connections may need more time. It may be
-// called once. A client has no user name. The error is ErrNoReply if a subscriber gets nothing
-// within a minute, or libzmq's.
+// Connect makes that many clients with a connection each, to the service itself or to a proxy
+// before it. It waits until all subscriptions are in force; other connections may need more time.
+// It may be called once. A client has no user name. The error is ErrNoReply if a subscriber gets
+// nothing within a minute, or libzmq's.
 func (t *Traffic) Connect(client Client, clients int) error {
 	if clients < 1 || clients > math.MaxInt32 {
 		return fmt.Errorf("loadgen: %d clients", clients)
