@@ -36,7 +36,9 @@ func start(name, program string, args ...string) (_ *contestant, err error) {
 }
 
 func startCommand(name string, command *exec.Cmd) (_ *contestant, err error) {
-	command.Stderr = os.Stderr
+	if command.Stderr == nil {
+		command.Stderr = os.Stderr
+	}
 	input, err := command.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

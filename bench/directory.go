@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/pebbe/zmq4"
@@ -152,7 +150,7 @@ func (m *directory) measure(w setup, starting peer) (err error) {
 		return err
 	}
 	h.loading = append(h.loading, time.Since(c.began).Seconds())
-	resident, err := c.resident()
+	resident, err := residentMemory(c.command.Process.Pid)
 	if err != nil {
 		return err
 	}
@@ -224,20 +222,6 @@ func (c *contestant) learn(w setup) (seconds float64, err error) {
 			return 0, fmt.Errorf("%s: a new certificate does not count: %v", c.name, result.ByStatus)
 		}
 	}
-}
-
-// resident returns the resident memory of the contestant's process in bytes.
-func (c *contestant) resident() (bytes float64, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", c.command.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(text))
-	if len(fields) < 2 {
-		return 0, fmt.Errorf("%s: memory of the process: %q", c.name, text)
-	}
-	pages, err := strconv.ParseFloat(fields[1], 64)
-	return pages * float64(os.Getpagesize()), err
 }
 
 // add adds the figures of a directory. Memory and changes are compared with those of the smallest.

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/pebbe/zmq4"
@@ -151,26 +149,6 @@ func raceHandshakes(
 }
 
 // timeOfIOThreads returns the processor time that libzmq's I/O threads in a contestant have used.
-func timeOfIOThreads(c *contestant) (total time.Duration, err error) {
-	threads := fmt.Sprintf("/proc/%d/task", c.command.Process.Pid)
-	entries, err := os.ReadDir(threads)
-	if err != nil {
-		return 0, err
-	}
-	for _, entry := range entries {
-		name, err := os.ReadFile(filepath.Join(threads, entry.Name(), "comm"))
-		if err != nil || !strings.HasPrefix(string(name), "ZMQbg/IO/") {
-			continue // a thread may have ended
-		}
-		text, err := os.ReadFile(filepath.Join(threads, entry.Name(), "schedstat"))
-		if err != nil {
-			return 0, err
-		}
-		var nanoseconds int64
-		if _, err := fmt.Sscan(string(text), &nanoseconds); err != nil {
-			return 0, fmt.Errorf("schedstat: %w", err)
-		}
-		total += time.Duration(nanoseconds)
-	}
-	return total, nil
+func timeOfIOThreads(c *contestant) (time.Duration, error) {
+	return timeOfThreads(c.command.Process.Pid, "ZMQbg/IO/")
 }

@@ -1,8 +1,8 @@
 // Command bench compares zmqauth and other ZAP handlers with the fastest possible handler, a loop
-// in C that accepts everybody. It also compares streams and tunnels with stunnel and ssh -L. Every
-// figure is a ratio, because times depend on the machine and its load; results.md explains which. A
-// run takes some minutes. Peers that are not installed are left out. The exit status is 1 if a
-// figure misses its bound.
+// in C that accepts everybody. It also compares streams and tunnels with stunnel and ssh -L, and
+// the proxy of the tool with zmq_proxy. Times are ratios, because they depend on the machine and
+// its load; results.md explains which. A run takes some minutes. Peers that are not installed are
+// left out. The exit status is 1 if a figure misses its bound.
 //
 //	go run ./bench                     # all tables
 //	go run ./bench -only keys,lookups  # some
@@ -27,6 +27,9 @@ var measures = []measure{
 	{"memory", measureMemory},
 	{"directories", measureDirectories},
 	{"streams", measureStreams},
+	{"proxy", measureProxy},
+	{"counts", measureCounts},
+	{"sizes", measureSizes},
 }
 
 type measure struct {
@@ -36,8 +39,8 @@ type measure struct {
 
 func main() {
 	ok, err := true, error(nil)
-	if len(os.Args) > 1 && os.Args[1] == serveCommand {
-		err = serve(os.Args[2:])
+	if command := commandOf(os.Args); command != nil {
+		err = command(os.Args[2:])
 	} else {
 		ok, err = run()
 	}
@@ -47,6 +50,14 @@ func main() {
 	if !ok || err != nil {
 		os.Exit(1)
 	}
+}
+
+// commandOf returns what this program does as a process under measurement, or nil.
+func commandOf(args []string) func(args []string) error {
+	if len(args) < 2 {
+		return nil
+	}
+	return map[string]func([]string) error{serveCommand: serve, relayCommand: serveRelay}[args[1]]
 }
 
 // run prints the tables. It is ok if all figures are within their bounds.

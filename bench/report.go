@@ -43,7 +43,8 @@ Made by ` + "`make bench`" + `. Every figure is a ratio, of two measurements tha
 	`one run or of one to what is fixed:
 the 50 ms of a lookup, the 32 bytes of a key. Only memory and changes of a directory are ` +
 	`compared with those of the smallest
-one, which was measured before. Shown are the median over the repeats, the least and the most of ` +
+one, which was measured before. What is counted for each decision or client is ` +
+	`shown as it is, too. Shown are the median over the repeats, the least and the most of ` +
 	`them, and what it has to be.
 Times themselves depend on the machine and are not shown. goczmq's ` + "`Auth`" + ` is czmq's ` +
 	"`zauth`" + `, called from Go.

@@ -37,19 +37,28 @@ func self(name string) peer { return selfWith(name, noFastcurve) }
 // selfWith returns the peer that runs a handler of this program with another environment, too.
 func selfWith(name string, environment ...string) peer {
 	return func(w setup) (*contestant, error) {
-		program, err := os.Executable()
+		command, err := selfCommand(w, name, environment...)
 		if err != nil {
 			return nil, err
 		}
-		domain := w.domain
-		if name == "none" {
-			domain = "" // in any other domain libzmq refuses everybody without a handler
-		}
-		command := exec.Command(program, serveCommand, name, domain, w.directory,
-			w.lookup.String(), strconv.Itoa(w.ioThreads))
-		command.Env = append(os.Environ(), environment...)
 		return startCommand(name, command)
 	}
+}
+
+// selfCommand returns the command that runs a handler of this program.
+func selfCommand(w setup, name string, environment ...string) (*exec.Cmd, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	domain := w.domain
+	if name == "none" {
+		domain = "" // in any other domain libzmq refuses everybody without a handler
+	}
+	command := exec.Command(program, serveCommand, name, domain, w.directory,
+		w.lookup.String(), strconv.Itoa(w.ioThreads))
+	command.Env = append(os.Environ(), environment...)
+	return command, nil
 }
 
 // serve runs this process as a contestant, with the arguments of serveCommand.

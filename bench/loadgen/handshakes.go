@@ -1,7 +1,6 @@
 package loadgen
 
 /*
-#include <stdlib.h>
 #include "zap.h"
 #cgo noescape loadgen_handshakes
 #cgo nocallback loadgen_handshakes
@@ -12,18 +11,9 @@ import (
 	"fmt"
 	"runtime"
 	"time"
-	"unsafe"
 
 	"github.com/pebbe/zmq4"
 )
-
-// Client is a client that connects to an endpoint of Serve. Without a user name and keys it uses
-// the NULL mechanism.
-type Client struct {
-	Endpoint                        string
-	Username, Password              string
-	ServerKey, PublicKey, SecretKey string // Z85
-}
 
 const handshakeTimeout = 2 * time.Minute
 
@@ -40,28 +30,8 @@ func Handshakes(ctx *zmq4.Context, client Client, inFlight, handshakes int) (tim
 	if err != nil {
 		return 0, err
 	}
-	var all []unsafe.Pointer
-	defer func() {
-		for _, p := range all {
-			C.free(p)
-		}
-	}()
-	cString := func(text string) *C.char {
-		if text == "" {
-			return nil
-		}
-		p := C.CString(text)
-		all = append(all, unsafe.Pointer(p))
-		return p
-	}
-	c := C.loadgen_client{
-		endpoint:   cString(client.Endpoint),
-		username:   cString(client.Username),
-		password:   cString(client.Password),
-		server_key: cString(client.ServerKey),
-		public_key: cString(client.PublicKey),
-		secret_key: cString(client.SecretKey),
-	}
+	c, free := client.c()
+	defer free()
 	var nanoseconds C.uint64_t
 	code := C.loadgen_handshakes(pointer, &c, C.int(inFlight), C.int(handshakes),
 		C.int(handshakeTimeout.Milliseconds()), &nanoseconds)

@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
@@ -54,6 +56,36 @@ func TestReferenceAnswersAll(t *testing.T) {
 		want := map[int]int{200: load.Requests}
 		if !maps.Equal(result.ByStatus, want) || result.Elapsed <= 0 {
 			t.Errorf("%+v: %+v", load, result)
+		}
+	}
+}
+
+// TestReferenceAnswersAsZmqauth compares the replies with those of zmqauth.
+func TestReferenceAnswersAsZmqauth(t *testing.T) {
+	a, err := zmqauth.New(nil, nil)
+	must.OK(t, err)
+	defer func() { must.OK(t, a.Close()) }()
+	key := zmqauth.PublicKey{1, 2, 3}
+	must.OK(t, a.ConfigureCurveKeys("global", key))
+	must.OK(t, a.ConfigurePlain("global", map[string]string{"alice": "secret"}))
+	ctx := testzmq.NewContext(t)
+	startReference(t, ctx)
+	client := testzmq.NewSocket(t, ctx, zmq4.DEALER)
+	must.OK(t, client.Connect("inproc://zeromq.zap.01"))
+	for _, more := range [][]string{
+		{"NULL"}, {"PLAIN", "alice", "secret"}, {"CURVE", string(key[:])}, {"GSSAPI", "ann@EXAMPLE.ORG"},
+	} {
+		var request [][]byte
+		for _, text := range append([]string{"1.0", "1", "global", "192.0.2.1", ""}, more...) {
+			request = append(request, []byte(text))
+		}
+		_, err := client.SendMessage("", request)
+		must.OK(t, err)
+		got, err := client.RecvMessageBytes(0)
+		must.OK(t, err)
+		want := a.HandleZAPMessage(t.Context(), request)
+		if !slices.EqualFunc(got[1:], want, bytes.Equal) {
+			t.Errorf("%s: %q, zmqauth says %q", more[0], got[1:], want)
 		}
 	}
 }

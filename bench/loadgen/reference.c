@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <zmq.h>
 
 #define ZAP_ENDPOINT "inproc://zeromq.zap.01"
@@ -21,18 +22,21 @@ struct loadgen_reference {
 };
 
 // The frames of a request that come back in the reply: the routing id, the empty delimiter, the
-// version and the request id.
-enum { ROUTING_ID, DELIMITER, VERSION, REQUEST_ID, HEADER_FRAMES };
+// version and the request id. Of the others, the mechanism and the first credential count.
+enum { ROUTING_ID, DELIMITER, VERSION, REQUEST_ID, HEADER_FRAMES, MECHANISM = 7, CREDENTIAL, KEPT_FRAMES };
+
+enum { KEY_BYTES = 32 };
 
 typedef struct {
-	zmq_msg_t header[HEADER_FRAMES];
+	zmq_msg_t kept[KEPT_FRAMES];
 	zmq_msg_t rest;
+	int frames;
 } request;
 
 static int receive_request(void *socket, request *r) {
 	int more = 1;
-	for (int i = 0; more; i++) {
-		zmq_msg_t *frame = i < HEADER_FRAMES ? &r->header[i] : &r->rest;
+	for (r->frames = 0; more; r->frames++) {
+		zmq_msg_t *frame = r->frames < KEPT_FRAMES ? &r->kept[r->frames] : &r->rest;
 		while (zmq_msg_recv(frame, socket, 0) == -1) {
 			if (errno != EINTR)
 				return errno;
@@ -58,16 +62,32 @@ static int send_text(void *socket, const char *text, size_t size, int flags) {
 	return 0;
 }
 
+static bool has_key(request *r) {
+	return zmq_msg_size(&r->kept[MECHANISM]) == 5 && memcmp(zmq_msg_data(&r->kept[MECHANISM]), "CURVE", 5) == 0 &&
+	       zmq_msg_size(&r->kept[CREDENTIAL]) == KEY_BYTES;
+}
+
+// The user id is the first credential: a user name or a principal as it is, a key in Z85.
+static int send_user_id(void *socket, request *r) {
+	if (r->frames < KEPT_FRAMES)
+		return send_text(socket, "", 0, ZMQ_SNDMORE);
+	if (!has_key(r))
+		return send_text(socket, zmq_msg_data(&r->kept[CREDENTIAL]), zmq_msg_size(&r->kept[CREDENTIAL]), ZMQ_SNDMORE);
+	char text[LOADGEN_KEY_SIZE];
+	zmq_z85_encode(text, zmq_msg_data(&r->kept[CREDENTIAL]), KEY_BYTES);
+	return send_text(socket, text, sizeof text - 1, ZMQ_SNDMORE);
+}
+
 static int send_acceptance(void *socket, request *r) {
 	int error = 0;
 	for (int i = 0; !error && i < HEADER_FRAMES; i++)
-		error = send_frame(socket, &r->header[i]);
+		error = send_frame(socket, &r->kept[i]);
 	if (!error)
 		error = send_text(socket, "200", 3, ZMQ_SNDMORE);
 	if (!error)
 		error = send_text(socket, "OK", 2, ZMQ_SNDMORE);
 	if (!error)
-		error = send_text(socket, "", 0, ZMQ_SNDMORE);
+		error = send_user_id(socket, r);
 	if (!error)
 		error = send_text(socket, "", 0, 0);
 	return error;
@@ -76,8 +96,8 @@ static int send_acceptance(void *socket, request *r) {
 static void *serve(void *argument) {
 	loadgen_reference *reference = argument;
 	request r;
-	for (int i = 0; i < HEADER_FRAMES; i++)
-		zmq_msg_init(&r.header[i]);
+	for (int i = 0; i < KEPT_FRAMES; i++)
+		zmq_msg_init(&r.kept[i]);
 	zmq_msg_init(&r.rest);
 	int error = 0;
 	while (!error && !atomic_load_explicit(&reference->stopping, memory_order_relaxed)) {
@@ -87,8 +107,8 @@ static void *serve(void *argument) {
 		else if (error == EAGAIN)
 			error = 0;
 	}
-	for (int i = 0; i < HEADER_FRAMES; i++)
-		zmq_msg_close(&r.header[i]);
+	for (int i = 0; i < KEPT_FRAMES; i++)
+		zmq_msg_close(&r.kept[i]);
 	zmq_msg_close(&r.rest);
 	zmq_unbind(reference->socket, ZAP_ENDPOINT); // close alone would free the endpoint later
 	zmq_close(reference->socket);
