@@ -127,7 +127,8 @@ func TestGuardPenalty(t *testing.T) {
 		before = refusals()
 	}
 	g.turnedAway(t, 1, &log, session.IsPenalised)
-	if got := refusals(); got < 4+2 || got > 4+4 { // a failure is seen a little later than its reply
+	// A failure is seen a little later than its reply, by a busy machine much later.
+	if got := refusals(); got < 4+2 || got > 4+40 {
 		t.Errorf("%d handshakes were refused", got)
 	}
 	g.await(t, 2)
