@@ -305,7 +305,7 @@ func (l *loop) offer(envelope [][]byte, r *zap.Request, arrived time.Time, v ver
 	}
 	o := outgoing{ticket: newTicket(envelope, r, nil, arrived), verdict: v, epoch: l.a.epoch}
 	o.reply = &session.Reply{Domain: string(r.Domain), Mechanism: string(r.Mechanism),
-		Address: string(r.Address), Refused: v.status == zap.StatusDenied}
+		Address: string(r.Origin()), Refused: v.status == zap.StatusDenied}
 	if v.status == zap.StatusOK {
 		s := l.a.newSession(r, v, arrived)
 		o.reply.Session = s
@@ -370,6 +370,9 @@ func (a *Authenticator) newSession(r *zap.Request, v verdict, since time.Time) *
 	p := &proof{address: string(r.Address), user: v.user}
 	s := &session.Session{ID: a.guard.table.NextID(), Domain: string(r.Domain),
 		Mechanism: string(r.Mechanism), UserID: v.userID, Since: since, Proof: p}
+	if c, _ := a.relay.Find(r.Domain, r.Origin()); c != nil {
+		s.Client, s.Peer = c.TCP, c.Peer
+	}
 	switch s.Mechanism {
 	case zap.MechanismPlain:
 		p.name = string(r.Credentials[0])

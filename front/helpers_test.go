@@ -1,0 +1,127 @@
+//go:build linux
+
+package front
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pebbe/zmq4"
+
+	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 30 * time.Second
+
+// server is a socket behind a front, in domain "d".
+type server struct {
+	a         *zmqauth.Authenticator
+	zctx      *zmq4.Context
+	socket    *zmq4.Socket
+	front     *Front
+	cert      *zmqauth.Certificate
+	creds     zmqauth.Credentials
+	decisions chan zmqauth.Decision
+}
+
+// newServer serves a socket of a kind and a mechanism at an endpoint.
+func newServer(t testing.TB, kind zmq4.Type, mechanism, endpoint string, cfg *Config) *server {
+	t.Helper()
+	s := &server{zctx: testzmq.NewContext(t), decisions: make(chan zmqauth.Decision, 10_000)}
+	var err error
+	s.a, err = zmqauth.New(s.zctx, &zmqauth.Config{OnDecision: func(d zmqauth.Decision) {
+		select {
+		case s.decisions <- d:
+		default:
+		}
+	}})
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, s.a.Close()) })
+	must.OK(t, s.a.Start())
+	must.OK(t, s.a.ConfigureCredentials("d", &s.creds))
+	s.cert, err = zmqauth.NewCertificate()
+	must.OK(t, err)
+	s.socket = testzmq.NewSocket(t, s.zctx, kind)
+	switch mechanism {
+	case "NULL":
+		must.OK(t, zmqauth.NullServer(s.socket, "d"))
+	case "PLAIN":
+		must.OK(t, zmqauth.PlainServer(s.socket, "d"))
+		must.OK(t, s.creds.SetUser("ann", "secret", zmqauth.Entry{}))
+	default:
+		must.OK(t, zmqauth.CurveServer(s.socket, "d", s.cert))
+	}
+	s.front, err = Listen(s.a, s.socket, endpoint, cfg)
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, s.front.Close()) })
+	return s
+}
+
+// client is a socket with a credential that is let in, for any mechanism.
+func (s *server) client(t testing.TB, zctx *zmq4.Context, kind zmq4.Type) *zmq4.Socket {
+	t.Helper()
+	c := testzmq.NewSocket(t, zctx, kind)
+	mechanism, err := s.socket.GetMechanism()
+	must.OK(t, err)
+	switch mechanism {
+	case zmq4.PLAIN:
+		must.OK(t, zmqauth.PlainClient(c, "ann", "secret"))
+	case zmq4.CURVE:
+		cert, err := zmqauth.NewCertificate()
+		must.OK(t, err)
+		must.OK(t, s.creds.SetKey(cert.Public, zmqauth.Entry{}))
+		must.OK(t, zmqauth.CurveClient(c, s.cert.Public, cert))
+	}
+	return c
+}
+
+// connected is a client that was let in.
+func (s *server) connected(t testing.TB, zctx *zmq4.Context, kind zmq4.Type) *zmq4.Socket {
+	t.Helper()
+	c := s.client(t, zctx, kind)
+	must.OK(t, zmqauth.Connect(t.Context(), c, s.front.Endpoint()))
+	return c
+}
+
+// sessions waits until there are so many.
+func (s *server) sessions(t testing.TB, count int) []zmqauth.Session {
+	t.Helper()
+	var all []zmqauth.Session
+	testpeer.Eventually(t, fmt.Sprintf("there are %d sessions", count), func() bool {
+		all = s.a.Sessions()
+		return len(all) == count
+	})
+	return all
+}
+
+// address is HOST:PORT of a tcp endpoint.
+func address(endpoint string) string { return strings.TrimPrefix(endpoint, "tcp://") }
+
+// dial connects a stranger, from an address if there is one.
+func dial(t testing.TB, endpoint, from string) *net.TCPConn {
+	t.Helper()
+	dialer := net.Dialer{Timeout: patience}
+	if from != "" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
+	}
+	conn, err := dialer.Dial("tcp", address(endpoint))
+	must.OK(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	must.OK(t, conn.SetDeadline(time.Now().Add(patience)))
+	return conn.(*net.TCPConn)
+}
+
+// refused waits until so many connections were refused for a reason.
+func (s *server) refused(t testing.TB, reason string, count uint64) {
+	t.Helper()
+	testpeer.Eventually(t, fmt.Sprintf("%d refusals: %s", count, reason), func() bool {
+		return s.front.Stats().Reasons[reason] >= count
+	})
+}
