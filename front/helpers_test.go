@@ -3,6 +3,9 @@
 package front
 
 import (
+	"errors"
+	"io"
+	"os"
 	"fmt"
 	"net"
 	"strings"
@@ -124,4 +127,36 @@ func (s *server) refused(t testing.TB, reason string, count uint64) {
 	testpeer.Eventually(t, fmt.Sprintf("%d refusals: %s", count, reason), func() bool {
 		return s.front.Stats().Reasons[reason] >= count
 	})
+}
+
+// greetingOf is the greeting of a ZMTP 3.0 client (RFC 23) with the mechanism NULL.
+func greetingOf() []byte {
+	greeting := make([]byte, 64)
+	copy(greeting, "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL")
+	return greeting
+}
+
+// ready is the command with which a NULL client goes on, of a DEALER.
+const ready = "\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
+
+// enter speaks ZMTP with the mechanism NULL, and returns true if it was let in: the server's READY
+// has come.
+func enter(t testing.TB, conn net.Conn) bool {
+	t.Helper()
+	if _, err := conn.Write(append(greetingOf(), ready...)); err != nil {
+		return false
+	}
+	answer := make([]byte, 64+8)
+	_, err := io.ReadFull(conn, answer)
+	return err == nil && string(answer[66:]) == "\x05READY"
+}
+
+// isClosed waits until the server has closed a connection. It returns what came before that.
+func isClosed(t testing.TB, conn net.Conn) []byte {
+	t.Helper()
+	sent, err := io.ReadAll(conn)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection stays open")
+	}
+	return sent
 }
