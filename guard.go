@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -78,6 +79,7 @@ type proof struct {
 	key      PublicKey
 	name     string                    // of the user, or the principal
 	address  string                    // as ZAP has it
+	dialled  []byte                    // by a front; nil: there is none
 	user     *passwd.User[*credential] // whose password was right; nil: no table's
 	callback any                       // the setup whose callback let it in; nil: none
 }
@@ -253,8 +255,13 @@ func (a *Authenticator) endSessions() {
 	}
 }
 
-// sessionChanged tells OnSession.
+// sessionChanged tells OnSession, and the front that there may be.
 func (a *Authenticator) sessionChanged(s session.Session, open bool) {
+	if by := s.Proof.(*proof); !open && by.dialled != nil {
+		if c, _ := a.relay.Find([]byte(s.Domain), by.dialled); c != nil {
+			c.Ended()
+		}
+	}
 	if a.cfg.OnSession == nil {
 		return
 	}
@@ -367,7 +374,7 @@ func (l *loop) sendGuarded(o outgoing) {
 
 // newSession is the session that an acceptance opens.
 func (a *Authenticator) newSession(r *zap.Request, v verdict, since time.Time) *session.Session {
-	p := &proof{address: string(r.Address), user: v.user}
+	p := &proof{address: string(r.Address), dialled: slices.Clone(r.Dialled), user: v.user}
 	s := &session.Session{ID: a.guard.table.NextID(), Domain: string(r.Domain),
 		Mechanism: string(r.Mechanism), UserID: v.userID, Since: since, Proof: p}
 	if c, _ := a.relay.Find(r.Domain, r.Origin()); c != nil {

@@ -25,7 +25,7 @@ type conn struct {
 	from    relay.Client
 	visitor *session.Visitor // nil: a balancer's client, whose address is not known yet
 	dialled netip.Addr       // invalid: not yet
-	ending  time.Time        // when the socket has closed its end; zero: it has not
+	ending  time.Time        // when the session or the socket's end was over; zero: they are not
 }
 
 // end is one of the two ends of a conn.
@@ -126,7 +126,14 @@ func (c *conn) advance() {
 	if c.state == relaying {
 		c.pass(&c.server, &c.client)
 	}
-	if c.state == relaying && c.server.hungUp && c.ending.IsZero() {
+	if c.server.hungUp {
+		c.expire()
+	}
+}
+
+// expire gives the client endTime for what is left.
+func (c *conn) expire() {
+	if c.state == relaying && c.ending.IsZero() {
 		c.ending = time.Now()
 		c.loop.young[c] = struct{}{}
 	}
@@ -203,6 +210,7 @@ const dialTries = 8
 func (c *conn) dial() bool {
 	e := c.loop.engine
 	c.from.Decided = c.decided
+	c.from.Ended = func() { c.loop.post(c.expire) }
 	for range dialTries {
 		addr, ok := e.socket.Add(&c.from)
 		if !ok {
@@ -342,9 +350,9 @@ func (c *conn) endDirection(from, to *end) {
 	}
 }
 
-// endTime is how long a client may take to read the last bytes and to close its end, once the socket
-// has closed the other.
-const endTime = 10 * time.Second
+// endTime is how long a client may take to read the last bytes and to close its end, once its session
+// or the socket's end is over.
+const endTime = 5 * time.Second
 
 // checkDeadlines ends the connection if the client takes too long.
 func (c *conn) checkDeadlines(now time.Time) {

@@ -81,17 +81,23 @@ func (l *loop) free() {
 // do has the loop's goroutine call a function, and waits until it has.
 func (l *loop) do(task func()) {
 	done := make(chan struct{})
-	l.mu.Lock()
-	if l.freed {
-		l.mu.Unlock()
-		return
-	}
-	l.tasks = append(l.tasks, func() { defer close(done); task() })
-	_, _ = unix.Write(l.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
-	l.mu.Unlock()
+	l.post(func() { defer close(done); task() })
 	select {
 	case <-done:
 	case <-l.engine.ended:
+	}
+}
+
+// post has the loop's goroutine call a function soon. It never waits.
+func (l *loop) post(task func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.freed {
+		return
+	}
+	l.tasks = append(l.tasks, task)
+	if len(l.tasks) == 1 {
+		_, _ = unix.Write(l.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	}
 }
 

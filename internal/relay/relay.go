@@ -24,8 +24,10 @@ type Client struct {
 	TCP     netip.AddrPort // the same with its port; zero for IPC
 	Peer    string         // of IPC: uid:gid:pid, else empty
 
-	// Decided is told of the status of each reply to the client's request. It must not block.
+	// Decided is told of the status of each reply to the client's request, Ended of the end of its
+	// session. They must not block.
 	Decided func(status int)
+	Ended   func()
 }
 
 // Table is all clients behind fronts. The zero value is empty. Any goroutine may call its methods.
