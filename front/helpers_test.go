@@ -4,11 +4,12 @@ package front
 
 import (
 	"errors"
-	"io"
-	"os"
 	"fmt"
+	"io"
 	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,17 +35,20 @@ type server struct {
 	decisions chan zmqauth.Decision
 }
 
-// newServer serves a socket of a kind and a mechanism at an endpoint.
-func newServer(t testing.TB, kind zmq4.Type, mechanism, endpoint string, cfg *Config) *server {
+// newServer serves a socket of a kind and a mechanism at an endpoint. The program relies on
+// properties.
+func newServer(t testing.TB, kind zmq4.Type, mechanism, endpoint string, cfg *Config,
+	properties ...string) *server {
 	t.Helper()
 	s := &server{zctx: testzmq.NewContext(t), decisions: make(chan zmqauth.Decision, 10_000)}
 	var err error
-	s.a, err = zmqauth.New(s.zctx, &zmqauth.Config{OnDecision: func(d zmqauth.Decision) {
+	tell := func(d zmqauth.Decision) {
 		select {
 		case s.decisions <- d:
 		default:
 		}
-	}})
+	}
+	s.a, err = zmqauth.New(s.zctx, &zmqauth.Config{OnDecision: tell, Properties: properties})
 	must.OK(t, err)
 	t.Cleanup(func() { must.OK(t, s.a.Close()) })
 	must.OK(t, s.a.Start())
@@ -110,15 +114,22 @@ func address(endpoint string) string { return strings.TrimPrefix(endpoint, "tcp:
 // dial connects a stranger, from an address if there is one.
 func dial(t testing.TB, endpoint, from string) *net.TCPConn {
 	t.Helper()
+	conn, err := tryDial(endpoint, from)
+	must.OK(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func tryDial(endpoint, from string) (*net.TCPConn, error) {
 	dialer := net.Dialer{Timeout: patience}
 	if from != "" {
 		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
 	}
 	conn, err := dialer.Dial("tcp", address(endpoint))
-	must.OK(t, err)
-	t.Cleanup(func() { _ = conn.Close() })
-	must.OK(t, conn.SetDeadline(time.Now().Add(patience)))
-	return conn.(*net.TCPConn)
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.TCPConn), conn.SetDeadline(time.Now().Add(patience))
 }
 
 // refused waits until so many connections were refused for a reason.
@@ -141,7 +152,10 @@ const ready = "\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
 
 // enter speaks ZMTP with the mechanism NULL, and returns true if it was let in: the server's READY
 // has come.
-func enter(t testing.TB, conn net.Conn) bool {
+func enter(t testing.TB, conn net.Conn) bool { t.Helper(); return enterAs(t, conn, ready) }
+
+// enterAs enters with a READY of one's own.
+func enterAs(t testing.TB, conn net.Conn, ready string) bool {
 	t.Helper()
 	if _, err := conn.Write(append(greetingOf(), ready...)); err != nil {
 		return false
@@ -149,6 +163,18 @@ func enter(t testing.TB, conn net.Conn) bool {
 	answer := make([]byte, 64+8)
 	_, err := io.ReadFull(conn, answer)
 	return err == nil && string(answer[66:]) == "\x05READY"
+}
+
+// enters tells whether a client from an address is let in. The connection stays open.
+func (s *server) enters(t testing.TB, from string) bool {
+	t.Helper()
+	conn, err := tryDial(s.front.Endpoint(), from)
+	if errors.Is(err, syscall.ECONNRESET) {
+		return false
+	}
+	must.OK(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return enter(t, conn)
 }
 
 // isClosed waits until the server has closed a connection. It returns what came before that.
