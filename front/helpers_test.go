@@ -186,3 +186,16 @@ func isClosed(t testing.TB, conn net.Conn) []byte {
 	}
 	return sent
 }
+
+// dialAny connects to an endpoint of either transport.
+func dialAny(endpoint string) (net.Conn, error) {
+	path, isIPC := strings.CutPrefix(endpoint, "ipc://")
+	if !isIPC {
+		return tryDial(endpoint, "")
+	}
+	conn, err := net.DialTimeout("unix", path, patience)
+	if err != nil {
+		return nil, err
+	}
+	return conn, conn.SetDeadline(time.Now().Add(patience))
+}
