@@ -90,7 +90,7 @@ func BenchmarkThroughput(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%d", mechanism, size), func(b *testing.B) {
 				p := newPair(b, mechanism, zmq4.PULL)
 				p.connect(b, zmq4.PUSH)
-				message, count := make([]byte, size), (16<<20)/size
+				message, count := make([]byte, size), (4<<20)/size
 				compare(b, func(which int) {
 					go func() {
 						for range count {

@@ -63,28 +63,19 @@ func (l *loop) welcome(fd int, name unix.Sockaddr) {
 		from.Peer = fmt.Sprintf("%d:%d:%d", cred.Uid, cred.Gid, cred.Pid)
 		from.Address = "localhost:" + from.Peer
 	}
-	if session.IsNearLimit(fd) {
-		l.refuse(fd, reasonTooFewDescriptors, from.Address)
-		return
-	}
 	c := &conn{loop: l, state: greeting, from: from, since: time.Now()}
 	c.client, c.server = end{conn: c, fd: fd}, end{conn: c, fd: -1}
 	if l.engine.cfg.isBalancer(from.TCP.Addr()) {
 		c.state = heading
 	} else if !c.admit() {
-		reset(fd)
+		_ = unix.Close(fd) // which is a reset: see listener
 		return
 	}
 	l.engine.connected.Add(1)
 	l.young[c] = struct{}{}
-	if err := l.watch(&c.client); err != nil {
+	if session.IsNearLimit(fd) || setReset(fd, false) != nil || l.watch(&c.client) != nil {
 		c.fail(reasonTooFewDescriptors)
 	}
-}
-
-func (l *loop) refuse(fd int, reason, address string) {
-	l.engine.refusals.add(reason, address)
-	reset(fd)
 }
 
 // admit judges the client's address, and asks the limits.

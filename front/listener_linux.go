@@ -102,8 +102,8 @@ func listenTCP(spec endpoint.Endpoint) (*listener, error) {
 	return &listener{fd: fd, spec: spec, text: endpoint.TCP + "://" + at.String()}, nil
 }
 
-// The options of accepted connections, which they have from their listener. A client that has
-// vanished is found after some two minutes.
+// The options of accepted connections, which they have from their listener: the calls for each would
+// be most of what a flood of them costs. A client that has vanished is found after some two minutes.
 var acceptedOptions = []struct{ level, name, value int }{
 	{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
 	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
@@ -117,6 +117,9 @@ func openTCP(fd, family int, name unix.Sockaddr) error {
 		if err := unix.SetsockoptInt(fd, option.level, option.name, option.value); err != nil {
 			return os.NewSyscallError("setsockopt", err)
 		}
+	}
+	if err := setReset(fd, true); err != nil { // until a client is admitted
+		return os.NewSyscallError("setsockopt SO_LINGER", err)
 	}
 	if family == unix.AF_INET6 { // of both families, as with libzmq
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0); err != nil {

@@ -36,9 +36,10 @@ const (
 	bufferSize = 256 << 10
 	// turns is how many times that is done for one direction until others have their turn.
 	turns = 4
-	// maxEvents is how many events are taken at a time, and maxAccepts how many connections.
+	// maxEvents is how many events are taken at a time, and maxAccepts how many connections: few, so
+	// that a crowd that comes does not hold up those who are in.
 	maxEvents  = 256
-	maxAccepts = 64
+	maxAccepts = 8
 	// sweepInterval is the time between two looks at the deadlines.
 	sweepInterval = 100 * time.Millisecond
 )
@@ -253,6 +254,15 @@ func (l *loop) watch(e *end) error {
 
 // reset ends a connection at once, so that the system keeps nothing of it.
 func reset(fd int) {
-	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	_ = setReset(fd, true)
 	_ = unix.Close(fd)
+}
+
+// setReset says whether to close a connection is to reset it.
+func setReset(fd int, on bool) error {
+	linger := unix.Linger{}
+	if on {
+		linger.Onoff = 1
+	}
+	return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &linger)
 }

@@ -49,6 +49,8 @@ func startStrangers(t testing.TB, endpoint string, network, count int) *stranger
 	must.OK(t, err)
 	s.lines = bufio.NewScanner(output)
 	must.OK(t, s.command.Start())
+	// They stand for other machines, and must not take this one's processors.
+	must.OK(t, syscall.Setpriority(syscall.PRIO_PROCESS, s.command.Process.Pid, 19))
 	return s
 }
 
