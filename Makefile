@@ -3,6 +3,7 @@
 # make lint     gofmt, vet (for other systems too), staticcheck
 # make fuzz     each fuzz target, FUZZTIME long
 # make soak     clients, rules, callbacks and hostile peers all at once, SOAKTIME long
+# make cuts     CUTS connections cut, among clients that share one address
 # make docker-demo, make docker-test    the images: the proxy in front of a service, and the tests in three Debian suites
 # make bench    beside zmq4, czmq, pyzmq and a loop in C that answers every request with yes; stunnel4 and ssh -L
 #
@@ -10,6 +11,7 @@
 
 FUZZTIME ?= 60s
 SOAKTIME ?= 5m
+CUTS ?= 60000
 
 DOCKER_PACKAGES := debootstrap
 RUN_PACKAGES  := gcc libc6-dev pkg-config libzmq3-dev
@@ -21,10 +23,10 @@ TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc 
 PORTABLE := ./stream ./sshtunnel ./internal/files ./internal/privatedir ./internal/reminder
 SYSTEMS  := darwin freebsd windows
 # Leaves: pure Go, whose tests and fuzz targets run on a machine without libzmq, too.
-LEAVES   := $(addprefix ./internal/,acl admission backoff endpoint files follow keyset passhash passwd policyfile \
-                                    principal privatedir reminder table z85 zap zpl)
+LEAVES   := $(addprefix ./internal/,acl admission backlog backoff certfile endpoint executor files follow keyset passhash \
+                                    passwd policyfile principal privatedir reminder table z85 zap zpl)
 
-.PHONY: demo test lint fuzz soak bench docker-demo docker-test deps deps-run deps-docker docker-engine
+.PHONY: demo test lint fuzz soak cuts bench docker-demo docker-test deps deps-run deps-docker docker-engine
 
 demo: deps-run
 	go run ./examples/demo
@@ -52,6 +54,9 @@ fuzz: deps
 
 soak: deps
 	go test -race -count=1 -v -timeout 24h ./soak -soak $(SOAKTIME)
+
+cuts: deps
+	ZMQAUTH_CUTS=$(CUTS) go test -count=1 -v -timeout 24h -run '^TestGuardCuts$$' .
 
 bench: deps
 	go run ./bench -out bench

@@ -19,6 +19,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/admission"
 	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/reactor"
 	"github.com/zmqauth/zmqauth/internal/relay"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -135,9 +136,9 @@ type Authenticator struct {
 	ctx       *zmq4.Context
 	cfg       Config
 	log       *slog.Logger
-	callbacks *executor
-	names     *executor // asks Config.CurveUserID, which strangers cannot keep busy
-	hashes    *executor // verifies passwords
+	callbacks *lane
+	names     *lane // asks Config.CurveUserID, which strangers cannot keep busy
+	hashes    *lane // verifies passwords
 	reports   *reporter
 	watcher   *follow.Watcher
 	guard     guard
@@ -168,7 +169,6 @@ type policy struct {
 	gssapi    map[string]*gssapiSetup
 
 	staleLimit time.Duration // see Config.StaleLimit; 0: there is none
-	number     uint64        // of its kind; each one has a higher number than the one before
 }
 
 func newPolicy() *policy {
@@ -231,10 +231,10 @@ func New(ctx *zmq4.Context, cfg *Config) (*Authenticator, error) {
 	pending := orDefault(a.cfg.MaxPending, defaultMaxPending)
 	timeout := orDefault(a.cfg.CallbackTimeout, defaultCallbackTimeout)
 	atOnce := orDefault(a.cfg.MaxConcurrent, defaultMaxConcurrent)
-	a.callbacks = newExecutor(atOnce, pending, timeout)
-	a.names = newExecutor(atOnce, pending, timeout)
+	a.callbacks = newLane(atOnce, pending, timeout)
+	a.names = newLane(atOnce, pending, timeout)
 	// One processor stays free, if there are several, so that the loop need not wait for its turn.
-	a.hashes = newExecutor(max(1, runtime.GOMAXPROCS(0)-1), pending, hashTime)
+	a.hashes = newLane(max(1, runtime.GOMAXPROCS(0)-1), pending, hashTime)
 	a.reports = newReporter(a.log, a.cfg.OnDecision, &a.counters.unreported)
 	a.reports.onSession = a.cfg.OnSession
 	a.watcher = follow.New(a.say)
@@ -280,7 +280,7 @@ func (a *Authenticator) Start() error { return a.start(nil) }
 
 // start begins or resumes the service. If queue is not nil, a reactor's goroutine takes the
 // requests from it and judges them.
-func (a *Authenticator) start(queue *reactorQueue) error {
+func (a *Authenticator) start(queue *reactor.Queue[*ticket]) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
@@ -446,7 +446,6 @@ func (a *Authenticator) change(edit func(next *policy) error) error {
 	if err := edit(next); err != nil {
 		return err
 	}
-	next.number = old.number + 1<<32 // beyond what the versions of its parts may add
 	a.policy.Store(next)
 	old.releaseBut(next)
 	return nil

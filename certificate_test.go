@@ -1,13 +1,10 @@
 package zmqauth
 
 import (
-	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/zmqauth/zmqauth/internal/zpl"
 )
@@ -121,16 +118,6 @@ func TestMetadataRefusals(t *testing.T) {
 	}
 }
 
-func TestMetadataTooLarge(t *testing.T) {
-	metadata := map[string]string{}
-	for i := range 20 {
-		metadata[fmt.Sprintf("name%02d", i)] = strings.Repeat("x", 4000)
-	}
-	if _, err := testCertificate(metadata).encode(false); !errors.Is(err, errCertificateTooLarge) {
-		t.Error(err)
-	}
-}
-
 func TestCheckRefusesKeys(t *testing.T) {
 	secret := SecretKey(keyVectors["client secret"].raw)
 	other := SecretKey(keyVectors["server secret"].raw)
@@ -147,51 +134,6 @@ func TestCheckRefusesKeys(t *testing.T) {
 	_, err := public.encode(true)
 	if err == nil || err.Error() != "the certificate has no secret key to save" {
 		t.Errorf("a public certificate as a secret one: %v", err)
-	}
-}
-
-func TestValidity(t *testing.T) {
-	const early, late = "2026-01-01T00:00:00Z", "2026-06-01T12:00:00.5+02:00"
-	at := func(text string) time.Time {
-		when, err := time.Parse(time.RFC3339, text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return when
-	}
-	tests := map[string]struct {
-		metadata            map[string]string
-		notBefore, notAfter time.Time
-		wantErr             bool
-	}{
-		"nil":  {},
-		"none": {metadata: map[string]string{"a": early}},
-		"both": {
-			metadata:  map[string]string{"not-before": early, "not-after": late},
-			notBefore: at(early), notAfter: at(late),
-		},
-		"not-before": {metadata: map[string]string{"not-before": early}, notBefore: at(early)},
-		"not-after":  {metadata: map[string]string{"not-after": late}, notAfter: at(late)},
-		"reversed": {
-			metadata: map[string]string{"not-before": late, "not-after": early}, wantErr: true,
-		},
-		"bad before": {
-			metadata: map[string]string{"not-before": "2026", "not-after": late}, wantErr: true,
-		},
-		"bad after": {
-			metadata: map[string]string{"not-before": early, "not-after": "never"}, wantErr: true,
-		},
-		"blank":       {metadata: map[string]string{"not-after": " " + late}, wantErr: true},
-		"empty after": {metadata: map[string]string{"not-after": ""}, wantErr: true},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			notBefore, notAfter, err := validity(test.metadata)
-			if !notBefore.Equal(test.notBefore) || !notAfter.Equal(test.notAfter) ||
-				(err != nil) != test.wantErr {
-				t.Errorf("%v, %v, %v", notBefore, notAfter, err)
-			}
-		})
 	}
 }
 

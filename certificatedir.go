@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/certfile"
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/zap"
@@ -330,7 +331,7 @@ func (a *Authenticator) credentialOf(c *Certificate) *credential {
 		return nil
 	}
 	// The validity has been checked with the rest of the certificate.
-	notBefore, notAfter, _ := validity(c.Metadata)
+	notBefore, notAfter, _ := certfile.Validity(c.Metadata)
 	return &credential{
 		identity:  Identity{Metadata: c.Metadata},
 		metadata:  zap.EncodeMetadata(c.Metadata, a.metadataNames),

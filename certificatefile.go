@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zmqauth/zmqauth/internal/certfile"
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/zpl"
 )
@@ -104,7 +105,7 @@ type certificateLoader struct {
 
 // load is LoadCertificate.
 func (l *certificateLoader) load(path string) (*Certificate, error) {
-	data, stamp, err := files.Read(path, maxCertificateSize, l.buffer)
+	data, stamp, err := files.Read(path, certfile.MaxSize, l.buffer)
 	l.stamp = stamp
 	if err != nil {
 		return nil, fileError(path, err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/certfile"
 	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
@@ -40,7 +41,7 @@ func FuzzCertificate(f *testing.F) {
 		}
 		text, err := cert.encode(cert.Secret != nil)
 		// The quotes and blanks that are added may be too much for a line or a file.
-		if errors.Is(err, zpl.ErrLineTooLong) || errors.Is(err, errCertificateTooLarge) {
+		if errors.Is(err, zpl.ErrLineTooLong) || errors.Is(err, certfile.ErrTooLarge) {
 			return
 		}
 		if err != nil {

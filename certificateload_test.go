@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/certfile"
 	"github.com/zmqauth/zmqauth/internal/files"
 )
 
@@ -50,7 +51,7 @@ func TestLoadCertificateRefusals(t *testing.T) {
 	if err := syscall.Mkfifo(in("fifo"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, in("large"), strings.Repeat("#\n", maxCertificateSize/2)+"#", 0o644)
+	writeFile(t, in("large"), strings.Repeat("#\n", certfile.MaxSize/2)+"#", 0o644)
 	huge := writeFile(t, in("huge"), "", 0o644)
 	if err := os.Truncate(huge, 1<<40); err != nil {
 		t.Logf("no sparse file: %v", err)
@@ -97,7 +98,7 @@ func TestLoadCertificateLargest(t *testing.T) {
 		t.Fatal(err)
 	}
 	const buffer = files.MinBuffer
-	for _, size := range []int{len(text), buffer - 1, buffer, buffer + 1, maxCertificateSize} {
+	for _, size := range []int{len(text), buffer - 1, buffer, buffer + 1, certfile.MaxSize} {
 		path := writeFile(t, filepath.Join(t.TempDir(), "n"),
 			strings.Repeat("\n", size-len(text))+string(text), 0o644)
 		if loaded, err := LoadCertificate(path); err != nil || loaded.Public != cert.Public {

@@ -50,7 +50,7 @@ func (a *Authenticator) Relay(s *zmq4.Socket) (*relay.Socket, error) {
 func (g *guard) monitorOf(s *zmq4.Socket) *libzmq.Monitor {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.sockets[s]
+	return g.monitors[s]
 }
 
 // locate puts the true address into the request of a client behind a front. It returns false where

@@ -23,7 +23,6 @@ import (
 type Credentials struct {
 	changing sync.Mutex // held while a new set is made of the one in force
 	now      atomic.Pointer[credentialSet]
-	changes  atomic.Uint64
 }
 
 // Entry is what is known of a key, a user or a principal. The zero value says nothing: the user id
@@ -49,20 +48,6 @@ func (c *Credentials) set() *credentialSet {
 		return set
 	}
 	return &noCredentials
-}
-
-// put puts a set in force.
-func (c *Credentials) put(set *credentialSet) {
-	c.now.Store(set)
-	c.changes.Add(1)
-}
-
-// version changes with each change. c may be nil.
-func (c *Credentials) version() uint64 {
-	if c == nil {
-		return 0
-	}
-	return c.changes.Load()
 }
 
 // credential is an Entry as decisions use it. nil is the zero Entry.
@@ -242,7 +227,7 @@ func (c *Credentials) change(edit func(next *credentialSet) error) error {
 	if err := edit(&next); err != nil {
 		return err
 	}
-	c.put(&next)
+	c.now.Store(&next)
 	return nil
 }
 

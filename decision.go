@@ -109,6 +109,7 @@ type Stats struct {
 	Pending       uint64 // unanswered: a callback or hash runs or waits, or a refusal is held back
 	Unusable      uint64 // files and directories that are followed and cannot be used at the moment
 	BrokenEntries uint64 // of directories and files, left out and logged
+	TurnedAway    uint64 // connections that Limits have ended
 
 	// Unreported counts what was dropped because a backlog was full: that of Config.OnDecision, or
 	// that of the log. A decision that both have missed counts twice. Log lines that are about no
@@ -123,7 +124,7 @@ type counters struct {
 
 // Stats returns the counters.
 func (a *Authenticator) Stats() Stats {
-	return Stats{
+	stats := Stats{
 		Requests:      a.counters.requests.Load(),
 		Allowed:       a.counters.allowed.Load(),
 		Denied:        a.counters.denied.Load(),
@@ -134,6 +135,10 @@ func (a *Authenticator) Stats() Stats {
 		BrokenEntries: a.counters.broken.Load(),
 		Unreported:    a.counters.unreported.Load(),
 	}
+	if table := a.guard.table.Load(); table != nil {
+		stats.TurnedAway = table.Refused()
+	}
+	return stats
 }
 
 // unusable counts the sources that cannot be used at the moment.
@@ -148,7 +153,7 @@ func (p *policy) unusable() (count uint64) {
 
 // pending counts the requests that are not answered yet.
 func (a *Authenticator) pending() uint64 {
-	running := a.callbacks.pending() + a.hashes.pending() + a.names.pending()
+	running := a.callbacks.Pending() + a.hashes.Pending() + a.names.Pending()
 	return uint64(running) + uint64(a.counters.held.Load())
 }
 

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/zmqauth/zmqauth/internal/admission"
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
@@ -32,7 +30,7 @@ func TestFlooderDelaysItself(t *testing.T) {
 			}
 		})
 	}
-	testpeer.Eventually(t, "the flood is waiting", func() bool { return a.hashes.pending() > 300 })
+	testpeer.Eventually(t, "the flood is waiting", func() bool { return a.hashes.Pending() > 300 })
 	before := a.Stats().Denied
 	status, _ := ask(t, a, zapRequest("d", "192.0.2.1", "PLAIN", "ann", "secret"))
 	judged := a.Stats().Denied - before
@@ -43,54 +41,6 @@ func TestFlooderDelaysItself(t *testing.T) {
 	}
 	if judged > 100 { // all of the flood would be 400
 		t.Errorf("%d wrong passwords were judged before the right one", judged)
-	}
-}
-
-// TestHopelessIsToldAtOnce: a client whose turn would come too late is not kept waiting.
-func TestHopelessIsToldAtOnce(t *testing.T) {
-	e := newExecutor(1, 1000, time.Minute)
-	e.average, e.running = time.Second, 1
-	a := &Authenticator{}
-	told := make(chan verdict, 100)
-	for range 30 {
-		e.submit(a, &inquiry{lane: e, answer: func(v verdict) { told <- v }})
-	}
-	if n := len(told); n < 10 || n > 20 { // those beyond the tenth have 10 s before them
-		t.Errorf("%d of 30 are told at once", n)
-	}
-	for range len(told) {
-		if v := <-told; v.reason != ReasonOverloaded || v.status != 300 {
-			t.Errorf("%+v", v)
-		}
-	}
-	e.submit(a, &inquiry{lane: e, client: 1, answer: func(v verdict) { told <- v }})
-	if len(told) != 0 {
-		t.Error("another client is hopeless, too")
-	}
-}
-
-// TestFullQueueMakesRoom: where the queue is full, a client with little in it takes the place of
-// the youngest of the one with the most.
-func TestFullQueueMakesRoom(t *testing.T) {
-	e := newExecutor(1, 3, time.Minute)
-	e.running = 1
-	told := make(chan string, 10)
-	submit := func(name string, client int) {
-		e.submit(nil, &inquiry{lane: e, client: admission.Client(client),
-			answer: func(verdict) { told <- name }})
-	}
-	for _, name := range []string{"a1", "a2", "a3"} {
-		submit(name, 1)
-	}
-	submit("a4", 1)
-	submit("b1", 2)
-	submit("b2", 2)
-	var got []string
-	for range len(told) {
-		got = append(got, <-told)
-	}
-	if want := []string{"a4", "a3", "b2"}; fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("told %v, want %v", got, want)
 	}
 }
 
@@ -114,7 +64,7 @@ func TestCurveUserIDHasItsOwnPlaces(t *testing.T) {
 			a.HandleZAPMessage(context.Background(), plainRequest("d", "eve", "x"))
 		})
 	}
-	testpeer.Eventually(t, "the callbacks are busy", func() bool { return a.callbacks.pending() == 2 })
+	testpeer.Eventually(t, "the callbacks are busy", func() bool { return a.callbacks.Pending() == 2 })
 	if got := acceptedAs(t, a, curveRequest("d", key)); got != "ann" {
 		t.Errorf("accepted as %q", got)
 	}

@@ -43,7 +43,7 @@ func TestClockAndValidity(t *testing.T) {
 	must.OK(t, err)
 	cert := newCertificate(t)
 	cert.Metadata = map[string]string{
-		metadataNotBefore: from.Format(time.RFC3339Nano), metadataNotAfter: to.Format(time.RFC3339Nano),
+		"not-before": from.Format(time.RFC3339Nano), "not-after": to.Format(time.RFC3339Nano),
 	}
 	for what, known := range map[string]*credential{
 		"an entry": entry, "a certificate": new(Authenticator).credentialOf(cert),

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -13,10 +12,7 @@ import (
 
 	"github.com/pebbe/zmq4"
 
-	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
-	"github.com/zmqauth/zmqauth/internal/passwd"
-	"github.com/zmqauth/zmqauth/internal/reminder"
 	"github.com/zmqauth/zmqauth/internal/session"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -61,27 +57,11 @@ const sessionProperty = "Session-Id"
 
 // guard is what an Authenticator knows of guarded sockets.
 type guard struct {
-	begin      sync.Once
-	table      *session.Table // nil before the first guarded socket
-	any        atomic.Bool    // there is one
-	turnedAway atomic.Uint64
+	begin sync.Once
+	table atomic.Pointer[session.Table] // nil before the first guarded socket
 
-	turning sync.Mutex
-	reasons map[string]*reminder.Events // of connections that were turned away
-
-	mu      sync.Mutex
-	domains map[string]int // of guarded sockets, with how many there are
-	sockets map[*zmq4.Socket]*libzmq.Monitor
-}
-
-// proof is what a session rests on, besides its names.
-type proof struct {
-	key      PublicKey
-	name     string                    // of the user, or the principal
-	address  string                    // as ZAP has it
-	dialled  []byte                    // by a front; nil: there is none
-	user     *passwd.User[*credential] // whose password was right; nil: no table's
-	callback any                       // the setup whose callback let it in; nil: none
+	mu       sync.Mutex
+	monitors map[*zmq4.Socket]*libzmq.Monitor
 }
 
 var errGuarded = errors.New("the socket is guarded already")
@@ -112,6 +92,12 @@ func (a *Authenticator) guardSocket(s *zmq4.Socket, l *Limits) error {
 	if a.isClosed() {
 		return ErrClosed
 	}
+	limits := (*session.Limits)(l)
+	if limits != nil {
+		if err := limits.Check(); err != nil {
+			return err
+		}
+	}
 	domain, err := s.GetZapDomain()
 	if err != nil {
 		return err
@@ -126,61 +112,55 @@ func (a *Authenticator) guardSocket(s *zmq4.Socket, l *Limits) error {
 	if err != nil {
 		return err
 	}
-	mechanism := map[zmq4.Mechanism]string{zmq4.NULL: zap.MechanismNull, zmq4.PLAIN: zap.MechanismPlain,
-		zmq4.CURVE: zap.MechanismCurve, zmq4.GSSAPI: zap.MechanismGSSAPI}[kind]
+	mechanism := map[zmq4.Mechanism]string{zmq4.NULL: zap.MechanismNull,
+		zmq4.PLAIN: zap.MechanismPlain, zmq4.CURVE: zap.MechanismCurve,
+		zmq4.GSSAPI: zap.MechanismGSSAPI}[kind]
 	a.guard.begin.Do(a.beginGuard)
 	a.guard.mu.Lock()
 	defer a.guard.mu.Unlock()
-	if _, known := a.guard.sockets[s]; known {
+	if a.guard.monitors[s] != nil {
 		return errGuarded
 	}
 	monitor, err := libzmq.NewMonitor(s)
 	if err != nil {
 		return err
 	}
-	a.guard.sockets[s] = monitor
-	a.guard.domains[domain]++
-	a.guard.any.Store(true)
-	table := a.guard.table.Guard(domain, mechanism, (*session.Limits)(l), a.turnAway)
+	a.guard.monitors[s] = monitor
+	guarded := a.guard.table.Load().Guard(domain, mechanism, limits)
 	go func() {
-		monitor.Run(table.Tell)
-		table.Close()
+		monitor.Run(guarded.Tell)
+		guarded.Close()
 		a.guard.mu.Lock()
 		defer a.guard.mu.Unlock()
-		delete(a.guard.sockets, s)
-		if a.guard.domains[domain]--; a.guard.domains[domain] == 0 {
-			delete(a.guard.domains, domain)
-		}
+		delete(a.guard.monitors, s)
 	}()
 	return nil
 }
 
-// turnAway counts and logs a connection that the limits have ended.
-func (a *Authenticator) turnAway(r session.Refusal) {
-	g := &a.guard
-	g.turning.Lock()
-	defer g.turning.Unlock()
-	g.turnedAway.Add(1)
-	if g.reasons == nil {
-		g.reasons = make(map[string]*reminder.Events)
-	}
-	if g.reasons[r.Reason] == nil {
-		g.reasons[r.Reason] = new(reminder.Events)
-	}
-	if count, due := g.reasons[r.Reason].Due(time.Now()); due {
+// beginGuard starts what all guarded sockets share.
+func (a *Authenticator) beginGuard() {
+	a.guard.monitors = make(map[*zmq4.Socket]*libzmq.Monitor)
+	a.guard.table.Store(session.New(session.Config{Judge: a.judgeSession,
+		Changed: a.sessionChanged, Refused: a.turnedAway}))
+	go a.rejudge()
+}
+
+// turnedAway logs connections that limits have ended.
+func (a *Authenticator) turnedAway(r session.Refusal, times int) {
+	if times > 0 {
 		a.say(func(log *slog.Logger) {
-			log.Warn("zmqauth: connections are turned away", "reason", r.Reason, "times", count,
+			log.Warn("zmqauth: connections are turned away", "reason", r.Reason, "times", times,
 				"address", r.Address)
 		})
 	}
 }
 
 // Monitor is Socket.Monitor for a guarded socket, whose own monitor the Authenticator has: it makes
-// a PAIR socket at an inproc endpoint that gets the events, in the same form. An empty endpoint ends
-// it. Events that nobody reads are dropped beyond 1,000.
+// a PAIR socket at an inproc endpoint that gets the events, in the same form. An empty endpoint
+// ends it. Events that nobody reads are dropped beyond 1,000.
 func (a *Authenticator) Monitor(s *zmq4.Socket, endpoint string, events zmq4.Event) error {
 	a.guard.mu.Lock()
-	monitor := a.guard.sockets[s]
+	monitor := a.guard.monitors[s]
 	a.guard.mu.Unlock()
 	if monitor == nil {
 		return errors.New("zmqauth: Monitor: the socket is not guarded")
@@ -189,70 +169,6 @@ func (a *Authenticator) Monitor(s *zmq4.Socket, endpoint string, events zmq4.Eve
 		return fmt.Errorf("zmqauth: Monitor: %w", err)
 	}
 	return nil
-}
-
-// rejudgeInterval is the time between two looks whether the rules have changed.
-const rejudgeInterval = 250 * time.Millisecond
-
-// beginGuard starts what all guarded sockets share.
-func (a *Authenticator) beginGuard() {
-	a.guard.domains = make(map[string]int)
-	a.guard.sockets = make(map[*zmq4.Socket]*libzmq.Monitor)
-	a.guard.table = session.New(session.Config{Judge: a.judgeSession, Changed: a.sessionChanged})
-	go a.rejudge()
-}
-
-// rejudge ends the sessions that would not be let in now, whenever the rules have changed.
-func (a *Authenticator) rejudge() {
-	defer a.guard.table.Close()
-	ticker := time.NewTicker(rejudgeInterval)
-	defer ticker.Stop()
-	var judged uint64
-	var next time.Time
-	for {
-		select {
-		case <-a.watcher.Done():
-			a.endSessions()
-			return
-		case now := <-ticker.C:
-			state := a.policy.Load().version()
-			due := !next.IsZero() && !now.Before(next)
-			if state == judged && !due {
-				continue
-			}
-			judged = state
-			count, expires := a.guard.table.Rejudge()
-			next = expires
-			if count > 0 {
-				a.say(func(log *slog.Logger) {
-					log.Info("zmqauth: sessions have ended, their clients would be refused now",
-						"sessions", count)
-				})
-			}
-		}
-	}
-}
-
-// version changes whenever what the policy lets in may have changed.
-func (p *policy) version() (sum uint64) {
-	sum = p.number
-	for _, s := range p.plain {
-		sum += s.credentials.version() + stale(s.source, p.staleLimit)
-	}
-	for _, s := range p.curve {
-		sum += s.credentials.version() + stale(s.source, p.staleLimit)
-	}
-	for _, s := range p.gssapi {
-		sum += s.credentials.version()
-	}
-	return sum
-}
-
-// endSessions ends all sessions, if Config says so.
-func (a *Authenticator) endSessions() {
-	if a.cfg.EndSessions && a.guard.any.Load() {
-		a.guard.table.Cut(func(session.Session) bool { return true })
-	}
 }
 
 // sessionChanged tells OnSession, and the front that there may be.
@@ -266,7 +182,7 @@ func (a *Authenticator) sessionChanged(s session.Session, open bool) {
 		return
 	}
 	shown := shownSession(s)
-	a.reports.decisions.add(report{session: &shown, open: open})
+	a.reports.decisions.Add(report{session: &shown, open: open})
 }
 
 func shownSession(s session.Session) Session {
@@ -275,192 +191,73 @@ func shownSession(s session.Session) Session {
 		Exact: s.Exact}
 }
 
-// Sessions returns the sessions of all guarded sockets, the oldest first. Without a guarded socket
-// there are none: see Guard.
-func (a *Authenticator) Sessions() []Session {
-	if !a.guard.any.Load() {
-		return nil
-	}
-	var all []Session
-	for _, s := range a.guard.table.Sessions() {
-		all = append(all, shownSession(s))
+// Sessions returns the sessions of all guarded sockets, the oldest first. Those of other sockets
+// are not known: without [Authenticator.Guard] the result is empty, however many clients there are.
+func (a *Authenticator) Sessions() (all []Session) {
+	if table := a.guard.table.Load(); table != nil {
+		for _, s := range table.Sessions() {
+			all = append(all, shownSession(s))
+		}
 	}
 	return all
 }
 
 // Disconnect ends the sessions that match, with their connections. It returns how many sessions
 // have ended: with one of a group all of the group. libzmq's clients connect again by themselves,
-// and get in if the rules let them. match must not call methods of a.
+// and get in if the rules let them. A session that opens meanwhile may go on.
 func (a *Authenticator) Disconnect(match func(Session) bool) int {
-	if !a.guard.any.Load() {
+	table := a.guard.table.Load()
+	if table == nil {
 		return 0
 	}
-	return a.guard.table.Cut(func(s session.Session) bool { return match(shownSession(s)) })
+	return table.Cut(func(s session.Session) bool { return match(shownSession(s)) })
 }
 
 // Alive tells whether a session is open. The ID is the property "Session-Id" of a message.
 func (a *Authenticator) Alive(id uint64) bool {
-	return a.guard.any.Load() && a.guard.table.Alive(id)
+	table := a.guard.table.Load()
+	return table != nil && table.Alive(id)
 }
 
 // offer gives the reply to a guarded socket's client its turn. It returns false where the socket is
 // not guarded.
 func (l *loop) offer(envelope [][]byte, r *zap.Request, arrived time.Time, v verdict) bool {
-	g := &l.a.guard
-	if !g.any.Load() || !g.guards(string(r.Domain)) {
+	table := l.a.guard.table.Load()
+	if table == nil || !table.Guards(string(r.Domain)) {
 		return false
 	}
 	o := outgoing{ticket: newTicket(envelope, r, nil, arrived), verdict: v, epoch: l.a.epoch}
 	o.reply = &session.Reply{Domain: string(r.Domain), Mechanism: string(r.Mechanism),
 		Address: string(r.Origin()), Refused: v.status == zap.StatusDenied}
 	if v.status == zap.StatusOK {
-		s := l.a.newSession(r, v, arrived)
+		s := l.a.newSession(table.NextID(), r, v, arrived)
 		o.reply.Session = s
 		o.verdict.metadata = zap.AppendProperty(v.metadata[:len(v.metadata):len(v.metadata)],
 			sessionProperty, strconv.FormatUint(s.ID, 10))
 	}
 	o.reply.Send = func() { l.post(o) }
-	if g.table.Offer(o.reply) {
+	if table.Offer(o.reply) {
 		l.sendGuarded(o)
 	}
 	return true
 }
 
-// stale is 1 for a source that is stale.
-func stale(s *follow.Source, limit time.Duration) uint64 {
-	if s.IsStale(limit) {
-		return 1
-	}
-	return 0
-}
-
-func (g *guard) guards(domain string) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.domains[domain] > 0
-}
-
 // post has the loop send a reply. Any goroutine may call it.
 func (l *loop) post(o outgoing) {
-	l.mu.Lock()
-	l.outbox = append(l.outbox, o)
-	first := len(l.outbox) == 1
-	l.mu.Unlock()
-	if first {
+	if l.outbox.Put(o) {
 		l.socket.Wake()
 	}
 }
 
-func (l *loop) takeOutbox() []outgoing {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	outbox := l.outbox
-	l.outbox = nil
-	return outbox
-}
-
-// sendGuarded puts a reply to a guarded socket among the replies to send. It does not let in anybody
-// after a stop.
+// sendGuarded puts a reply to a guarded socket among the replies to send. It does not let in
+// anybody after a stop.
 func (l *loop) sendGuarded(o outgoing) {
 	v := l.a.current(o.verdict, o.epoch)
 	if v.status != o.verdict.status {
-		l.a.guard.table.Withdraw(o.reply)
+		l.a.guard.table.Load().Withdraw(o.reply)
 	}
 	l.reply(o.ticket.envelope, &o.ticket.request, v)
 	if n := len(l.offered); n > 0 {
 		l.offered[n-1] = o.reply
 	}
-}
-
-// newSession is the session that an acceptance opens.
-func (a *Authenticator) newSession(r *zap.Request, v verdict, since time.Time) *session.Session {
-	p := &proof{address: string(r.Address), dialled: slices.Clone(r.Dialled), user: v.user}
-	s := &session.Session{ID: a.guard.table.NextID(), Domain: string(r.Domain),
-		Mechanism: string(r.Mechanism), UserID: v.userID, Since: since, Proof: p}
-	if c, _ := a.relay.Find(r.Domain, r.Origin()); c != nil {
-		s.Client, s.Peer = c.TCP, c.Peer
-	}
-	switch s.Mechanism {
-	case zap.MechanismPlain:
-		p.name = string(r.Credentials[0])
-		if setup := setupFor(v.policy.plain, r.Domain); setup != nil && setup.callback != nil {
-			p.callback = setup
-		}
-	case zap.MechanismCurve:
-		p.key = PublicKey(r.Credentials[0])
-		if setup := setupFor(v.policy.curve, r.Domain); setup != nil && setup.callback != nil {
-			p.callback = setup
-		}
-	case zap.MechanismGSSAPI:
-		p.name = string(r.Credentials[0])
-		if setup := setupFor(v.policy.gssapi, r.Domain); setup != nil && setup.callback != nil {
-			p.callback = setup
-		}
-	}
-	s.Expires, _ = a.judgeSession(*s)
-	return s
-}
-
-// judgeSession tells whether the client of a session would be let in now, and until when.
-func (a *Authenticator) judgeSession(s session.Session) (expires time.Time, ok bool) {
-	p, by := a.policy.Load(), s.Proof.(*proof)
-	domain := []byte(s.Domain)
-	if !p.addresses.Pass(domain, []byte(by.address)) {
-		return expires, false
-	}
-	switch s.Mechanism {
-	case zap.MechanismNull:
-		return expires, true
-	case zap.MechanismPlain:
-		return by.judgePlain(p, setupFor(p.plain, domain))
-	case zap.MechanismCurve:
-		return by.judgeCurve(p, setupFor(p.curve, domain))
-	case zap.MechanismGSSAPI:
-		return by.judgeGSSAPI(setupFor(p.gssapi, domain))
-	}
-	return expires, false
-}
-
-func (by *proof) judgePlain(p *policy, setup *plainSetup) (expires time.Time, ok bool) {
-	switch {
-	case setup == nil:
-		return expires, false
-	case setup.callback != nil || by.callback != nil:
-		return expires, by.callback == any(setup)
-	}
-	user := setup.credentials.set().users.Get(by.name)
-	if setup.source.IsStale(p.staleLimit) || !by.user.SamePassword(user) {
-		return expires, false
-	}
-	return user.Value.validUntil(time.Now())
-}
-
-func (by *proof) judgeCurve(p *policy, setup *curveSetup) (expires time.Time, ok bool) {
-	switch {
-	case setup == nil:
-		return expires, false
-	case setup.callback != nil || by.callback != nil:
-		return expires, by.callback == any(setup)
-	}
-	known, ok := setup.find(by.key)
-	if !ok || setup.source.IsStale(p.staleLimit) {
-		return expires, false
-	}
-	return known.validUntil(time.Now())
-}
-
-func (by *proof) judgeGSSAPI(setup *gssapiSetup) (expires time.Time, ok bool) {
-	switch {
-	case setup == nil || setup.any:
-		return expires, true
-	case setup.callback != nil || by.callback != nil:
-		return expires, by.callback == any(setup)
-	case setup.credentials == nil:
-		return expires, setup.principals.Has(by.name)
-	}
-	known, ok := setup.credentials.principal(by.name)
-	if !ok {
-		return expires, false
-	}
-	return known.validUntil(time.Now())
 }

@@ -4,14 +4,17 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/session"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/testzmq"
+	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
 // judged is an authenticator with a guarded server of each mechanism, in the domain "d".
@@ -22,6 +25,7 @@ type judged struct {
 	dir     string
 	changes chan Session // sessions that have ended
 	ann     *Certificate
+	creds   Credentials
 }
 
 func newJudged(t *testing.T, cfg Config) *judged {
@@ -45,7 +49,14 @@ func newJudged(t *testing.T, cfg Config) *judged {
 // connect connects a client of a mechanism, and waits for its session.
 func (j *judged) connect(mechanism, bind string) Session {
 	j.Helper()
-	server, client := testzmq.NewSocket(j, j.zctx, zmq4.ROUTER), testzmq.NewSocket(j, j.zctx, zmq4.DEALER)
+	return j.connectAs(mechanism, bind, 1)
+}
+
+// connectAs is connect for the client that has the session of that number.
+func (j *judged) connectAs(mechanism, bind string, number int) Session {
+	j.Helper()
+	server := testzmq.NewSocket(j, j.zctx, zmq4.ROUTER)
+	client := testzmq.NewSocket(j, j.zctx, zmq4.DEALER)
 	switch mechanism {
 	case "NULL":
 		must.OK(j, NullServer(server, "d"))
@@ -63,8 +74,12 @@ func (j *judged) connect(mechanism, bind string) Session {
 	endpoint, err := server.GetLastEndpoint()
 	must.OK(j, err)
 	must.OK(j, client.Connect(endpoint))
-	testpeer.Eventually(j, "there is a session", func() bool { return len(j.a.Sessions()) == 1 })
-	return j.a.Sessions()[0]
+	var all []Session
+	testpeer.Eventually(j, "there is a session", func() bool {
+		all = j.a.Sessions()
+		return len(all) == number
+	})
+	return all[number-1]
 }
 
 func (j *judged) write(name, text string) string {
@@ -118,6 +133,74 @@ func TestRejudge(t *testing.T) {
 		"the callback": {"CURVE", func(j *judged) {
 			must.OK(j, j.a.ConfigureCurveCallback("d", yesToKeys))
 		}, func(j *judged) { must.OK(j, j.a.ConfigureCurveCallback("d", yesToKeys)) }},
+		"the key in Credentials": {"CURVE", func(j *judged) {
+			must.OK(j, j.creds.SetKey(j.ann.Public, Entry{}))
+			must.OK(j, j.a.ConfigureCredentials("d", &j.creds))
+		}, func(j *judged) { j.creds.DeleteKey(j.ann.Public) }},
+		"the time of a key in Credentials": {"CURVE", func(j *judged) {
+			must.OK(j, j.creds.SetKey(j.ann.Public, Entry{}))
+			must.OK(j, j.a.ConfigureCredentials("d", &j.creds))
+		}, func(j *judged) {
+			must.OK(j, j.creds.SetKey(j.ann.Public, Entry{NotAfter: time.Now()}))
+		}},
+		"the password in Credentials": {"PLAIN", func(j *judged) {
+			must.OK(j, j.creds.SetUser("ann", "secret", Entry{}))
+			must.OK(j, j.a.ConfigureCredentials("d", &j.creds))
+		}, func(j *judged) { must.OK(j, j.creds.SetUser("ann", "other", Entry{})) }},
+		"the user in Credentials": {"PLAIN", func(j *judged) {
+			must.OK(j, j.creds.SetUser("ann", "secret", Entry{}))
+			must.OK(j, j.a.ConfigureCredentials("d", &j.creds))
+		}, func(j *judged) { j.creds.DeleteUser("ann") }},
+		"the password behind a hash": {"PLAIN", func(j *judged) {
+			must.OK(j, j.a.ConfigurePlain("d", map[string]string{
+				"ann": cheapBcrypt(j.T, "$2y$", "secret")}))
+		}, func(j *judged) {
+			must.OK(j, j.a.ConfigurePlain("d", map[string]string{
+				"ann": cheapBcrypt(j.T, "$2y$", "other")}))
+		}},
+		"a password file that is gone": {"PLAIN", func(j *judged) {
+			must.OK(j, j.a.ConfigurePlainFile("d", j.write("passwords", "ann=secret\n")))
+		}, func(j *judged) { must.OK(j, os.Remove(filepath.Join(j.dir, "passwords"))) }},
+		"a password file that is stale": {"PLAIN", func(j *judged) {
+			p, err := ParsePolicy(filepath.Join(j.dir, "p.zpl"), []byte("stale-limit = 300ms\n"+
+				"domain = d\n    plain = "+filepath.Base(j.write("passwords", "ann=secret\n"))+"\n"))
+			must.OK(j, err)
+			must.OK(j, j.a.Apply(p))
+		}, func(j *judged) { must.OK(j, os.Chmod(filepath.Join(j.dir, "passwords"), 0o666)) }},
+		"the end of a certificate": {"CURVE", func(j *judged) {
+			j.ann.Metadata = map[string]string{
+				"not-after": time.Now().Add(3 * time.Second).Format(time.RFC3339Nano)}
+			j.write("ann.key", string(text(j.T, j.ann)))
+			must.OK(j, j.a.ConfigureCurve("d", j.dir))
+		}, func(*judged) {}},
+		"a setup of the domain's own": {"CURVE", func(j *judged) {
+			must.OK(j, j.a.ConfigureCurveKeys("*", j.ann.Public))
+		}, func(j *judged) { must.OK(j, j.a.ConfigureCurveKeys("d")) }},
+		"a setup that was there for a moment": {"CURVE", func(j *judged) {
+			must.OK(j, j.a.ConfigureCurveKeys("*"))
+			must.OK(j, j.a.ConfigureCurveKeys("d", j.ann.Public))
+		}, func(j *judged) { must.OK(j, j.a.Unconfigure("d", "CURVE")) }},
+		"the setup of all domains again": {"PLAIN", func(j *judged) {
+			must.OK(j, j.a.ConfigurePlain("*", map[string]string{"ann": "other"}))
+			must.OK(j, j.a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
+		}, func(j *judged) { must.OK(j, j.a.Unconfigure("d", "PLAIN")) }},
+		"a table in place of a callback": {"CURVE", func(j *judged) {
+			must.OK(j, j.a.ConfigureCurveCallback("d", yesToKeys))
+		}, func(j *judged) { must.OK(j, j.a.ConfigureCurveKeys("d")) }},
+		"a file that the policy names": {"PLAIN", func(j *judged) {
+			j.write("passwords", "ann=secret\n")
+			p, err := ParsePolicy(filepath.Join(j.dir, "p.zpl"),
+				[]byte("domain = d\n    plain = passwords\n"))
+			must.OK(j, err)
+			must.OK(j, j.a.Apply(p))
+		}, func(j *judged) { j.write("passwords", "ann=other\n") }},
+		"the policy's addresses": {"NULL", func(j *judged) {}, func(j *judged) {
+			p, err := ParsePolicy("p.zpl", []byte("domain = d\n    deny = 127.0.0.0/8\n"))
+			must.OK(j, err)
+			must.OK(j, j.a.Apply(p))
+		}},
+		"a stop":  {"NULL", func(*judged) {}, func(j *judged) { must.OK(j, j.a.Stop()) }},
+		"the end": {"NULL", func(*judged) {}, func(j *judged) { must.OK(j, j.a.Close()) }},
 		"the policy": {"CURVE", func(j *judged) {
 			must.OK(j, j.a.ConfigureCurve("d", CurveAllowAny))
 		}, func(j *judged) {
@@ -127,7 +210,7 @@ func TestRejudge(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			j := newJudged(t, Config{})
+			j := newJudged(t, Config{EndSessions: true})
 			test.prepare(j)
 			s := j.connect(test.mechanism, "tcp://127.0.0.1:*")
 			begun := time.Now()
@@ -152,9 +235,10 @@ func yesToKeys(context.Context, string, PublicKey) (*Identity, error) { return &
 
 // TestRejudgeKeeps: a change that does not refuse a client leaves its session.
 func TestRejudgeKeeps(t *testing.T) {
-	j := newJudged(t, Config{})
+	j := newJudged(t, Config{Logger: quiet()})
 	path := j.write("passwords", "ann=secret\nbob=x\n")
 	must.OK(t, j.a.ConfigurePlainFile("d", path))
+	must.OK(t, j.a.ConfigureCurveKeys("d", j.ann.Public))
 	s := j.connect("PLAIN", "tcp://127.0.0.1:*")
 	must.OK(t, j.a.Deny("10.0.0.1"))
 	j.write("passwords", "bob=y\nann=secret\n")
@@ -162,12 +246,71 @@ func TestRejudgeKeeps(t *testing.T) {
 		status, _ := ask(t, j.a, plainRequest("d", "bob", "y"))
 		return status == "200"
 	})
-	policy, err := ParsePolicy(j.dir+"/p.zpl", []byte("domain = *\n    plain = passwords\n"))
+	j.otherEnds("CURVE", func() { must.OK(t, j.a.ConfigureCurveKeys("d")) }, s)
+	policy, err := ParsePolicy(j.dir+"/p.zpl",
+		[]byte("domain = *\n    plain = passwords\n    curve = *\n"))
 	must.OK(t, err)
 	must.OK(t, j.a.Apply(policy))
-	time.Sleep(4 * rejudgeInterval)
-	if !j.a.Alive(s.ID) || len(j.changes) != 0 {
-		t.Error("it has ended")
+	j.otherEnds("CURVE", func() { must.OK(t, j.a.Unconfigure("*", "CURVE")) }, s)
+}
+
+// otherEnds has another client's session end by a change. So all sessions have been judged since.
+// The first one must not have ended.
+func (j *judged) otherEnds(mechanism string, change func(), first Session) {
+	j.Helper()
+	other := j.connectAs(mechanism, "tcp://127.0.0.1:*", 2)
+	change()
+	if ended := <-j.changes; ended.ID != other.ID || !j.a.Alive(first.ID) {
+		j.Errorf("%+v has ended", ended)
+	}
+}
+
+// TestRejudgePrincipals: a principal is judged by the list, the credentials or the callback that
+// are in force.
+func TestRejudgePrincipals(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	callback := func(context.Context, string, string) (*Identity, error) { return &Identity{}, nil }
+	var creds Credentials
+	must.OK(t, creds.SetPrincipal("*@EXAMPLE.ORG", Entry{}))
+	letIn := func() session.Session {
+		r := &zap.Request{Domain: []byte("d"), Mechanism: []byte("GSSAPI"),
+			Address: []byte("127.0.0.1"), Credentials: [2][]byte{[]byte("ann@EXAMPLE.ORG")}}
+		return *a.newSession(1, r, verdict{policy: a.policy.Load()}, time.Now())
+	}
+	by := map[string]session.Session{"nothing": letIn()}
+	steps := []struct {
+		name      string
+		configure func() error
+		stay      []string // by what they were let in
+	}{
+		{"a list", func() error { return a.ConfigureGSSAPI("d", "ann@EXAMPLE.ORG") },
+			[]string{"nothing"}},
+		{"credentials", func() error { return a.ConfigureCredentials("d", &creds) },
+			[]string{"nothing", "a list"}},
+		{"callback", func() error { return a.ConfigureGSSAPICallback("d", callback) }, nil},
+		{"another callback", func() error { return a.ConfigureGSSAPICallback("d", callback) }, nil},
+		{"nobody", func() error { return a.ConfigureGSSAPI("d", "bob@EXAMPLE.ORG") }, nil},
+		{"the default", func() error { return a.Unconfigure("d", "GSSAPI") },
+			[]string{"nothing", "a list", "credentials", "callback", "another callback"}},
+	}
+	for _, step := range steps {
+		must.OK(t, step.configure())
+		for name, s := range by {
+			if _, ok := a.judgeSession(s); ok != slices.Contains(step.stay, name) {
+				t.Errorf("let in by %s, then %s: stays %t", name, step.name, ok)
+			}
+		}
+		if step.name != "nobody" {
+			by[step.name] = letIn()
+			if _, ok := a.judgeSession(by[step.name]); !ok {
+				t.Errorf("let in by %s: does not stay", step.name)
+			}
+		}
+	}
+	creds.DeletePrincipal("*@EXAMPLE.ORG")
+	must.OK(t, a.ConfigureCredentials("d", &creds))
+	if _, ok := a.judgeSession(by["credentials"]); ok {
+		t.Error("a principal that was deleted stays")
 	}
 }
 

@@ -61,7 +61,7 @@ func (a *Authenticator) decideAndWait(ctx context.Context, t *ticket) verdict {
 	a.submit(in)
 	a.mu.RUnlock()
 	// The callback's own context ends with ctx. This is for an inquiry that is still waiting.
-	stop := context.AfterFunc(ctx, func() { in.lane.settle(in, temporary(ReasonCanceled)) })
+	stop := context.AfterFunc(ctx, func() { in.task.Settle(temporary(ReasonCanceled)) })
 	defer stop()
 	v = <-answers
 	a.mu.RLock()

@@ -172,7 +172,7 @@ func ask(t testing.TB, a *Authenticator, request [][]byte) (status, userID strin
 func waitForReports(t testing.TB, a *Authenticator) {
 	t.Helper()
 	testpeer.Eventually(t, "everything is reported", func() bool {
-		return a.reports.decisions.isIdle() && a.reports.lines.isIdle()
+		return a.reports.decisions.IsIdle() && a.reports.lines.IsIdle()
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/zmqauth/zmqauth/internal/certfile"
 	"github.com/zmqauth/zmqauth/internal/z85"
 )
 
@@ -69,13 +70,7 @@ func (k *PublicKey) UnmarshalText(text []byte) error {
 }
 
 // Public is the public key that belongs to s.
-func (s SecretKey) Public() PublicKey {
-	key, err := ecdh.X25519().NewPrivateKey(s[:])
-	if err != nil { // it takes any 32 bytes
-		return PublicKey{}
-	}
-	return PublicKey(key.PublicKey().Bytes())
-}
+func (s SecretKey) Public() PublicKey { return certfile.Public(s) }
 
 // Z85 is the secret itself, as 40 characters: for a secret certificate or libzmq's option, and
 // nothing else.

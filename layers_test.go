@@ -17,6 +17,7 @@ const module = "github.com/zmqauth/zmqauth"
 var layers = map[string][]string{
 	// 0: leaves, each with one subject.
 	"internal/acl":        {"internal/table"},
+	"internal/backlog":    {},
 	"internal/backoff":    {},
 	"internal/endpoint":   {},
 	"internal/files":      {},
@@ -31,8 +32,9 @@ var layers = map[string][]string{
 	"internal/zpl":        {},
 
 	// 1: files that are followed, files that configure, users.
-	"internal/follow": {"internal/files", "internal/reminder"},
-	"internal/passwd": {"internal/passhash", "internal/table"},
+	"internal/certfile": {"internal/z85", "internal/zap", "internal/zpl"},
+	"internal/follow":   {"internal/files", "internal/reminder"},
+	"internal/passwd":   {"internal/passhash", "internal/table"},
 	"internal/policyfile": {
 		"internal/acl", "internal/endpoint", "internal/files", "internal/principal", "internal/zpl",
 	},
@@ -40,14 +42,17 @@ var layers = map[string][]string{
 	// 2: libzmq, and who of many is served next.
 	"internal/libzmq":    {"internal/endpoint"},
 	"internal/admission": {},
-	"internal/session":   {},
+	"internal/executor":  {"internal/admission"},
+	"internal/reactor":   {},
+	"internal/session":   {"internal/reminder"},
 
 	// 3: the library.
 	".": {
-		"internal/acl", "internal/admission", "internal/endpoint", "internal/files", "internal/follow",
-		"internal/keyset", "internal/libzmq", "internal/passhash", "internal/passwd",
-		"internal/policyfile", "internal/principal", "internal/reminder", "internal/session",
-		"internal/table", "internal/z85", "internal/zap", "internal/zpl",
+		"internal/acl", "internal/admission", "internal/backlog", "internal/certfile",
+		"internal/endpoint", "internal/executor", "internal/files", "internal/follow", "internal/keyset",
+		"internal/libzmq", "internal/passhash", "internal/passwd", "internal/policyfile",
+		"internal/principal", "internal/reactor", "internal/session", "internal/table",
+		"internal/z85", "internal/zap", "internal/zpl",
 	},
 	"fastcurve": {},
 	"stream":    {"internal/backoff", "internal/files", "internal/privatedir", "internal/reminder"},

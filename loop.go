@@ -10,7 +10,9 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth/internal/admission"
+	"github.com/zmqauth/zmqauth/internal/backlog"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/reactor"
 	"github.com/zmqauth/zmqauth/internal/session"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -29,7 +31,7 @@ type zapSocket interface {
 type loop struct {
 	a      *Authenticator
 	socket zapSocket
-	queue  *reactorQueue // of the goroutine that judges; nil: the loop's own judges
+	queue  *reactor.Queue[*ticket] // of the goroutine that judges; nil: the loop's own judges
 
 	closing   chan struct{} // closed: free the endpoint and end
 	closeOnce sync.Once
@@ -38,9 +40,8 @@ type loop struct {
 	failure   error         // why the service is over
 	closeErr  error
 
-	mu     sync.Mutex
-	ready  []delivery
-	outbox []outgoing // replies to guarded sockets whose turn it is
+	ready  backlog.Inbox[delivery]
+	outbox backlog.Inbox[outgoing] // replies to guarded sockets whose turn it is
 
 	held *admission.Held[heldRefusal] // of GSSAPI clients
 
@@ -91,7 +92,7 @@ type untold struct {
 	verdict verdict
 }
 
-func newLoop(a *Authenticator, socket zapSocket, queue *reactorQueue) *loop {
+func newLoop(a *Authenticator, socket zapSocket, queue *reactor.Queue[*ticket]) *loop {
 	return &loop{
 		a: a, socket: socket, queue: queue, sending: true,
 		held:    admission.NewHeld[heldRefusal](maxHeldRefusals, socket.Wake, &a.counters.held),
@@ -122,7 +123,7 @@ func (l *loop) run() {
 	l.closeErr = errors.Join(l.closeErr, l.socket.Close())
 	l.a.ended()
 	if l.queue != nil {
-		l.queue.end()
+		l.queue.End()
 	}
 	l.sending = false
 	l.held.Release()
@@ -195,11 +196,14 @@ func (l *loop) reason() error {
 	}
 }
 
+// untoldKept is how many decisions are worth keeping the memory of.
+const untoldKept = 1024
+
 // serve answers what has come and what has been decided meanwhile. It holds the Authenticator's
 // mutex throughout, so that nobody is let in after Stop has returned.
 func (l *loop) serve(messages []libzmq.Message) {
 	arrived := time.Now()
-	l.untold = emptied(l.untold, peakKept)
+	l.untold = emptied(l.untold, untoldKept)
 	l.a.reports.keepUp(arrived)
 	l.a.counters.requests.Add(uint64(len(messages)))
 	l.a.mu.RLock()
@@ -209,18 +213,18 @@ func (l *loop) serve(messages []libzmq.Message) {
 		}
 	}
 	if l.queue != nil && l.a.state.refuses() { // whatever the reactor does
-		for _, t := range l.queue.take() {
+		for _, t := range l.queue.Take() {
 			l.conclude(t.envelope, &t.request, t.arrived, denied(ReasonStopped))
 		}
 	}
-	for _, d := range l.takeReady() {
+	for _, d := range l.ready.Take() {
 		v := l.a.current(d.verdict, d.epoch)
 		l.conclude(d.ticket.envelope, &d.ticket.request, d.ticket.arrived, v)
 	}
 	for _, h := range l.held.TakeDue() {
 		l.finish(h.ticket.envelope, &h.ticket.request, h.ticket.arrived, h.verdict)
 	}
-	for _, o := range l.takeOutbox() {
+	for _, o := range l.outbox.Take() {
 		l.sendGuarded(o)
 	}
 	l.send()
@@ -244,7 +248,7 @@ func (l *loop) handle(m libzmq.Message, arrived time.Time) bool {
 	}
 	if l.queue != nil && !l.a.state.refuses() {
 		t := newTicket(envelope, &l.request, malformed, arrived)
-		if !l.queue.add(t) {
+		if !l.queue.Add(t) {
 			l.conclude(envelope, &l.request, arrived, temporary(ReasonOverloaded))
 		}
 		return true
@@ -310,21 +314,9 @@ func (l *loop) judgeTicket(t *ticket) {
 
 // deliver hands a verdict to the loop. Any goroutine may call it.
 func (l *loop) deliver(d delivery) {
-	l.mu.Lock()
-	l.ready = append(l.ready, d)
-	first := len(l.ready) == 1
-	l.mu.Unlock()
-	if first {
+	if l.ready.Put(d) {
 		l.socket.Wake()
 	}
-}
-
-func (l *loop) takeReady() []delivery {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	ready := l.ready
-	l.ready = nil
-	return ready
 }
 
 // reply puts a verdict among the replies to send.
@@ -375,7 +367,7 @@ func (l *loop) send() {
 	}
 	for i, reply := range l.offered {
 		if reply != nil {
-			l.a.guard.table.Sent(reply, l.gone[i] != 0)
+			l.a.guard.table.Load().Sent(reply, l.gone[i] != 0)
 		}
 	}
 	clear(l.offered)

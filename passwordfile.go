@@ -116,7 +116,7 @@ func (f *passwordFile) Report(err error) {
 // the same.
 func (f *passwordFile) replace(users passwd.Table[*credential]) {
 	users.Keep(f.users.set().users)
-	f.users.put(&credentialSet{users: users}) // nobody else changes them
+	f.users.now.Store(&credentialSet{users: users}) // nobody else changes them
 }
 
 // report logs and counts the problems that have not been reported before.

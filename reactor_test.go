@@ -145,16 +145,15 @@ func TestAttachedOverload(t *testing.T) {
 	a := newAuthenticator(t, Config{})
 	reactor := zmq4.NewReactor()
 	must.OK(t, a.Attach(reactor))
-	a.loop.queue.limit = 2
 	zap := newZAPClient(t, a.Context())
-	for range 3 {
+	for range maxReactorQueue + 1 {
 		zap.send(nullRequest())
 	}
 	if reply := zap.receive(); reply[2] != "300" {
 		t.Errorf("status %s of one too many", reply[2])
 	}
 	runReactor(t, reactor)
-	for range 2 {
+	for range maxReactorQueue {
 		if reply := zap.receive(); reply[2] != "200" {
 			t.Errorf("status %s", reply[2])
 		}
@@ -170,9 +169,7 @@ func TestAttachedStop(t *testing.T) {
 	waiting := func(n int) {
 		t.Helper()
 		testpeer.Eventually(t, "the requests wait", func() bool {
-			a.loop.queue.mu.Lock()
-			defer a.loop.queue.mu.Unlock()
-			return len(a.loop.queue.tickets) == n
+			return a.loop.queue.Len() == n
 		})
 	}
 	zap.send(nullRequest())

@@ -3,10 +3,10 @@ package zmqauth
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/backlog"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -27,8 +27,8 @@ type reporter struct {
 	log        *slog.Logger
 	onDecision func(Decision)
 	onSession  func(Session, bool)
-	lines      backlog // for the logger
-	decisions  backlog // for OnDecision
+	lines      backlog.Backlog[report] // for the logger
+	decisions  backlog.Backlog[report] // for OnDecision
 
 	debug   atomic.Bool  // whether acceptances are logged
 	asking  atomic.Bool  // the logger is being asked for that
@@ -47,8 +47,8 @@ type report struct {
 
 func newReporter(log *slog.Logger, onDecision func(Decision), lost *atomic.Uint64) *reporter {
 	r := &reporter{log: log, onDecision: onDecision, begun: time.Now()}
-	r.lines = backlog{tell: r.logReport, lost: lost}
-	r.decisions = backlog{tell: r.callOnDecision, lost: lost}
+	r.lines.Tell, r.lines.Limit, r.lines.Lost = r.logReport, maxReports, lost
+	r.decisions.Tell, r.decisions.Limit, r.decisions.Lost = r.callOnDecision, maxReports, lost
 	asked := make(chan struct{})
 	go func() { defer close(asked); r.askLevel() }()
 	select {
@@ -85,13 +85,13 @@ func (r *reporter) askLevel() {
 }
 
 // say adds a line to the log's backlog.
-func (a *Authenticator) say(line func(*slog.Logger)) { a.reports.lines.add(report{line: line}) }
+func (a *Authenticator) say(line func(*slog.Logger)) { a.reports.lines.Add(report{line: line}) }
 
 // add adds a decision to both backlogs. It never waits.
 func (r *reporter) add(rep report) {
-	r.lines.add(rep)
+	r.lines.Add(rep)
 	if r.onDecision != nil {
-		r.decisions.add(rep)
+		r.decisions.Add(rep)
 	}
 }
 
@@ -107,7 +107,7 @@ func (r *reporter) logReport(rep report) {
 func (r *reporter) callOnDecision(rep report) {
 	defer func() {
 		if p := recover(); p != nil {
-			r.lines.add(report{line: func(log *slog.Logger) {
+			r.lines.Add(report{line: func(log *slog.Logger) {
 				log.Error("zmqauth: OnDecision or the logger panicked", "panic", p)
 			}})
 		}
@@ -125,64 +125,6 @@ func (r *reporter) recover() {
 		defer func() { _ = recover() }()
 		r.log.Error("zmqauth: OnDecision or the logger panicked", "panic", p)
 	}
-}
-
-// backlog holds reports that are still to be told. A goroutine tells one after the other. It lives
-// while there are any.
-type backlog struct {
-	tell func(report)
-	lost *atomic.Uint64 // counts the reports that there was no room for
-
-	mu      sync.Mutex
-	queue   []report
-	running bool
-}
-
-// add never waits.
-func (b *backlog) add(rep report) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.queue) >= maxReports {
-		b.lost.Add(1)
-		return
-	}
-	b.queue = append(b.queue, rep)
-	if !b.running {
-		b.running = true
-		go b.run(nil)
-	}
-}
-
-// run tells a batch of reports, and then all that have been added meanwhile.
-func (b *backlog) run(batch []report) {
-	finished := false
-	defer func() {
-		if !finished { // tell has called runtime.Goexit: another goroutine goes on
-			go b.run(batch)
-		}
-	}()
-	for {
-		for len(batch) > 0 {
-			rep := batch[0]
-			batch = batch[1:]
-			b.tell(rep)
-		}
-		b.mu.Lock()
-		batch, b.queue = b.queue, nil
-		b.running = len(batch) > 0
-		b.mu.Unlock()
-		if len(batch) == 0 {
-			finished = true
-			return
-		}
-	}
-}
-
-// isIdle tells whether everything has been told.
-func (b *backlog) isIdle() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return !b.running
 }
 
 func (n *note) attrs() (attrs []slog.Attr) {

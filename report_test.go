@@ -59,29 +59,6 @@ func TestPanickingHookAndLogger(t *testing.T) {
 	})
 }
 
-// TestReporterLimit: a report that there is no room for is counted, and nobody waits for room.
-func TestReporterLimit(t *testing.T) {
-	free, called := make(chan bool), make(chan bool, maxReports+1)
-	var lost atomic.Uint64
-	r := newReporter(quiet(), func(Decision) { <-free; called <- true }, &lost)
-	r.decisions.add(report{})
-	testpeer.Eventually(t, "the hook is called", func() bool {
-		r.decisions.mu.Lock()
-		defer r.decisions.mu.Unlock()
-		return len(r.decisions.queue) == 0
-	})
-	for range maxReports + 10 {
-		r.decisions.add(report{})
-	}
-	if lost.Load() != 10 {
-		t.Errorf("%d lost, want 10", lost.Load())
-	}
-	close(free)
-	for range maxReports + 1 {
-		<-called
-	}
-}
-
 // TestHookMayEndItsGoroutine: a hook that ends its goroutine, as t.FailNow does, must not silence
 // later reports.
 func TestHookMayEndItsGoroutine(t *testing.T) {

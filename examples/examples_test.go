@@ -63,6 +63,13 @@ ann, operator: write: done
 bob, viewer: read: done
 bob, viewer: write: not allowed
 `,
+	"sessions": `
+ann is in, at 127.0.0.1
+bob is in, at 127.0.0.1
+2 sessions
+ann is out, at 127.0.0.1
+bob, whose connection goes on, says "still here"
+`,
 	"rpc-tls": `
 ann calls: tea for ann
 bob calls: tea for bob

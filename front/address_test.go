@@ -255,7 +255,7 @@ func TestListenErrors(t *testing.T) {
 		{"ipc://@name", "abstract", Config{}},
 		{"ipc://" + file, "address already in use", Config{}},
 		{"tcp://127.0.0.1:0", "GreetingTimeout", Config{GreetingTimeout: -1}},
-		{"tcp://127.0.0.1:0", "Limits", Config{Limits: negative}},
+		{"tcp://127.0.0.1:0", "limits cannot be negative", Config{Limits: negative}},
 		{"tcp://127.0.0.1:0", "ProxyProtocol", Config{ProxyProtocol: []netip.Prefix{{}}}},
 	} {
 		t.Run(c.endpoint+" "+c.want, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/session"
 )
 
 // DefaultGreetingTimeout is the GreetingTimeout of a Config whose field is 0.
@@ -56,9 +57,8 @@ func (c *Config) check() error {
 			return fmt.Errorf("write %v in ProxyProtocol as an IPv4 network", p)
 		}
 	}
-	if l := c.Limits; l != nil && (l.MaxConns < 0 || l.PerAddress < 0 || l.Rate < 0 || l.Burst < 0 ||
-		l.Deadline < 0 || l.Penalty < 0) {
-		return errors.New("one of Limits is negative")
+	if c.Limits != nil {
+		return (*session.Limits)(c.Limits).Check()
 	}
 	return nil
 }

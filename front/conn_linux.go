@@ -85,8 +85,13 @@ func (c *conn) admit() bool {
 		e.refusals.add(ReasonAddressDenied, c.from.Address)
 		return false
 	}
-	c.visitor = e.gate.Admit(c.from.TCP, c.from.Address, c.since)
-	return c.visitor != nil
+	visitor, reason := e.gate.Admit(c.from.TCP, c.since)
+	if reason != "" {
+		e.refusals.add(reason, c.from.Address)
+		return false
+	}
+	c.visitor = visitor
+	return true
 }
 
 // handle does what an event of one end makes possible.
@@ -356,8 +361,8 @@ func (c *conn) checkDeadlines(now time.Time) {
 		delete(c.loop.young, c)
 	case c.state < relaying && now.Sub(c.since) >= c.loop.engine.cfg.GreetingTimeout:
 		c.fail(ReasonNoGreeting)
-	case c.visitor != nil && c.visitor.IsOverdue(now): // which the gate has counted
-		c.abort()
+	case c.visitor != nil && c.visitor.IsOverdue(now):
+		c.fail(session.TooSlow)
 	}
 }
 

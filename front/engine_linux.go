@@ -98,9 +98,7 @@ func (e *engine) open(text string, old *Front) (err error) {
 		return err
 	}
 	e.refusals = newRefusals(e.cfg.Logger, e.public.text)
-	e.gate = session.NewGate((*session.Limits)(e.cfg.Limits), func(r session.Refusal) {
-		e.refusals.add(r.Reason, r.Address)
-	})
+	e.gate = session.NewGate((*session.Limits)(e.cfg.Limits))
 	if err := e.start(); err != nil {
 		return errors.Join(err, e.public.close())
 	}

@@ -6,40 +6,34 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zmqauth/zmqauth/internal/reminder"
+	"github.com/zmqauth/zmqauth/internal/session"
 )
 
 // refusals counts and logs the connections that are refused.
 type refusals struct {
 	log      *slog.Logger
 	endpoint string
+	tally    session.Tally
 
 	mu      sync.Mutex
-	total   uint64
 	reasons map[string]uint64
-	events  map[string]*reminder.Events
 }
 
 func newRefusals(log *slog.Logger, endpoint string) *refusals {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &refusals{log: log, endpoint: endpoint, reasons: make(map[string]uint64),
-		events: make(map[string]*reminder.Events)}
+	return &refusals{log: log, endpoint: endpoint, reasons: make(map[string]uint64)}
 }
 
 // add counts a refusal. A line for the log, if one is due, is written by a goroutine of its own: a
 // slow logger must not hold up the connections.
 func (r *refusals) add(reason, address string) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.total++
 	r.reasons[reason]++
-	if r.events[reason] == nil {
-		r.events[reason] = new(reminder.Events)
-	}
-	count, due := r.events[reason].Due(time.Now())
-	if !due {
+	r.mu.Unlock()
+	count := r.tally.Note(session.Refusal{Address: address, Reason: reason}, time.Now())
+	if count == 0 {
 		return
 	}
 	go func() {
@@ -52,5 +46,5 @@ func (r *refusals) add(reason, address string) {
 func (r *refusals) counts() (total uint64, reasons map[string]uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.total, maps.Clone(r.reasons)
+	return r.tally.Total(), maps.Clone(r.reasons)
 }

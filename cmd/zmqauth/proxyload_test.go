@@ -21,7 +21,7 @@ import (
 
 // TestProxyUnderLoad sends 100,000 requests of 50 CURVE clients. None is lost while the
 // configuration is reloaded ten times and keys and another frontend come and go. The owner of a
-// removed key keeps its connection, but cannot make another.
+// removed key is out, and stays out.
 func TestProxyUnderLoad(t *testing.T) {
 	const clients, requests, reloads = 50, 2000, 10
 	dir := t.TempDir()
@@ -75,16 +75,23 @@ func TestProxyUnderLoad(t *testing.T) {
 		p.reload(proxy.MessageReloaded)
 		socket := testzmq.NewSocket(t, zctx, zmq4.REQ)
 		must.OK(t, enter(t, socket, endpoint, server, guest))
+		must.OK(t, ask(socket, "hello"))
+		cut := disconnection(t, zctx, socket)
 		must.OK(t, os.Remove(filepath.Join(keys, fmt.Sprintf("guest%d.key", i))))
+		cut()
 		testpeer.Eventually(t, "the guest's next connection is refused", refused(guest))
-		must.OK(t, ask(socket, "still here"))
 	}
+	work.Wait()
+	cut := disconnection(t, zctx, sockets[0])
 	must.OK(t, os.Remove(filepath.Join(keys, "client0.key")))
 	p.reload(proxy.MessageReloaded)
+	cut()
 	if !refused(certificates[0])() {
 		t.Error("after a reload a removed key gets in")
 	}
-	work.Wait()
+	for i, socket := range sockets[1:] {
+		must.OK(t, ask(socket, fmt.Sprintf("the last of %d", i)))
+	}
 	if got := answered.Load(); got != clients*requests {
 		t.Errorf("%d answers", got)
 	}
@@ -93,5 +100,23 @@ func TestProxyUnderLoad(t *testing.T) {
 	}
 	if line, lost := p.find(proxy.MessageLost, nil); lost != 0 {
 		t.Errorf("%v", line)
+	}
+}
+
+// disconnection returns a function that waits until a client's connection has been cut.
+func disconnection(t *testing.T, zctx *zmq4.Context, socket *zmq4.Socket) (wait func()) {
+	t.Helper()
+	events := testzmq.NewSocket(t, zctx, zmq4.PAIR)
+	endpoint := fmt.Sprintf("inproc://disconnection-%p", socket)
+	must.OK(t, socket.Monitor(endpoint, zmq4.EVENT_DISCONNECTED))
+	must.OK(t, events.Connect(endpoint))
+	return func() {
+		t.Helper()
+		event, _, _, err := events.RecvEvent(0) // with a timeout
+		must.OK(t, err)
+		if event != zmq4.EVENT_DISCONNECTED {
+			t.Errorf("event %v", event)
+		}
+		must.OK(t, socket.Monitor("", 0))
 	}
 }

@@ -82,8 +82,9 @@ func (m *Monitor) Run(told func(event zmq4.Event, value int)) {
 	}
 }
 
-// PassTo is Socket.Monitor for the program: it binds a PAIR socket to an inproc endpoint, which gets
-// the events in the same form. An empty endpoint ends that. Events that nobody reads are dropped.
+// PassTo is Socket.Monitor for the program: it binds a PAIR socket to an inproc endpoint, which
+// gets the events in the same form. An empty endpoint ends that. Events that nobody reads are
+// dropped.
 func (m *Monitor) PassTo(endpoint string, events zmq4.Event) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

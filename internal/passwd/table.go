@@ -94,8 +94,8 @@ func (u *User[V]) SameHash(other *User[V]) bool {
 		u.hash.Text() == other.hash.Text()
 }
 
-// SamePassword tells whether both have the same password, as far as that can be told: the same hash,
-// or the same password in clear. The other may be nil.
+// SamePassword tells whether both have the same password, as far as that can be told: the same
+// hash, or the same password in clear. The other may be nil.
 func (u *User[V]) SamePassword(other *User[V]) bool {
 	if u == other || u.SameHash(other) {
 		return u != nil
@@ -113,6 +113,9 @@ type Table[V any] struct {
 	users table.Table[string, *User[V]]
 	costs []cost // of the users' hashes, in the order of their text; never changed
 }
+
+// Is tells whether two tables are the same one, not only alike.
+func (t Table[V]) Is(other Table[V]) bool { return t.users == other.users }
 
 // cost is how many users have hashes that take the same time, and one of those hashes. It is
 // computed for who is refused without one, so that the time of a refusal tells nothing about

@@ -55,8 +55,8 @@ func (h Handle) cut() error {
 	return unix.Shutdown(duplicate, unix.SHUT_RDWR)
 }
 
-// shutdown ends a connection that has just been made, without a copy of its descriptor: there may be
-// none left.
+// shutdown ends a connection that has just been made, without a copy of its descriptor: there may
+// be none left.
 func (h Handle) shutdown() error {
 	if !h.isOpen() {
 		return errGone

@@ -22,30 +22,25 @@ type Visitor struct {
 // handshake is the lane of visitors: silence counts as a failure.
 var handshake = &lane{limit: 1}
 
-// NewGate makes a Gate. refused is told of each connection that is not admitted or takes too long;
-// it must not block. nil limits are none.
-func NewGate(l *Limits, refused func(Refusal)) *Gate {
+// NewGate makes a Gate. nil limits are none.
+func NewGate(l *Limits) *Gate {
 	g := new(Gate)
 	if l != nil {
-		g.limits = newLimiter(*l, refused)
+		g.limits = newLimiter(*l)
 	}
 	return g
 }
 
-// Admit admits a connection, or tells why not and returns nil. client is zero for IPC. address is as
-// ZAP has it.
-func (g *Gate) Admit(client netip.AddrPort, address string, now time.Time) *Visitor {
-	v := &Visitor{gate: g, conn: conn{lane: handshake, since: now}}
-	v.conn.origin = origin{client: client, address: address}
-	if g.limits == nil {
-		return v
-	}
+// Admit admits a connection, or tells the reason why not. client is zero for IPC.
+func (g *Gate) Admit(client netip.AddrPort, now time.Time) (v *Visitor, reason string) {
+	v = &Visitor{gate: g, conn: conn{lane: handshake, since: now}}
+	v.conn.origin.client = client
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.limits.admit(&v.conn, now) {
-		return nil
+	if g.limits != nil {
+		reason = g.limits.admit(&v.conn, now)
 	}
-	return v
+	return v, reason
 }
 
 // Decide takes note of a reply: whether it lets the client in, or else refuses it for good.

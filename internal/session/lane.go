@@ -41,8 +41,8 @@ type Reply struct {
 	Send func()
 
 	lane  *lane
-	begun time.Time // when it was sent first
-	entry *entry    // in the group already; nil: not yet, or there is none
+	looks int    // for its effect, in vain
+	entry *entry // in the group already; nil: not yet, or there is none
 }
 
 func (t *Table) laneOf(key laneKey) *lane {
@@ -90,9 +90,8 @@ func (t *Table) Withdraw(r *Reply) {
 
 // ask notes that a reply is under way. The caller holds t.mu, and sends it afterwards.
 func (t *Table) ask(l *lane, r *Reply) {
-	r.begun = time.Now()
 	l.asked = append(l.asked, r)
-	l.seen, l.pause, l.looked = false, firstLook, r.begun
+	l.seen, l.pause, l.looked = false, firstLook, time.Now()
 	t.busy[l] = struct{}{}
 }
 
@@ -129,12 +128,13 @@ const (
 	// firstLook is the time from a reply to the first look at its effect. It doubles with each look.
 	firstLook = 100 * time.Microsecond
 	lastLook  = 5 * time.Millisecond
-	// askAgain is how long the effect may be missing until the reply is sent once more, to learn
-	// whether its connection still is there.
-	askAgain = 20 * time.Millisecond
-	// ambiguity is how long the effect may be missing until the next reply goes out nevertheless:
-	// the request may have come from a socket that is not guarded. Both are in the group then.
-	ambiguity = time.Second
+	// askAgain is after how many looks in vain the reply is sent once more, to learn whether its
+	// connection still is there: at first after some 25 ms.
+	askAgain = 10
+	// ambiguity is after how many looks in vain the next reply goes out nevertheless: the request may
+	// have come from a socket that is not guarded. Both are in the group then. That takes 3 s, and
+	// longer on a machine that is so busy that the looks are late: libzmq is late there, too.
+	ambiguity = 600
 	// patientLook is the time between two looks after that.
 	patientLook = 500 * time.Millisecond
 	// maxUnexplained is how many replies are asked about again after that.
@@ -150,15 +150,17 @@ func (t *Table) look(l *lane, now time.Time) (send []*Reply, next time.Duration)
 	}
 	l.looked = now
 	t.settle(l)
-	overdue := len(l.asked) > 0 && now.Sub(l.asked[len(l.asked)-1].begun) >= ambiguity
 	l.pause = min(2*l.pause, lastLook)
-	if overdue {
-		l.pause = patientLook
-	}
+	overdue := false
 	for _, r := range l.asked {
-		if now.Sub(r.begun) >= askAgain && l.pause >= lastLook {
+		r.looks++
+		overdue = r.looks >= ambiguity // of the last one
+		if r.looks%askAgain == 0 || overdue {
 			send = append(send, r)
 		}
+	}
+	if overdue {
+		l.pause = patientLook
 	}
 	if len(l.queue) > 0 && (len(l.asked) == 0 || l.seen || overdue) {
 		r := l.queue[0]
@@ -304,8 +306,8 @@ func (l *lane) isAsked(e *entry) bool {
 	return false
 }
 
-// cutGroup ends the connections and the sessions of a group. It returns how many sessions that were.
-// The caller holds t.mu.
+// cutGroup ends the connections and the sessions of a group. It returns how many sessions that
+// were. The caller holds t.mu.
 func (t *Table) cutGroup(l *lane) (count int) {
 	for c := range l.together() {
 		_ = c.handle.cut()

@@ -2,6 +2,8 @@ package session
 
 import (
 	"container/list"
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -17,30 +19,34 @@ type Limits struct {
 	Exempt               []netip.Prefix
 }
 
-// The reasons of Refusal.
-const (
-	TooMany           = "too-many-connections"
-	TooManyOfOne      = "too-many-connections-of-address"
-	TooFast           = "too-many-new-connections"
-	IsPenalised       = "failed-handshakes"
-	TooFewDescriptors = "too-few-descriptors"
-	TooSlow           = "handshake-deadline"
-)
+// Check tells whether the limits mean something.
+func (l *Limits) Check() error {
+	if l.MaxConns < 0 || l.PerAddress < 0 || !(l.Rate >= 0) || l.Burst < 0 || l.Deadline < 0 ||
+		l.Penalty < 0 {
+		return errors.New("limits cannot be negative")
+	}
+	for i, network := range l.Exempt {
+		if !network.IsValid() {
+			return fmt.Errorf("exempt network %d is none", i)
+		}
+	}
+	return nil
+}
 
 // limiter holds the limits of one socket. The table's mutex guards it.
 type limiter struct {
 	Limits
-	refused func(Refusal)
 	conns   int // of the socket
-	clients map[netip.Prefix]*list.Element
-	order   list.List // of *client, the one seen longest ago in front
+	clients map[netip.Prefix]*client
+	idle    list.List // of *client without connections, the one seen longest ago in front
 }
 
 // client is what is known of one address.
 type client struct {
 	home     netip.Prefix
-	conns    int // that are open
-	sessions int // of these: let in
+	idle     *list.Element // in limiter.idle; nil: it has connections
+	conns    int           // that are open
+	sessions int           // of these: let in
 	tokens   float64
 	filled   time.Time
 	failures int       // in a row
@@ -48,7 +54,7 @@ type client struct {
 }
 
 const (
-	// maxClients is how many addresses are remembered: of more, those seen last.
+	// maxClients is how many addresses without connections are remembered: of more, those seen last.
 	maxClients = 65536
 	// penaltyCeiling is how many times the first penalty the longest one is. After ten times as long
 	// without a failure nothing is remembered.
@@ -56,50 +62,53 @@ const (
 	penaltyMemory  = 10
 )
 
-func newLimiter(l Limits, refused func(Refusal)) *limiter {
+func newLimiter(l Limits) *limiter {
 	l.Burst = max(l.Burst, 1)
-	return &limiter{Limits: l, refused: refused, clients: make(map[netip.Prefix]*list.Element)}
+	return &limiter{Limits: l, clients: make(map[netip.Prefix]*client)}
 }
 
 // at is what is known of an address.
 func (l *limiter) at(addr netip.Addr, now time.Time) *client {
 	prefix := home(addr)
-	if element := l.clients[prefix]; element != nil {
-		l.order.MoveToBack(element)
-		return element.Value.(*client)
+	known := l.clients[prefix]
+	if known == nil {
+		known = &client{home: prefix, tokens: float64(l.Burst), filled: now}
+		l.clients[prefix] = known
+		l.rest(known)
+	} else if known.idle != nil {
+		l.idle.MoveToBack(known.idle)
 	}
-	if l.order.Len() >= maxClients {
-		l.forget(l.order.Front())
-	}
-	known := &client{home: prefix, tokens: float64(l.Burst), filled: now}
-	l.clients[prefix] = l.order.PushBack(known)
 	return known
 }
 
-func (l *limiter) forget(element *list.Element) {
-	delete(l.clients, l.order.Remove(element).(*client).home)
+// rest notes that a client has no connections, and forgets the one that was seen longest ago, if
+// there are too many.
+func (l *limiter) rest(k *client) {
+	k.idle = l.idle.PushBack(k)
+	if l.idle.Len() > maxClients {
+		delete(l.clients, l.idle.Remove(l.idle.Front()).(*client).home)
+	}
 }
 
-// admit tells whether a new connection may stay, and counts it then.
-func (l *limiter) admit(c *conn, now time.Time) bool {
-	reason := ""
-	addr := c.origin.client.Addr()
-	limited := addr.IsValid() && !l.isExempt(addr)
+// admit is why a new connection may not stay. "": it may, and is counted.
+func (l *limiter) admit(c *conn, now time.Time) (reason string) {
 	if l.MaxConns > 0 && l.conns >= l.MaxConns {
-		reason = TooMany
-	} else if limited {
-		reason = l.refusal(l.at(addr, now), now)
+		return TooMany
 	}
-	if reason != "" {
-		l.refused(Refusal{Address: c.origin.address, Reason: reason})
-		return false
+	if addr := c.origin.client.Addr(); addr.IsValid() && !l.isExempt(addr) {
+		k := l.at(addr, now)
+		if reason = l.refusal(k, now); reason != "" {
+			return reason
+		}
+		if k.idle != nil {
+			l.idle.Remove(k.idle)
+			k.idle = nil
+		}
+		k.conns++
+		c.client = k
 	}
 	l.conns++
-	if limited {
-		c.client = l.at(addr, now)
-		c.client.conns++
-	}
-	return true
+	return ""
 }
 
 // refusal is why a new connection of an address may not stay; "": it may.
@@ -166,7 +175,9 @@ func (l *limiter) leave(c *conn, now time.Time) {
 	if c.client == nil {
 		return
 	}
-	c.client.conns--
+	if c.client.conns--; c.client.conns == 0 {
+		l.rest(c.client)
+	}
 	switch {
 	case c.let:
 		c.client.sessions--
@@ -177,11 +188,7 @@ func (l *limiter) leave(c *conn, now time.Time) {
 
 // isOverdue tells whether a connection has had its time for the handshake.
 func (l *limiter) isOverdue(c *conn, now time.Time) bool {
-	if l.Deadline == 0 || c.decided || c.lane.limit == 0 || now.Sub(c.since) < l.Deadline {
-		return false
-	}
-	l.refused(Refusal{Address: c.origin.address, Reason: TooSlow})
-	return true
+	return l.Deadline > 0 && !c.decided && c.lane.limit > 0 && now.Sub(c.since) >= l.Deadline
 }
 
 // home is the address to which limits apply: an IPv4 address, or a /64 of IPv6.

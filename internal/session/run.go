@@ -1,9 +1,6 @@
 package session
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // stir has the Table's goroutine look at what there is to do. The caller holds t.mu.
 func (t *Table) stir() {
@@ -28,11 +25,11 @@ func (t *Table) run() {
 		case <-timer.C:
 		}
 		now := time.Now()
-		t.mu.Lock()
 		if now.Sub(swept) >= sweepInterval {
 			swept = now
 			t.sweep(now)
 		}
+		t.mu.Lock()
 		send, next := t.lookAtAll(now)
 		fresh := t.fresh
 		t.fresh = nil
@@ -61,9 +58,9 @@ func (t *Table) lookAtAll(now time.Time) (send []*Reply, next time.Duration) {
 // judgeFresh judges sessions that have just been opened: the rules may have changed since they were
 // let in, and whoever judges all sessions then has not seen them.
 func (t *Table) judgeFresh(fresh []*entry) {
-	for e := range slices.Values(fresh) {
-		if _, ok := t.cfg.Judge(e.Session); !ok {
-			t.endByID(e.ID, e)
+	for _, e := range fresh {
+		if _, ok := t.cfg.Judge(e.snapshot()); !ok {
+			t.cutOne(e)
 		}
 	}
 }

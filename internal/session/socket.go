@@ -1,6 +1,8 @@
 package session
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/pebbe/zmq4"
@@ -12,7 +14,6 @@ type Socket struct {
 	domain    string
 	mechanism string
 	limits    *limiter
-	refused   func(Refusal)
 
 	// Guarded by the table's mutex.
 	conns map[int]*conn // by descriptor
@@ -32,17 +33,16 @@ type conn struct {
 	let     bool    // in
 }
 
-// Guard adds a socket: its ZAP domain and its mechanism, as ZAP names it. refused is told of each
-// connection that the limits end; it must not block. nil limits are none.
-func (t *Table) Guard(domain, mechanism string, limits *Limits, refused func(Refusal)) *Socket {
-	s := &Socket{table: t, domain: domain, mechanism: mechanism, refused: refused,
-		conns: make(map[int]*conn)}
+// Guard adds a socket: its ZAP domain and its mechanism, as ZAP names it. nil limits are none.
+func (t *Table) Guard(domain, mechanism string, limits *Limits) *Socket {
+	s := &Socket{table: t, domain: domain, mechanism: mechanism, conns: make(map[int]*conn)}
 	if limits != nil {
-		s.limits = newLimiter(*limits, refused)
+		s.limits = newLimiter(*limits)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sockets[s] = struct{}{}
+	t.domains[domain]++
 	return s
 }
 
@@ -50,12 +50,7 @@ func (t *Table) Guard(domain, mechanism string, limits *Limits, refused func(Ref
 func (t *Table) Guards(domain string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for s := range t.sockets {
-		if s.domain == domain {
-			return true
-		}
-	}
-	return false
+	return t.domains[domain] > 0
 }
 
 // Tell passes on an event of the socket's monitor.
@@ -88,13 +83,16 @@ func (s *Socket) open(fd int, now time.Time) {
 	}
 	c := &conn{socket: s, handle: handle, origin: from, since: now}
 	if isNearLimit(fd) {
-		s.refused(Refusal{Address: from.address, Reason: TooFewDescriptors})
+		s.table.refuse(from.address, TooFewDescriptors, now)
 		_ = handle.shutdown()
 		return
 	}
-	if s.limits != nil && !s.limits.admit(c, now) {
-		_ = handle.cut()
-		return
+	if s.limits != nil {
+		if reason := s.limits.admit(c, now); reason != "" {
+			s.table.refuse(from.address, reason, now)
+			_ = handle.cut()
+			return
+		}
 	}
 	s.conns[fd] = c
 	c.lane = s.table.laneOf(laneKey{s.domain, s.mechanism, from.address})
@@ -110,6 +108,9 @@ func (s *Socket) Close() {
 		t.forget(c)
 	}
 	delete(t.sockets, s)
+	if t.domains[s.domain]--; t.domains[s.domain] == 0 {
+		delete(t.domains, s.domain)
+	}
 	t.stir()
 }
 
@@ -130,24 +131,39 @@ func (t *Table) forget(c *conn) {
 const sweepInterval = time.Second
 
 // sweep forgets the connections whose descriptors are closed, and ends those that take too long.
-// The caller holds t.mu.
 func (t *Table) sweep(now time.Time) {
+	t.mu.Lock()
+	var all []*conn
 	for s := range t.sockets {
-		for _, c := range s.conns {
-			switch {
-			case !c.handle.isOpen():
-				t.forget(c)
-			case s.limits != nil && s.limits.isOverdue(c, now):
-				_ = c.handle.cut()
-			}
+		all = slices.AppendSeq(all, maps.Values(s.conns))
+	}
+	t.mu.Unlock()
+	for _, c := range all {
+		if !c.handle.isOpen() {
+			t.lose(c)
+		} else if c.socket.limits != nil {
+			t.hurry(c, now)
 		}
 	}
 }
 
-// Refusal says why the limits have ended a connection.
-type Refusal struct {
-	Address string // as ZAP has it
-	Reason  string
+// lose forgets a connection that has ended, unless an event has said so meanwhile.
+func (t *Table) lose(c *conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.socket.conns[c.handle.fd] == c {
+		t.forget(c)
+	}
+}
+
+// hurry ends a connection that takes too long.
+func (t *Table) hurry(c *conn, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.socket.conns[c.handle.fd] == c && c.socket.limits.isOverdue(c, now) {
+		t.refuse(c.origin.address, TooSlow, now)
+		_ = c.handle.cut()
+	}
 }
 
 // hasGrown tells whether more than limit bytes were written to a connection.

@@ -1,10 +1,10 @@
 package session
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,35 +13,44 @@ import (
 type Table struct {
 	cfg Config
 
-	mu      sync.Mutex
-	nextID  uint64
+	ids    atomic.Uint64
+	tally  Tally
+	closed chan struct{}
+	done   chan struct{}
+	round  int           // of the last Rejudge; 1: there was none
+	wake   chan struct{} // has a token while there may be something to do
+
+	mu      sync.Mutex // held shortly: decisions wait for it
 	byID    map[uint64]*entry
+	all     []*entry // of byID, in no order
 	sockets map[*Socket]struct{}
+	domains map[string]int // of the sockets, with how many there are
 	lanes   map[laneKey]*lane
 	busy    map[*lane]struct{} // that have a reply under way
 	fresh   []*entry           // that were not judged since they were opened
-
-	wake   chan struct{} // has a token while there may be something to do
-	closed chan struct{}
-	done   chan struct{}
 }
 
 // Config is what a Table needs of its owner.
 type Config struct {
-	// Judge tells whether a session would be let in now, and when it expires (zero: never). It is
-	// called without locks, in no order.
+	// Judge tells whether a session that has just been opened would be let in now, and when it
+	// expires (zero: never). It is called without locks.
 	Judge func(Session) (expires time.Time, ok bool)
 	// Changed is told of each session that opens or has ended, in the order in which that happened
 	// for this session. It must not block.
 	Changed func(s Session, open bool)
+	// Refused is told of each connection that limits end. times is how many there were for that
+	// reason since it was to be logged last; 0: it is not to be logged. It must not block.
+	Refused func(r Refusal, times int)
 }
 
 // entry is a session in the table. It is on a connection that is known, or in a group.
 type entry struct {
-	Session
-	conn *conn // nil: it is in the group of a lane
-	lane *lane // nil: it is on the connection
-	open bool  // told to be open
+	Session // as it was opened; only when it expires may change
+	expires atomic.Pointer[time.Time]
+	conn    *conn // nil: it is in the group of a lane
+	lane    *lane // nil: it is on the connection
+	place   int   // in Table.all; -1: it has ended
+	round   int   // the Rejudge that it has passed last; 0: none
 }
 
 // New makes a Table. Close ends it.
@@ -50,11 +59,13 @@ func New(cfg Config) *Table {
 		cfg:     cfg,
 		byID:    make(map[uint64]*entry),
 		sockets: make(map[*Socket]struct{}),
+		domains: make(map[string]int),
 		lanes:   make(map[laneKey]*lane),
 		busy:    make(map[*lane]struct{}),
 		wake:    make(chan struct{}, 1),
 		closed:  make(chan struct{}),
 		done:    make(chan struct{}),
+		round:   1,
 	}
 	go t.run()
 	return t
@@ -73,19 +84,22 @@ func (t *Table) Close() {
 }
 
 // NextID returns an ID that no session has had.
-func (t *Table) NextID() uint64 {
+func (t *Table) NextID() uint64 { return t.ids.Add(1) }
+
+// Refused is how many connections limits have ended.
+func (t *Table) Refused() uint64 { return t.tally.Total() }
+
+// entries are the open sessions, in no order.
+func (t *Table) entries() []*entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.nextID++
-	return t.nextID
+	return slices.Clone(t.all)
 }
 
 // Sessions returns the open sessions, the oldest first.
 func (t *Table) Sessions() []Session {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	all := make([]Session, 0, len(t.byID))
-	for _, e := range t.byID {
+	var all []Session
+	for _, e := range t.entries() {
 		all = append(all, e.snapshot())
 	}
 	slices.SortFunc(all, func(a, b Session) int { return int(int64(a.ID) - int64(b.ID)) })
@@ -102,6 +116,9 @@ func (e *entry) comeFrom(client netip.AddrPort, peer string) {
 func (e *entry) snapshot() Session {
 	s := e.Session
 	s.Exact = e.conn != nil
+	if at := e.expires.Load(); at != nil {
+		s.Expires = *at
+	}
 	return s
 }
 
@@ -115,87 +132,94 @@ func (t *Table) Alive(id uint64) bool {
 // Cut ends the sessions that match, with their connections. It returns how many sessions that were.
 // A session of a group ends with all of its group.
 func (t *Table) Cut(match func(Session) bool) (count int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, e := range slices.Collect(maps.Values(t.byID)) {
-		if t.byID[e.ID] == e && match(e.snapshot()) {
-			count += t.cutEntry(e)
+	for _, e := range t.entries() {
+		if match(e.snapshot()) {
+			count += t.cutOne(e)
 		}
 	}
 	return count
 }
 
-// cutEntry ends a session and its connection, or all of its group. The caller holds t.mu.
-func (t *Table) cutEntry(e *entry) (count int) {
-	if e.conn != nil {
-		c := e.conn
-		t.end(e)
-		_ = c.handle.cut() // an error means that it has ended by itself
-		return 1
+// CutAll ends all connections, those included that carry no session yet, and all sessions.
+func (t *Table) CutAll() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for s := range t.sockets {
+		for _, c := range s.conns {
+			_ = c.handle.cut() // an error means that it has ended by itself
+		}
 	}
-	return t.cutGroup(e.lane)
+	for len(t.all) > 0 {
+		t.end(t.all[len(t.all)-1])
+	}
+}
+
+// cutOne ends a session and its connection, or all of its group, unless it has ended meanwhile.
+func (t *Table) cutOne(e *entry) (count int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e.place < 0 {
+		return 0
+	}
+	if e.conn == nil {
+		return t.cutGroup(e.lane)
+	}
+	c := e.conn
+	t.end(e)
+	_ = c.handle.cut()
+	return 1
 }
 
 // end takes a session out of the table. The caller holds t.mu.
 func (t *Table) end(e *entry) {
+	if e.place < 0 {
+		return
+	}
+	last := t.all[len(t.all)-1]
+	t.all[e.place], last.place = last, e.place
+	t.all[len(t.all)-1] = nil
+	t.all, e.place = t.all[:len(t.all)-1], -1
 	delete(t.byID, e.ID)
 	if e.conn != nil {
 		e.conn.session = nil
 	} else {
 		delete(e.lane.sessions, e)
 	}
-	if e.open {
-		e.open = false
-		t.cfg.Changed(e.snapshot(), false)
-	}
+	t.cfg.Changed(e.snapshot(), false)
 }
 
 // begin puts a session into the table. The caller holds t.mu.
 func (t *Table) begin(e *entry) {
+	e.expire(e.Expires)
 	t.byID[e.ID] = e
-	e.open = true
+	e.place = len(t.all)
+	t.all = append(t.all, e)
 	t.fresh = append(t.fresh, e)
 	t.cfg.Changed(e.snapshot(), true)
 }
 
-// Rejudge ends the sessions that would not be let in now. It returns how many it has ended, and when
-// the next one expires (zero: none does).
-func (t *Table) Rejudge() (count int, next time.Time) {
-	t.mu.Lock()
-	all := slices.Collect(maps.Values(t.byID))
-	sessions := make([]Session, len(all))
-	for i, e := range all {
-		sessions[i] = e.Session
-	}
-	t.mu.Unlock()
-	for i, s := range sessions {
-		expires, ok := t.cfg.Judge(s)
+func (e *entry) expire(at time.Time) { e.expires.Store(&at) }
+
+// Rejudge ends the sessions that judge does not let in any more. judge is called without locks. It
+// tells when a session expires, too. again says that the session has passed the Rejudge before this
+// one. Rejudge returns how many sessions it has ended, and when the next one expires (zero: none
+// does). One goroutine at a time may call it.
+func (t *Table) Rejudge(judge func(s Session, again bool) (expires time.Time, ok bool)) (
+	count int, next time.Time) {
+	t.round++
+	for _, e := range t.entries() {
+		expires, ok := judge(e.snapshot(), e.round == t.round-1)
+		e.round = t.round
 		if !ok {
-			count += t.endByID(s.ID, all[i])
+			count += t.cutOne(e)
 			continue
 		}
-		if expires != s.Expires {
-			t.expire(all[i], expires)
+		if expires != *e.expires.Load() {
+			e.expire(expires)
 		}
 		if !expires.IsZero() && (next.IsZero() || expires.Before(next)) {
 			next = expires
 		}
 	}
 	return count, next
-}
-
-// expire changes when a session expires.
-func (t *Table) expire(e *entry, at time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	e.Expires = at
-}
-
-func (t *Table) endByID(id uint64, e *entry) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.byID[id] != e {
-		return 0 // it has ended meanwhile
-	}
-	return t.cutEntry(e)
 }

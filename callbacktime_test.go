@@ -168,29 +168,6 @@ func TestRepliesOvertake(t *testing.T) {
 	}
 }
 
-// TestWaitLimit: a client whose callback does not start in time is told to try again.
-func TestWaitLimit(t *testing.T) {
-	a := startAuthenticator(t, Config{MaxConcurrent: 1, CallbackTimeout: 2 * patience})
-	a.callbacks.waitLimit = 10 * time.Millisecond
-	begun, free := make(chan bool), make(chan bool)
-	callback := func(context.Context, string, string, string) (*Identity, error) {
-		begun <- true
-		<-free
-		return &Identity{}, nil
-	}
-	must.OK(t, a.ConfigurePlainCallback("*", callback))
-	running, waiting := newZAPClient(t, a.Context()), newZAPClient(t, a.Context())
-	running.send(plainRequest("d", "ann", "x"))
-	<-begun
-	if reply := waiting.ask(plainRequest("d", "bob", "x")); reply[2] != "300" {
-		t.Errorf("status %s of the one that waited", reply[2])
-	}
-	free <- true
-	if reply := running.receive(); reply[2] != "200" {
-		t.Errorf("status %s of the one that ran", reply[2])
-	}
-}
-
 // TestStopCancelsCallbacks: the contexts of callbacks end with the service, long before their
 // deadlines.
 func TestStopCancelsCallbacks(t *testing.T) {
