@@ -23,6 +23,7 @@ import (
 	"log"
 	"log/slog"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 
@@ -40,6 +41,7 @@ var (
 	_ = io.ReadFull
 	_ = log.Print
 	_ = slog.Default
+	_ = strconv.Itoa
 	_ net.Conn
 	_ time.Duration
 	_ stream.Server

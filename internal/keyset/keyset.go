@@ -7,6 +7,7 @@ package keyset
 import (
 	"hash/maphash"
 	"math/bits"
+	"runtime"
 )
 
 const keySize = 32 // bytes
@@ -33,14 +34,22 @@ func New[K ~[keySize]byte](keys []K) *Set {
 // newSet returns an empty set with count slots. At least one slot must stay free, because a search
 // ends at a free slot.
 func newSet(count int) *Set {
-	s := &Set{seed: maphash.MakeSeed(), count: count, slots: make([]byte, count*keySize)}
-	preferHugePages(s.slots)
+	s := &Set{seed: maphash.MakeSeed(), count: count}
+	var free func([]byte)
+	if s.slots, free = newSlots(count * keySize); free != nil {
+		runtime.AddCleanup(s, free, s.slots)
+	}
 	return s
 }
 
 // Has tells whether a key is in the set.
 func (s *Set) Has(key [keySize]byte) bool {
-	return s != nil && s.count > 0 && key != [keySize]byte{} && *s.slot(s.find(key)) == key
+	if s == nil || s.count == 0 || key == [keySize]byte{} {
+		return false
+	}
+	found := *s.slot(s.find(key)) == key
+	runtime.KeepAlive(s) // the slots may be freed with the set
+	return found
 }
 
 // Len returns the number of keys in the set.
@@ -57,6 +66,7 @@ func (s *Set) insert(key [keySize]byte) {
 		*slot = key
 		s.keys++
 	}
+	runtime.KeepAlive(s)
 }
 
 func (s *Set) slot(i int) *[keySize]byte { return (*[keySize]byte)(s.slots[i*keySize:]) }

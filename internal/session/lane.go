@@ -2,6 +2,7 @@ package session
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,11 +21,13 @@ type lane struct {
 	limit uint64             // of bytes that are written before a reply; 0: no effect can be seen
 	conns map[*conn]struct{} // that are open
 
-	queue  []*Reply // that wait for their turn
-	asked  []*Reply // that are under way
-	seen   bool     // an effect was seen since the last one was sent
-	looked time.Time
-	pause  time.Duration // from then to the next look
+	queue []*Reply // that wait for their turn
+	asked []*Reply // that are under way
+	seen  bool     // an effect was seen since the last one was sent
+	// unclear is how many connections have shown the effect of one of several that are under way.
+	unclear int
+	looked  time.Time
+	pause   time.Duration // from then to the next look
 
 	grouped  map[*conn]struct{}  // connections of the group
 	sessions map[*entry]struct{} // of the group
@@ -102,8 +105,10 @@ func (t *Table) Sent(r *Reply, gone bool) {
 	l := r.lane
 	switch {
 	case gone:
-		t.explain(l, r)
-		l.seen = true
+		if t.explain(l, r) { // it may be a repetition, of one that was explained meanwhile
+			l.seen = true
+			l.unclear = max(0, l.unclear-1) // it may be one of them
+		}
 	case l.limit == 0:
 		t.join(l, r)
 		t.explain(l, r)
@@ -112,16 +117,19 @@ func (t *Table) Sent(r *Reply, gone bool) {
 	t.stir()
 }
 
-// explain takes a reply from those under way. The session of one that is gone is over. The caller
-// holds t.mu.
-func (t *Table) explain(l *lane, r *Reply) {
-	for i, other := range l.asked {
-		if other == r {
-			l.asked = append(l.asked[:i:i], l.asked[i+1:]...)
-			break
-		}
+// explain takes a reply from those under way. It returns false if it was none of them. The session
+// of one that is gone is over. The caller holds t.mu.
+func (t *Table) explain(l *lane, r *Reply) bool {
+	i := slices.Index(l.asked, r)
+	if i < 0 {
+		return false
+	}
+	l.asked = slices.Delete(l.asked, i, i+1)
+	if len(l.asked) == 0 {
+		l.unclear = 0
 	}
 	t.tidy(l)
+	return true
 }
 
 const (
@@ -137,7 +145,8 @@ const (
 	ambiguity = 600
 	// patientLook is the time between two looks after that.
 	patientLook = 500 * time.Millisecond
-	// maxUnexplained is how many replies are asked about again after that.
+	// maxUnexplained is how many replies are asked about again after that. With more the lane is
+	// taken for one on which no effect can be seen.
 	maxUnexplained = 16
 )
 
@@ -202,8 +211,14 @@ func (t *Table) settle(l *lane) {
 	for _, r := range l.asked {
 		t.join(l, r)
 	}
-	for len(l.asked) > maxUnexplained {
-		t.explain(l, l.asked[0])
+	l.unclear += len(grown)
+	if len(l.asked) > maxUnexplained {
+		l.limit = 0
+	}
+	if l.unclear >= len(l.asked) || l.limit == 0 {
+		for len(l.asked) > 0 {
+			t.explain(l, l.asked[0])
+		}
 	}
 }
 

@@ -1,0 +1,117 @@
+package session
+
+import (
+	"net"
+	"testing"
+
+	"github.com/pebbe/zmq4"
+	"golang.org/x/sys/unix"
+
+	"github.com/zmqauth/zmqauth/internal/must"
+)
+
+// accepted is a TCP connection at the server's end, on which it has written nothing.
+func accepted(t *testing.T) (server int) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must.OK(t, err)
+	defer listener.Close()
+	client, err := net.Dial("tcp", listener.Addr().String())
+	must.OK(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	conn, err := listener.Accept()
+	must.OK(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	must.OK(t, err)
+	must.OK(t, raw.Control(func(fd uintptr) { server = int(fd) }))
+	return server
+}
+
+// show looks at once for the effect of a reply on connections.
+func (t *Table) show(l *lane, connections ...int) {
+	for _, fd := range connections {
+		_, _ = unix.Write(fd, make([]byte, 1+beforeReply(l.key.mechanism)))
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l.seen = true // no pause
+	t.look(l, l.looked)
+}
+
+// TestLateRepetition: a reply that was sent once more, and explained meanwhile, says nothing about
+// the next one.
+func TestLateRepetition(t *testing.T) {
+	table, _ := newTable(t, 0, always)
+	table.Close() // whatever it looks for, the test looks for
+	s := table.Guard("d", mechanismPlain, nil)
+	first, second := accepted(t), accepted(t)
+	s.Tell(zmq4.EVENT_ACCEPTED, first)
+	s.Tell(zmq4.EVENT_ACCEPTED, second)
+	reply := func(user string) *Reply {
+		return &Reply{Domain: "d", Mechanism: mechanismPlain, Address: "127.0.0.1", Send: func() {},
+			Session: &Session{ID: table.NextID(), UserID: user}}
+	}
+	ann, bob, eve := reply("ann"), reply("bob"), reply("eve")
+	if !table.Offer(ann) || table.Offer(bob) || table.Offer(eve) {
+		t.Fatal("not one at a time")
+	}
+	table.Sent(ann, false)
+	table.show(ann.lane, first) // ann's; bob's is sent
+	table.Sent(bob, false)
+	table.mu.Lock()
+	bob.lane.seen = false
+	table.mu.Unlock()
+	table.Sent(ann, true) // a repetition
+	if ann.lane.seen || len(ann.lane.asked) != 1 || ann.lane.asked[0] != bob {
+		t.Errorf("%d are under way, seen %t", len(ann.lane.asked), ann.lane.seen)
+	}
+	table.show(bob.lane, second)
+	for i, session := range table.Sessions() {
+		if want := []string{"ann", "bob"}[i]; session.UserID != want || !session.Exact {
+			t.Errorf("%+v", session)
+		}
+	}
+}
+
+// TestGroupIsOver: where the effects of two replies were seen together, both are in a group; the
+// next reply is alone again.
+func TestGroupIsOver(t *testing.T) {
+	table, _ := newTable(t, 0, always)
+	table.Close()
+	s := table.Guard("d", mechanismPlain, nil)
+	var fds []int
+	for range 3 {
+		fds = append(fds, accepted(t))
+		s.Tell(zmq4.EVENT_ACCEPTED, fds[len(fds)-1])
+	}
+	var replies []*Reply
+	for _, user := range []string{"ann", "bob", "eve"} {
+		replies = append(replies, &Reply{Domain: "d", Mechanism: mechanismPlain,
+			Address: "127.0.0.1", Send: func() {},
+			Session: &Session{ID: table.NextID(), UserID: user}})
+	}
+	table.Offer(replies[0])
+	l := replies[0].lane
+	table.mu.Lock()
+	replies[1].lane = l
+	table.ask(l, replies[1])
+	table.mu.Unlock()
+	table.show(l, fds[0], fds[1])
+	if len(l.asked) != 0 || len(l.grouped) != 2 {
+		t.Errorf("%d under way, %d in the group", len(l.asked), len(l.grouped))
+	}
+	table.Offer(replies[2])
+	table.show(l, fds[2])
+	for i, session := range table.Sessions() {
+		if session.Exact != (i == 2) {
+			t.Errorf("%+v", session)
+		}
+	}
+	if n := table.Cut(func(s Session) bool { return s.UserID == "ann" }); n != 2 {
+		t.Errorf("%d were cut", n)
+	}
+	if all := table.Sessions(); len(all) != 1 || all[0].UserID != "eve" {
+		t.Errorf("%+v", all)
+	}
+}
