@@ -25,6 +25,7 @@ var layers = map[string][]string{
 	"internal/passhash":   {},
 	"internal/principal":  {},
 	"internal/privatedir": {"internal/files"},
+	"internal/relay":      {},
 	"internal/reminder":   {},
 	"internal/table":      {},
 	"internal/z85":        {},
@@ -51,7 +52,7 @@ var layers = map[string][]string{
 		"internal/acl", "internal/admission", "internal/backlog", "internal/certfile",
 		"internal/endpoint", "internal/executor", "internal/files", "internal/follow", "internal/keyset",
 		"internal/libzmq", "internal/passhash", "internal/passwd", "internal/policyfile",
-		"internal/principal", "internal/reactor", "internal/session", "internal/table",
+		"internal/principal", "internal/reactor", "internal/relay", "internal/session", "internal/table",
 		"internal/z85", "internal/zap", "internal/zpl",
 	},
 	"fastcurve": {},
@@ -59,7 +60,11 @@ var layers = map[string][]string{
 	"sshtunnel": {"internal/files", "internal/privatedir", "internal/reminder"},
 	"zaptest":   {},
 
-	// 4: the engine of the tool's TLS and SSH.
+	// 4: a listener before a socket, and the engine of the tool's TLS and SSH.
+	"front": {
+		".", "internal/endpoint", "internal/files", "internal/libzmq", "internal/privatedir",
+		"internal/relay", "internal/session",
+	},
 	"internal/links": {
 		"internal/backoff", "internal/endpoint", "internal/files", "internal/policyfile",
 		"internal/privatedir", "internal/reminder", "sshtunnel", "stream",
