@@ -12,6 +12,9 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
+// What a program builds besides that imports front.
+require github.com/pires/go-proxyproto v0.15.0
+
 // What the tool, cmd/zmqauth, builds besides.
 require (
 	github.com/spf13/cobra v1.10.2
@@ -46,7 +49,5 @@ require (
 	golang.org/x/tools v0.51.0 // indirect
 	honnef.co/go/tools v0.8.2 // indirect
 )
-
-require github.com/pires/go-proxyproto v0.15.0
 
 tool honnef.co/go/tools/cmd/staticcheck

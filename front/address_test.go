@@ -187,7 +187,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestPenalty: an address whose handshakes fail has to wait, whichever way they fail. Others do not.
+// TestPenalty: an address whose handshakes fail has to wait, whichever way they fail. Others do
+// not.
 func TestPenalty(t *testing.T) {
 	for _, way := range []string{"silence", "refusal"} {
 		t.Run(way, func(t *testing.T) {

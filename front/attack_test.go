@@ -19,9 +19,9 @@ import (
 )
 
 // attacker is a program that does what a local process of another user can do to get in by a
-// client's address: it looks for the addresses that are dialled from in the system's list, and dials
-// the private endpoint from there, from the same port where it gets it, and from others. It counts
-// its tries, and prints "in" for each that got a byte of libzmq's.
+// client's address: it looks for the addresses that are dialled from in the system's list, and
+// dials the private endpoint from there, from the same port where it gets it, and from others. It
+// counts its tries, and prints "in" for each that got a byte of libzmq's.
 const attacker = `
 import itertools, os, select, socket, sys, time
 target = ("127.0.0.1", int(sys.argv[1]))

@@ -14,8 +14,8 @@ import (
 
 const reasonTooFewDescriptors = session.TooFewDescriptors
 
-// conn is a client, and the connection to the socket that was made for it. Bytes that one end cannot
-// take yet stay in the kernel's buffer of the other: a conn has none.
+// conn is a client, and the connection to the socket that was made for it. Bytes that one end
+// cannot take yet stay in the kernel's buffer of the other: a conn has none.
 type conn struct {
 	loop    *loop
 	client  end
@@ -186,8 +186,8 @@ func (c *conn) readGreeting() bool {
 	return c.dial()
 }
 
-// peek looks at the first bytes that the client has sent, at most so many. It returns false if there
-// are none; the client may have gone.
+// peek looks at the first bytes that the client has sent, at most so many. It returns false if
+// there are none; the client may have gone.
 func (c *conn) peek(size int) ([]byte, bool) {
 	n, err := receive(c.client.fd, c.loop.buffer[:size], unix.MSG_PEEK)
 	switch {
@@ -346,8 +346,8 @@ func (c *conn) endDirection(from, to *end) {
 	}
 }
 
-// endTime is how long a client may take to read the last bytes and to close its end, once its session
-// or the socket's end is over.
+// endTime is how long a client may take to read the last bytes and to close its end, once its
+// session or the socket's end is over.
 const endTime = 5 * time.Second
 
 // checkDeadlines ends the connection if the client takes too long.

@@ -102,8 +102,9 @@ func listenTCP(spec endpoint.Endpoint) (*listener, error) {
 	return &listener{fd: fd, spec: spec, text: endpoint.TCP + "://" + at.String()}, nil
 }
 
-// The options of accepted connections, which they have from their listener: the calls for each would
-// be most of what a flood of them costs. A client that has vanished is found after some two minutes.
+// The options of accepted connections, which they have from their listener: the calls for each
+// would be most of what a flood of them costs. A client that has vanished is found after some two
+// minutes.
 var acceptedOptions = []struct{ level, name, value int }{
 	{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1},
 	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
