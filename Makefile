@@ -23,8 +23,8 @@ TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc 
 PORTABLE := ./stream ./sshtunnel ./internal/files ./internal/privatedir ./internal/reminder
 SYSTEMS  := darwin freebsd windows
 # Leaves: pure Go, whose tests and fuzz targets run on a machine without libzmq, too.
-LEAVES   := $(addprefix ./internal/,acl admission backlog backoff certfile endpoint executor files follow keyset passhash \
-                                    passwd policyfile principal privatedir relay reminder table z85 zap zpl)
+LEAVES   := $(addprefix ./internal/,acl admission backlog backoff certfile endpoint executor files follow keyfiles keyset \
+                                    passhash passwd policyfile principal privatedir relay reminder table z85 zap zpl)
 
 .PHONY: demo test lint fuzz soak cuts bench docker-demo docker-test deps deps-run deps-docker docker-engine
 

@@ -1,15 +1,16 @@
 package zmqauth
 
 import (
-	"io/fs"
 	"log/slog"
-	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/certfile"
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/follow"
+	"github.com/zmqauth/zmqauth/internal/keyfiles"
+	"github.com/zmqauth/zmqauth/internal/table"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -17,16 +18,18 @@ import (
 // the keys. All else belongs to the goroutine that loads the directory, and later to the one that
 // follows it.
 type certificateDirectory struct {
-	a      *Authenticator
-	path   string
-	keys   Credentials // in force
-	files  map[string]*certificateFile
-	owners map[PublicKey][]string // the names of a key's files, in order: the first one counts
-	links  map[string]files.Stamp // of the files behind symbolic links
-	loader certificateLoader
-	limit  directoryLimit
-	size   int64        // of the files in force
-	reads  atomic.Int64 // of files
+	a        *Authenticator
+	path     string
+	keys     Credentials // in force
+	files    keyfiles.Files[*credential]
+	links    map[string]files.Stamp // of the files behind symbolic links
+	problems map[string]string      // what has been reported of files
+	missing  map[string]int         // looks in a row at which files were not there
+	dirty    map[PublicKey]struct{} // keys that have changed; nil: all
+	loader   certificateLoader
+	limit    directoryLimit
+	size     int64        // of the files in force
+	reads    atomic.Int64 // of files
 
 	source *follow.Source
 	full   bool           // there was no room for some certificates, as reported
@@ -34,37 +37,47 @@ type certificateDirectory struct {
 }
 
 // certificateFile is what is known of one file. It keeps its last good content until it is mended
-// or removed.
-type certificateFile struct {
-	stamp   files.Stamp
-	size    int64     // of its last good content
-	key     PublicKey // zero: it has never been good
-	known   *credential
-	problem string // what has been reported of it; "": it is good
-	missing int    // looks in a row at which it was not there: it may have been renamed
-}
+// or removed. Its key is zero if it has never been good.
+type certificateFile = keyfiles.File[*credential]
 
 func newCertificateDirectory(a *Authenticator, path string) *certificateDirectory {
 	return &certificateDirectory{
-		a: a, path: path, source: a.newSource("directory", path),
-		files: make(map[string]*certificateFile), owners: make(map[PublicKey][]string),
-		links: make(map[string]files.Stamp), limit: certificateLimit,
+		a: a, path: path, source: a.newSource("directory", path), limit: certificateLimit,
+		links: make(map[string]files.Stamp), problems: make(map[string]string),
+		missing: make(map[string]int),
 	}
 }
 
 // load reads the whole directory. It is an error if the directory cannot be read, cannot be trusted
 // or holds too much.
 func (d *certificateDirectory) load() error {
-	results, err := readCertificates(d.path, d.limit)
-	if err != nil {
-		return err
-	}
-	dirty := make(map[PublicKey]struct{}, len(results))
-	for _, result := range results {
+	var broken []loadResult // what is wrong with files counts only if all is read
+	for result, err := range readCertificates(d.path, d.limit, d.files.Grow) {
+		switch {
+		case err != nil:
+			return err
+		case result.err != nil:
+			broken = append(broken, *result)
+		default:
+			d.take(result)
+		}
 		d.reads.Add(1)
-		d.take(result, dirty)
 	}
-	d.commit(dirty)
+	for i := range broken {
+		d.take(&broken[i])
+	}
+	first := make([]*certificateFile, 0, d.files.Len())
+	for file := range d.files.All() {
+		if file.IsFirst() {
+			first = append(first, file)
+		}
+	}
+	d.keys.now.Store(&credentialSet{
+		keys: table.Of(len(first), func(i int) (PublicKey, *credential) {
+			return first[i].Key(), first[i].Known
+		}),
+	})
+	d.dirty = make(map[PublicKey]struct{})
 	return nil
 }
 
@@ -88,14 +101,15 @@ func (d *certificateDirectory) Refresh(c follow.Changes) {
 			d.source.Accept()
 		}
 	}
-	dirty := make(map[PublicKey]struct{}, len(names))
+	dir := files.DirAt(d.path)
 	for name := range names {
 		if isCertificateName(name) {
 			d.reads.Add(1)
-			d.take(d.loader.loadNamed(d.path, name), dirty)
+			result := d.loader.loadNamed(dir, strings.Clone(name)) // not an event's whole path with it
+			d.take(&result)
 		}
 	}
-	d.commit(dirty)
+	d.commit()
 }
 
 // check tells why the directory can be trusted no longer; nil: it can. A directory that is gone, or
@@ -120,78 +134,81 @@ func (d *certificateDirectory) suspects(c follow.Changes) (map[string]struct{}, 
 	}
 	consider := func(name string, known *certificateFile) {
 		stamp, err := files.StampOf(files.Below(d.path, name))
-		if known == nil || err != nil || stamp != known.stamp {
+		if known == nil || err != nil || stamp.Mark() != known.Mark {
 			suspects[name] = struct{}{}
 		}
 	}
 	if !c.All {
 		for name := range d.links {
-			consider(name, d.files[name])
+			consider(name, d.files.Get(name))
 		}
 		return suspects, nil
 	}
-	for name, file := range d.files {
-		consider(name, file)
+	for file := range d.files.All() {
+		consider(file.Name(), file)
 	}
-	found := 0
-	err := listCertificates(d.path, func(entry fs.DirEntry) bool {
-		if name := entry.Name(); d.files[name] == nil {
-			suspects[name] = struct{}{}
-			found++
-		}
-		return found <= d.limit.files // with one more, some are left out anyway
-	})
-	if err != nil && !files.IsGone(err) {
+	if err := d.addNew(suspects); err != nil && !files.IsGone(err) {
 		return suspects, fileError(d.path, err)
 	}
 	return suspects, nil
 }
 
-// take takes over the result of reading a file. dirty collects the keys that this concerns.
-func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struct{}) {
-	name, file := result.name, d.files[result.name]
+// addNew adds the names of files that are not known. The error says that the directory cannot be
+// listed.
+func (d *certificateDirectory) addNew(suspects map[string]struct{}) error {
+	dir, err := files.OpenDir(d.path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	found := 0
+	return listCertificates(dir, func(entry files.Entry) bool {
+		if d.files.Get(entry.Name) == nil {
+			suspects[entry.Name] = struct{}{}
+			found++
+		}
+		return found <= d.limit.files // with one more, some are left out anyway
+	})
+}
+
+// take takes over the result of reading a file.
+func (d *certificateDirectory) take(result *loadResult) {
+	name, file := result.name, d.files.Get(result.name)
 	if result.empty() { // there is no such file, or not any more
-		d.lose(name, file, dirty)
+		d.lose(file)
 		return
 	}
 	if file == nil {
-		if len(d.files) >= d.limit.files {
+		if d.files.Len() >= d.limit.files {
 			d.leaveOut(d.limit.tooMany())
 			return
 		}
-		file = new(certificateFile)
-		d.files[name] = file
+		file = d.files.Add(name)
 	}
-	file.missing = 0
+	delete(d.missing, name)
 	if files.IsTransient(result.err) {
 		d.lookAgain(name)
-		d.report(file, result.err, dirty)
+		d.report(file, result.err)
 		return
 	}
-	file.stamp = result.stamp
+	file.Mark = result.stamp.Mark()
 	d.relink(result)
 	if result.err != nil {
 		if files.IsGone(result.err) { // behind a link
-			d.disown(name, file.key, dirty)
-			file.key, file.known = PublicKey{}, nil
+			d.setKey(file, PublicKey{}, nil)
 			d.resize(file, 0)
 		}
-		d.report(file, result.err, dirty)
+		d.report(file, result.err)
 		return
 	}
-	if d.size-file.size+result.size() > d.limit.bytes {
-		file.stamp = files.Stamp{} // so that it is read again when there is room
+	if d.size-int64(file.Size)+result.size() > d.limit.bytes {
+		file.Mark = files.Mark{} // so that it is read again when there is room
 		d.leaveOut(d.limit.tooLarge())
 		return
 	}
 	d.resize(file, result.size())
-	file.problem = ""
-	if file.key != result.cert.Public {
-		d.disown(name, file.key, dirty)
-		d.own(name, result.cert.Public)
-	}
-	file.key, file.known = result.cert.Public, d.a.credentialOf(result.cert)
-	dirty[file.key] = struct{}{}
+	delete(d.problems, name)
+	d.setKey(file, result.cert.Public, d.a.credentialOf(result.cert.Metadata))
 }
 
 // missingLooks is how many looks in a row have to miss a file before it counts as removed.
@@ -199,31 +216,47 @@ func (d *certificateDirectory) take(result loadResult, dirty map[PublicKey]struc
 // renamed all the time may be missed at both of its names more than once.
 const missingLooks = 3
 
-// lose forgets a file that is not there.
-func (d *certificateDirectory) lose(
-	name string, file *certificateFile, dirty map[PublicKey]struct{},
-) {
+// lose forgets a file that is not there. nil is one that was not known.
+func (d *certificateDirectory) lose(file *certificateFile) {
 	if file == nil {
 		return
 	}
-	if file.missing++; file.missing < missingLooks {
+	name := file.Name()
+	if d.missing[name]++; d.missing[name] < missingLooks {
 		d.lookAgain(name)
 		return
 	}
-	d.disown(name, file.key, dirty)
-	d.relink(loadResult{name: name})
+	d.setKey(file, PublicKey{}, nil)
 	d.resize(file, 0)
-	delete(d.files, name)
+	d.files.Remove(file)
+	delete(d.problems, name)
+	delete(d.missing, name)
+	delete(d.links, name)
 	d.makeRoom()
+}
+
+// setKey notes which key a file has, and what is known of it.
+func (d *certificateDirectory) setKey(file *certificateFile, key PublicKey, known *credential) {
+	d.touch(file)
+	d.files.SetKey(file, key)
+	file.Known = known
+	d.touch(file)
+}
+
+// touch has the key of a file, if any, put in force with the next commit.
+func (d *certificateDirectory) touch(file *certificateFile) {
+	if key := PublicKey(file.Key()); d.dirty != nil && key != (PublicKey{}) {
+		d.dirty[key] = struct{}{}
+	}
 }
 
 // resize notes how much of the limit a file in force takes.
 func (d *certificateDirectory) resize(file *certificateFile, size int64) {
-	if size < file.size {
+	if size < int64(file.Size) {
 		d.makeRoom()
 	}
-	d.size += size - file.size
-	file.size = size
+	d.size += size - int64(file.Size)
+	file.Size = int32(size)
 }
 
 // leaveOut notes that there is no room for a certificate. What is in force stays. That is reported
@@ -258,83 +291,61 @@ func (d *certificateDirectory) Unfinished() follow.Changes {
 	return again
 }
 
-func (d *certificateDirectory) own(name string, key PublicKey) {
-	names := d.owners[key]
-	at, _ := slices.BinarySearch(names, name)
-	d.owners[key] = slices.Insert(names, at, name)
-}
-
-func (d *certificateDirectory) disown(name string, key PublicKey, dirty map[PublicKey]struct{}) {
-	if key == (PublicKey{}) {
-		return
-	}
-	names := d.owners[key]
-	if at, found := slices.BinarySearch(names, name); found {
-		names = slices.Delete(names, at, at+1)
-	}
-	if len(names) == 0 {
-		delete(d.owners, key)
-	} else {
-		d.owners[key] = names
-	}
-	dirty[key] = struct{}{}
-}
-
 // report logs and counts what is wrong with a file, once. From then on its last good content has a
 // time to live.
-func (d *certificateDirectory) report(
-	file *certificateFile, err error, dirty map[PublicKey]struct{},
-) {
-	if file.problem == err.Error() {
+func (d *certificateDirectory) report(file *certificateFile, err error) {
+	name, hasKey := file.Name(), file.Key() != PublicKey{}
+	said := d.problems[name]
+	if said == err.Error() {
 		return
 	}
 	limit := d.a.policy.Load().staleLimit
-	if file.problem == "" && limit > 0 && file.key != (PublicKey{}) {
-		file.known = file.known.until(time.Now().Add(limit))
-		dirty[file.key] = struct{}{}
+	if said == "" && limit > 0 && hasKey {
+		file.Known = file.Known.until(time.Now().Add(limit))
+		d.touch(file)
 	}
-	file.problem = err.Error()
+	d.problems[name] = err.Error()
 	d.a.counters.broken.Add(1)
 	message := "zmqauth: a certificate is left out"
-	if file.key != (PublicKey{}) {
+	if hasKey {
 		message = "zmqauth: a certificate is broken; its last good content stays in force"
 	}
 	d.a.say(func(log *slog.Logger) { log.Warn(message, "error", err) })
 }
 
 // commit puts all that has changed in force at once.
-func (d *certificateDirectory) commit(dirty map[PublicKey]struct{}) {
-	if len(dirty) == 0 {
+func (d *certificateDirectory) commit() {
+	if len(d.dirty) == 0 {
 		return
 	}
 	_ = d.keys.change(func(next *credentialSet) error {
-		for key := range dirty {
-			if len(d.owners[key]) == 0 {
+		for key := range d.dirty {
+			if d.files.First(key) == nil {
 				next.keys = next.keys.Without(key)
 			}
 		}
-		next.keys = next.keys.WithAll(len(dirty), func(yield func(PublicKey, *credential) bool) {
-			for key := range dirty {
-				names := d.owners[key]
-				if len(names) > 0 && !yield(key, d.files[names[0]].known) {
+		next.keys = next.keys.WithAll(len(d.dirty), func(yield func(PublicKey, *credential) bool) {
+			for key := range d.dirty {
+				first := d.files.First(key)
+				if first != nil && !yield(key, first.Known) {
 					return
 				}
 			}
 		})
 		return nil
 	})
+	d.dirty = make(map[PublicKey]struct{})
 }
 
-// credentialOf is what is known of the owner of a certificate.
-func (a *Authenticator) credentialOf(c *Certificate) *credential {
-	if len(c.Metadata) == 0 {
+// credentialOf is what is known of the owner of a certificate with that metadata.
+func (a *Authenticator) credentialOf(metadata map[string]string) *credential {
+	if len(metadata) == 0 {
 		return nil
 	}
 	// The validity has been checked with the rest of the certificate.
-	notBefore, notAfter, _ := certfile.Validity(c.Metadata)
+	notBefore, notAfter, _ := certfile.Validity(metadata)
 	return &credential{
-		identity:  Identity{Metadata: c.Metadata},
-		metadata:  zap.EncodeMetadata(c.Metadata, a.metadataNames),
+		metadata:  zap.EncodeMetadata(metadata, a.metadataNames),
 		complete:  true,
 		notBefore: notBefore,
 		notAfter:  notAfter,
@@ -342,7 +353,7 @@ func (a *Authenticator) credentialOf(c *Certificate) *credential {
 }
 
 // relink notes whether a file is behind a symbolic link.
-func (d *certificateDirectory) relink(result loadResult) {
+func (d *certificateDirectory) relink(result *loadResult) {
 	if result.link {
 		d.links[result.name] = result.stamp
 	} else {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/pebbe/zmq4"
 
-	"github.com/zmqauth/zmqauth/internal/libzmq"
 	"github.com/zmqauth/zmqauth/internal/relay"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -31,26 +30,22 @@ func (a *Authenticator) Relay(s *zmq4.Socket) (*relay.Socket, error) {
 	if s == nil {
 		return nil, errors.New("zmqauth: Relay: the socket is nil")
 	}
-	monitor := a.guard.monitorOf(s)
-	if monitor == nil {
+	known, err := a.guard.find(s)
+	if errors.Is(err, errNotGuarded) {
 		if err := a.Guard(s, nil); err != nil {
 			return nil, err
 		}
-		monitor = a.guard.monitorOf(s)
+		known, err = a.guard.find(s)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("zmqauth: Relay: %w", err)
 	}
 	domain, err := s.GetZapDomain()
 	if err != nil {
 		return nil, fmt.Errorf("zmqauth: Relay: %w", err)
 	}
 	a.relay.Open(domain)
-	return &relay.Socket{Table: &a.relay, Domain: domain, Done: monitor.Done()}, nil
-}
-
-// monitorOf is the monitor of a guarded socket; nil: it is not guarded.
-func (g *guard) monitorOf(s *zmq4.Socket) *libzmq.Monitor {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.monitors[s]
+	return &relay.Socket{Table: &a.relay, Domain: domain, Done: known.monitor.Done()}, nil
 }
 
 // locate puts the true address into the request of a client behind a front. It returns false where

@@ -54,7 +54,7 @@ func (c *Credentials) set() *credentialSet {
 type credential struct {
 	identity            Identity
 	metadata            []byte // identity's, encoded
-	complete            bool   // metadata has Config.Properties: it is for one Authenticator alone
+	complete            bool   // metadata has Config.Properties, too; identity is zero
 	notBefore, notAfter time.Time
 }
 

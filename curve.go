@@ -178,6 +178,9 @@ func (c *credential) accept(context.Context, string, PublicKey) (*Identity, erro
 	if c == nil {
 		return &Identity{}, nil
 	}
+	if c.complete {
+		return &Identity{Metadata: zap.DecodeMetadata(c.metadata)}, nil
+	}
 	return &c.identity, nil
 }
 

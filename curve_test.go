@@ -1,10 +1,13 @@
 package zmqauth
 
 import (
+	"maps"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/testzap"
 )
 
 func TestValidityAtEachDecision(t *testing.T) {
@@ -30,7 +33,7 @@ func TestValidityAtEachDecision(t *testing.T) {
 		if test.notAfter != 0 {
 			c.Metadata["not-after"] = now.Add(test.notAfter).Format(time.RFC3339)
 		}
-		known := s.a.credentialOf(c)
+		known := s.a.credentialOf(c.Metadata)
 		reason := ""
 		if known.expires() {
 			reason = known.refusalAt(now, ReasonKeyExpired, ReasonKeyNotYetValid)
@@ -48,6 +51,25 @@ func TestValidityAtEachDecision(t *testing.T) {
 	must.OK(t, c.SavePublic(s.path("short.key")))
 	s.within("a valid key", c, true)
 	s.within("its end", c, false)
+}
+
+// TestCurveUserIDKeepsMetadata: a user id from CurveUserID takes nothing of a certificate's
+// metadata, nor of the properties that all have.
+func TestCurveUserIDKeepsMetadata(t *testing.T) {
+	a := newAuthenticator(t, Config{
+		CurveUserID: func(PublicKey) string { return "ann" },
+		Properties:  []string{"team"},
+	})
+	c, dir := newCertificate(t), t.TempDir()
+	c.Metadata = map[string]string{"role": "sensor"}
+	must.OK(t, c.SavePublic(filepath.Join(dir, "c.key")))
+	must.OK(t, a.ConfigureCurve("d", dir))
+	reply := a.HandleZAPMessage(t.Context(), curveRequest("d", c.Public))
+	got := testzap.ParseMetadata(t, reply[5])
+	want := map[string]string{"role": "sensor", "team": ""}
+	if string(reply[4]) != "ann" || !maps.Equal(got, want) {
+		t.Errorf("user id %q, metadata %q", reply[4], got)
+	}
 }
 
 func TestCurveUserID(t *testing.T) {

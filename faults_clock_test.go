@@ -46,7 +46,7 @@ func TestClockAndValidity(t *testing.T) {
 		"not-before": from.Format(time.RFC3339Nano), "not-after": to.Format(time.RFC3339Nano),
 	}
 	for what, known := range map[string]*credential{
-		"an entry": entry, "a certificate": new(Authenticator).credentialOf(cert),
+		"an entry": entry, "a certificate": new(Authenticator).credentialOf(cert.Metadata),
 	} {
 		for by, want := range map[time.Duration]string{
 			0: "", time.Minute: "", -time.Minute: "",

@@ -60,11 +60,20 @@ type guard struct {
 	begin sync.Once
 	table atomic.Pointer[session.Table] // nil before the first guarded socket
 
-	mu       sync.Mutex
-	monitors map[*zmq4.Socket]*libzmq.Monitor
+	mu      sync.Mutex
+	sockets map[*zmq4.Socket]guardedSocket
 }
 
-var errGuarded = errors.New("the socket is guarded already")
+// guardedSocket is a guarded socket.
+type guardedSocket struct {
+	monitor *libzmq.Monitor
+	conns   *session.Socket
+}
+
+var (
+	errGuarded    = errors.New("the socket is guarded already")
+	errNotGuarded = errors.New("the socket is not guarded")
+)
 
 // Guard has the Authenticator know the sessions of a server socket, and end those who would not be
 // let in any more. Call it after the socket's role and before Bind (or Connect). It takes the
@@ -92,11 +101,9 @@ func (a *Authenticator) guardSocket(s *zmq4.Socket, l *Limits) error {
 	if a.isClosed() {
 		return ErrClosed
 	}
-	limits := (*session.Limits)(l)
-	if limits != nil {
-		if err := limits.Check(); err != nil {
-			return err
-		}
+	limits, err := l.checked()
+	if err != nil {
+		return err
 	}
 	domain, err := s.GetZapDomain()
 	if err != nil {
@@ -118,28 +125,64 @@ func (a *Authenticator) guardSocket(s *zmq4.Socket, l *Limits) error {
 	a.guard.begin.Do(a.beginGuard)
 	a.guard.mu.Lock()
 	defer a.guard.mu.Unlock()
-	if a.guard.monitors[s] != nil {
+	if _, known := a.guard.sockets[s]; known {
 		return errGuarded
 	}
 	monitor, err := libzmq.NewMonitor(s)
 	if err != nil {
 		return err
 	}
-	a.guard.monitors[s] = monitor
-	guarded := a.guard.table.Load().Guard(domain, mechanism, limits)
+	conns := a.guard.table.Load().Guard(domain, mechanism, limits)
+	a.guard.sockets[s] = guardedSocket{monitor, conns}
 	go func() {
-		monitor.Run(guarded.Tell)
-		guarded.Close()
+		monitor.Run(conns.Tell)
+		conns.Close()
 		a.guard.mu.Lock()
 		defer a.guard.mu.Unlock()
-		delete(a.guard.monitors, s)
+		delete(a.guard.sockets, s)
 	}()
 	return nil
 }
 
+// checked is the limits as package session has them. It is an error if they mean nothing.
+func (l *Limits) checked() (*session.Limits, error) {
+	if l == nil {
+		return nil, nil
+	}
+	limits := (*session.Limits)(l)
+	return limits, limits.Check()
+}
+
+// SetLimits puts other limits in force for a guarded socket. nil limits are none. Connections that
+// are open stay, also where there are more of them than the limits let in.
+func (a *Authenticator) SetLimits(s *zmq4.Socket, l *Limits) error {
+	limits, err := l.checked()
+	if err == nil {
+		var known guardedSocket
+		if known, err = a.guard.find(s); err == nil {
+			known.conns.SetLimits(limits)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("zmqauth: SetLimits: %w", err)
+	}
+	return nil
+}
+
+// find returns what is known of a guarded socket.
+func (g *guard) find(s *zmq4.Socket) (guardedSocket, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	known, ok := g.sockets[s]
+	if !ok {
+		return guardedSocket{}, errNotGuarded
+	}
+	return known, nil
+}
+
 // beginGuard starts what all guarded sockets share.
 func (a *Authenticator) beginGuard() {
-	a.guard.monitors = make(map[*zmq4.Socket]*libzmq.Monitor)
+	a.guard.sockets = make(map[*zmq4.Socket]guardedSocket)
 	a.guard.table.Store(session.New(session.Config{Judge: a.judgeSession,
 		Changed: a.sessionChanged, Refused: a.turnedAway}))
 	go a.rejudge()
@@ -159,13 +202,11 @@ func (a *Authenticator) turnedAway(r session.Refusal, times int) {
 // a PAIR socket at an inproc endpoint that gets the events, in the same form. An empty endpoint
 // ends it. Events that nobody reads are dropped beyond 1,000.
 func (a *Authenticator) Monitor(s *zmq4.Socket, endpoint string, events zmq4.Event) error {
-	a.guard.mu.Lock()
-	monitor := a.guard.monitors[s]
-	a.guard.mu.Unlock()
-	if monitor == nil {
-		return errors.New("zmqauth: Monitor: the socket is not guarded")
+	known, err := a.guard.find(s)
+	if err == nil {
+		err = known.monitor.PassTo(endpoint, events)
 	}
-	if err := monitor.PassTo(endpoint, events); err != nil {
+	if err != nil {
 		return fmt.Errorf("zmqauth: Monitor: %w", err)
 	}
 	return nil

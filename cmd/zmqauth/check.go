@@ -12,6 +12,7 @@ import (
 
 	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/internal/links"
+	"github.com/zmqauth/zmqauth/internal/policyfile"
 	"github.com/zmqauth/zmqauth/internal/proxy"
 )
 
@@ -90,6 +91,7 @@ func checkConfig(out output, config string, strict bool) error {
 	warnings := trial.config.Warnings()
 	domains, frontends := len(trial.config.File.Domains), len(trial.config.File.Frontends)
 	linked := len(links.Of(trial.config.File))
+	limited := describeLimits(trial.config.File.Frontends)
 	var failed error
 	if strict && len(warnings) > 0 {
 		failed = fmt.Errorf("%s: warnings: %d", config, len(warnings))
@@ -99,8 +101,9 @@ func checkConfig(out output, config string, strict bool) error {
 			Domains   int           `json:"domains"`
 			Frontends int           `json:"frontends"`
 			Links     int           `json:"links"`
+			Limits    []limitsInfo  `json:"limits,omitempty"`
 			Warnings  []warningInfo `json:"warnings"`
-		}{domains, frontends, linked, describeWarnings(warnings)}), failed)
+		}{domains, frontends, linked, limited, describeWarnings(warnings)}), failed)
 	}
 	for _, warning := range warnings {
 		printError(warning.Err)
@@ -113,7 +116,27 @@ func checkConfig(out output, config string, strict bool) error {
 		counts += fmt.Sprintf(", links: %d", linked)
 	}
 	_, err = fmt.Fprintf(out.w, "%s: good, %s\n", config, counts)
+	for _, l := range limited {
+		_, failed := fmt.Fprintf(out.w, "%s: %s\n", printable(l.Frontend), l.Limits)
+		err = errors.Join(err, failed)
+	}
 	return err
+}
+
+// limitsInfo is what check shows of the limits of a frontend.
+type limitsInfo struct {
+	Frontend string `json:"frontend"`
+	Limits   string `json:"limits"` // as entries of the policy, with commas between them
+}
+
+// describeLimits describes the limits of the frontends that have any.
+func describeLimits(frontends []policyfile.Frontend) (infos []limitsInfo) {
+	for _, f := range frontends {
+		if text := f.Limits.String(); text != "" {
+			infos = append(infos, limitsInfo{f.Name, text})
+		}
+	}
+	return infos
 }
 
 func describeWarnings(warnings []proxy.Warning) []warningInfo {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/zmqauth/zmqauth/admin"
+	"github.com/zmqauth/zmqauth/internal/privatedir"
 	"github.com/zmqauth/zmqauth/internal/proxy"
 )
 
@@ -15,6 +17,8 @@ type proxyOptions struct {
 	config    string
 	linger    time.Duration
 	ioThreads int
+
+	control, controlGroup string
 }
 
 // maxIOThreads limits the default of --io-threads. A handshake costs a millisecond of one thread.
@@ -35,12 +39,18 @@ func newProxy() *cobra.Command {
 			"A frontend that ends passes on what its clients have sent, and waits for the replies to\n" +
 			"them, for the time of --linger at most. A new frontend at the same endpoint waits for that.\n" +
 			"So do new rules for its domain, because they were not made for this frontend.\n\n" +
+			"With --control the commands sessions and kick can show and end the sessions of clients.\n" +
+			"Root and the proxy's user may use the socket, and the group of --control-group.\n\n" +
 			"SIGTERM and SIGINT end the proxy and all of these. A second signal ends it at once.\n\n" +
 			"proxy logs every decision on stderr: refusals at the level INFO, acceptances at DEBUG.",
 		Example: "  zmqauth proxy --config zmqauth.zpl --log-format json",
 		Args:    cobra.ExactArgs(0),
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
+				return err
+			}
+			group, err := o.group()
+			if err != nil {
 				return err
 			}
 			log, flush, err := o.log.logger()
@@ -56,6 +66,9 @@ func newProxy() *cobra.Command {
 				IOThreads: o.ioThreads,
 				Log:       log,
 				Reload:    reload,
+
+				Control:      o.control,
+				ControlGroup: group,
 			})
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -66,6 +79,10 @@ func newProxy() *cobra.Command {
 		"how long a frontend or link that ends may go on")
 	flags.IntVar(&o.ioThreads, "io-threads", min(runtime.NumCPU(), maxIOThreads),
 		"libzmq's threads, which do the cryptography")
+	flags.StringVar(&o.control, "control", "",
+		"open a control socket at this path, such as "+admin.DefaultPath)
+	flags.StringVar(&o.controlGroup, "control-group", "",
+		"group that may use the control socket, by name or number")
 	o.log.addLog(cmd)
 	return cmd
 }
@@ -79,6 +96,20 @@ func (o proxyOptions) check() error {
 		return usagef("--linger is negative")
 	case o.ioThreads < 1:
 		return usagef("--io-threads is at least 1")
+	case o.controlGroup != "" && o.control == "":
+		return usagef("--control-group needs --control")
 	}
 	return nil
+}
+
+// group is the id of the group that may use the control socket; nil: there is none.
+func (o proxyOptions) group() (*int, error) {
+	if o.controlGroup == "" {
+		return nil, nil
+	}
+	group, err := privatedir.LookupGroup(o.controlGroup)
+	if err != nil {
+		return nil, usagef("--control-group: %w", err)
+	}
+	return group, nil
 }

@@ -58,6 +58,16 @@ func parseRule(entry string) (rule, error) {
 var errNoAddress = errors.New("not an IPv4 or IPv6 address, a network (address/bits), " +
 	"ipc, uid:N, gid:N or pid:N")
 
+// ParseNetwork reads an IPv4 or IPv6 address, or a network in CIDR notation. The network is
+// unmapped, masked and without a zone. The error does not name the text.
+func ParseNetwork(text string) (netip.Prefix, error) {
+	network, err := parseNetwork(text)
+	if errors.Is(err, errNoAddress) {
+		err = errors.New("not an IPv4 or IPv6 address or a network (address/bits)")
+	}
+	return network, err
+}
+
 // parseNetwork reads an address or a network in CIDR notation. IPv4-mapped addresses become IPv4
 // addresses, as they do in peers.
 func parseNetwork(entry string) (netip.Prefix, error) {

@@ -132,23 +132,23 @@ func parseBound(name, value string) (time.Time, error) {
 
 // Parse reads a certificate from its text. Its errors are *zpl.Error, with the line. Parse takes
 // what czmq and pyzmq write. As they do, it passes over sections and entries that are not a
-// certificate's.
-func Parse(parser *zpl.Parser, text []byte) (*Certificate, error) {
+// certificate's. Metadata is nil if there is none. Nothing of text is kept.
+func Parse(parser *zpl.Parser, text []byte) (Certificate, error) {
 	root, err := parser.Parse(text)
 	if err != nil {
-		return nil, err
+		return Certificate{}, err
 	}
 	var r reader
 	curve := r.only(root, curveSection)
 	metadata := r.only(root, metadataSection)
-	cert := &Certificate{Metadata: r.metadata(metadata)}
+	cert := Certificate{Metadata: r.metadata(metadata)}
 	if curve != nil {
-		r.keys(curve, cert)
+		r.keys(curve, &cert)
 	} else {
 		r.fail(nil, errors.New("no certificate: it has no curve section"))
 	}
 	if r.err != nil {
-		return nil, r.err
+		return Certificate{}, r.err
 	}
 	return cert, nil
 }
@@ -208,8 +208,8 @@ func (r *reader) key(n *zpl.Node) [32]byte {
 
 // metadata reads the entries of the section. It passes over what is indented below one of them.
 func (r *reader) metadata(section *zpl.Node) map[string]string {
-	if section == nil {
-		return map[string]string{}
+	if section == nil || len(section.Children) == 0 {
+		return nil
 	}
 	metadata := make(map[string]string, len(section.Children))
 	last := section

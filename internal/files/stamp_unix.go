@@ -14,9 +14,9 @@ import (
 type Stamp struct {
 	device, inode uint64
 	size          int64
-	written       unix.Timespec // the time of its content, in nanoseconds
-	changed       unix.Timespec // the time of its inode: shows a rename, a new mode, a forged time
-	mode          fs.FileMode   // the permissions, and fs.ModeSticky
+	written       int64       // the time of its content, in nanoseconds since 1970
+	changed       int64       // the time of its inode: shows a rename, a new mode, a forged time
+	mode          fs.FileMode // the permissions, and fs.ModeSticky
 	uid, gid      uint32
 }
 
@@ -27,7 +27,7 @@ func newStamp(info *unix.Stat_t) Stamp {
 	}
 	return Stamp{
 		device: uint64(info.Dev), inode: info.Ino, size: info.Size,
-		written: info.Mtim, changed: info.Ctim, mode: mode, uid: info.Uid, gid: info.Gid,
+		written: info.Mtim.Nano(), changed: info.Ctim.Nano(), mode: mode, uid: info.Uid, gid: info.Gid,
 	}
 }
 
@@ -38,6 +38,20 @@ func StampOf(path string) (Stamp, error) {
 		return Stamp{}, err
 	}
 	return newStamp(&info), nil
+}
+
+// stampOf returns the stamp of an open file.
+func stampOf(fd int) (Stamp, error) {
+	info, err := fstat(fd)
+	if err != nil {
+		return Stamp{}, err
+	}
+	return newStamp(&info), nil
+}
+
+func fstat(fd int) (info unix.Stat_t, err error) {
+	_, err = retry(func() (int, error) { return 0, unix.Fstat(fd, &info) })
+	return info, err
 }
 
 // Owner returns the user and the group that the file belongs to.
@@ -59,4 +73,4 @@ type ID struct{ device, inode uint64 }
 func (s Stamp) ID() ID { return ID{s.device, s.inode} }
 
 // Changed returns when anything about the file changed last: its content, name or mode.
-func (s Stamp) Changed() time.Time { return time.Unix(s.changed.Unix()) }
+func (s Stamp) Changed() time.Time { return time.Unix(0, s.changed) }

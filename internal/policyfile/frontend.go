@@ -42,6 +42,10 @@ type Frontend struct {
 	// another need the same, as those of a Jupyter kernel do.
 	Identity string
 
+	// Limits are what strangers may cost; nil: there are none. The entries that are about single
+	// addresses are there only for TCP, and those about handshakes not for GSSAPI.
+	Limits *Limits
+
 	// Mode and Group are those of the file of an ipc endpoint: who may connect needs to write it.
 	// Mode 0 leaves it to the umask. Group is a name or a number; empty: the group of the process.
 	Mode  fs.FileMode

@@ -25,7 +25,7 @@ var mechanisms = []string{"null", "plain", "curve", "gssapi"}
 // fields describes the entries that f may have. Whether the certificate is required depends on
 // f.Mechanism.
 func (f *Frontend) fields() []field {
-	return []field{
+	return append([]field{
 		{"type", &f.Type, oneOf("router", "xsub", "xpub", "pull"), true},
 		{"bind", &f.Bind, checkBind, f.TLS == ""},
 		{"tls", &f.TLS, nil, false},
@@ -38,7 +38,7 @@ func (f *Frontend) fields() []field {
 		{"identity", &f.Identity, checkIdentity, false},
 		{"mode", new(string), f.setMode, false},
 		{"group", &f.Group, nil, false},
-	}
+	}, f.limitFields()...)
 }
 
 // defaultMaxMessage is the largest message in bytes unless the entry max-message says otherwise. It
@@ -110,6 +110,7 @@ func (p *parser) parseFrontend(n *zpl.Node) {
 			"%d bytes", MaxSubscription)
 	}
 	p.checkAccess(&f, lines)
+	p.checkLimits(&f, lines)
 	if lines["identity"] != 0 && f.Type != "router" {
 		p.fail(lines["identity"], "identity is for the type router")
 	}

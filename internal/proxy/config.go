@@ -81,9 +81,9 @@ func (c *Config) joinTLS(sockets *privatedir.Dir) {
 
 // socketName is the name of the private socket between a tls-serve and a frontend: short, and the
 // same for the same pair, wherever it stands in the policy. As in frontendSpec.same, it does not
-// matter which file has the frontend's certificate.
+// matter which file has the frontend's certificate, nor what its limits are.
 func socketName(f policyfile.Frontend, s policyfile.TLSServe) string {
-	f.File, f.Line, f.Bind, f.Certificate = "", 0, "", ""
+	f.File, f.Line, f.Bind, f.Certificate, f.Limits = "", 0, "", "", nil
 	s.File, s.Line, s.Connect = "", 0, policyfile.Address{}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%#v %#v", f, s))
 	return hex.EncodeToString(sum[:socketNameLength/2])

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"github.com/pebbe/zmq4"
@@ -62,7 +63,7 @@ func (f *frontend) open(auth *zmqauth.Authenticator) (err error) {
 	if f.service, err = watchService(f.zctx, f.back); err != nil {
 		return err
 	}
-	if err := auth.Guard(f.front, nil); err != nil {
+	if err := auth.Guard(f.front, f.spec.limits()); err != nil {
 		return err
 	}
 	set := func(endpoint string, events zmq4.Event) error {
@@ -266,6 +267,21 @@ func (f *frontend) do(task func() error) error {
 	case <-f.done:
 		return f.locate(errors.New("it has ended"))
 	}
+}
+
+// limit puts the limits of a spec in force. It returns nil where they are in force already.
+func (f *frontend) limit(auth *zmqauth.Authenticator, spec frontendSpec) error {
+	if reflect.DeepEqual(f.spec.Limits, spec.Limits) {
+		return nil
+	}
+	return f.do(func() error {
+		f.spec.Limits = spec.Limits
+		if err := auth.SetLimits(f.front, spec.limits()); err != nil {
+			return f.locate(err)
+		}
+		f.log.Info(MessageLimits, "limits", spec.Limits.String())
+		return nil
+	})
 }
 
 func (f *frontend) hasEnded() bool {

@@ -23,10 +23,10 @@ type frontendSpec struct {
 }
 
 // same tells whether two specs describe the same frontend. Where the entry stands in the file does
-// not matter, nor which file has the certificate.
+// not matter, nor which file has the certificate. A frontend can change its limits while it runs.
 func (s frontendSpec) same(other frontendSpec) bool {
 	a, b := s.Frontend, other.Frontend
-	a.File, a.Line, a.Certificate = b.File, b.Line, b.Certificate
+	a.File, a.Line, a.Certificate, a.Limits = b.File, b.Line, b.Certificate, b.Limits
 	if a != b || (s.certificate == nil) != (other.certificate == nil) {
 		return false
 	}
@@ -76,6 +76,9 @@ func (s frontendSpec) open(zctx *zmq4.Context) (front, back *zmq4.Socket, err er
 	}
 	return front, back, nil
 }
+
+// limits are what strangers may cost; nil: there are none.
+func (s frontendSpec) limits() *zmqauth.Limits { return (*zmqauth.Limits)(s.Limits) }
 
 // maxMessage is the size in bytes of the largest message that a client may send.
 func (s frontendSpec) maxMessage() int64 {

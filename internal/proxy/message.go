@@ -3,6 +3,7 @@ package proxy
 // The messages of the log that report the life of the proxy, a reload, and the end of a frontend.
 const (
 	MessageReady    = "zmqauth: the proxy is ready"
+	MessageControl  = "zmqauth: the control socket is open"
 	MessageEnds     = "zmqauth: the proxy ends"
 	MessageReloaded = "zmqauth: reloaded"
 	MessageWrong    = "zmqauth: the policy is wrong, everything stays as it was"
@@ -13,6 +14,7 @@ const (
 	MessageStalled  = "zmqauth: the service of a frontend takes no subscriptions, " +
 		"it is connected again"
 	MessageShortage = "zmqauth: clients are turned away, their connections cannot be accepted"
+	MessageLimits   = "zmqauth: a frontend has other limits"
 	MessageEnded    = "zmqauth: a frontend has ended"
 	MessageLost     = "zmqauth: a frontend has ended with messages " +
 		"that were not passed on or not answered"

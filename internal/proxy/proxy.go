@@ -18,6 +18,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/admin"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/links"
 	"github.com/zmqauth/zmqauth/internal/privatedir"
@@ -35,6 +36,9 @@ type Options struct {
 	IOThreads int              // of libzmq, which do the cryptography; at least 1
 	Log       *slog.Logger     // never nil
 	Reload    <-chan os.Signal // each signal makes Run read the policy again; nil: never
+
+	Control      string // the path of the control socket; empty: there is none
+	ControlGroup *int   // whose members may use it, besides root and this user; nil: nobody else
 }
 
 // proxy is the process: one context, one Authenticator, many frontends.
@@ -47,6 +51,7 @@ type proxy struct {
 	frontends *frontendSet
 	links     *links.Set
 	wrong     *reminder.Alarm // the policy in the file is not in force
+	served    served
 }
 
 // Run serves until ctx ends. The Authenticator starts before the first frontend is bound and closes
@@ -69,7 +74,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := zctx.SetIoThreads(o.IOThreads); err != nil {
 		return err
 	}
-	auth, err := zmqauth.New(zctx, &zmqauth.Config{Logger: o.Log})
+	feed := new(admin.Feed)
+	auth, err := zmqauth.New(zctx, &zmqauth.Config{Logger: o.Log, OnSession: feed.OnSession})
 	if err != nil {
 		return err
 	}
@@ -82,6 +88,13 @@ func Run(ctx context.Context, o Options) (err error) {
 		frontends: newFrontendSet(auth, o.Log, o.Linger, ctx.Done()), wrong: reminder.NewAlarm()}
 	defer p.wrong.Clear()
 	p.warn()
+	if o.Control != "" {
+		control, err := p.listen(ctx, o, feed)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, control.Close()) }()
+	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 	if err := p.update(ctx, config); err != nil {
 		return err
@@ -148,6 +161,7 @@ func (p *proxy) reload(ctx context.Context) {
 // update runs the frontends and links of a policy, and no others. What leaves first frees its ports
 // for what comes: links for frontends, and frontends for links.
 func (p *proxy) update(ctx context.Context, config *Config) error {
+	p.served.set(config.File.Frontends)
 	p.links.Release(config.links)
 	err := p.frontends.update(config.frontends)
 	if errors.Is(err, errAborted) {

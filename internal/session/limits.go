@@ -62,9 +62,48 @@ const (
 	penaltyMemory  = 10
 )
 
-func newLimiter(l Limits) *limiter {
+func newLimiter(limits Limits) *limiter {
+	l := &limiter{clients: make(map[netip.Prefix]*client)}
+	l.set(limits)
+	return l
+}
+
+// set puts other limits in force. What is known of addresses stays.
+func (l *limiter) set(limits Limits) {
+	l.Limits = limits
 	l.Burst = max(l.Burst, 1)
-	return &limiter{Limits: l, clients: make(map[netip.Prefix]*client)}
+}
+
+// SetLimits puts other limits in force for new connections and handshakes. nil limits are none.
+// Connections that are open stay, and count.
+func (s *Socket) SetLimits(limits *Limits) {
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	switch {
+	case limits == nil:
+		s.limits = nil
+		for _, c := range s.conns {
+			c.client, c.let = nil, false
+		}
+	case s.limits != nil:
+		s.limits.set(*limits)
+	default:
+		s.limits = newLimiter(*limits)
+		for _, c := range s.conns {
+			s.limits.adopt(c, time.Now())
+		}
+	}
+}
+
+// adopt counts a connection that came before there were limits.
+func (l *limiter) adopt(c *conn, now time.Time) {
+	l.conns++
+	if addr := c.origin.client.Addr(); l.holdFor(addr) {
+		l.count(c, l.at(addr, now))
+		if c.session != nil {
+			l.succeed(c)
+		}
+	}
 }
 
 // at is what is known of an address.
@@ -95,20 +134,25 @@ func (l *limiter) admit(c *conn, now time.Time) (reason string) {
 	if l.MaxConns > 0 && l.conns >= l.MaxConns {
 		return TooMany
 	}
-	if addr := c.origin.client.Addr(); addr.IsValid() && !l.isExempt(addr) {
+	if addr := c.origin.client.Addr(); l.holdFor(addr) {
 		k := l.at(addr, now)
 		if reason = l.refusal(k, now); reason != "" {
 			return reason
 		}
-		if k.idle != nil {
-			l.idle.Remove(k.idle)
-			k.idle = nil
-		}
-		k.conns++
-		c.client = k
+		l.count(c, k)
 	}
 	l.conns++
 	return ""
+}
+
+// count counts a connection of an address.
+func (l *limiter) count(c *conn, k *client) {
+	if k.idle != nil {
+		l.idle.Remove(k.idle)
+		k.idle = nil
+	}
+	k.conns++
+	c.client = k
 }
 
 // refusal is why a new connection of an address may not stay; "": it may.
@@ -142,8 +186,10 @@ func (l *limiter) penalty(k *client) time.Duration {
 	return l.Penalty * time.Duration(min(1<<min(k.failures-2, 30), penaltyCeiling))
 }
 
-func (l *limiter) isExempt(addr netip.Addr) bool {
-	return slices.ContainsFunc(l.Exempt, func(p netip.Prefix) bool { return p.Contains(addr) })
+// holdFor tells whether the limits of single addresses hold for one. IPC has no address.
+func (l *limiter) holdFor(addr netip.Addr) bool {
+	isIn := func(network netip.Prefix) bool { return network.Contains(addr) }
+	return addr.IsValid() && !slices.ContainsFunc(l.Exempt, isIn)
 }
 
 // fail counts a handshake that has failed.
@@ -188,7 +234,8 @@ func (l *limiter) leave(c *conn, now time.Time) {
 
 // isOverdue tells whether a connection has had its time for the handshake.
 func (l *limiter) isOverdue(c *conn, now time.Time) bool {
-	return l.Deadline > 0 && !c.decided && c.lane.limit > 0 && now.Sub(c.since) >= l.Deadline
+	return l.Deadline > 0 && c.client != nil && !c.decided && c.lane.limit > 0 &&
+		now.Sub(c.since) >= l.Deadline
 }
 
 // home is the address to which limits apply: an IPv4 address, or a /64 of IPv6.

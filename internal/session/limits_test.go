@@ -169,6 +169,17 @@ func TestDeadline(t *testing.T) {
 }
 
 // TestLimitsForget: of addresses without connections the limits know a bounded number; the one seen
+// TestExemptDeadline: an exempt address may take its time.
+func TestExemptDeadline(t *testing.T) {
+	b := newBench(t, Limits{Deadline: time.Second,
+		Exempt: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	exempt, other := b.open("10.0.0.1", ""), b.open("11.0.0.1", "")
+	late := b.now.Add(time.Minute)
+	if b.isOverdue(exempt, late) || !b.isOverdue(other, late) {
+		t.Errorf("overdue: exempt %t, other %t", b.isOverdue(exempt, late), b.isOverdue(other, late))
+	}
+}
+
 // longest ago is forgotten first. One with a connection is not forgotten.
 func TestLimitsForget(t *testing.T) {
 	b := newBench(t, Limits{PerAddress: 1, Penalty: time.Hour})

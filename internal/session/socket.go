@@ -13,10 +13,10 @@ type Socket struct {
 	table     *Table
 	domain    string
 	mechanism string
-	limits    *limiter
 
 	// Guarded by the table's mutex.
-	conns map[int]*conn // by descriptor
+	limits *limiter      // nil: there are none
+	conns  map[int]*conn // by descriptor
 }
 
 // conn is a connection of a guarded socket.

@@ -6,57 +6,77 @@ package table
 import (
 	"hash/maphash"
 	"iter"
-
-	"github.com/benbjohnson/immutable"
+	"slices"
 )
 
 // Table is a table of values by keys. The zero value is empty. A copy is the same table.
 type Table[K comparable, V any] struct {
-	m *immutable.Map[K, V] // nil: empty
+	root *node[K, V] // nil: empty
+	size int
 }
 
 // seed keeps outsiders from choosing keys that collide.
 var seed = maphash.MakeSeed()
 
-// hasher hashes any key that can be compared.
-type hasher[K comparable] struct{}
+func hashOf[K comparable](key K) uint64 { return maphash.Comparable(seed, key) }
 
-func (hasher[K]) Hash(key K) uint32 { return uint32(maphash.Comparable(seed, key)) }
-func (hasher[K]) Equal(a, b K) bool { return a == b }
+// Of is the table of n keys and values, which at gives by their numbers from 0. Where a key comes
+// twice, the last one counts. n is below 1<<32.
+func Of[K comparable, V any](n int, at func(i int) (K, V)) Table[K, V] {
+	order := make([]uint64, n) // half of a hash, and the number: in the order of the tree
+	for i := range order {
+		key, _ := at(i)
+		order[i] = hashOf(key)&^(1<<32-1) | uint64(i)
+	}
+	slices.Sort(order)
+	b := builder[K, V]{at: at}
+	root := b.build(order, 0)
+	return Table[K, V]{root, b.size}.orNone()
+}
+
+// orNone makes an empty table the zero one.
+func (t Table[K, V]) orNone() Table[K, V] {
+	if t.size == 0 {
+		return Table[K, V]{}
+	}
+	return t
+}
 
 // Len is how many keys there are.
-func (t Table[K, V]) Len() int {
-	if t.m == nil {
-		return 0
-	}
-	return t.m.Len()
-}
+func (t Table[K, V]) Len() int { return t.size }
 
 // Get is the value of a key.
 func (t Table[K, V]) Get(key K) (value V, ok bool) {
-	if t.m == nil {
+	if t.root == nil {
 		return value, false
 	}
-	return t.m.Get(key)
+	hash := hashOf(key)
+	n := t.root
+	for depth := 0; n.slots != nil; depth += slotBits {
+		n = n.slots[slotOf(hash, depth)]
+	}
+	if i := n.index(key); i >= 0 {
+		return n.entries[i].value, true
+	}
+	return value, false
 }
 
 // With is the table with another value of a key, or with one key more.
 func (t Table[K, V]) With(key K, value V) Table[K, V] {
-	if t.m == nil {
-		return Table[K, V]{immutable.NewMap[K, V](hasher[K]{}).Set(key, value)}
+	root := t.root
+	if root == nil {
+		root = new(node[K, V])
 	}
-	return Table[K, V]{t.m.Set(key, value)}
+	root, added := root.with(hashOf(key), entry[K, V]{key, value}, 0)
+	return Table[K, V]{root, t.size + added}
 }
 
 // Without is the table without a key.
 func (t Table[K, V]) Without(key K) Table[K, V] {
-	if t.m == nil {
+	if _, ok := t.Get(key); !ok {
 		return t
 	}
-	if t = (Table[K, V]{t.m.Delete(key)}); t.m.Len() == 0 {
-		return Table[K, V]{}
-	}
-	return t
+	return Table[K, V]{t.root.without(hashOf(key), key, 0), t.size - 1}.orNone()
 }
 
 // bulk is how many keys are many: then a new table is made of the old one's and those. It takes a
@@ -71,29 +91,20 @@ func (t Table[K, V]) WithAll(n int, more iter.Seq2[K, V]) Table[K, V] {
 		}
 		return t
 	}
-	builder := immutable.NewMapBuilder[K, V](hasher[K]{})
-	for key, value := range t.All() {
-		builder.Set(key, value)
+	all := make([]entry[K, V], 0, t.Len()+n)
+	for _, source := range []iter.Seq2[K, V]{t.All(), more} {
+		for key, value := range source {
+			all = append(all, entry[K, V]{key, value})
+		}
 	}
-	for key, value := range more {
-		builder.Set(key, value)
-	}
-	if builder.Len() == 0 {
-		return Table[K, V]{}
-	}
-	return Table[K, V]{builder.Map()}
+	return Of(len(all), func(i int) (K, V) { return all[i].key, all[i].value })
 }
 
 // All are the keys and values, in no order.
 func (t Table[K, V]) All() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
-		if t.m == nil {
-			return
-		}
-		for all := t.m.Iterator(); !all.Done(); {
-			if key, value, ok := all.Next(); ok && !yield(key, value) {
-				return
-			}
+		if t.root != nil {
+			t.root.all(yield)
 		}
 	}
 }

@@ -56,6 +56,51 @@ func TestEmpty(t *testing.T) {
 	}
 }
 
+// TestOf: the last value of a key counts, and a key that comes often makes no room for others less.
+func TestOf(t *testing.T) {
+	const keys, values = 100, 5_000
+	table := Of(values, func(i int) (int, int) { return i % keys, i })
+	want := map[int]int{}
+	for key := range keys {
+		want[key] = values - keys + key
+	}
+	if got := maps.Collect(table.All()); !maps.Equal(got, want) || table.Len() != keys {
+		t.Errorf("%d keys: %v", table.Len(), got)
+	}
+	for key := range keys {
+		table = table.Without(key)
+	}
+	if table != (Table[int, int]{}) {
+		t.Errorf("%d keys are left", table.Len())
+	}
+}
+
+// TestShrinks: a table whose keys have gone is as small as one that never had them.
+func TestShrinks(t *testing.T) {
+	const keys, left = 20_000, 10
+	var table Table[int, int]
+	for key := range keys {
+		table = table.With(key, key)
+	}
+	for key := left; key < keys; key++ {
+		table = table.Without(key)
+	}
+	nodes := 0
+	var count func(n *node[int, int])
+	count = func(n *node[int, int]) {
+		nodes++
+		if n.slots != nil {
+			for _, child := range n.slots {
+				count(child)
+			}
+		}
+	}
+	count(table.root)
+	if nodes > 10*left || table.Len() != left {
+		t.Errorf("%d nodes for %d keys", nodes, table.Len())
+	}
+}
+
 func key(n int) (k [32]byte) {
 	binary.LittleEndian.PutUint64(k[:], uint64(n))
 	return k
@@ -63,7 +108,7 @@ func key(n int) (k [32]byte) {
 
 // TestMemory: what a key of 32 bytes with a pointer takes.
 func TestMemory(t *testing.T) {
-	const keys, limit = 200_000, 100
+	const keys, limit = 200_000, 60
 	heap := func() uint64 {
 		runtime.GC()
 		var stats runtime.MemStats

@@ -25,6 +25,23 @@ func EncodeMetadata(properties map[string]string, required []string) []byte {
 	return frame
 }
 
+// DecodeMetadata is the properties of a frame that EncodeMetadata has made, required ones among
+// them; nil: there are none.
+func DecodeMetadata(frame []byte) map[string]string {
+	if len(frame) == 0 {
+		return nil
+	}
+	properties := make(map[string]string)
+	for len(frame) > 0 {
+		name := 1 + int(frame[0])
+		value := name + 4
+		end := value + int(binary.BigEndian.Uint32(frame[name:]))
+		properties[string(frame[1:name])] = string(frame[value:end])
+		frame = frame[end:]
+	}
+	return properties
+}
+
 // AppendProperty appends one property: the length of the name in one byte, the name, the length of
 // the value in four big-endian bytes, the value (RFC 27, "Message Format").
 func AppendProperty(dst []byte, name, value string) []byte {

@@ -11,6 +11,9 @@ import (
 )
 
 func TestEncodeMetadata(t *testing.T) {
+	if DecodeMetadata(nil) != nil {
+		t.Error("no frame has properties")
+	}
 	got := EncodeMetadata(map[string]string{"b": "2", "a": "one"}, []string{"Role", "b"})
 	want := []byte("\x01a\x00\x00\x00\x03one\x01b\x00\x00\x00\x012\x04Role\x00\x00\x00\x00")
 	if !bytes.Equal(got, want) {
@@ -83,9 +86,10 @@ func FuzzMetadata(f *testing.F) {
 		}
 		want := map[string]string{required: ""}
 		maps.Copy(want, properties)
-		got := testzap.ParseMetadata(t, EncodeMetadata(properties, []string{required}))
-		if !maps.Equal(got, want) {
-			t.Fatalf("%q became %q", want, got)
+		frame := EncodeMetadata(properties, []string{required})
+		got := testzap.ParseMetadata(t, frame)
+		if again := DecodeMetadata(frame); !maps.Equal(got, want) || !maps.Equal(again, want) {
+			t.Fatalf("%q became %q, and then %q", want, got, again)
 		}
 		libzmqs := []string{"identity", "socket-type", "user-id", "peer-address"}
 		for name, value := range got {

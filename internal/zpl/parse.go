@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unsafe"
 )
 
 // Parse reads a whole text into a tree. Lines end with LF or CRLF; in a text without any LF they
 // end with CR. The last line needs no ending. Every error is an *Error.
 func Parse(text []byte) (*Node, error) {
 	var parser Parser
-	return parser.Parse(text)
+	return parser.Parse(bytes.Clone(text))
 }
 
 // Parser reads one text after another into the same memory. That halves the time to read a
@@ -26,7 +27,8 @@ type Parser struct {
 	slab    []Node              // the memory of the entries, used up to its length
 }
 
-// Parse is like the function [Parse], except that the tree is valid only until the next call.
+// Parse is like the function [Parse], except that the tree is valid only until the next call, and
+// as long as text does not change: names and values are parts of it.
 func (p *Parser) Parse(text []byte) (*Node, error) {
 	if len(text) > MaxSize {
 		return nil, &Error{Err: fmt.Errorf("larger than %d bytes", MaxSize)}
@@ -35,7 +37,7 @@ func (p *Parser) Parse(text []byte) (*Node, error) {
 	p.line, p.entries, p.level, p.slab = 0, 0, 0, p.slab[:0]
 	p.last[0] = &p.root
 	crOnly := !bytes.Contains(text, []byte("\n"))
-	for rest := string(text); rest != ""; {
+	for rest := unsafe.String(unsafe.SliceData(text), len(text)); rest != ""; {
 		var line string
 		line, rest = cutLine(rest, crOnly)
 		p.line++

@@ -1,0 +1,142 @@
+// Package admin shows what a running Authenticator does, and takes orders from who runs it. So far
+// it has the control socket, which the commands "zmqauth sessions" and "zmqauth kick" use: HTTP and
+// JSON over a Unix socket.
+//
+//	GET  /v1/sessions        {"sessions": [Session, …]}
+//	GET  /v1/sessions/watch  an Event on each line, until either side ends it
+//	POST /v1/kick            {"user": "ann"} or another selector; answers {"kicked": 1}
+//
+// Both GETs take a selector in their query: id, user, key, address, domain, frontend. An error has
+// the form {"error": "what is wrong"}.
+package admin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/internal/privatedir"
+)
+
+// DefaultPath is where the tool looks for a control socket.
+const DefaultPath = "/run/zmqauth/control.sock"
+
+// Config is what Listen needs.
+type Config struct {
+	Auth *zmqauth.Authenticator // never nil
+	Feed *Feed                  // its OnSession is that of Auth; never nil
+	Log  *slog.Logger           // gets what was ended by whom, and who was refused; nil: nobody
+
+	// Group is the id of a group whose members may use the socket, besides root and the user of this
+	// process. nil: nobody else may.
+	Group *int
+
+	// Frontends names the sockets that a session may be at. It must not call methods of Auth. nil:
+	// sockets have no names.
+	Frontends func(zmqauth.Session) []string
+
+	patience time.Duration // with who takes no part of an answer; 0: writeTime
+}
+
+// Control is a control socket. Make one with [Listen].
+type Control struct {
+	cfg    Config
+	socket *privatedir.Socket
+	server *http.Server
+	lists  chan struct{} // a token for each list of sessions that is being sent
+	close  func() error  // once
+}
+
+const (
+	// headerTime is how long a client may take for the header of a request, and requestTime for all
+	// of it. idleTime is the time between two requests.
+	headerTime  = 5 * time.Second
+	requestTime = 10 * time.Second
+	idleTime    = 30 * time.Second
+	// writeTime is how long a client may take for a part of an answer.
+	writeTime = 10 * time.Second
+	// maxHeader and maxBody are the largest header and body of a request in bytes.
+	maxHeader = 8 << 10
+	maxBody   = 4 << 10
+	// maxLists is how many lists of sessions are made at the same time.
+	maxLists = 4
+)
+
+// Listen opens a control socket at path, with mode 0600, or 0660 for the group, and serves it until
+// Close. It replaces a socket on which nobody listens. It is an error if another file is there, or
+// if others could put theirs in its place.
+//
+// The kernel says who connects. Only root, the user of this process and the members of the group
+// are served, whatever the mode of the file becomes.
+func Listen(ctx context.Context, path string, cfg Config) (*Control, error) {
+	c, err := listen(ctx, path, cfg)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = errors.New("another program listens there, or a file is there that is no socket")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("control socket %s: %w", path, err)
+	}
+	return c, nil
+}
+
+func listen(ctx context.Context, path string, cfg Config) (*Control, error) {
+	if cfg.Auth == nil || cfg.Feed == nil {
+		return nil, errors.New("Config has no Auth or no Feed")
+	}
+	access := privatedir.Access{Mode: 0o600, Group: cfg.Group}
+	if cfg.Group != nil {
+		access.Mode = 0o660
+	}
+	file, socket, err := privatedir.ListenFile(ctx, path, access)
+	if err != nil {
+		return nil, err
+	}
+	inherited, err := net.FileListener(file)
+	_ = file.Close() // the listener has a descriptor of its own
+	if err != nil {
+		return nil, errors.Join(err, socket.Remove())
+	}
+	cfg.patience = cmp.Or(cfg.patience, writeTime)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Control{cfg: cfg, socket: socket, lists: make(chan struct{}, maxLists)}
+	c.server = &http.Server{
+		Handler:           http.HandlerFunc(c.serve),
+		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       requestTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          log.New(io.Discard, "", 0), // it would repeat what strangers send
+		ConnContext:       withClient,
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l := newListener(inherited.(*net.UnixListener), os.Geteuid(), cfg.Group, cfg.Log)
+		if err := c.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			cfg.Log.Error("zmqauth: the control socket has ended", "error", err)
+		}
+	}()
+	c.close = sync.OnceValue(func() error {
+		err := socket.Remove() // while it listens: afterwards the path may be somebody else's
+		err = errors.Join(err, c.server.Close())
+		<-ended
+		return err
+	})
+	return c, nil
+}
+
+// Close ends the socket and its connections, and removes its file. Later calls do nothing.
+func (c *Control) Close() error { return c.close() }
