@@ -20,6 +20,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
 	"github.com/zmqauth/zmqauth/internal/reactor"
+	"github.com/zmqauth/zmqauth/internal/relay"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -141,6 +142,7 @@ type Authenticator struct {
 	reports   *reporter
 	watcher   *follow.Watcher
 	guard     guard
+	relay     relay.Table
 	counters  counters
 
 	bareMetadata  []byte   // of an acceptance whose identity has no metadata
@@ -493,6 +495,9 @@ func (a *Authenticator) decide(r *zap.Request, malformed error) (v verdict, in *
 			v, in = verdict{status: zap.StatusError, reason: ReasonInternal, note: fault}, nil
 		}
 	}()
+	if !a.locate(r) {
+		return denied(ReasonAddressDenied).about("connection", "not made by the front"), nil
+	}
 	p := a.policy.Load()
 	v, in = a.judge(p, r, malformed)
 	v.policy = p

@@ -11,6 +11,9 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
+// What a program builds besides that imports front.
+require github.com/pires/go-proxyproto v0.15.0
+
 // What the tool, cmd/zmqauth, builds besides.
 require (
 	github.com/spf13/cobra v1.10.2

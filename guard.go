@@ -212,8 +212,13 @@ func (a *Authenticator) Monitor(s *zmq4.Socket, endpoint string, events zmq4.Eve
 	return nil
 }
 
-// sessionChanged tells OnSession.
+// sessionChanged tells OnSession, and the front that there may be.
 func (a *Authenticator) sessionChanged(s session.Session, open bool) {
+	if by := s.Proof.(*proof); !open && by.dialled != nil {
+		if c, _ := a.relay.Find([]byte(s.Domain), by.dialled); c != nil {
+			c.Ended()
+		}
+	}
 	if a.cfg.OnSession == nil {
 		return
 	}
@@ -264,7 +269,7 @@ func (l *loop) offer(envelope [][]byte, r *zap.Request, arrived time.Time, v ver
 	}
 	o := outgoing{ticket: newTicket(envelope, r, nil, arrived), verdict: v, epoch: l.a.epoch}
 	o.reply = &session.Reply{Domain: string(r.Domain), Mechanism: string(r.Mechanism),
-		Address: string(r.Address), Refused: v.status == zap.StatusDenied}
+		Address: string(r.Origin()), Refused: v.status == zap.StatusDenied}
 	if v.status == zap.StatusOK {
 		s := l.a.newSession(table.NextID(), r, v, arrived)
 		o.reply.Session = s

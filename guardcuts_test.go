@@ -230,6 +230,9 @@ func TestGuardCutsClient(t *testing.T) {
 		must.OK(t, err)
 		orders[n] <- order
 	}
+	if c.busy.Load() > 0 {
+		os.Exit(1) // the test has been killed: nobody waits for these clients
+	}
 	for _, c := range orders {
 		close(c)
 	}
@@ -246,6 +249,7 @@ type clients struct {
 	server              PublicKey
 	process             int
 	monitors            atomic.Int64
+	busy                atomic.Int64 // workers that have a client
 }
 
 // work makes a client whenever it is told to, and says what becomes of it.
@@ -254,6 +258,7 @@ func (c *clients) work(n int, orders <-chan string) {
 	name := fmt.Sprintf("u%d.%d", c.process, n)
 	fmt.Println(n, "key", cert.Public)
 	for range orders { // "go"
+		c.busy.Add(1)
 		s := c.socket(name, "secret", cert)
 		events, reader := c.watch(s)
 		must.OK(c, s.Connect(c.endpoint))
@@ -268,6 +273,7 @@ func (c *clients) work(n int, orders <-chan string) {
 		}
 		name, err := unix.Getsockname(fd)
 		if err != nil {
+			c.busy.Add(-1)
 			fmt.Println(n, "cut before it was up:", err)
 			continue
 		}
@@ -275,8 +281,10 @@ func (c *clients) work(n int, orders <-chan string) {
 		select {
 		case <-orders: // "bye"
 			must.OK(c, s.Close())
+			c.busy.Add(-1)
 			fmt.Println(n, "closed")
 		case event := <-events:
+			c.busy.Add(-1)
 			fmt.Println(n, "cut", event.kind)
 			must.OK(c, s.Close())
 		}

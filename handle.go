@@ -32,7 +32,7 @@ func (a *Authenticator) HandleZAPMessage(ctx context.Context, request [][]byte) 
 	}
 	t := ticket{arrived: arrived}
 	t.malformed = zap.Decode(request, &t.request)
-	v := a.decideAndWait(ctx, &t)
+	v := a.tellFront(&t.request, a.decideAndWait(ctx, &t))
 	code, text := zap.WireStatus(v.status, t.request.Mechanism)
 	reply = [][]byte{[]byte(zap.Version), t.request.ID, []byte(code), []byte(text), nil, nil}
 	if v.status == zap.StatusOK {

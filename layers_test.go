@@ -26,6 +26,7 @@ var layers = map[string][]string{
 	"internal/passhash":   {},
 	"internal/principal":  {},
 	"internal/privatedir": {"internal/files"},
+	"internal/relay":      {},
 	"internal/reminder":   {},
 	"internal/table":      {},
 	"internal/z85":        {},
@@ -53,15 +54,20 @@ var layers = map[string][]string{
 		"internal/endpoint", "internal/executor", "internal/files", "internal/follow",
 		"internal/keyfiles", "internal/keyset", "internal/libzmq", "internal/passhash",
 		"internal/passwd", "internal/policyfile", "internal/principal", "internal/reactor",
-		"internal/session", "internal/table", "internal/z85", "internal/zap", "internal/zpl",
+		"internal/relay", "internal/session", "internal/table", "internal/z85", "internal/zap", "internal/zpl",
 	},
 	"fastcurve": {},
 	"stream":    {"internal/backoff", "internal/files", "internal/privatedir", "internal/reminder"},
 	"sshtunnel": {"internal/files", "internal/privatedir", "internal/reminder"},
 	"zaptest":   {},
 
-	// 4: what is below the proxy: who runs it, and the engine of the tool's TLS and SSH.
+	// 4: what is below the proxy: a listener before a socket, who runs it, and the engine of the
+	// tool's TLS and SSH.
 	"admin": {".", "internal/acl", "internal/privatedir", "internal/reminder"},
+	"front": {
+		".", "internal/endpoint", "internal/files", "internal/libzmq", "internal/privatedir",
+		"internal/relay", "internal/session",
+	},
 	"internal/links": {
 		"internal/backoff", "internal/endpoint", "internal/files", "internal/policyfile",
 		"internal/privatedir", "internal/reminder", "sshtunnel", "stream",

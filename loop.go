@@ -280,6 +280,7 @@ func (l *loop) conclude(envelope [][]byte, r *zap.Request, arrived time.Time, v 
 // finish counts and sends a verdict, and keeps it to be reported.
 func (l *loop) finish(envelope [][]byte, r *zap.Request, arrived time.Time, v verdict) {
 	l.a.counters.count(v.status)
+	v = l.a.tellFront(r, v)
 	if l.sending && !l.offer(envelope, r, arrived, v) {
 		l.reply(envelope, r, v)
 	}

@@ -3,6 +3,7 @@ package zmqauth
 import (
 	"log/slog"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/follow"
@@ -16,6 +17,7 @@ type proof struct {
 	key      PublicKey
 	name     string                    // of the user, or the principal
 	address  string                    // as ZAP has it
+	dialled  []byte                    // by a front; nil: there is none
 	user     *passwd.User[*credential] // whose password was right; nil: no table's
 	callback any                       // the setup whose callback let it in; nil: none
 }
@@ -120,9 +122,12 @@ func (a *Authenticator) endSessions() {
 // newSession is the session that an acceptance opens.
 func (a *Authenticator) newSession(id uint64, r *zap.Request, v verdict, since time.Time,
 ) *session.Session {
-	p := &proof{address: string(r.Address), user: v.user}
+	p := &proof{address: string(r.Address), dialled: slices.Clone(r.Dialled), user: v.user}
 	s := &session.Session{ID: id, Domain: string(r.Domain),
 		Mechanism: string(r.Mechanism), UserID: v.userID, Since: since, Proof: p}
+	if c, _ := a.relay.Find(r.Domain, r.Origin()); c != nil {
+		s.Client, s.Peer = c.TCP, c.Peer
+	}
 	switch s.Mechanism {
 	case zap.MechanismPlain:
 		p.name = string(r.Credentials[0])

@@ -23,12 +23,14 @@ import (
 	"log"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/pebbe/zmq4"
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/front"
 	"github.com/zmqauth/zmqauth/sshtunnel"
 	"github.com/zmqauth/zmqauth/stream"
 	"github.com/zmqauth/zmqauth/zaptest"
@@ -43,6 +45,8 @@ var (
 	_ = slog.Default
 	_ = strconv.Itoa
 	_ net.Conn
+	_ netip.Addr
+	_ front.Config
 	_ time.Duration
 	_ stream.Server
 	_ sshtunnel.Config

@@ -16,6 +16,7 @@ import (
 type Monitor struct {
 	socket *zmq4.Socket // kept, because its finalizer would close it
 	reader *zmq4.Socket
+	done   chan struct{}
 
 	mu     sync.Mutex   // for what the program wants
 	out    *zmq4.Socket // nil: nothing
@@ -50,14 +51,18 @@ func NewMonitor(s *zmq4.Socket) (*Monitor, error) {
 		_ = reader.Close()
 		return nil, err
 	}
-	return &Monitor{socket: s, reader: reader}, nil
+	return &Monitor{socket: s, reader: reader, done: make(chan struct{})}, nil
 }
+
+// Done is closed when Run has returned.
+func (m *Monitor) Done() <-chan struct{} { return m.done }
 
 // Run calls told for each event, until the socket is closed or its context ends.
 func (m *Monitor) Run(told func(event zmq4.Event, value int)) {
 	defer func() {
 		_ = m.PassTo("", 0)
 		_ = m.reader.Close()
+		close(m.done)
 	}()
 	for {
 		frames, err := m.reader.RecvMessageBytes(0)

@@ -232,7 +232,7 @@ func (t *Table) bind(r *Reply, c *conn) {
 		return
 	}
 	e := &entry{Session: *r.Session, conn: c}
-	e.Client, e.Peer = c.origin.client, c.origin.peer
+	e.comeFrom(c.origin.client, c.origin.peer)
 	c.session = e
 	if c.socket.limits != nil {
 		c.socket.limits.succeed(c)
@@ -246,7 +246,7 @@ func (t *Table) join(l *lane, r *Reply) {
 		return
 	}
 	e := &entry{Session: *r.Session, lane: l}
-	e.Client, e.Peer = l.origin()
+	e.comeFrom(l.origin())
 	r.entry = e
 	if l.sessions == nil {
 		l.sessions = make(map[*entry]struct{})

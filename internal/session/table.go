@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -103,6 +104,13 @@ func (t *Table) Sessions() []Session {
 	}
 	slices.SortFunc(all, func(a, b Session) int { return int(int64(a.ID) - int64(b.ID)) })
 	return all
+}
+
+// comeFrom says where the connection comes from, unless the owner knows better.
+func (e *entry) comeFrom(client netip.AddrPort, peer string) {
+	if !e.Client.IsValid() && e.Peer == "" {
+		e.Client, e.Peer = client, peer
+	}
 }
 
 func (e *entry) snapshot() Session {

@@ -14,6 +14,7 @@ type Request struct {
 	ID        []byte // opaque to the handler; libzmq always sends "1"
 	Domain    []byte // of the server socket
 	Address   []byte // of the client, without a port
+	Dialled   []byte // the address of its connection, where a front has made that; nil: Address
 	RoutingID []byte // of the server socket, normally empty
 	Mechanism []byte // one of the constants Mechanism…, or anything else
 
@@ -70,12 +71,21 @@ func credentialCount(mechanism []byte) (count int, known bool) {
 	return 0, false
 }
 
+// Origin is the address that libzmq knows.
+func (r *Request) Origin() []byte {
+	if r.Dialled != nil {
+		return r.Dialled
+	}
+	return r.Address
+}
+
 // Clone returns a copy of the request that does not alias the frames.
 func (r *Request) Clone() Request {
 	c := Request{
 		ID:        slices.Clone(r.ID),
 		Domain:    slices.Clone(r.Domain),
 		Address:   slices.Clone(r.Address),
+		Dialled:   slices.Clone(r.Dialled),
 		RoutingID: slices.Clone(r.RoutingID),
 		Mechanism: slices.Clone(r.Mechanism),
 	}
