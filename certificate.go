@@ -32,32 +32,21 @@ func NewCertificate() (*Certificate, error) {
 // parseCertificate reads a certificate from the text of a file. The *FileError carries the file's
 // name.
 func parseCertificate(parser *zpl.Parser, file string, data []byte) (*Certificate, error) {
-	var cert Certificate
-	if err := cert.parse(parser, data); err != nil {
-		err.File = file
-		return nil, err
+	read, err := certfile.Parse(parser, data)
+	if err != nil {
+		return nil, zplError(file, err)
 	}
-	return cert.forCaller(), nil
+	return certificateOf(&read), nil
 }
 
-// forCaller is a copy as the exported functions return it: with a map that metadata can be put
-// into.
-func (c Certificate) forCaller() *Certificate {
+// certificateOf is a certificate as the exported functions return it: with a map that metadata can
+// be put into.
+func certificateOf(read *certfile.Certificate) *Certificate {
+	c := &Certificate{Public: read.Public, Secret: (*SecretKey)(read.Secret), Metadata: read.Metadata}
 	if c.Metadata == nil {
 		c.Metadata = map[string]string{}
 	}
-	return &c
-}
-
-// parse is parseCertificate without the file's name. Metadata is nil if there is none. Nothing of
-// data is kept.
-func (c *Certificate) parse(parser *zpl.Parser, data []byte) *FileError {
-	read, err := certfile.Parse(parser, data)
-	if err != nil {
-		return zplError("", err)
-	}
-	*c = Certificate{Public: read.Public, Secret: (*SecretKey)(read.Secret), Metadata: read.Metadata}
-	return nil
+	return c
 }
 
 // encode is the text of the certificate's file: the public one or the secret one.

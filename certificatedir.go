@@ -26,8 +26,8 @@ type certificateDirectory struct {
 	problems map[string]string      // what has been reported of files
 	missing  map[string]int         // looks in a row at which files were not there
 	dirty    map[PublicKey]struct{} // keys that have changed; nil: all
-	loader   certificateLoader
-	limit    directoryLimit
+	loader   certfile.Loader
+	limit    certfile.Limit
 	size     int64        // of the files in force
 	reads    atomic.Int64 // of files
 
@@ -42,7 +42,7 @@ type certificateFile = keyfiles.File[*credential]
 
 func newCertificateDirectory(a *Authenticator, path string) *certificateDirectory {
 	return &certificateDirectory{
-		a: a, path: path, source: a.newSource("directory", path), limit: certificateLimit,
+		a: a, path: path, source: a.newSource("directory", path), limit: certfile.Bounds,
 		links: make(map[string]files.Stamp), problems: make(map[string]string),
 		missing: make(map[string]int),
 	}
@@ -51,12 +51,12 @@ func newCertificateDirectory(a *Authenticator, path string) *certificateDirector
 // load reads the whole directory. It is an error if the directory cannot be read, cannot be trusted
 // or holds too much.
 func (d *certificateDirectory) load() error {
-	var broken []loadResult // what is wrong with files counts only if all is read
-	for result, err := range readCertificates(d.path, d.limit, d.files.Grow) {
+	var broken []certfile.Result // what is wrong with files counts only if all is read
+	for result, err := range certfile.ReadAll(d.path, d.limit, d.files.Grow) {
 		switch {
 		case err != nil:
-			return err
-		case result.err != nil:
+			return fileError(d.path, err)
+		case result.Err != nil:
 			broken = append(broken, *result)
 		default:
 			d.take(result)
@@ -103,9 +103,9 @@ func (d *certificateDirectory) Refresh(c follow.Changes) {
 	}
 	dir := files.DirAt(d.path)
 	for name := range names {
-		if isCertificateName(name) {
+		if certfile.IsName(name) {
 			d.reads.Add(1)
-			result := d.loader.loadNamed(dir, strings.Clone(name)) // not an event's whole path with it
+			result := d.loader.LoadNamed(dir, strings.Clone(name)) // not an event's whole path with it
 			d.take(&result)
 		}
 	}
@@ -162,53 +162,53 @@ func (d *certificateDirectory) addNew(suspects map[string]struct{}) error {
 	}
 	defer dir.Close()
 	found := 0
-	return listCertificates(dir, func(entry files.Entry) bool {
+	return certfile.List(dir, func(entry files.Entry) bool {
 		if d.files.Get(entry.Name) == nil {
 			suspects[entry.Name] = struct{}{}
 			found++
 		}
-		return found <= d.limit.files // with one more, some are left out anyway
+		return found <= d.limit.Files // with one more, some are left out anyway
 	})
 }
 
 // take takes over the result of reading a file.
-func (d *certificateDirectory) take(result *loadResult) {
-	name, file := result.name, d.files.Get(result.name)
-	if result.empty() { // there is no such file, or not any more
+func (d *certificateDirectory) take(result *certfile.Result) {
+	name, file := result.Name, d.files.Get(result.Name)
+	if result.IsEmpty() { // there is no such file, or not any more
 		d.lose(file)
 		return
 	}
 	if file == nil {
-		if d.files.Len() >= d.limit.files {
-			d.leaveOut(d.limit.tooMany())
+		if d.files.Len() >= d.limit.Files {
+			d.leaveOut(d.limit.TooMany())
 			return
 		}
 		file = d.files.Add(name)
 	}
 	delete(d.missing, name)
-	if files.IsTransient(result.err) {
+	if files.IsTransient(result.Err) {
 		d.lookAgain(name)
-		d.report(file, result.err)
+		d.report(file, result.Err)
 		return
 	}
-	file.Mark = result.stamp.Mark()
+	file.Mark = result.Stamp.Mark()
 	d.relink(result)
-	if result.err != nil {
-		if files.IsGone(result.err) { // behind a link
+	if result.Err != nil {
+		if files.IsGone(result.Err) { // behind a link
 			d.setKey(file, PublicKey{}, nil)
 			d.resize(file, 0)
 		}
-		d.report(file, result.err)
+		d.report(file, result.Err)
 		return
 	}
-	if d.size-int64(file.Size)+result.size() > d.limit.bytes {
+	if d.size-int64(file.Size)+result.Size() > d.limit.Bytes {
 		file.Mark = files.Mark{} // so that it is read again when there is room
-		d.leaveOut(d.limit.tooLarge())
+		d.leaveOut(d.limit.TooLarge())
 		return
 	}
-	d.resize(file, result.size())
+	d.resize(file, result.Size())
 	delete(d.problems, name)
-	d.setKey(file, result.cert.Public, d.a.credentialOf(result.cert.Metadata))
+	d.setKey(file, result.Public, d.a.credentialOf(result.Metadata))
 }
 
 // missingLooks is how many looks in a row have to miss a file before it counts as removed.
@@ -293,8 +293,9 @@ func (d *certificateDirectory) Unfinished() follow.Changes {
 
 // report logs and counts what is wrong with a file, once. From then on its last good content has a
 // time to live.
-func (d *certificateDirectory) report(file *certificateFile, err error) {
+func (d *certificateDirectory) report(file *certificateFile, fault error) {
 	name, hasKey := file.Name(), file.Key() != PublicKey{}
+	err := zplError(files.Below(d.path, name), fault)
 	said := d.problems[name]
 	if said == err.Error() {
 		return
@@ -353,11 +354,11 @@ func (a *Authenticator) credentialOf(metadata map[string]string) *credential {
 }
 
 // relink notes whether a file is behind a symbolic link.
-func (d *certificateDirectory) relink(result *loadResult) {
-	if result.link {
-		d.links[result.name] = result.stamp
+func (d *certificateDirectory) relink(result *certfile.Result) {
+	if result.IsLink {
+		d.links[result.Name] = result.Stamp
 	} else {
-		delete(d.links, result.name)
+		delete(d.links, result.Name)
 	}
 }
 

@@ -14,8 +14,7 @@ import (
 )
 
 const (
-	publicSuffix = ".key"    // pyzmq's; czmq takes any name
-	secretSuffix = "_secret" // czmq's and pyzmq's
+	publicSuffix = ".key" // pyzmq's; czmq takes any name
 
 	publicMode fs.FileMode = 0o644
 	secretMode fs.FileMode = 0o600
@@ -40,7 +39,7 @@ func CreateCertificates(
 	}
 	cert.Metadata = metadata
 	publicFile = filepath.Join(dir, name+publicSuffix)
-	secretFile = publicFile + secretSuffix
+	secretFile = publicFile + certfile.SecretSuffix
 	// The public file comes last: once it is seen, the pair is whole.
 	if err := cert.SaveSecret(secretFile); err != nil {
 		return "", "", err
@@ -83,13 +82,12 @@ func (c *Certificate) save(path string, secret bool, mode fs.FileMode) error {
 // says which command mends the file. On Windows the access control list takes the place of that
 // rule.
 func LoadCertificate(path string) (*Certificate, error) {
-	var cert Certificate
 	data, stamp, err := files.Read(path, certfile.MaxSize, nil)
 	if err != nil {
 		return nil, fileError(path, err)
 	}
-	if err := cert.parse(new(zpl.Parser), data); err != nil {
-		err.File = path
+	cert, err := parseCertificate(new(zpl.Parser), path, data)
+	if err != nil {
 		return nil, err
 	}
 	if cert.Secret == nil {
@@ -100,7 +98,7 @@ func LoadCertificate(path string) (*Certificate, error) {
 	if err != nil {
 		return nil, &FileError{File: path, Err: err}
 	}
-	return cert.forCaller(), nil
+	return cert, nil
 }
 
 // LoadCertificates reads the public certificates of a directory, without its subdirectories. It
@@ -115,14 +113,14 @@ func LoadCertificates(dir string) (map[PublicKey]*Certificate, error) {
 	var certs map[PublicKey]*Certificate
 	var errs []error
 	expect := func(count int) { certs = make(map[PublicKey]*Certificate, count) }
-	for result, err := range readCertificates(dir, certificateLimit, expect) {
+	for result, err := range certfile.ReadAll(dir, certfile.Bounds, expect) {
 		switch {
 		case err != nil:
-			return nil, err
-		case result.err != nil:
-			errs = append(errs, result.err)
-		case certs[result.cert.Public] == nil:
-			certs[result.cert.Public] = result.cert.forCaller()
+			return nil, fileError(dir, err)
+		case result.Err != nil:
+			errs = append(errs, zplError(files.Below(dir, result.Name), result.Err))
+		case certs[result.Public] == nil:
+			certs[result.Public] = certificateOf(&result.Certificate)
 		}
 	}
 	return certs, errors.Join(errs...)

@@ -7,13 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zmqauth/zmqauth/internal/certfile"
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // newLimitedStore is newCertificateStore for a directory with a limit of its own. It returns the
 // error that following the directory gives.
-func newLimitedStore(t *testing.T, limit directoryLimit,
+func newLimitedStore(t *testing.T, limit certfile.Limit,
 	names ...string) (s *certificateStore, have map[string]*Certificate, err error) {
 	t.Helper()
 	s, have = newCertificateStore(t, names...)
@@ -24,7 +25,7 @@ func newLimitedStore(t *testing.T, limit directoryLimit,
 }
 
 var (
-	fiveFiles = directoryLimit{files: 5, bytes: maxCertificatesSize}
+	fiveFiles = certfile.Limit{Files: 5, Bytes: certfile.Bounds.Bytes}
 	fiveNames = []string{"a.key", "b.key", "c.key", "d.key", "e.key"}
 )
 
@@ -32,11 +33,11 @@ var (
 // changes nothing.
 func TestHugeDirectory(t *testing.T) {
 	for name, test := range map[string]struct {
-		limit directoryLimit
+		limit certfile.Limit
 		want  string
 	}{
-		"too many":  {directoryLimit{files: 4, bytes: maxCertificatesSize}, "more than 4 certificates"},
-		"too large": {directoryLimit{files: 5, bytes: 1000}, "certificates of more than 1000 bytes"},
+		"too many":  {certfile.Limit{Files: 4, Bytes: certfile.Bounds.Bytes}, "more than 4 certificates"},
+		"too large": {certfile.Limit{Files: 5, Bytes: 1000}, "certificates of more than 1000 bytes"},
 	} {
 		s, have, err := newLimitedStore(t, test.limit, fiveNames...)
 		if err == nil ||
@@ -70,8 +71,8 @@ func TestHugeDirectory(t *testing.T) {
 }
 
 // countCertificates reads a directory once.
-func countCertificates(dir string, limit directoryLimit) (count int, err error) {
-	for _, err := range readCertificates(dir, limit, func(int) {}) {
+func countCertificates(dir string, limit certfile.Limit) (count int, err error) {
+	for _, err := range certfile.ReadAll(dir, limit, func(int) {}) {
 		if err != nil {
 			return count, err
 		}
@@ -137,7 +138,7 @@ func TestDirectoryGrowsLarge(t *testing.T) {
 		return text(t, &more)
 	}
 	size := int64(len(text(t, newCertificate(t))))
-	s, have, err := newLimitedStore(t, directoryLimit{files: maxCertificates, bytes: 5*size + 4100},
+	s, have, err := newLimitedStore(t, certfile.Limit{Files: certfile.Bounds.Files, Bytes: 5*size + 4100},
 		fiveNames[:3]...)
 	must.OK(t, err)
 	full := func(count int) {

@@ -34,7 +34,7 @@ var layers = map[string][]string{
 	"internal/zpl":        {},
 
 	// 1: files that are followed, files that configure, users.
-	"internal/certfile": {"internal/z85", "internal/zap", "internal/zpl"},
+	"internal/certfile": {"internal/files", "internal/z85", "internal/zap", "internal/zpl"},
 	"internal/follow":   {"internal/files", "internal/reminder"},
 	"internal/passwd":   {"internal/passhash", "internal/table"},
 	"internal/policyfile": {

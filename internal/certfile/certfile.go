@@ -33,6 +33,9 @@ const (
 	publicKeyEntry  = "public-key"
 	secretKeyEntry  = "secret-key"
 
+	// SecretSuffix ends the names of secret certificates, those of czmq and pyzmq, too.
+	SecretSuffix = "_secret"
+
 	// MaxSize is the size of the largest certificate in bytes: tools write some 400; the rest is room
 	// for metadata.
 	MaxSize = 64 << 10

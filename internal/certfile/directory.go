@@ -1,4 +1,4 @@
-package zmqauth
+package certfile
 
 import (
 	"errors"
@@ -12,16 +12,15 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/zmqauth/zmqauth/internal/certfile"
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
-// isCertificateName tells whether a file of that name in a directory of certificates is one to
+// IsName tells whether a file of that name in a directory of certificates is one to
 // read: no secret one, no dot file, no editor's backup or lock.
-func isCertificateName(name string) bool {
+func IsName(name string) bool {
 	return name != "" && name[0] != '.' &&
-		!strings.HasSuffix(name, secretSuffix) &&
+		!strings.HasSuffix(name, SecretSuffix) &&
 		!strings.HasSuffix(name, "~") &&
 		(name[0] != '#' || !strings.HasSuffix(name, "#"))
 }
@@ -33,58 +32,61 @@ const (
 	maxCertificatesSize = 1 << 30 // bytes of the files together, which metadata may take up
 )
 
-// directoryLimit is such a bound.
-type directoryLimit struct {
-	files int
-	bytes int64
+// Limit is such a bound.
+type Limit struct {
+	Files int
+	Bytes int64
 }
 
-var certificateLimit = directoryLimit{files: maxCertificates, bytes: maxCertificatesSize}
+// Bounds is the limit of each directory.
+var Bounds = Limit{Files: maxCertificates, Bytes: maxCertificatesSize}
 
 const lookUpInstead = "a callback can look keys up wherever they are (ConfigureCurveCallback)"
 
-func (l directoryLimit) tooMany() error {
-	return fmt.Errorf("more than %d certificates in one directory; %s", l.files, lookUpInstead)
+// TooMany is the error of a directory with more files.
+func (l Limit) TooMany() error {
+	return fmt.Errorf("more than %d certificates in one directory; %s", l.Files, lookUpInstead)
 }
 
-func (l directoryLimit) tooLarge() error {
+// TooLarge is the error of a directory with more bytes.
+func (l Limit) TooLarge() error {
 	return fmt.Errorf("certificates of more than %d bytes in one directory; %s",
-		l.bytes, lookUpInstead)
+		l.Bytes, lookUpInstead)
 }
 
-// listCertificates calls visit for the entries of a directory whose names are those of
+// List calls visit for the entries of a directory whose names are those of
 // certificates, in no order, until visit returns false.
-func listCertificates(dir *files.Dir, visit func(files.Entry) bool) error {
+func List(dir *files.Dir, visit func(files.Entry) bool) error {
 	return dir.Entries(func(entry files.Entry) bool {
-		return entry.Type.IsDir() || !isCertificateName(entry.Name) || visit(entry)
+		return entry.Type.IsDir() || !IsName(entry.Name) || visit(entry)
 	})
 }
 
 // sortedCertificates is the entries of a directory that may be certificates, in the order of their
 // names.
-func (l directoryLimit) sortedCertificates(dir *files.Dir) ([]files.Entry, error) {
+func (l Limit) sortedCertificates(dir *files.Dir) ([]files.Entry, error) {
 	var found []files.Entry
-	err := listCertificates(dir, func(entry files.Entry) bool {
+	err := List(dir, func(entry files.Entry) bool {
 		found = append(found, entry)
-		return len(found) <= l.files
+		return len(found) <= l.Files
 	})
-	if err == nil && len(found) > l.files {
-		err = l.tooMany()
+	if err == nil && len(found) > l.Files {
+		err = l.TooMany()
 	}
 	slices.SortFunc(found, func(a, b files.Entry) int { return strings.Compare(a.Name, b.Name) })
 	return found, err
 }
 
-// readCertificates reads all the certificates of a directory, in the order of their names. expect
+// ReadAll reads all the certificates of a directory, in the order of their names. expect
 // hears how many there may be, before the first. A result is valid until the next one. An error is
 // the last that comes: the directory cannot be read, cannot be trusted or holds too much.
-func readCertificates(
-	path string, limit directoryLimit, expect func(count int),
-) iter.Seq2[*loadResult, error] {
-	return func(yield func(*loadResult, error) bool) {
+func ReadAll(
+	path string, limit Limit, expect func(count int),
+) iter.Seq2[*Result, error] {
+	return func(yield func(*Result, error) bool) {
 		dir, err := files.OpenDir(path)
 		if err != nil {
-			yield(nil, fileError(path, err))
+			yield(nil, err)
 			return
 		}
 		defer dir.Close()
@@ -96,17 +98,17 @@ func readCertificates(
 			expect(len(entries))
 			size := int64(0)
 			for result := range loadAll(dir, entries) {
-				if size += result.size(); size > limit.bytes {
-					err = limit.tooLarge()
+				if size += result.Size(); size > limit.Bytes {
+					err = limit.TooLarge()
 					break
 				}
-				if !result.empty() && !yield(result, nil) {
+				if !result.IsEmpty() && !yield(result, nil) {
 					return
 				}
 			}
 		}
 		if err != nil {
-			yield(nil, fileError(path, err))
+			yield(nil, err)
 		}
 	}
 }
@@ -132,8 +134,8 @@ const (
 // loadAll reads files of a directory, several at once, and has their results in the order of
 // entries. A result is valid until the next one. However many files there are, few results are in
 // memory.
-func loadAll(dir *files.Dir, entries []files.Entry) iter.Seq[*loadResult] {
-	return func(yield func(*loadResult) bool) {
+func loadAll(dir *files.Dir, entries []files.Entry) iter.Seq[*Result] {
+	return func(yield func(*Result) bool) {
 		var running sync.WaitGroup
 		defer running.Wait()
 		blocks := make([]loadBlock, min(runtime.GOMAXPROCS(0), maxLoaders)+1)
@@ -165,9 +167,9 @@ func loadAll(dir *files.Dir, entries []files.Entry) iter.Seq[*loadResult] {
 
 // loadBlock is some files that one goroutine reads, one after the other.
 type loadBlock struct {
-	loader  certificateLoader
+	loader  Loader
 	entries []files.Entry
-	results []loadResult
+	results []Result
 	loaded  sync.WaitGroup
 }
 
@@ -179,92 +181,86 @@ func (b *loadBlock) load(dir *files.Dir) {
 	}
 }
 
-// loadResult is one entry of a directory: a certificate, an error, or neither where there is
+// Result is one entry of a directory: a certificate, an error, or neither where there is
 // nothing to read.
-type loadResult struct {
-	name  string
-	cert  Certificate // the zero value: none. Without a secret key, and nil for no metadata
-	err   error
-	stamp files.Stamp
-	link  bool // the name is that of a symbolic link
+type Result struct {
+	Name        string
+	Certificate             // the zero value: none. Without a secret key
+	Err         error       // without the path; a *zpl.Error where a line is to blame
+	Stamp       files.Stamp // of the file
+	IsLink      bool        // the name is that of a symbolic link
 }
 
-func (r *loadResult) empty() bool { return r.cert.Public == PublicKey{} && r.err == nil }
+// IsEmpty tells whether there is nothing to read.
+func (r *Result) IsEmpty() bool { return r.Public == [32]byte{} && r.Err == nil }
 
-// size is what the file of a certificate counts against the limit of its directory.
-func (r *loadResult) size() int64 {
-	if r.cert.Public == (PublicKey{}) {
+// Size is what the file of a certificate counts against the limit of its directory.
+func (r *Result) Size() int64 {
+	if r.Public == [32]byte{} {
 		return 0
 	}
-	return r.stamp.Size()
+	return r.Stamp.Size()
 }
 
-// certificateLoader reads certificates of directories, one after another, and keeps the memory that
+// Loader reads certificates of directories, one after another, and keeps the memory that
 // this takes. The zero value is ready; it serves one goroutine.
-type certificateLoader struct {
+type Loader struct {
 	buffer []byte
 	parser zpl.Parser
 }
 
 // load reads an entry of a directory. If the file has a secret key after all, the certificate comes
 // without it.
-func (l *certificateLoader) load(dir *files.Dir, entry files.Entry) loadResult {
-	result := loadResult{name: entry.Name}
-	if entry.Type.IsDir() || !isCertificateName(entry.Name) {
+func (l *Loader) load(dir *files.Dir, entry files.Entry) Result {
+	result := Result{Name: entry.Name}
+	if entry.Type.IsDir() || !IsName(entry.Name) {
 		return result
 	}
 	switch entry.Type {
 	case 0:
 	case fs.ModeSymlink:
-		result.link = true
+		result.IsLink = true
 	default: // opening some devices does something
-		result.err = &FileError{File: dir.Below(entry.Name), Err: files.ErrNotRegular}
+		result.Err = files.ErrNotRegular
 		return result
 	}
-	data, stamp, err := dir.Read(entry.Name, certfile.MaxSize, l.buffer)
+	data, stamp, err := dir.Read(entry.Name, MaxSize, l.buffer)
 	removed := entry.Type == 0 && errors.Is(err, fs.ErrNotExist) // meanwhile
 	if removed || errors.Is(err, syscall.EISDIR) {
 		return result
 	}
-	result.stamp = stamp
+	result.Stamp = stamp
 	if err != nil {
-		result.err = fileError(dir.Below(entry.Name), err)
+		result.Err = files.Bare(err)
 		return result
 	}
 	l.buffer = data
 	if err := l.judge(dir, &result); err != nil {
-		err.File = dir.Below(entry.Name)
-		result.cert, result.err = Certificate{}, err
+		result.Certificate, result.Err = Certificate{}, err
 	}
 	return result
 }
 
 // judge reads the certificate that is in the buffer, and checks whether its file can be trusted.
-// The error lacks the file's name.
-func (l *certificateLoader) judge(dir *files.Dir, result *loadResult) *FileError {
-	if err := result.cert.parse(&l.parser, l.buffer); err != nil {
+func (l *Loader) judge(dir *files.Dir, result *Result) (err error) {
+	if result.Certificate, err = Parse(&l.parser, l.buffer); err != nil {
 		return err
 	}
-	check := dir.Check
-	if result.cert.Secret != nil {
-		check = dir.CheckSecret
-		result.cert.Secret = nil
+	if result.Secret != nil {
+		result.Secret = nil
+		return dir.CheckSecret(result.Name, result.Stamp)
 	}
-	if err := check(result.name, result.stamp); err != nil {
-		return &FileError{Err: err}
-	}
-	return nil
+	return dir.Check(result.Name, result.Stamp)
 }
 
-// loadNamed is load for a name that need not exist.
-func (l *certificateLoader) loadNamed(dir *files.Dir, name string) loadResult {
-	path := dir.Below(name)
-	info, err := os.Lstat(path)
+// LoadNamed is load for a name that need not exist.
+func (l *Loader) LoadNamed(dir *files.Dir, name string) Result {
+	info, err := os.Lstat(dir.Below(name))
 	switch {
 	case files.IsGone(err):
-		return loadResult{name: name}
+		return Result{Name: name}
 	case err != nil:
-		return loadResult{name: name, err: fileError(path, err)}
+		return Result{Name: name, Err: files.Bare(err)}
 	}
 	return l.load(dir, files.Entry{Name: name, Type: info.Mode().Type()})
 }
