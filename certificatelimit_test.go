@@ -138,8 +138,8 @@ func TestDirectoryGrowsLarge(t *testing.T) {
 		return text(t, &more)
 	}
 	size := int64(len(text(t, newCertificate(t))))
-	s, have, err := newLimitedStore(t, certfile.Limit{Files: certfile.Bounds.Files, Bytes: 5*size + 4100},
-		fiveNames[:3]...)
+	limit := certfile.Limit{Files: certfile.Bounds.Files, Bytes: 5*size + 4100}
+	s, have, err := newLimitedStore(t, limit, fiveNames[:3]...)
 	must.OK(t, err)
 	full := func(count int) {
 		t.Helper()
