@@ -97,3 +97,32 @@ func sshForward(b *testing.B, server *sshd, address string, options ...string) s
 	b.Cleanup(func() { must.OK(b, client.Stop()) })
 	return socket
 }
+
+// BenchmarkDownload reads bulk data through a tunnel, through ssh -L, and through ssh -L with the
+// cipher that this package prefers, in turns.
+func BenchmarkDownload(b *testing.B) {
+	server := newSSHD(b)
+	const block = 4 << 20
+	data := make([]byte, block)
+	address := serve(b, func(conn net.Conn) {
+		for {
+			if _, err := io.CopyN(io.Discard, conn, 1); err != nil {
+				return
+			}
+			if _, err := conn.Write(data); err != nil {
+				return
+			}
+		}
+	})
+	b.SetBytes(block)
+	read := make([]byte, 256<<10)
+	compete(b, server, address, func(conn net.Conn) {
+		_, err := conn.Write([]byte{0})
+		must.OK(b, err)
+		for n := 0; n < block; {
+			got, err := conn.Read(read)
+			must.OK(b, err)
+			n += got
+		}
+	})
+}

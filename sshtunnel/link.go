@@ -1,6 +1,7 @@
 package sshtunnel
 
 import (
+	"bufio"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 // heard, and the first error.
 type link struct {
 	net.Conn
+	ahead     *bufio.Reader // what comes from the server
 	began     time.Time
 	lastHeard atomic.Int64          // nanoseconds after began
 	broken    atomic.Pointer[error] // the first error
@@ -20,11 +22,17 @@ type link struct {
 	resumed chan struct{} // closed when a goroutine enters Read; nil: nobody waits for that
 }
 
-func newLink(conn net.Conn) *link { return &link{Conn: conn, began: time.Now()} }
+// readAhead is how many bytes from the server a link takes at once. x/crypto itself would take a
+// packet in two or three reads.
+const readAhead = 256 << 10
+
+func newLink(conn net.Conn) *link {
+	return &link{Conn: conn, ahead: bufio.NewReaderSize(conn, readAhead), began: time.Now()}
+}
 
 func (l *link) Read(p []byte) (int, error) {
 	l.setReading(true)
-	n, err := l.Conn.Read(p)
+	n, err := l.ahead.Read(p)
 	if n > 0 {
 		l.lastHeard.Store(int64(time.Since(l.began)))
 	}

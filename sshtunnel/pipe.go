@@ -45,9 +45,15 @@ func (s *stream) carryUp(local localEnd, by owner) {
 	} // otherwise the channel is closed, and the other direction ends by itself
 }
 
+// carryBuffer is how many bytes are carried down at once.
+const carryBuffer = 64 << 10
+
 // carryDown copies from the remote to the local end.
 func (s *stream) carryDown(local localEnd, by owner) {
-	if _, err := io.Copy(local, s.Channel); err != nil { // the local end does not read any more
+	// Neither end copies by itself: that would be in pieces of 32 KiB.
+	_, err := io.CopyBuffer(struct{ io.Writer }{local}, struct{ io.Reader }{s.Channel},
+		make([]byte, carryBuffer))
+	if err != nil { // the local end does not read any more
 		_ = s.Close()
 	} else if err := s.conn.cutOff(); err != nil {
 		by.cut(err)
