@@ -167,6 +167,7 @@ type policy struct {
 	plain     map[string]*plainSetup
 	curve     map[string]*curveSetup
 	gssapi    map[string]*gssapiSetup
+	suspended map[string]bool // domains; nil: none
 
 	staleLimit time.Duration // see Config.StaleLimit; 0: there is none
 }
@@ -442,7 +443,8 @@ func (a *Authenticator) change(edit func(next *policy) error) error {
 	}
 	old := a.policy.Load()
 	next := &policy{addresses: old.addresses, plain: maps.Clone(old.plain),
-		curve: maps.Clone(old.curve), gssapi: maps.Clone(old.gssapi), staleLimit: old.staleLimit}
+		curve: maps.Clone(old.curve), gssapi: maps.Clone(old.gssapi),
+		suspended: maps.Clone(old.suspended), staleLimit: old.staleLimit}
 	if err := edit(next); err != nil {
 		return err
 	}
@@ -485,6 +487,26 @@ func (a *Authenticator) Unconfigure(domain, mechanism string) error {
 	})
 }
 
+// Suspend has all new clients of a domain told to try again (status 300), whatever the mechanism,
+// or ends that. The domain AnyDomain stands for all domains. Sessions go on. It is for a while in
+// which nobody knows what holds, and it closes the domain whatever else is configured.
+func (a *Authenticator) Suspend(domain string, suspended bool) error {
+	if err := checkDomain(domain); err != nil {
+		return err
+	}
+	return a.change(func(next *policy) error {
+		if !suspended {
+			delete(next.suspended, domain)
+			return nil
+		}
+		if next.suspended == nil {
+			next.suspended = make(map[string]bool)
+		}
+		next.suspended[domain] = true
+		return nil
+	})
+}
+
 // decide judges a request. A panic in it is a fault of zmqauth's own: it becomes status 500, and
 // ends nothing. The caller holds a.mu, for reading at least. It keeps a.mu until the inquiry, if
 // there is one, has been submitted.
@@ -518,6 +540,9 @@ func (a *Authenticator) judge(p *policy, r *zap.Request, malformed error) (verdi
 	}
 	if !p.addresses.Pass(r.Domain, r.Address) {
 		return denied(ReasonAddressDenied), nil
+	}
+	if p.suspended[AnyDomain] || p.suspended[string(r.Domain)] {
+		return temporary(ReasonSuspended), nil
 	}
 	switch string(r.Mechanism) {
 	case zap.MechanismNull:

@@ -30,6 +30,10 @@ type Credentials struct {
 type Entry struct {
 	Identity            Identity
 	NotBefore, NotAfter time.Time // accepted from NotBefore on and before NotAfter; zero: no bound
+
+	// Suspended has the client told to try again (status 300) instead of let in, and ends its
+	// sessions.
+	Suspended bool
 }
 
 // credentialSet is what Credentials hold. It never changes, but is replaced.
@@ -56,6 +60,7 @@ type credential struct {
 	metadata            []byte // identity's, encoded
 	complete            bool   // metadata has Config.Properties, too; identity is zero
 	notBefore, notAfter time.Time
+	suspended           bool
 }
 
 func newCredential(e Entry) (*credential, error) {
@@ -69,10 +74,11 @@ func newCredential(e Entry) (*credential, error) {
 		return nil, errors.New("NotAfter is not later than NotBefore")
 	}
 	if e.Identity.UserID == "" && len(e.Identity.Metadata) == 0 && e.NotBefore.IsZero() &&
-		e.NotAfter.IsZero() {
+		e.NotAfter.IsZero() && !e.Suspended {
 		return nil, nil
 	}
-	c := &credential{identity: e.Identity, notBefore: e.NotBefore, notAfter: e.NotAfter}
+	c := &credential{identity: e.Identity, notBefore: e.NotBefore, notAfter: e.NotAfter,
+		suspended: e.Suspended}
 	if len(e.Identity.Metadata) > 0 {
 		c.identity.Metadata = maps.Clone(e.Identity.Metadata)
 		c.metadata = zap.EncodeMetadata(c.identity.Metadata, nil)
@@ -93,18 +99,28 @@ func (c *credential) until(end time.Time) *credential {
 	return shorter
 }
 
-// expires tells whether there is a bound of time.
-func (c *credential) expires() bool {
-	return c != nil && !(c.notBefore.IsZero() && c.notAfter.IsZero())
+// refusal is the verdict that keeps the client of c out now, if anything does. late and early are
+// the mechanism's reasons. c may be nil.
+func (c *credential) refusal(late, early string) (v verdict, refused bool) {
+	switch {
+	case c == nil:
+		return v, false
+	case c.suspended:
+		return temporary(ReasonSuspended), true
+	case c.notBefore.IsZero() && c.notAfter.IsZero():
+		return v, false // to ask the clock takes longer than all the rest
+	}
+	reason := c.refusalAt(time.Now(), late, early)
+	return denied(reason), reason != ""
 }
 
-// validUntil tells whether there is no bound of time in the way now, and until when (zero: for
-// ever). c may be nil.
+// validUntil tells whether nothing is in the way now, and until when (zero: for ever). c may be
+// nil.
 func (c *credential) validUntil(now time.Time) (until time.Time, ok bool) {
 	if c == nil {
 		return time.Time{}, true
 	}
-	return c.notAfter, c.refusalAt(now, "late", "early") == ""
+	return c.notAfter, !c.suspended && c.refusalAt(now, "late", "early") == ""
 }
 
 // refusalAt is the reason for a refusal at that time; "": there is none. late and early are the

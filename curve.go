@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/keyset"
@@ -154,11 +153,8 @@ func (a *Authenticator) judgeCurve(p *policy, r *zap.Request) (verdict, *inquiry
 	if !ok {
 		return denied(ReasonUnknownKey).about("key", key.String()), nil
 	}
-	if known.expires() { // to ask the clock takes longer than all the rest
-		reason := known.refusalAt(time.Now(), ReasonKeyExpired, ReasonKeyNotYetValid)
-		if reason != "" {
-			return denied(reason).about("key", key.String()), nil
-		}
+	if v, refused := known.refusal(ReasonKeyExpired, ReasonKeyNotYetValid); refused {
+		return v.about("key", key.String()), nil
 	}
 	userID := idOf(known, "")
 	if userID == "" && a.cfg.CurveUserID != nil {

@@ -35,7 +35,7 @@ func TestValidityAtEachDecision(t *testing.T) {
 		}
 		known := s.a.credentialOf(c.Metadata)
 		reason := ""
-		if known.expires() {
+		if known != nil {
 			reason = known.refusalAt(now, ReasonKeyExpired, ReasonKeyNotYetValid)
 		}
 		if reason == "" {

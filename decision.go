@@ -55,6 +55,9 @@ const (
 	ReasonPrincipalExpired     = "principal-expired"
 	ReasonPrincipalNotYetValid = "principal-not-yet-valid"
 
+	// ReasonSuspended says that the domain or the client's Entry is suspended.
+	ReasonSuspended = "suspended"
+
 	ReasonCallbackDenied  = "callback-denied"    // ErrDenied, or neither an identity nor an error
 	ReasonTryAgain        = "callback-try-again" // ErrTemporary
 	ReasonCallbackTimeout = "callback-timeout"

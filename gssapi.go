@@ -146,11 +146,8 @@ func (a *Authenticator) judgePrincipal(c *Credentials, name string) verdict {
 	if !ok {
 		return denied(ReasonUnknownPrincipal).about("principal", name)
 	}
-	if known.expires() {
-		reason := known.refusalAt(time.Now(), ReasonPrincipalExpired, ReasonPrincipalNotYetValid)
-		if reason != "" {
-			return denied(reason).about("principal", name)
-		}
+	if v, refused := known.refusal(ReasonPrincipalExpired, ReasonPrincipalNotYetValid); refused {
+		return v.about("principal", name)
 	}
 	return a.accepted(idOf(known, name), a.metadataOf(known))
 }

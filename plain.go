@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/passhash"
@@ -109,11 +108,8 @@ func (a *Authenticator) judgePlain(p *policy, r *zap.Request) (verdict, *inquiry
 // acceptUser is the verdict on a user whose password is right.
 func (a *Authenticator) acceptUser(name string, user *passwd.User[*credential]) verdict {
 	known := user.Value
-	if known.expires() {
-		reason := known.refusalAt(time.Now(), ReasonUserExpired, ReasonUserNotYetValid)
-		if reason != "" {
-			return denied(reason).about("user", name)
-		}
+	if v, refused := known.refusal(ReasonUserExpired, ReasonUserNotYetValid); refused {
+		return v.about("user", name)
 	}
 	v := a.accepted(idOf(known, name), a.metadataOf(known))
 	v.user = user

@@ -1,0 +1,35 @@
+// Package fleet keeps the credentials of many servers in one place. An [zmqauth.Authenticator] that
+// has joined a fleet decides from memory as ever, and has each change of keys, users, principals
+// and address rules as soon as the store tells of it.
+//
+//	member, err := fleet.Join(ctx, auth, store, fleet.Options{
+//		Fleet: "production", Server: "orders-1", Signers: administrators,
+//		Domains: []string{"global"}, Snapshot: "/var/lib/orders/fleet",
+//	})
+//	…
+//	defer member.Close()
+//
+// A [Store] is where the entries are. The package imports none: package natsstore has that of NATS
+// JetStream.
+//
+// # Who is let in
+//
+// An entry counts if one of Options.Signers has signed it. What is not signed, signed by somebody
+// else or for another fleet, or older than what a server knows is refused, counted in
+// [Status].Refused and logged, and what is in force stays. So whoever has taken the store can let
+// nobody in. Such a person can keep changes back, and break servers off.
+//
+// To revoke is to put a revoked entry, never to delete the entry. A revocation counts however old
+// it seems, and a server that has seen it lets the client in only by a grant with a higher
+// revision. It keeps that in its snapshot, and so a store that is restored from a backup, or
+// replaced, brings nobody back. A revocation is announced as well: a client whose revocation a
+// server has heard of is told to try again until the log confirms it, or withdraws it by a grant
+// with a higher revision. No time ends that.
+//
+// # When the store is away
+//
+// What is known stays in force. Each server proves again and again that it is up to date, by a
+// write that a quorum of the store confirms. When the last proof is older than Options.MaxStale,
+// new clients of the fleet's domains are told to try again; sessions go on. The log says so at half
+// of that time and at 90 % of it, and [Member.Status] has the last proof.
+package fleet

@@ -1,0 +1,156 @@
+package fleet
+
+import (
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/zmqauth/zmqauth"
+)
+
+// enforcer puts what holds in force in an Authenticator.
+type enforcer struct {
+	auth      *zmqauth.Authenticator
+	only      []string // domains; nil: all that there are entries for
+	domains   map[string]*domain
+	suspended bool
+}
+
+// domain is one that the fleet decides about.
+type domain struct {
+	credentials *zmqauth.Credentials // nil: there were addresses only
+}
+
+func newEnforcer(auth *zmqauth.Authenticator, only []string) *enforcer {
+	return &enforcer{auth: auth, only: only, domains: make(map[string]*domain)}
+}
+
+// begin closes the domains that are known from the beginning: nobody is let in before the fleet
+// says so.
+func (f *enforcer) begin() error {
+	for _, name := range f.only {
+		if err := f.configure(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put puts changes in force, those of each domain in one step. The errors are those of entries,
+// whose clients are refused, and of the Authenticator.
+func (f *enforcer) put(changes []change) error {
+	clients := make(map[string][]change)
+	var faults []error
+	for _, c := range changes {
+		name := c.entry.Domain
+		switch {
+		case f.only != nil && !slices.Contains(f.only, name):
+		case c.entry.isClient():
+			clients[name] = append(clients[name], c)
+		case c.entry.Kind == KindAddresses:
+			faults = append(faults, f.putAddresses(c.entry))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(clients)) {
+		if err := f.configure(name); err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		err := f.domains[name].credentials.Update(func(set *zmqauth.Credentials) error {
+			for _, c := range clients[name] {
+				if err := c.putInto(set); err != nil {
+					change{c.entry, out}.putInto(set)
+					faults = append(faults, entryError(c.entry.Key(), err))
+				}
+			}
+			return nil
+		})
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
+
+// putInto puts the standing of a client into credentials. To take one away never fails.
+func (c change) putInto(set *zmqauth.Credentials) error {
+	e := c.entry
+	known := zmqauth.Entry{Identity: zmqauth.Identity{UserID: e.UserID, Metadata: e.Metadata},
+		NotBefore: e.NotBefore, NotAfter: e.NotAfter, Suspended: c.now == suspended}
+	switch isIn := c.now != out; {
+	case e.Kind == KindKey && isIn:
+		return set.SetKey(e.PublicKey, known)
+	case e.Kind == KindKey:
+		set.DeleteKey(e.PublicKey)
+	case e.Kind == KindUser && isIn:
+		return set.SetUser(e.Name, string(e.Hash), known)
+	case e.Kind == KindUser:
+		set.DeleteUser(e.Name)
+	case e.Kind == KindPrincipal && isIn:
+		return set.SetPrincipal(e.Name, known)
+	case e.Kind == KindPrincipal:
+		set.DeletePrincipal(e.Name)
+	}
+	return nil
+}
+
+func (f *enforcer) putAddresses(e Entry) error {
+	if err := f.know(e.Domain); err != nil {
+		return err
+	}
+	if e.List == Deny {
+		return f.auth.SetDenied(e.Domain, e.Addresses...)
+	}
+	return f.auth.SetAllowed(e.Domain, e.Addresses...)
+}
+
+// know makes a domain one of the fleet's, if it is not yet.
+func (f *enforcer) know(name string) error {
+	if f.domains[name] != nil {
+		return nil
+	}
+	if f.suspended {
+		if err := f.auth.Suspend(name, true); err != nil {
+			return err
+		}
+	}
+	f.domains[name] = new(domain)
+	return nil
+}
+
+// configure has a domain's clients decided on by the fleet alone. They stay so: nobody is in it
+// where no entry is left.
+func (f *enforcer) configure(name string) error {
+	if err := f.know(name); err != nil {
+		return err
+	}
+	d := f.domains[name]
+	if d.credentials != nil {
+		return nil
+	}
+	credentials := new(zmqauth.Credentials)
+	if err := f.auth.ConfigureCredentials(name, credentials); err != nil {
+		return err
+	}
+	d.credentials = credentials
+	return nil
+}
+
+// suspend has new clients of all domains told to try again, or ends that.
+func (f *enforcer) suspend(on bool) error {
+	f.suspended = on
+	var faults []error
+	for name := range f.domains {
+		faults = append(faults, f.auth.Suspend(name, on))
+	}
+	return errors.Join(faults...)
+}
+
+// count is how many clients there are in force.
+func (f *enforcer) count() (keys, users, principals int) {
+	for _, d := range f.domains {
+		if d.credentials != nil {
+			k, u, p := d.credentials.Len()
+			keys, users, principals = keys+k, users+u, principals+p
+		}
+	}
+	return keys, users, principals
+}

@@ -1,0 +1,190 @@
+package natsstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/zmqauth/zmqauth/fleet"
+)
+
+// request is what $JS.API.DIRECT.GET is asked.
+type request struct {
+	Sequence      uint64 `json:"seq,omitempty"`
+	NextBySubject string `json:"next_by_subj,omitempty"`
+	LastBySubject string `json:"last_by_subj,omitempty"`
+	Batch         int    `json:"batch,omitempty"`
+}
+
+// stored is a message of the stream.
+type stored struct {
+	key      string
+	value    []byte
+	sequence uint64
+}
+
+// The headers and states of what is read directly and of what is republished.
+const (
+	headerStatus   = "Status"
+	headerSequence = "Nats-Sequence"
+	headerSubject  = "Nats-Subject"
+	statusNone     = "404" // nothing is there
+	statusEnd      = "204" // the end of a batch
+)
+
+var errAnswer = errors.New("an answer that cannot be read")
+
+// stored reads a message that was read directly, or republished.
+func (s *Store) stored(m *nats.Msg) (*stored, error) {
+	sequence, err := strconv.ParseUint(m.Header.Get(headerSequence), 10, 64)
+	key, isOurs := strings.CutPrefix(m.Header.Get(headerSubject), s.subject(""))
+	if err != nil || !isOurs {
+		return nil, s.failed("reading", errAnswer)
+	}
+	return &stored{key, m.Data, sequence}, nil
+}
+
+// direct reads one message. Where there is none, it is nil.
+func (s *Store) direct(ctx context.Context, r request) (*stored, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return nil, s.failed("reading", err)
+	}
+	limited, cancel := context.WithTimeout(ctx, attempt)
+	defer cancel()
+	answer, err := s.conn.RequestWithContext(limited, "$JS.API.DIRECT.GET."+s.stream(), body)
+	if err != nil {
+		return nil, s.failed("reading", err)
+	}
+	switch status := answer.Header.Get(headerStatus); status {
+	case "":
+		return s.stored(answer)
+	case statusNone:
+		return nil, nil
+	default:
+		return nil, s.failed("reading", fmt.Errorf("status %.20q", status))
+	}
+}
+
+// batchSize is how many messages are read at once while everything is loaded.
+const batchSize = 1000
+
+// batch reads many messages from a sequence on. It returns none where there are no more.
+func (s *Store) batch(ctx context.Context, from uint64) (found []*stored, err error) {
+	body, err := json.Marshal(request{Sequence: from, NextBySubject: s.subject(">"),
+		Batch: batchSize})
+	if err != nil {
+		return nil, s.failed("loading", err)
+	}
+	inbox := s.conn.NewInbox()
+	sub, err := s.conn.SubscribeSync(inbox)
+	if err != nil {
+		return nil, s.failed("loading", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // an error says that the connection is closed
+	err = s.conn.PublishRequest("$JS.API.DIRECT.GET."+s.stream(), inbox, body)
+	for err == nil {
+		limited, cancel := context.WithTimeout(ctx, attempt)
+		m, failure := sub.NextMsgWithContext(limited)
+		cancel()
+		if failure != nil {
+			return nil, s.failed("loading", failure)
+		}
+		switch status := m.Header.Get(headerStatus); status {
+		case "":
+			var one *stored
+			one, err = s.stored(m)
+			found = append(found, one)
+		case statusEnd, statusNone:
+			return found, nil
+		default:
+			err = s.failed("loading", fmt.Errorf("status %.20q", status))
+		}
+	}
+	return nil, err
+}
+
+// state is what the leader says of the stream.
+type state struct {
+	Created time.Time `json:"created"`
+	State   struct {
+		LastSequence uint64 `json:"last_seq"`
+	} `json:"state"`
+	Error *struct {
+		Description string `json:"description"`
+	} `json:"error"`
+	meta string // the epoch of the entry "meta"; empty: there is none
+}
+
+// epoch changes when the bucket is made anew, and when an administrator says so in "meta".
+func (s *state) epoch() string {
+	return s.Created.UTC().Format(time.RFC3339Nano) + "/" + s.meta
+}
+
+// state asks for the state of the stream.
+func (s *Store) state(ctx context.Context) (*state, error) {
+	limited, cancel := context.WithTimeout(ctx, attempt)
+	defer cancel()
+	answer, err := s.conn.RequestWithContext(limited, "$JS.API.STREAM.INFO."+s.stream(), nil)
+	if err != nil {
+		return nil, s.failed("its state", err)
+	}
+	var now state
+	switch err := json.Unmarshal(answer.Data, &now); {
+	case err != nil:
+		return nil, s.failed("its state", errAnswer)
+	case now.Error != nil:
+		return nil, s.failed("its state", fmt.Errorf("%.200s", now.Error.Description))
+	}
+	meta, _, err := s.Get(ctx, "meta")
+	if err != nil && meta.Err() == nil {
+		return nil, err
+	}
+	now.meta = meta.Epoch
+	return &now, nil
+}
+
+// load reads everything: of each key the last change. It ends where the leader's log has ended
+// since: an engine that is behind would not have what others have dropped already.
+func (s *Store) load(ctx context.Context) (entries []fleet.Entry, p fleet.Position, err error) {
+	begun, err := s.state(ctx)
+	if err != nil {
+		return nil, p, err
+	}
+	p.Epoch = begun.epoch()
+	index := make(map[string]int)
+	for {
+		found, err := s.batch(ctx, p.Revision+1)
+		if err != nil {
+			return nil, p, err
+		}
+		for _, one := range found {
+			p.Revision = one.sequence
+			e, _ := fleet.ParseEntry(one.key, one.value) // the sink refuses what cannot be read
+			if at, known := index[one.key]; known {
+				entries[at] = e
+				continue
+			}
+			index[one.key] = len(entries)
+			entries = append(entries, e)
+		}
+		if len(found) > 0 {
+			continue
+		}
+		now, err := s.state(ctx)
+		switch {
+		case err != nil:
+			return nil, p, err
+		case now.epoch() != p.Epoch:
+			return nil, p, s.failed("loading", errors.New("it was replaced meanwhile"))
+		case p.Revision >= now.State.LastSequence:
+			return entries, p, nil
+		}
+	}
+}
