@@ -36,6 +36,7 @@ var layers = map[string][]string{
 	// 1: files that are followed, files that configure, users.
 	"internal/certfile": {"internal/files", "internal/z85", "internal/zap", "internal/zpl"},
 	"internal/follow":   {"internal/files", "internal/reminder"},
+	"internal/observe":  {"internal/follow"},
 	"internal/passwd":   {"internal/passhash", "internal/table"},
 	"internal/policyfile": {
 		"internal/acl", "internal/endpoint", "internal/files", "internal/principal", "internal/zpl",
@@ -52,8 +53,8 @@ var layers = map[string][]string{
 	".": {
 		"internal/acl", "internal/admission", "internal/backlog", "internal/certfile",
 		"internal/endpoint", "internal/executor", "internal/files", "internal/follow",
-		"internal/keyfiles", "internal/keyset", "internal/libzmq", "internal/passhash",
-		"internal/passwd", "internal/policyfile", "internal/principal", "internal/reactor",
+		"internal/keyfiles", "internal/keyset", "internal/libzmq", "internal/observe",
+		"internal/passhash", "internal/passwd", "internal/policyfile", "internal/principal", "internal/reactor",
 		"internal/relay", "internal/session", "internal/table", "internal/z85", "internal/zap",
 		"internal/zpl",
 	},
