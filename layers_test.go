@@ -65,7 +65,10 @@ var layers = map[string][]string{
 
 	// 4: what is below the proxy: a listener before a socket, who runs it, and the engine of the
 	// tool's TLS and SSH.
-	"admin": {".", "internal/acl", "internal/privatedir", "internal/reminder"},
+	"admin": {
+		".", "internal/acl", "internal/files", "internal/observe", "internal/privatedir",
+		"internal/reminder",
+	},
 	"front": {
 		".", "internal/endpoint", "internal/files", "internal/libzmq", "internal/privatedir",
 		"internal/relay", "internal/session",
@@ -96,7 +99,7 @@ var layers = map[string][]string{
 }
 
 // observers are the packages that may import any other, and that no other may import.
-var observers = []string{"bench", "docker", "docs", "examples", "soak"}
+var observers = []string{"bench", "browser", "docker", "docs", "examples", "soak"}
 
 // helpers are packages for tests and measurements. Nothing of the product imports them.
 var helpers = []string{"internal/daemon", "internal/logbuffer", "internal/must", "internal/testca",

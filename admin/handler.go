@@ -85,6 +85,9 @@ func (p patient) Write(text []byte) (int, error) {
 	return p.ResponseWriter.Write(text)
 }
 
+// Unwrap is for http.ResponseController.
+func (p patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
 // list answers with the sessions that match the query. It returns the error of a request that it
 // has not answered.
 func (c *Control) list(w http.ResponseWriter, r *http.Request) error {
