@@ -23,6 +23,7 @@ var layers = map[string][]string{
 	"internal/files":      {},
 	"internal/keyfiles":   {"internal/files"},
 	"internal/keyset":     {},
+	"internal/logs":       {},
 	"internal/passhash":   {},
 	"internal/principal":  {},
 	"internal/privatedir": {"internal/files"},
@@ -54,8 +55,9 @@ var layers = map[string][]string{
 		"internal/acl", "internal/admission", "internal/backlog", "internal/certfile",
 		"internal/endpoint", "internal/executor", "internal/files", "internal/follow",
 		"internal/keyfiles", "internal/keyset", "internal/libzmq", "internal/observe",
-		"internal/passhash", "internal/passwd", "internal/policyfile", "internal/principal", "internal/reactor",
-		"internal/relay", "internal/session", "internal/table", "internal/z85", "internal/zap",
+		"internal/passhash", "internal/passwd", "internal/policyfile", "internal/principal",
+		"internal/reactor", "internal/relay", "internal/session", "internal/table", "internal/z85",
+		"internal/zap",
 		"internal/zpl",
 	},
 	"fastcurve": {},
@@ -66,7 +68,7 @@ var layers = map[string][]string{
 	// 4: what is below the proxy: a listener before a socket, who runs it, and the engine of the
 	// tool's TLS and SSH.
 	"admin": {
-		".", "internal/acl", "internal/files", "internal/observe", "internal/privatedir",
+		".", "internal/acl", "internal/files", "internal/privatedir",
 		"internal/reminder",
 	},
 	"front": {
@@ -93,8 +95,8 @@ var layers = map[string][]string{
 	// 6: what is run.
 	"cmd/zmqauth": {
 		".", "admin", "fastcurve", "internal/endpoint", "internal/files", "internal/links",
-		"internal/passhash", "internal/passwd", "internal/policyfile", "internal/privatedir",
-		"internal/proxy", "internal/zap",
+		"internal/logs", "internal/passhash", "internal/passwd", "internal/policyfile",
+		"internal/privatedir", "internal/proxy", "internal/zap",
 	},
 }
 

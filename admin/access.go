@@ -101,8 +101,8 @@ func (h *HTTP) sightOf(r *http.Request) (sight, error) {
 	return seesHealth, nil
 }
 
-var errNotYours = errors.New("this socket is for root, for the user who runs the program, and for " +
-	"the group that was given to it")
+var errNotYours = errors.New("this socket is for root, for the user who runs the program, and " +
+	"for the group that was given to it")
 
 // hasToken tells whether a request has the token, as a bearer's or as a password.
 func (h *HTTP) hasToken(r *http.Request) bool {

@@ -132,9 +132,9 @@ func (c HTTPConfig) Check(address string) error {
 //
 // At a Unix socket root, the user of this process and the Group see everything, and others nothing.
 // At a loopback address every user of the host sees all but what the page shows: that is for
-// processes of root and of this user (the kernel tells, on Linux), and for who has the token. At all
-// other addresses everybody sees /healthz and /readyz, and all else is for who has the token, or a
-// certificate of ClientCAFile. [HTTPConfig.Check] says what such an address needs.
+// processes of root and of this user (the kernel tells, on Linux), and for who has the token. At
+// all other addresses everybody sees /healthz and /readyz, and all else is for who has the token,
+// or a certificate of ClientCAFile. [HTTPConfig.Check] says what such an address needs.
 func ListenHTTP(ctx context.Context, address string, cfg HTTPConfig) (*HTTP, error) {
 	h, err := listenHTTP(ctx, address, cfg)
 	if err != nil {

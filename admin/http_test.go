@@ -142,7 +142,8 @@ func TestHTTP(t *testing.T) {
 		s.header.Set("Host", host)
 		s.expect(t, host, map[string]int{"/": 403, "/metrics": 403, "/healthz": 403, "/events": 403})
 	}
-	for _, host := range []string{"localhost:9090", "LOCALHOST", "127.0.0.1", "[::1]:80", "127.9.9.9"} {
+	for _, host := range []string{"localhost:9090", "LOCALHOST", "127.0.0.1", "[::1]:80",
+		"127.9.9.9"} {
 		s.header.Set("Host", host)
 		s.expect(t, host, everything)
 	}
@@ -210,8 +211,8 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// TestElsewhere: at an address of other hosts strangers see health alone, with TLS. A certificate or
-// the token shows the rest.
+// TestElsewhere: at an address of other hosts strangers see health alone, with TLS. A certificate
+// or the token shows the rest.
 func TestElsewhere(t *testing.T) {
 	dir := t.TempDir()
 	ca, err := testca.New(dir, "ca")

@@ -42,7 +42,8 @@ func (s *served) stream(t *testing.T) (next func() (name string, data []byte), e
 	}, func() { must.OK(t, answer.Body.Close()) }
 }
 
-// TestEvents: decisions and refusals show up by themselves, in one line of JSON whatever clients send.
+// TestEvents: decisions and refusals show up by themselves, in one line of JSON whatever clients
+// send.
 func TestEvents(t *testing.T) {
 	refusals := new(Refusals)
 	auth := newAuth(t, slog.New(refusals.Handler(slog.DiscardHandler)))
@@ -170,8 +171,8 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// TestPageIsStrict: the page has no inline script or style, nothing of other hosts, and puts nothing
-// into the document but text. It knows what to do about each reason.
+// TestPageIsStrict: the page has no inline script or style, nothing of other hosts, and puts
+// nothing into the document but text. It knows what to do about each reason.
 func TestPageIsStrict(t *testing.T) {
 	read := func(name string) string {
 		text, err := pageFiles.ReadFile("page/" + name)
@@ -184,7 +185,8 @@ func TestPageIsStrict(t *testing.T) {
 			t.Errorf("the page has %s", bad)
 		}
 	}
-	if n := strings.Count(html, "<script"); n != 1 || !strings.Contains(html, `<script src="page.js"`) {
+	if n := strings.Count(html, "<script"); n != 1 ||
+		!strings.Contains(html, `<script src="page.js"`) {
 		t.Errorf("%d scripts", n)
 	}
 	for _, bad := range []string{"innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(",

@@ -46,7 +46,8 @@ type credentials struct {
 
 func newListener(l *net.UnixListener, owner int, group *int, log *slog.Logger) *listener {
 	return &listener{UnixListener: l, owner: owner, group: group, log: log,
-		what: "control socket", clients: make(chan struct{}, maxClients), strangers: make(chan struct{}, maxStrangers)}
+		what: "control socket", clients: make(chan struct{}, maxClients),
+		strangers: make(chan struct{}, maxStrangers)}
 }
 
 // Accept returns the next connection for which there is room. Those without are closed.

@@ -43,7 +43,7 @@ type Followed struct {
 	Path    string    `json:"path"`             // or another name that says where it is
 	Domain  string    `json:"domain,omitempty"` // that it is for; empty: for all
 	Changed time.Time `json:"changed,omitzero"` // when a change was put in force last
-	Since   time.Time `json:"since,omitzero"`   // when it has become impossible to use; zero: it can be
+	Since   time.Time `json:"since,omitzero"`   // when it could be used no more; zero: it can be
 	Error   string    `json:"error,omitempty"`  // why it cannot be used
 }
 
@@ -62,7 +62,8 @@ const (
 	ReloadFailed = "failed" // everything stays as it was
 )
 
-// Reloads counts reloads of a configuration. The zero value has seen none. Any goroutine may use it.
+// Reloads counts reloads of a configuration. The zero value has seen none. Any goroutine may use
+// it.
 type Reloads struct {
 	mu   sync.Mutex
 	seen ReloadStatus

@@ -17,8 +17,9 @@ const (
 	maxShown = 256
 )
 
-// Refusals keeps the refusals of late, with what the log says of them. Its zero value is ready. Give
-// the Logger of zmqauth.Config its Handler. Refusals that are alike are kept once, and counted.
+// Refusals keeps the refusals of late, with what the log says of them. Its zero value is ready.
+// Give the Logger of zmqauth.Config its Handler. Refusals that are alike are kept once, and
+// counted.
 type Refusals struct {
 	mu      sync.Mutex
 	kept    []Refusal // the latest last
@@ -107,10 +108,12 @@ func (t *tap) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 // WithGroup implements slog.Handler.
-func (t *tap) WithGroup(name string) slog.Handler { return &tap{t.next.WithGroup(name), t.refusals} }
+func (t *tap) WithGroup(name string) slog.Handler {
+	return &tap{t.next.WithGroup(name), t.refusals}
+}
 
-// refusalOf reads a record of the Authenticator about a refusal: one that has a reason, a status, an
-// address and a domain.
+// refusalOf reads a record of the Authenticator about a refusal: one that has a reason, a status,
+// an address and a domain.
 func refusalOf(record slog.Record) (r Refusal, ok bool) {
 	if record.Level < slog.LevelInfo {
 		return r, false

@@ -24,8 +24,8 @@ const (
 	maxSecretFile = 1 << 20
 )
 
-// secrets are the token, the certificate and the CAs of a server. They are read again where they are
-// used. Files that cannot be used any more leave in force what was there.
+// secrets are the token, the certificate and the CAs of a server. They are read again where they
+// are used. Files that cannot be used any more leave in force what was there.
 type secrets struct {
 	cfg HTTPConfig
 

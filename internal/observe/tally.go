@@ -1,5 +1,6 @@
-// Package observe is what an Authenticator shows of itself beside its sessions: decisions by domain,
-// mechanism and reason, queues, and what it follows. Nothing in it grows with what strangers send.
+// Package observe is what an Authenticator shows of itself beside its sessions: decisions by
+// domain, mechanism and reason, queues, and what it follows. Nothing in it grows with what
+// strangers send.
 package observe
 
 import (
@@ -11,7 +12,7 @@ import (
 )
 
 const (
-	// OtherDomain stands for all domains that are not configured, and for those whose name is no UTF-8.
+	// OtherDomain stands for all domains that are not configured, or have a name that is no UTF-8.
 	OtherDomain = "other"
 	// maxDomains is how many domains have counters of their own. The rest counts as OtherDomain.
 	maxDomains = 1000
@@ -65,8 +66,8 @@ type duration struct {
 	sum     atomic.Int64 // in nanoseconds
 }
 
-// Begin has the Tally count decisions for these reasons. The first one stands for those that are not
-// among them. known tells whether a domain is configured; it must not block.
+// Begin has the Tally count decisions for these reasons. The first one stands for those that are
+// not among them. known tells whether a domain is configured; it must not block.
 func (t *Tally) Begin(known func(domain []byte) bool, reasons ...string) {
 	t.known, t.reasons = known, make(map[string]int)
 	for i, reason := range reasons[:min(len(reasons), maxReasons)] {

@@ -100,7 +100,8 @@ func TestBatch(t *testing.T) {
 	}
 	add("internal", 500)
 	got := fmt.Sprint(tally.Counts())
-	if got != "[{late CURVE 500 internal 1} {late CURVE 200 accepted 3} {other CURVE 200 accepted 1}]" {
+	if got != "[{late CURVE 500 internal 1} {late CURVE 200 accepted 3} "+
+		"{other CURVE 200 accepted 1}]" {
 		t.Error(got)
 	}
 }
@@ -118,7 +119,8 @@ func TestConcurrentCounts(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if got := fmt.Sprint(tally.Counts()); got != "[{a NULL 200 accepted 4000} {b NULL 200 accepted 4000}]" {
+	want := "[{a NULL 200 accepted 4000} {b NULL 200 accepted 4000}]"
+	if got := fmt.Sprint(tally.Counts()); got != want {
 		t.Error(got)
 	}
 }
