@@ -76,8 +76,9 @@ func newRoot() *cobra.Command {
 	}
 	root.SetVersionTemplate(thisBuild().text())
 	root.AddCommand(newKeygen(), newList(), newShow(), newPubkey(), newPasswd(), newCheck(),
-		newProbe(), newConnect(), newProxy(), newSessions(), newKick(), newTLSServe(),
-		newTLSConnect(), newTunnel(), newHealth(), newVersion())
+		newProbe(), newConnect(), newProxy(), newSessions(), newKick(), newStatus(), newTop(),
+		newReload(), newLogLevel(), newTLSServe(), newTLSConnect(), newTunnel(),
+		newHealth(), newVersion())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

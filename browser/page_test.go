@@ -1,0 +1,5 @@
+//go:build browser
+
+package browser
+
+import _ "github.com/chromedp/chromedp"
