@@ -89,13 +89,13 @@ var layers = map[string][]string{
 
 	// 5: the engine of the tool's proxy.
 	"internal/proxy": {
-		".", "admin", "internal/endpoint", "internal/files", "internal/libzmq", "internal/links",
+		".", "admin", "enrol", "internal/endpoint", "internal/files", "internal/libzmq", "internal/links",
 		"internal/policyfile", "internal/privatedir", "internal/reminder",
 	},
 
 	// 6: what is run.
 	"cmd/zmqauth": {
-		".", "admin", "fastcurve", "internal/endpoint", "internal/files", "internal/links",
+		".", "admin", "enrol", "fastcurve", "internal/endpoint", "internal/files", "internal/links",
 		"internal/logs", "internal/passhash", "internal/passwd", "internal/policyfile",
 		"internal/privatedir", "internal/proxy", "internal/zap",
 	},

@@ -29,11 +29,15 @@ func (c *Control) serve(w http.ResponseWriter, r *http.Request) {
 		"/v1/status":         {http.MethodGet, c.status},
 		reloadPath:           {http.MethodPost, c.reload},
 		"/v1/log-level":      {http.MethodPost, c.setLevel},
+		pendingPath:          {http.MethodGet, c.pending},
+		openPath:             {http.MethodPost, c.openDesk},
+		donePath:             {http.MethodPost, c.takePending},
+		denyPath:             {http.MethodPost, c.denyPending},
 	}[r.URL.Path]
 	switch {
 	case !known:
 		c.fail(w, http.StatusNotFound, errors.New("there are /v1/sessions, /v1/sessions/watch, "+
-			"/v1/kick, /v1/status, /v1/reload and /v1/log-level"))
+			"/v1/kick, /v1/status, /v1/reload, /v1/log-level and /v1/pending"))
 		return
 	case r.Method != route.method:
 		w.Header().Set("Allow", route.method)

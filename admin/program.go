@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/enrol"
 )
 
 // Program is what is shown of a program besides its Authenticator. The zero value is good for use:
@@ -32,6 +33,11 @@ type Program struct {
 	Reloads  *Reloads       // of the program's configuration; nil: there are none
 	Refusals *Refusals      // those of late; nil: they are not kept
 	Level    *slog.LevelVar // of the program's log, to be changed; nil: it stays as it is
+
+	// Desk has clients with unknown keys wait. CertificatesOf tells in which directory the certificates
+	// of a domain's clients are; empty: in none. It must not block. nil: no client waits.
+	Desk           *enrol.Desk
+	CertificatesOf func(domain string) string
 
 	// Reload reads the program's configuration again, and tells what is wrong with it. nil: it cannot.
 	Reload func(context.Context) error

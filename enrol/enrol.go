@@ -15,6 +15,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -121,27 +122,38 @@ func (d *Desk) Open(domain string, until time.Time) {
 	d.open[domain] = until
 }
 
-// Close has unknown keys of a domain refused, as if it had never been opened. What waits goes on to
-// wait until it is looked at, and is refused when it tries.
+// Close has unknown keys of a domain refused, also where zmqauth.AnyDomain is open. What waits stays
+// on the list, and is refused when it tries.
 func (d *Desk) Close(domain string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.open, domain)
+	d.open[domain] = d.now()
 }
 
-// IsOpen tells whether unknown keys of a domain wait now.
-func (d *Desk) IsOpen(domain string) bool {
+// SetOpen puts domains, and until when they are open, in place of all that Open and Close have
+// said. The zero time is for ever; one that is over means closed, as Close does.
+func (d *Desk) SetOpen(domains map[string]time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.isOpen(domain, d.now())
+	d.open = maps.Clone(domains)
+	if d.open == nil {
+		d.open = make(map[string]time.Time)
+	}
 }
 
-func (d *Desk) isOpen(domain string, now time.Time) bool {
-	until, ok := d.open[domain]
+// OpenUntil tells until when a domain is open, the zero time for ever, and whether it is.
+func (d *Desk) OpenUntil(domain string) (until time.Time, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.openUntil(domain, d.now())
+}
+
+func (d *Desk) openUntil(domain string, now time.Time) (until time.Time, ok bool) {
+	until, ok = d.open[domain]
 	if !ok {
 		until, ok = d.open[zmqauth.AnyDomain]
 	}
-	return ok && (until.IsZero() || now.Before(until))
+	return until, ok && (until.IsZero() || now.Before(until))
 }
 
 // UnknownKey is what zmqauth.Config.UnknownKey wants. It returns true where the domain is open and
@@ -151,7 +163,7 @@ func (d *Desk) UnknownKey(domain string, key zmqauth.PublicKey, address string) 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now, at := d.now(), place{domain, key}
-	if !d.isOpen(domain, now) {
+	if _, ok := d.openUntil(domain, now); !ok {
 		return false
 	}
 	if until, ok := d.denied[at]; ok && now.Before(until) {
@@ -268,30 +280,41 @@ func (d *Desk) Missed() uint64 {
 // which nobody can find another key for.
 const minFingerprint = 16
 
-// Find is the key that waits with this fingerprint, or with one that begins so: 16 characters after
-// "SHA256:" at least. "SHA256:" may be left out. domain is that of the request; "": whichever it
-// is. The error matches ErrUnknown or ErrAmbiguous, or says that the fingerprint is too short.
-func (d *Desk) Find(fingerprint, domain string) (Request, error) {
+// Find is the request with this fingerprint among some, or with one that begins so: with 16
+// characters after "SHA256:" at least. "SHA256:" may be left out. domain is that of the request;
+// "": whichever it is. The error matches ErrUnknown or ErrAmbiguous, or says that the fingerprint
+// is too short.
+func Find(all []Request, fingerprint, domain string) (i int, err error) {
 	digest := strings.TrimPrefix(fingerprint, fingerprintName)
 	if len(digest) < minFingerprint {
-		return Request{}, fmt.Errorf("fingerprint %q: at least %d characters are needed",
-			fingerprint, minFingerprint)
+		return -1, fmt.Errorf("fingerprint %q: at least %d characters are needed", fingerprint,
+			minFingerprint)
 	}
-	var found []Request
-	for _, r := range d.Pending() {
-		if (domain == "" || r.Domain == domain) &&
-			strings.HasPrefix(r.Fingerprint(), fingerprintName+digest) {
-			found = append(found, r)
+	found := -1
+	for i, r := range all {
+		if domain != "" && r.Domain != domain ||
+			!strings.HasPrefix(r.Fingerprint(), fingerprintName+digest) {
+			continue
 		}
+		if found >= 0 {
+			return -1, fmt.Errorf("fingerprint %q: %w", fingerprint, ErrAmbiguous)
+		}
+		found = i
 	}
-	switch len(found) {
-	case 0:
-		return Request{}, fmt.Errorf("fingerprint %q: %w", fingerprint, ErrUnknown)
-	case 1:
-		return found[0], nil
-	default:
-		return Request{}, fmt.Errorf("fingerprint %q: %w", fingerprint, ErrAmbiguous)
+	if found < 0 {
+		return -1, fmt.Errorf("fingerprint %q: %w", fingerprint, ErrUnknown)
 	}
+	return found, nil
+}
+
+// Find is the key that waits with this fingerprint: see [Find].
+func (d *Desk) Find(fingerprint, domain string) (Request, error) {
+	all := d.Pending()
+	i, err := Find(all, fingerprint, domain)
+	if err != nil {
+		return Request{}, err
+	}
+	return all[i], nil
 }
 
 // Remove takes a key off the list, for one because it has been let in.

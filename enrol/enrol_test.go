@@ -46,12 +46,21 @@ func TestOpen(t *testing.T) {
 	now.Time = now.Add(10 * time.Minute)
 	wants(t, d, false, "a", 1, "192.0.2.1")
 	wants(t, d, true, "b", 1, "192.0.2.1")
-	d.Close("a")
-	wants(t, d, true, "a", 1, "192.0.2.1") // by "*"
-	d.Close(zmqauth.AnyDomain)
+	if until, ok := d.OpenUntil("b"); !ok || !until.IsZero() {
+		t.Errorf("b is open until %v, %v", until, ok)
+	}
+	d.Close("b")
 	wants(t, d, false, "b", 1, "192.0.2.1")
-	if n := len(d.Pending()); n != 2 {
-		t.Errorf("%d wait, not 2", n)
+	wants(t, d, true, "c", 1, "192.0.2.1") // by "*"
+	d.SetOpen(map[string]time.Time{"a": now.Add(time.Hour)})
+	wants(t, d, true, "a", 1, "192.0.2.1")
+	wants(t, d, false, "c", 1, "192.0.2.1")
+	d.SetOpen(nil)
+	wants(t, d, false, "a", 1, "192.0.2.1")
+	d.Open("a", time.Time{})
+	wants(t, d, true, "a", 1, "192.0.2.1")
+	if n := len(d.Pending()); n != 3 {
+		t.Errorf("%d wait, not 3", n)
 	}
 }
 

@@ -1,14 +1,13 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/enrol"
 )
 
 // The names of the metadata that limit the time in which a key is accepted.
@@ -42,7 +41,7 @@ func describe(file string, cert *zmqauth.Certificate) certificateInfo {
 		File:        file,
 		Kind:        kindPublic,
 		Key:         cert.Public.String(),
-		Fingerprint: fingerprint(cert.Public),
+		Fingerprint: enrol.Fingerprint(cert.Public),
 		NotBefore:   cert.Metadata[notBefore],
 		NotAfter:    cert.Metadata[notAfter],
 		Metadata:    maps.Clone(cert.Metadata),
@@ -104,10 +103,3 @@ func (c certificateInfo) pairs() [][2]string {
 // fingerprintHelp explains fingerprints in the help of commands that print them.
 const fingerprintHelp = "The fingerprint is the SHA-256 of the key's 32 bytes in base64, as " +
 	"ssh-keygen shows it."
-
-// fingerprint returns the SHA-256 of the key's 32 raw bytes in unpadded base64. That is the form of
-// ssh-keygen. People can compare it over the telephone.
-func fingerprint(key zmqauth.PublicKey) string {
-	sum := sha256.Sum256(key[:])
-	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
-}

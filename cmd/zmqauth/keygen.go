@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/enrol"
 )
 
 func newKeygen() *cobra.Command {
@@ -82,12 +83,12 @@ func showPair(out output, public, secret string) error {
 			Secret      string `json:"secret"`
 			Key         string `json:"key"`
 			Fingerprint string `json:"fingerprint"`
-		}{public, secret, cert.Public.String(), fingerprint(cert.Public)})
+		}{public, secret, cert.Public.String(), enrol.Fingerprint(cert.Public)})
 	}
 	return out.pairs([][2]string{
 		{"public", public},
 		{"secret", secret},
 		{"key", cert.Public.String()},
-		{"fingerprint", fingerprint(cert.Public)},
+		{"fingerprint", enrol.Fingerprint(cert.Public)},
 	}...)
 }

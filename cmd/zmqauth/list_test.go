@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/enrol"
 	"github.com/zmqauth/zmqauth/internal/must"
 )
 
@@ -63,7 +64,7 @@ func TestListShowsWhatServersRead(t *testing.T) {
 func TestFingerprint(t *testing.T) {
 	key := zmqauth.PublicKey([]byte("0123456789abcdef0123456789ABCDEF"))
 	const want = "SHA256:8CrjgGBsSNYiiFYMCf0K+ig0B+af2YmOA0hpMhdAqr8"
-	if got := fingerprint(key); got != want {
+	if got := enrol.Fingerprint(key); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -76,7 +76,8 @@ func newRoot() *cobra.Command {
 	}
 	root.SetVersionTemplate(thisBuild().text())
 	root.AddCommand(newKeygen(), newList(), newShow(), newPubkey(), newPasswd(), newCheck(),
-		newProbe(), newConnect(), newProxy(), newSessions(), newKick(), newStatus(), newTop(),
+		newProbe(), newConnect(), newProxy(), newSessions(), newKick(), newPending(),
+		newApprove(), newDeny(), newStatus(), newTop(),
 		newReload(), newLogLevel(), newTLSServe(), newTLSConnect(), newTunnel(),
 		newHealth(), newVersion())
 	root.InitDefaultHelpCmd()

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/enrol"
 	"github.com/zmqauth/zmqauth/internal/proxy"
 )
 
@@ -29,7 +30,7 @@ func newPubkey() *cobra.Command {
 				return out.printJSON(struct {
 					Key         string `json:"key"`
 					Fingerprint string `json:"fingerprint"`
-				}{key.String(), fingerprint(key)})
+				}{key.String(), enrol.Fingerprint(key)})
 			}
 			_, err = fmt.Fprintln(out.w, key)
 			return err

@@ -93,8 +93,11 @@ func (p *Policy) Resolve(path string) string {
 	return filepath.Join(p.dir, path)
 }
 
-// Domain returns the entry of exactly that name, or nil if there is none.
+// Domain returns the entry of exactly that name, or nil if there is none. p may be nil.
 func (p *Policy) Domain(name string) *Domain {
+	if p == nil {
+		return nil
+	}
 	at := slices.IndexFunc(p.Domains, func(d Domain) bool { return d.Name == name })
 	if at < 0 {
 		return nil

@@ -28,9 +28,6 @@ type domainRules struct {
 }
 
 func (p *Policy) rulesOf(name string) domainRules {
-	if p == nil {
-		return domainRules{}
-	}
 	d := p.Domain(name)
 	if d == nil {
 		return domainRules{}

@@ -71,6 +71,7 @@ func (p *proxy) observe(ctx context.Context, o Options, feed *admin.Feed) (end f
 	shown := o.Shown
 	shown.Ready, shown.Reload = p.observed.ready, p.observed.order
 	shown.Frontends, shown.Reloads = p.served.names, &p.observed.reloads
+	shown.Desk, shown.CertificatesOf = p.enrolment.desk, p.enrolment.certificatesOf
 	var ends []func() error
 	end = func() error {
 		var errs []error

@@ -58,6 +58,7 @@ type proxy struct {
 	wrong     *reminder.Alarm // the policy in the file is not in force
 	served    served
 	observed  observed
+	enrolment *enrolment
 }
 
 // Run serves until ctx ends. The Authenticator starts before the first frontend is bound and closes
@@ -80,8 +81,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := zctx.SetIoThreads(o.IOThreads); err != nil {
 		return err
 	}
-	feed := new(admin.Feed)
-	auth, err := zmqauth.New(zctx, &zmqauth.Config{Logger: o.Log, OnSession: feed.OnSession})
+	feed, enrolment := new(admin.Feed), newEnrolment()
+	auth, err := zmqauth.New(zctx, &zmqauth.Config{Logger: o.Log, OnSession: feed.OnSession,
+		UnknownKey: enrolment.desk.UnknownKey})
 	if err != nil {
 		return err
 	}
@@ -91,9 +93,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	p := &proxy{path: o.Config, sockets: sockets, config: config, log: o.Log, auth: auth,
 		links:     links.NewSet(links.Options{Log: o.Log, Linger: o.Linger}),
-		frontends: newFrontendSet(auth, o.Log, o.Linger, ctx.Done()), wrong: reminder.NewAlarm()}
+		frontends: newFrontendSet(auth, o.Log, o.Linger, ctx.Done()), wrong: reminder.NewAlarm(),
+		enrolment: enrolment}
 	defer p.wrong.Clear()
 	p.warn()
+	enrolment.follow(config.File)
 	end, err := p.observe(ctx, o, feed)
 	defer func() { err = errors.Join(err, end()) }()
 	if err != nil {
@@ -219,6 +223,7 @@ func (p *proxy) apply(config *Config) error {
 		return err
 	}
 	p.config = config
+	p.enrolment.follow(config.File)
 	p.warn()
 	return nil
 }
