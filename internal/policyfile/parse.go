@@ -48,6 +48,8 @@ func parse(file, dir string, text []byte) (*Policy, error) {
 			p.parseFrontend(n)
 		case EntryStaleLimit:
 			p.parseStaleLimit(n)
+		case EntryFleet:
+			p.parseOnce(&p.policy.Fleet, n)
 		case EntryTLSServe:
 			p.parseTLSServe(n)
 		case EntryTLSConnect:
@@ -55,12 +57,13 @@ func parse(file, dir string, text []byte) (*Policy, error) {
 		case EntryTunnel:
 			p.parseTunnel(n)
 		default:
-			p.unknown(n, "in a policy", EntryDomain, EntryFrontend, EntryStaleLimit, EntryTLSServe,
-				EntryTLSConnect, EntryTunnel)
+			p.unknown(n, "in a policy", EntryDomain, EntryFrontend, EntryStaleLimit, EntryFleet,
+				EntryTLSServe, EntryTLSConnect, EntryTunnel)
 		}
 	}
 	if len(p.errs) == 0 {
 		p.checkTLS()
+		p.checkFleet()
 	}
 	if len(p.errs) > 0 {
 		return nil, p.err()
@@ -81,6 +84,14 @@ func (p *parser) parseStaleLimit(n *zpl.Node) {
 		p.fail(n.Line, "%s %.40q: not a time, such as 10m or 1h", n.Name, n.Value)
 	default:
 		p.policy.StaleLimit = limit
+	}
+}
+
+// checkFleet checks that the fleet has something to decide about.
+func (p *parser) checkFleet() {
+	if p.policy.Fleet != nil && len(p.policy.FleetDomains()) == 0 {
+		p.fail(p.policy.Fleet.Line, "fleet: it decides about the domains of frontends that have no "+
+			"section here, and there are none")
 	}
 }
 
