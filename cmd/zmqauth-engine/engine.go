@@ -27,7 +27,7 @@ const (
 const (
 	startTime    = 60 * time.Second // for what is on disk to be read
 	lookInterval = time.Second      // between two looks at the list of members
-	createTime   = 15 * time.Second // elections take 4 to 9 s
+	createTime   = 4 * time.Second // elections take 4 to 9 s
 )
 
 // engine is the running server, with what it was made from.

@@ -71,6 +71,9 @@ func explain(err error) error {
 func listen(o *nats.Options, log *slog.Logger) {
 	var errs reminder.Events
 	o.DisconnectedErrCB = func(_ *nats.Conn, err error) {
+		if err == nil {
+			return // it was closed here
+		}
 		log.Warn("zmqauth: fleet: the connection to the engine is lost", "error", err)
 	}
 	told := func(conn *nats.Conn) {
