@@ -168,8 +168,8 @@ func (a *Auditor) Decision(d zmqauth.Decision) {
 		Address: d.Address, Reason: d.Reason})
 }
 
-// Session adds the end of a session that was cut, for zmqauth.Config.OnSession: one whose client the
-// fleet lets in no more, if the Auditor is that of Options.Audit, and one whose time is over.
+// Session adds the end of a session that was cut, for zmqauth.Config.OnSession: one whose client
+// the fleet lets in no more, if the Auditor is that of Options.Audit, and one whose time is over.
 func (a *Auditor) Session(s zmqauth.Session, open bool) {
 	if open {
 		return

@@ -35,11 +35,11 @@
 //
 // # For administrators
 //
-// An administrator reads an entry with its position, makes the next one with [NextRevision], By, Why
-// and At, signs it with [Entry.Sign], and puts it. [Current] tells what holds of all that a store
-// has. [Sums] make many signatures cheap to load. To know that every server has a revocation,
-// compare the position that Put returned with that of each server's report by [Position.Includes]:
-// servers report at once when one comes.
+// An administrator reads an entry with its position, makes the next one with [NextRevision], By,
+// Why and At, signs it with [Entry.Sign], and puts it. [Current] tells what holds of all that a
+// store has. [Sums] make many signatures cheap to load. To know that every server has a
+// revocation, compare the position that Put returned with that of each server's report by
+// [Position.Includes]: servers report at once when one comes.
 //
 // # The audit log, and enrolment
 //

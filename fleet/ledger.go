@@ -308,8 +308,8 @@ func (l *ledger) verify(entries []Entry) []verdict {
 	return verdicts
 }
 
-// isPlain tells whether the last entry of a key says to be the newest: then it is the one to hold if
-// it counts.
+// isPlain tells whether the last entry of a key says to be the newest: then it is the one to hold
+// if it counts.
 func (h history) isPlain(entries []Entry, last int) bool {
 	for i := h.previous[last]; i >= 0; i = h.previous[i] {
 		if entries[i].Revision >= entries[last].Revision {

@@ -255,8 +255,8 @@ func TestLedgerReset(t *testing.T) {
 	}
 }
 
-// TestLedgerLoads: who loads a log from nothing knows what he knows who has followed it, whatever was
-// played back or forged. Sums change nothing in that.
+// TestLedgerLoads: who loads a log from nothing knows what he knows who has followed it, whatever
+// was played back or forged. Sums change nothing in that.
 func TestLedgerLoads(t *testing.T) {
 	for seed := range uint64(40) {
 		w := newWorld(t, seed)

@@ -90,8 +90,8 @@ func NewPendingList(l PendingLimits) *PendingList {
 	return &PendingList{limits: l, keys: make(map[pendingKey]*Pending)}
 }
 
-// Add notes an attempt. isNew says that the key was not in the list. ok is false if there is no room
-// for it.
+// Add notes an attempt. isNew says that the key was not in the list. ok is false if there is no
+// room for it.
 func (l *PendingList) Add(domain string, key zmqauth.PublicKey, address string, now time.Time) (
 	isNew, ok bool) {
 	l.mu.Lock()

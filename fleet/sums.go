@@ -26,9 +26,9 @@ func sumOf(fleet, key string, text []byte) sum {
 	return sum(h.Sum(nil))
 }
 
-// Sums are entries of KindSums for many others, unsigned, without By, Why, At and revision. A signer
-// who puts them vouches that those others are signed, and a server that loads them all at once
-// verifies his few signatures in place of all of theirs. Entries that none of the signers has
+// Sums are entries of KindSums for many others, unsigned, without By, Why, At and revision. A
+// signer who puts them vouches that those others are signed, and a server that loads them all at
+// once verifies his few signatures in place of all of theirs. Entries that none of the signers has
 // signed are left out. Sums let nobody in: what is known and newer still holds.
 func Sums(fleet string, entries []Entry, signers ...ed25519.PublicKey) ([]Entry, error) {
 	var all []sum

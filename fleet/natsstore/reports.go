@@ -87,7 +87,8 @@ func (s *Store) Events(ctx context.Context, since time.Time, yield func(fleet.Ev
 }
 
 // changesSince are the changes of entries since then. A signature is not looked at.
-func (s *Store) changesSince(ctx context.Context, since time.Time) (found []fleet.Event, err error) {
+func (s *Store) changesSince(ctx context.Context, since time.Time) (
+	found []fleet.Event, err error) {
 	err = s.each(ctx, s.stream(), request{NextBySubject: s.subject(">"), StartTime: &since},
 		func(one *stored) bool {
 			e, _ := fleet.ParseEntry(s.keyOf(one), one.value)
@@ -171,8 +172,8 @@ func (s *Store) History(ctx context.Context, key string) (found []fleet.Entry, e
 }
 
 // Seal puts the sums of everything that the signers have signed, see fleet.Sums, signed by one of
-// them, whose name is who. It is for after many changes: servers load 100,000 entries in less than a
-// second then, and verify each signature otherwise.
+// them, whose name is who. It is for after many changes: servers load 100,000 entries in less than
+// a second then, and verify each signature otherwise.
 func (s *Store) Seal(ctx context.Context, name, who string, by ed25519.PrivateKey,
 	signers ...ed25519.PublicKey) error {
 	entries, _, err := s.load(ctx)

@@ -1,9 +1,9 @@
 // Package natsstore keeps a fleet in a key-value bucket of NATS JetStream (2.11 or later). See
-// [Store.Create] for what its streams have to be like, [Accounts] for who may do what, and [Options]
-// for how to connect.
+// [Store.Create] for what its streams have to be like, [Accounts] for who may do what, and
+// [Options] for how to connect.
 //
-// Servers are in another account than the bucket, see [PermissionsOf]: they see the whole bucket and
-// cannot write to it, but for their own reports.
+// Servers are in another account than the bucket, see [PermissionsOf]: they see the whole bucket
+// and cannot write to it, but for their own reports.
 package natsstore
 
 import (
