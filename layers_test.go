@@ -83,8 +83,8 @@ var layers = map[string][]string{
 
 	// 5: the engine of the tool's proxy.
 	"internal/proxy": {
-		".", "admin", "fleet", "internal/endpoint", "internal/files", "internal/fleetfile",
-		"internal/libzmq", "internal/links", "internal/policyfile", "internal/privatedir",
+		".", "admin", "fleet", "fleet/natsstore", "internal/endpoint", "internal/files",
+		"internal/fleetfile", "internal/libzmq", "internal/links", "internal/policyfile", "internal/privatedir",
 		"internal/reminder",
 	},
 

@@ -27,7 +27,7 @@ const (
 const (
 	startTime    = 60 * time.Second // for what is on disk to be read
 	lookInterval = time.Second      // between two looks at the list of members
-	createTime   = 4 * time.Second // elections take 4 to 9 s
+	createTime   = 4 * time.Second  // elections take 4 to 9 s
 )
 
 // engine is the running server, with what it was made from.
@@ -111,7 +111,7 @@ func (e *engine) reload() {
 func (e *engine) create(ctx context.Context) error {
 	conn, err := nats.Connect("", nats.InProcessServer(e.server),
 		nats.Nkey(e.file.Nkey(), e.file.Sign), nats.MaxReconnects(-1),
-		nats.CustomInboxPrefix(fleetfile.InboxPrefix(e.file.Name)),
+		nats.CustomInboxPrefix(natsstore.InboxPrefix(e.file.Name)),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	if err != nil {
 		return fmt.Errorf("the engine does not let itself in: %w", err)

@@ -161,7 +161,7 @@ func TestMembers(t *testing.T) {
 	e := start(t, dir, "engine-1")
 	e.await(t, messageReady)
 	admin, _, _ := member(t, dir, "ann.admin")
-	_, err := fleetfile.Add(admin, fleetfile.Server, "billing")
+	_, err := fleetfile.Add(admin, natsstore.RoleServer, "billing")
 	must.OK(t, err)
 	e.await(t, messageMembers)
 	_, conn, _ := member(t, dir, "billing.server")

@@ -47,7 +47,7 @@ func (e *engine) options() (*server.Options, error) {
 	}
 	e.bucket = members.Bucket
 	o := new(server.Options)
-	if err := o.ProcessConfigString(fleetfile.Accounts(members, false)); err != nil {
+	if err := o.ProcessConfigString(members.Accounts(false)); err != nil {
 		return nil, fmt.Errorf("%s: %w", e.file.Members, err)
 	}
 	o.ServerName, o.NoSigs = e.file.Name, true

@@ -31,7 +31,8 @@ func newFleet() *cobra.Command {
 	}
 	cmd.AddCommand(newFleetInit(), newFleetAddServer(), newFleetAddAdmin(), newFleetRemove(),
 		newFleetJoin(), newFleetStatus(), newFleetAddKey(), newFleetAddUser(), newFleetAddPrincipal(),
-		newFleetAllow(), newFleetRevoke(), newFleetList(), newFleetHistory())
+		newFleetAllow(), newFleetRevoke(), newFleetList(), newFleetHistory(),
+		newFleetAudit(), newFleetPending(), newFleetApprove(), newFleetDeny())
 	return cmd
 }
 
@@ -96,7 +97,7 @@ func (o *fleetOptions) member() (*fleetfile.Member, error) {
 			"administrator, which zmqauth fleet init has made", fleetVariable)
 	}
 	member, err := fleetfile.ReadMember(path)
-	if err == nil && member.Role != fleetfile.Administrator {
+	if err == nil && member.Role != natsstore.RoleAdministrator {
 		err = errors.New(path + ": this is the file of a server, and not that of an administrator")
 	}
 	return member, err

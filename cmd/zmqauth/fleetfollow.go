@@ -2,16 +2,17 @@ package main
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
 	"github.com/zmqauth/zmqauth/fleet"
 )
 
-// view is what an administrator sees of a fleet: a Sink that keeps everything.
+// view is what an administrator sees of a fleet: a Sink that keeps the reports of servers.
 type view struct {
 	mu      sync.Mutex
-	entries map[string]fleet.Entry
+	reports map[string]fleet.Status // by server; nil: nothing is loaded
 	at      fleet.Position
 	changed chan struct{} // has room for one: something is new
 }
@@ -21,9 +22,9 @@ func newView() *view { return &view{changed: make(chan struct{}, 1)} }
 func (v *view) Reset(entries []fleet.Entry, p fleet.Position) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.entries, v.at = make(map[string]fleet.Entry, len(entries)), p
+	v.reports, v.at = make(map[string]fleet.Status), p
 	for _, e := range entries {
-		v.entries[e.Key()] = e
+		v.take(e)
 	}
 	v.tell()
 }
@@ -31,8 +32,15 @@ func (v *view) Reset(entries []fleet.Entry, p fleet.Position) {
 func (v *view) Apply(e fleet.Entry, p fleet.Position) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.entries[e.Key()], v.at = e, p
+	v.at = p
+	v.take(e)
 	v.tell()
+}
+
+func (v *view) take(e fleet.Entry) {
+	if e.Kind == fleet.KindServer && e.Report != nil {
+		v.reports[e.Name] = *e.Report
+	}
 }
 
 func (v *view) Fresh(time.Time)    {}
@@ -45,27 +53,17 @@ func (v *view) tell() {
 	}
 }
 
-// all is a copy of what is known, and whether anything is.
-func (v *view) all() (entries []fleet.Entry, at fleet.Position, loaded bool) {
+func (v *view) isLoaded() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, e := range v.entries {
-		entries = append(entries, e)
-	}
-	return entries, v.at, v.entries != nil
+	return v.reports != nil
 }
 
 // servers are the reports of the servers.
 func (v *view) servers() (reports map[string]fleet.Status, at fleet.Position) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	reports = make(map[string]fleet.Status)
-	for _, e := range v.entries {
-		if e.Kind == fleet.KindServer && e.Report != nil {
-			reports[e.Name] = *e.Report
-		}
-	}
-	return reports, v.at
+	return maps.Clone(v.reports), v.at
 }
 
 // follow has a view follow the fleet until stop is called. It returns once all is loaded.
@@ -76,7 +74,7 @@ func (c *console) follow(ctx context.Context) (v *view, stop func(), err error) 
 	go func() {
 		for {
 			err := c.store.Follow(ctx, fleet.Position{}, v)
-			if _, _, loaded := v.all(); !loaded || ctx.Err() != nil {
+			if !v.isLoaded() || ctx.Err() != nil {
 				ended <- err
 				return
 			}
@@ -96,13 +94,12 @@ func (c *console) follow(ctx context.Context) (v *view, stop func(), err error) 
 	}
 }
 
-// load reads everything once.
-func (c *console) load(ctx context.Context) ([]fleet.Entry, error) {
-	v, stop, err := c.follow(ctx)
+// load reads everything once: what counts, and why something does not.
+func (c *console) load(ctx context.Context) (current []fleet.Entry, refused []error, err error) {
+	entries, _, err := c.store.Load(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer stop()
-	entries, _, _ := v.all()
-	return entries, nil
+	current, refused = fleet.Current(c.member.Fleet, entries, c.member.Signers...)
+	return current, refused, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/zmqauth/zmqauth/fleet/natsstore"
 	"github.com/zmqauth/zmqauth/internal/fleetfile"
 )
 
@@ -93,7 +94,7 @@ func printNATS(out output, members string) error {
 #
 # Without sync_interval a loss of power loses up to two minutes of changes. When the server has read
 # this, an administrator makes the bucket: zmqauth fleet status --create 1 (or 3, on so many servers)
-%s`, fleetfile.Accounts(list, true))
+%s`, list.Accounts(true))
 	return err
 }
 
@@ -119,7 +120,7 @@ func newFleetAddServer() *cobra.Command {
 		Example: "  zmqauth fleet add-server orders-3 --as fleet/admin.admin",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
-			return o.add(cmd, fleetfile.Server, args)
+			return o.add(cmd, natsstore.RoleServer, args)
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -137,7 +138,7 @@ func newFleetAddAdmin() *cobra.Command {
 			"been restarted.\n\n" + handOut,
 		Args: cobra.ExactArgs(1),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
-			return o.add(cmd, fleetfile.Administrator, args)
+			return o.add(cmd, natsstore.RoleAdministrator, args)
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -145,7 +146,7 @@ func newFleetAddAdmin() *cobra.Command {
 	return cmd
 }
 
-func (o *addOptions) add(cmd *cobra.Command, role fleetfile.Role, names []string) error {
+func (o *addOptions) add(cmd *cobra.Command, role natsstore.Role, names []string) error {
 	from, err := o.member()
 	if err != nil {
 		return err
@@ -157,7 +158,7 @@ func (o *addOptions) add(cmd *cobra.Command, role fleetfile.Role, names []string
 			return err
 		}
 		rows := [][2]string{{string(role) + " " + name, path}}
-		if role == fleetfile.Administrator {
+		if role == natsstore.RoleAdministrator {
 			added, err := fleetfile.ReadMember(path)
 			if err != nil {
 				return err

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
-	"github.com/zmqauth/zmqauth/fleet"
+	"github.com/zmqauth/zmqauth/fleet/natsstore"
 	"github.com/zmqauth/zmqauth/internal/fleetfile"
 )
 
@@ -44,7 +44,7 @@ func newFleetJoin() *cobra.Command {
 				return err
 			}
 			member, err := fleetfile.ReadMember(args[0])
-			if err == nil && member.Role != fleetfile.Server {
+			if err == nil && member.Role != natsstore.RoleServer {
 				err = errors.New(args[0] + ": this is the file of an administrator: keep it off servers")
 			}
 			if err != nil {
@@ -99,7 +99,7 @@ func tryMember(ctx context.Context, m *fleetfile.Member) (*joinInfo, error) {
 		return nil, err
 	}
 	c := &console{member: m, conn: conn, store: store}
-	entries, err := c.load(ctx)
+	current, refused, err := c.load(ctx)
 	if err != nil {
 		select {
 		case violation := <-violations:
@@ -108,16 +108,8 @@ func tryMember(ctx context.Context, m *fleetfile.Member) (*joinInfo, error) {
 		}
 		return nil, fmt.Errorf("%s is let in, and cannot read the fleet: %w", m.Name, err)
 	}
-	info := &joinInfo{Server: m.Name, Fleet: m.Fleet, Engine: conn.ConnectedServerName()}
-	for _, e := range entries {
-		if e.Kind == fleet.KindServer {
-			continue
-		}
-		info.Entries++
-		if e.Err() != nil || e.Verify(m.Fleet, m.Signers...) != nil {
-			info.Refused++
-		}
-	}
+	info := &joinInfo{Server: m.Name, Fleet: m.Fleet, Engine: conn.ConnectedServerName(),
+		Entries: len(current), Refused: len(refused)}
 	return info, mustNotWrite(ctx, m, conn, violations)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -69,8 +70,8 @@ func newFleetList() *cobra.Command {
 		Use:   "list [--domain D] [--user U] [--revoked]",
 		Short: "Show who is let in",
 		Long: "list shows who is let in by the servers of the fleet, and from which addresses. It shows\n" +
-			"no hash. An entry that no server takes, because no administrator has signed it, has a\n" +
-			"problem, and the exit code is 1.",
+			"no hash. What no server takes, because no administrator has signed it or it is older than\n" +
+			"what it would replace, is named on stderr, and the exit code is 1.",
 		Args: cobra.ExactArgs(0),
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			c, ctx, cancel, err := o.open(cmd)
@@ -78,19 +79,22 @@ func newFleetList() *cobra.Command {
 				return err
 			}
 			defer cancel()
-			entries, err := c.load(ctx)
+			entries, refused, err := c.load(ctx)
 			if err != nil {
 				return err
 			}
 			entries = slices.DeleteFunc(entries, func(e fleet.Entry) bool {
-				return e.Kind == fleet.KindServer || e.Kind == fleet.KindMeta ||
-					domain != "" && e.Domain != domain || user != "" && userOf(e) != user ||
-					e.Err() == nil && (e.State == fleet.Revoked) != revoked
+				return !isShown(e) || domain != "" && e.Domain != domain ||
+					user != "" && userOf(e) != user || (e.State == fleet.Revoked) != revoked
 			})
-			return c.printEntries(newOutput(cmd), entries, func(a, b fleet.Entry) int {
+			slices.SortFunc(entries, func(a, b fleet.Entry) int {
 				return cmp.Or(strings.Compare(a.Domain, b.Domain), int(a.Kind)-int(b.Kind),
 					strings.Compare(userOf(a), userOf(b)), strings.Compare(a.Key(), b.Key()))
 			})
+			if err := c.printEntries(newOutput(cmd), entries); err != nil {
+				return err
+			}
+			return errors.Join(refused...)
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -104,9 +108,16 @@ func newFleetList() *cobra.Command {
 	return cmd
 }
 
-func (c *console) printEntries(out output, entries []fleet.Entry,
-	order func(a, b fleet.Entry) int) error {
-	slices.SortStableFunc(entries, order)
+// isShown tells whether an entry is about clients, or cannot be read.
+func isShown(e fleet.Entry) bool {
+	switch e.Kind {
+	case fleet.KindServer, fleet.KindMeta, fleet.KindSums:
+		return false
+	}
+	return true
+}
+
+func (c *console) printEntries(out output, entries []fleet.Entry) error {
 	infos, rows, problems := []entryInfo{}, [][]string(nil), 0
 	for _, e := range entries {
 		info := c.describeEntry(e)
@@ -158,16 +169,13 @@ func newFleetHistory() *cobra.Command {
 				return err
 			}
 			defer cancel()
-			var entries []fleet.Entry
-			err = c.store.History(ctx, func(e fleet.Entry) {
-				if fits(e) && (domain == "" || e.Domain == domain) {
-					entries = append(entries, e)
-				}
-			})
+			entries, _, err := c.store.Load(ctx)
 			if err != nil {
 				return err
 			}
-			return c.printEntries(newOutput(cmd), entries, func(a, b fleet.Entry) int { return 0 })
+			return c.printEntries(newOutput(cmd), slices.DeleteFunc(entries, func(e fleet.Entry) bool {
+				return !isShown(e) || !fits(e) || domain != "" && e.Domain != domain
+			}))
 		}),
 		ValidArgsFunction: completeFirst(cobra.ShellCompDirectiveDefault),
 	}

@@ -129,7 +129,7 @@ func userOf(e fleet.Entry) string {
 // choose finds the entries that let in who is meant.
 func (c *console) choose(ctx context.Context, domain string, fits func(fleet.Entry) bool) (
 	chosen []fleet.Entry, err error) {
-	entries, err := c.load(ctx)
+	entries, _, err := c.load(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("who is meant cannot be looked up (KEY with --domain needs no "+
 			"looking up): %w", err)

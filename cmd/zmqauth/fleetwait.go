@@ -103,8 +103,10 @@ func (r *changeResult) confirm(ctx context.Context, v *view) {
 
 // isIn tells whether a server at a position has applied the change.
 func (r *changeResult) isIn(p fleet.Position) bool {
-	sameLog := r.Position.Epoch == "" || p.Epoch == r.Position.Epoch // "": it was not told
-	return sameLog && p.Revision >= r.Position.Revision
+	if r.Position.Epoch == "" { // it was not told
+		return p.Revision >= r.Position.Revision
+	}
+	return p.Includes(r.Position)
 }
 
 // print prints the outcome.

@@ -15,14 +15,6 @@ import (
 	"github.com/zmqauth/zmqauth/internal/reminder"
 )
 
-// How connections are made.
-const (
-	dialTime     = 5 * time.Second
-	reconnect    = 250 * time.Millisecond // between two attempts at one engine
-	pingInterval = 5 * time.Second        // three without an answer: another engine
-	clientName   = "zmqauth"
-)
-
 // Connect connects to one of the engines, with TLS that verifies it, and again whenever the
 // connection is lost. With wait it does not matter whether an engine answers now. log tells of the
 // connection; nil: nothing does.
@@ -37,12 +29,15 @@ func (m *Member) Connect(log *slog.Logger, wait bool) (*nats.Conn, error) {
 		config.RootCAs.AddCert(m.CA)
 	}
 	o := nats.GetDefaultOptions()
-	o.Servers, o.Name, o.Secure, o.TLSConfig = urls, clientName+" "+m.Name, true, config
+	for _, option := range natsstore.Options(m.Name) {
+		if err := option(&o); err != nil {
+			return nil, err
+		}
+	}
+	o.Servers, o.Name, o.Secure, o.TLSConfig = urls, "zmqauth "+m.Name, true, config
 	o.Nkey, o.SignatureCB = m.public, m.seed.sign
-	o.InboxPrefix, o.IgnoreDiscoveredServers = InboxPrefix(m.Name), true
-	o.Timeout, o.ReconnectWait, o.MaxReconnect = dialTime, reconnect, -1
-	o.ReconnectJitter, o.ReconnectJitterTLS = reconnect, reconnect
-	o.PingInterval, o.RetryOnFailedConnect = pingInterval, wait
+	o.IgnoreDiscoveredServers = true
+	o.RetryOnFailedConnect = wait
 	o.IgnoreAuthErrorAbort = true // an engine may learn of this member later
 	if log != nil {
 		listen(&o, log)

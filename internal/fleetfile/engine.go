@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/zmqauth/zmqauth/fleet/natsstore"
 	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
@@ -46,7 +47,7 @@ func ReadEngine(path string) (*EngineFile, error) {
 	var seed, key string
 	var ca []byte
 	err = readEntries(path, 0, root.Children, []entry{
-		{name: string(Engine), set: text(&e.Name, CheckName), required: true},
+		{name: string(natsstore.RoleEngine), set: text(&e.Name, CheckName), required: true},
 		{name: "fleet", set: text(&e.Fleet, CheckName), required: true},
 		{name: "listen", set: text(&e.Listen, checkListen), required: true},
 		{name: "cluster-listen", set: text(&e.ClusterListen, checkListen)},
@@ -135,7 +136,7 @@ func (e *EngineFile) Certificate() (tls.Certificate, error) {
 
 func (e *EngineFile) write() error {
 	root := new(zpl.Node)
-	root.Add(string(Engine), e.Name)
+	root.Add(string(natsstore.RoleEngine), e.Name)
 	root.Add("fleet", e.Fleet)
 	root.Add("listen", e.Listen)
 	if len(e.Peers) > 0 {
@@ -166,7 +167,7 @@ func (e *EngineFile) Check(m *Members) error {
 	switch {
 	case m.Fleet != e.Fleet:
 		return fmt.Errorf("%s is of the fleet %s, and the engine of %s", e.Members, m.Fleet, e.Fleet)
-	case !m.has(e.Name, Engine, e.public):
+	case !m.has(e.Name, natsstore.RoleEngine, e.public):
 		return fmt.Errorf("%s does not have this engine, %s, with its nkey", e.Members, e.Name)
 	case len(m.Signers()) == 0:
 		return errors.New(e.Members + " has no administrator")
@@ -174,7 +175,7 @@ func (e *EngineFile) Check(m *Members) error {
 	return nil
 }
 
-func (m *Members) has(name string, role Role, nkey string) bool {
+func (m *Members) has(name string, role natsstore.Role, nkey string) bool {
 	return slices.ContainsFunc(m.List, func(k Known) bool {
 		return k.Name == name && k.Role == role && k.Nkey == nkey
 	})

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/zmqauth/zmqauth/fleet/natsstore"
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/zpl"
 )
@@ -72,12 +73,12 @@ func Init(p Plan) error {
 	if ca != nil {
 		template.CA = ca.certificate
 	}
-	if err := makeMember(p.Dir, Administrator, p.Admin, template, members); err != nil {
+	if err := makeMember(p.Dir, natsstore.RoleAdministrator, p.Admin, template, members); err != nil {
 		return err
 	}
 	template.Signers = members.Signers()
 	for _, name := range p.Servers {
-		if err := makeMember(p.Dir, Server, name, template, members); err != nil {
+		if err := makeMember(p.Dir, natsstore.RoleServer, name, template, members); err != nil {
 			return err
 		}
 	}
@@ -166,7 +167,7 @@ func (p *Plan) makeEngines(ca *authority, members *Members) error {
 		}
 	}
 	for i, engine := range p.Engines {
-		e := &EngineFile{Path: filepath.Join(p.Dir, engineName(i)+Engine.Extension()),
+		e := &EngineFile{Path: filepath.Join(p.Dir, engineName(i)+Extension(natsstore.RoleEngine)),
 			Name: engineName(i), Fleet: p.Fleet, Listen: listenAt(engine), Store: engineName(i) + ".store",
 			Members: MembersFile, CA: ca.certificate}
 		if len(p.Engines) > 1 {
@@ -184,7 +185,7 @@ func (p *Plan) makeEngines(ca *authority, members *Members) error {
 		if err := e.write(); err != nil {
 			return err
 		}
-		if err := members.add(Known{Name: e.Name, Role: Engine, Nkey: e.public}); err != nil {
+		if err := members.add(Known{Name: e.Name, Role: natsstore.RoleEngine, Nkey: e.public}); err != nil {
 			return err
 		}
 	}
@@ -192,13 +193,14 @@ func (p *Plan) makeEngines(ca *authority, members *Members) error {
 }
 
 // makeMember makes the file of a server or an administrator, and adds it to the list.
-func makeMember(dir string, role Role, name string, m Member, members *Members) (err error) {
-	m.Role, m.Name, m.Path = role, name, filepath.Join(dir, name+role.Extension())
+func makeMember(dir string, role natsstore.Role, name string, m Member, members *Members) (
+	err error) {
+	m.Role, m.Name, m.Path = role, name, filepath.Join(dir, name+Extension(role))
 	if m.seed, m.public, err = newSeed(); err != nil {
 		return err
 	}
 	known := Known{Name: name, Role: role, Nkey: m.public}
-	if role == Administrator {
+	if role == natsstore.RoleAdministrator {
 		public, private, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {
 			return err
@@ -214,12 +216,12 @@ func makeMember(dir string, role Role, name string, m Member, members *Members) 
 
 // Add makes the file of another server or administrator in the directory of a fleet, and adds it to
 // the list of members. from is the file of an administrator of the fleet.
-func Add(from *Member, role Role, name string) (path string, err error) {
+func Add(from *Member, role natsstore.Role, name string) (path string, err error) {
 	if err := CheckName(name); err != nil {
 		return "", err
 	}
 	dir := filepath.Dir(from.Path)
-	path = filepath.Join(dir, name+role.Extension())
+	path = filepath.Join(dir, name+Extension(role))
 	list := filepath.Join(dir, MembersFile)
 	return path, replaceMembers(list, func(m *Members) error {
 		if m.Fleet != from.Fleet || m.Bucket != from.Bucket {

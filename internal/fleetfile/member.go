@@ -11,13 +11,14 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/zmqauth/zmqauth/fleet/natsstore"
 	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
 // Member is the file of a server or of an administrator.
 type Member struct {
-	Path    string // of the file
-	Role    Role   // Server or Administrator
+	Path    string         // of the file
+	Role    natsstore.Role // of a server or an administrator
 	Name    string
 	Fleet   string
 	Bucket  string
@@ -56,9 +57,9 @@ func ReadMember(path string) (*Member, error) {
 		err = errors.New("there is no engine")
 	case len(m.Signers) == 0:
 		err = errors.New("there is no signer: nothing would count")
-	case m.Role == Administrator && m.sign == "":
+	case m.Role == natsstore.RoleAdministrator && m.sign == "":
 		err = errors.New("there is no sign, the key to sign with")
-	case m.Role == Server && m.sign != "":
+	case m.Role == natsstore.RoleServer && m.sign != "":
 		err = errors.New("sign is for administrators: a server must not have it")
 	}
 	if err != nil {
@@ -69,7 +70,7 @@ func ReadMember(path string) (*Member, error) {
 
 func (m *Member) entries() []entry {
 	var seed, sign string
-	role := func(role Role) func(string) error {
+	role := func(role natsstore.Role) func(string) error {
 		return func(value string) error {
 			if m.Role != "" {
 				return errors.New("a file is that of a server or that of an administrator")
@@ -79,8 +80,8 @@ func (m *Member) entries() []entry {
 		}
 	}
 	return []entry{
-		{name: string(Server), set: role(Server)},
-		{name: string(Administrator), set: role(Administrator)},
+		{name: string(natsstore.RoleServer), set: role(natsstore.RoleServer)},
+		{name: string(natsstore.RoleAdministrator), set: role(natsstore.RoleAdministrator)},
 		{name: "fleet", set: text(&m.Fleet, CheckName), required: true},
 		{name: "bucket", set: text(&m.Bucket, CheckName)},
 		{name: "engine", set: m.addEngine, many: true},
@@ -211,7 +212,7 @@ func (m *Member) WriteTo(path, snapshot string) error {
 }
 
 func (m *Member) comment() string {
-	if m.Role == Administrator {
+	if m.Role == natsstore.RoleAdministrator {
 		return fmt.Sprintf("The administrator %s of the fleet %s. Who has this file can let "+
 			"anybody in:\nkeep it secret, and on no server.\n", m.Name, m.Fleet)
 	}

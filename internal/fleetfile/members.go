@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/zmqauth/zmqauth/fleet/natsstore"
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/zpl"
 )
@@ -20,7 +21,7 @@ type Members struct {
 // Known is a member as the others know it.
 type Known struct {
 	Name   string
-	Role   Role
+	Role   natsstore.Role
 	Nkey   string            // the public one
 	Signer ed25519.PublicKey // of an administrator
 }
@@ -77,7 +78,7 @@ func readKnown(path string, n *zpl.Node) (known Known, err error) {
 			return err
 		})},
 	})
-	if err == nil && (known.Signer != nil) != (known.Role == Administrator) {
+	if err == nil && (known.Signer != nil) != (known.Role == natsstore.RoleAdministrator) {
 		err = fmt.Errorf("%s:%d: an administrator has a signer, and nobody else", path, n.Line)
 	}
 	return known, err
@@ -160,4 +161,14 @@ func RemoveMember(path, name string) error {
 		}
 		return nil
 	})
+}
+
+// Accounts are the accounts of NATS for the members, in the form of the configuration of
+// nats-server. create lets administrators make the streams, where no engine of the fleet's own does.
+func (m *Members) Accounts(create bool) string {
+	var users []natsstore.User
+	for _, known := range m.List {
+		users = append(users, natsstore.User{Name: known.Name, Role: known.Role, Nkey: known.Nkey})
+	}
+	return natsstore.Accounts(m.Bucket, users, create)
 }

@@ -6,29 +6,21 @@ import (
 	"strings"
 
 	"github.com/nats-io/nkeys"
-)
 
-// Role is what a member may do.
-type Role string
-
-// The roles of members.
-const (
-	Server        Role = "server"        // reads, and reports
-	Administrator Role = "administrator" // writes what it has signed
-	Engine        Role = "engine"        // makes the bucket
+	"github.com/zmqauth/zmqauth/fleet/natsstore"
 )
 
 // Extension is the end of the names of the files for a role.
-func (r Role) Extension() string {
-	if r == Administrator {
+func Extension(r natsstore.Role) string {
+	if r == natsstore.RoleAdministrator {
 		return ".admin"
 	}
 	return "." + string(r)
 }
 
-func parseRole(text string) (Role, error) {
-	switch role := Role(text); role {
-	case Server, Administrator, Engine:
+func parseRole(text string) (natsstore.Role, error) {
+	switch role := natsstore.Role(text); role {
+	case natsstore.RoleServer, natsstore.RoleAdministrator, natsstore.RoleEngine:
 		return role, nil
 	}
 	return "", errors.New("none of server, administrator, engine")

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/fleet/natsstore"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/fleetfile"
@@ -149,7 +150,7 @@ func resolve(f policyfile.Frontend) (spec frontendSpec, err error) {
 // LoadMember reads the file of a server in a fleet.
 func LoadMember(path string) (*fleetfile.Member, error) {
 	member, err := fleetfile.ReadMember(path)
-	if err == nil && member.Role != fleetfile.Server {
+	if err == nil && member.Role != natsstore.RoleServer {
 		err = fmt.Errorf("%s: this is the file of an administrator: keep it off servers", path)
 	}
 	return member, err

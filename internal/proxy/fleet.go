@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"path/filepath"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/fleet"
+	"github.com/zmqauth/zmqauth/fleet/natsstore"
 	"github.com/zmqauth/zmqauth/internal/fleetfile"
 )
 
@@ -17,7 +22,11 @@ import (
 type membership struct {
 	file    *fleetfile.Member
 	domains []string // that the fleet decides about
+	log     *slog.Logger
 	conn    *nats.Conn
+	store   *natsstore.Store
+	audit   *fleet.Auditor
+	pending *fleet.PendingList
 	member  *fleet.Member // nil: it has not joined
 	ended   chan error
 }
@@ -25,35 +34,84 @@ type membership struct {
 // rules are the policy without what the fleet decides about.
 func (c *Config) rules() *zmqauth.Policy { return c.Policy.Except(c.File.FleetDomains()...) }
 
-// join has an Authenticator follow the fleet of a policy, if it has one. It returns once the fleet's
-// clients can be judged. The membership is to be closed also if there is an error.
-func join(ctx context.Context, auth *zmqauth.Authenticator, c *Config, o Options) (
-	*membership, error) {
+// connect prepares to follow the fleet of a policy, if it has one. It does not matter whether an
+// engine answers.
+func connect(c *Config, log *slog.Logger) (m *membership, err error) {
 	if c.member == nil {
 		return nil, nil
 	}
-	m := &membership{file: c.member, domains: c.File.FleetDomains(), ended: make(chan error, 1)}
-	log := o.Log.With("fleet", m.file.Fleet, "server", m.file.Name)
-	log.Info(MessageFleet, "engines", m.file.Engines, "domains", m.domains)
+	m = &membership{file: c.member, domains: c.File.FleetDomains(), ended: make(chan error, 1),
+		log:     log.With("fleet", c.member.Fleet, "server", c.member.Name),
+		pending: fleet.NewPendingList(fleet.PendingLimits{})}
+	m.log.Info(MessageFleet, "engines", m.file.Engines, "domains", m.domains)
+	if m.conn, err = m.file.Connect(m.log, true); err != nil {
+		return nil, err
+	}
+	if m.store, err = m.file.Store(m.conn, 0); err == nil {
+		m.audit, err = fleet.NewAuditor(m.store, fleet.AuditOptions{Server: m.file.Name,
+			Spool: m.spool(), Logger: m.log})
+	}
+	if err != nil {
+		m.conn.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// spool is the file for events that no engine has yet, beside the snapshot.
+func (m *membership) spool() string {
+	if m.file.Snapshot == "" {
+		return ""
+	}
+	return strings.TrimSuffix(m.file.Snapshot, filepath.Ext(m.file.Snapshot)) + ".audit"
+}
+
+// Decision is told of each decision.
+func (m *membership) Decision(d zmqauth.Decision) {
+	if !slices.Contains(m.domains, d.Domain) {
+		return
+	}
+	m.audit.Decision(d)
+	if d.Reason != zmqauth.ReasonUnknownKey {
+		return
+	}
+	if isNew, ok := m.pending.Add(d.Domain, d.Key, d.Address, time.Now()); isNew && ok {
+		m.audit.Add(fleet.Event{Kind: fleet.EventPending, Domain: d.Domain, Mechanism: d.Mechanism,
+			Key: d.Key.String(), Address: d.Address})
+	}
+}
+
+// observe adds what the fleet wants to know to the settings of an Authenticator.
+func (m *membership) observe(c *zmqauth.Config) {
+	if m == nil {
+		return
+	}
+	c.OnDecision = m.Decision
+	others := c.OnSession
+	c.OnSession = func(s zmqauth.Session, open bool) {
+		others(s, open)
+		m.audit.Session(s, open)
+	}
+}
+
+// join has an Authenticator follow the fleet. It returns once the fleet's clients can be judged.
+func (m *membership) join(ctx context.Context, auth *zmqauth.Authenticator, version string) error {
+	if m == nil {
+		return nil
+	}
 	var err error
-	if m.conn, err = m.file.Connect(log, true); err != nil {
-		return m, err
-	}
-	store, err := m.file.Store(m.conn, 0)
-	if err != nil {
-		return m, err
-	}
-	m.member, err = fleet.Join(ctx, auth, store, fleet.Options{Fleet: m.file.Fleet,
+	m.member, err = fleet.Join(ctx, auth, m.store, fleet.Options{Fleet: m.file.Fleet,
 		Server: m.file.Name, Signers: m.file.Signers, Domains: m.domains, Snapshot: m.file.Snapshot,
-		MaxStale: m.file.MaxStale, Version: o.Version, Logger: log})
+		MaxStale: m.file.MaxStale, Version: version, Logger: m.log, Audit: m.audit,
+		Pending: func() []fleet.Pending { return m.pending.List(time.Now()) }})
 	if err != nil {
-		return m, err
+		return err
 	}
 	go func() { m.ended <- m.member.Wait() }()
 	status := m.member.Status()
-	log.Info(MessageJoined, "keys", status.Keys, "users", status.Users, "principals",
+	m.log.Info(MessageJoined, "keys", status.Keys, "users", status.Users, "principals",
 		status.Principals, "revision", status.Position.Revision)
-	return m, nil
+	return nil
 }
 
 // Ended tells of the end of the membership.
@@ -72,9 +130,8 @@ func (m *membership) Close() (err error) {
 	if m.member != nil {
 		err = m.member.Close()
 	}
-	if m.conn != nil {
-		m.conn.Close()
-	}
+	err = errors.Join(err, m.audit.Close())
+	m.conn.Close()
 	return err
 }
 

@@ -77,23 +77,27 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := zctx.SetIoThreads(o.IOThreads); err != nil {
 		return err
 	}
-	feed := new(admin.Feed)
-	auth, err := zmqauth.New(zctx, &zmqauth.Config{Logger: o.Log, OnSession: feed.OnSession})
+	member, err := connect(config, o.Log)
 	if err != nil {
 		return err
 	}
+	feed := new(admin.Feed)
+	settings := &zmqauth.Config{Logger: o.Log, OnSession: feed.OnSession}
+	member.observe(settings)
+	auth, err := zmqauth.New(zctx, settings)
+	if err != nil {
+		return errors.Join(err, member.Close())
+	}
 	defer func() { err = errors.Join(err, auth.Close()) }()
+	defer func() { err = errors.Join(err, member.Close()) }() // before auth
 	if err := auth.Apply(config.rules()); err != nil {
 		return err
 	}
-	member, err := join(ctx, auth, config, o)
-	if ctx.Err() != nil {
-		return member.Close() // it was ended while it waited
-	}
-	if err != nil {
+	if err := member.join(ctx, auth, o.Version); ctx.Err() != nil {
+		return nil // it was ended while it waited
+	} else if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, member.Close()) }()
 	if err := auth.Start(); err != nil {
 		return err
 	}
