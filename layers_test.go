@@ -84,8 +84,8 @@ var layers = map[string][]string{
 	// 5: the engine of the tool's proxy.
 	"internal/proxy": {
 		".", "admin", "fleet", "fleet/natsstore", "internal/endpoint", "internal/files",
-		"internal/fleetfile", "internal/libzmq", "internal/links", "internal/policyfile", "internal/privatedir",
-		"internal/reminder",
+		"internal/fleetfile", "internal/libzmq", "internal/links", "internal/policyfile",
+		"internal/privatedir", "internal/reminder",
 	},
 
 	// 6: what is run.
@@ -212,7 +212,8 @@ func TestFleetIsApart(t *testing.T) {
 
 // TestEngineIsApart: the server of the engine is built for the engine alone.
 func TestEngineIsApart(t *testing.T) {
-	for _, p := range list(t, true, "./cmd/zmqauth", "./fleet/...", "./internal/...", "./examples/...") {
+	for _, p := range list(t, true, "./cmd/zmqauth", "./fleet/...", "./internal/...",
+		"./examples/...") {
 		if strings.HasPrefix(p.ImportPath, "github.com/nats-io/nats-server") {
 			t.Errorf("%s is built", p.ImportPath)
 		}

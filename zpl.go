@@ -85,9 +85,10 @@ func policyError(err error) error {
 	return err
 }
 
-// Except is the policy without some domains, which something else configures, such as package fleet:
-// Apply leaves the setups and address rules that they have as they are. What the policy itself has
-// for them counts for nothing. That of AnyDomain still holds where they have nothing of their own.
+// Except is the policy without some domains, which something else configures, such as package
+// fleet: Apply leaves the setups and address rules that they have as they are. What the policy
+// itself has for them counts for nothing. That of AnyDomain still holds where they have nothing of
+// their own.
 func (p *Policy) Except(domains ...string) *Policy {
 	return &Policy{file: p.file, except: append(slices.Clone(p.except), domains...)}
 }

@@ -28,9 +28,9 @@ const (
 
 const usage = `usage: zmqauth-engine FILE.engine
 
-zmqauth-engine runs an engine of a fleet, which keeps the credentials of many servers. The file comes
-from "zmqauth fleet init". Beside it lies the list of members. When that changes, or after SIGHUP, the
-engine reads it again, and ends the connections of those who are not members any more.
+zmqauth-engine runs an engine of a fleet, which keeps the credentials of many servers. The
+file comes from "zmqauth fleet init". Beside it lies the list of members. When that changes, or
+after SIGHUP, the engine reads it again, and ends the connections of who is no member any more.
 
 The log goes to stderr. SIGTERM and SIGINT end the engine.
 

@@ -19,9 +19,10 @@ func newFleet() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fleet",
 		Short: "Keep the credentials of many servers in one place",
-		Long: "A fleet is a number of servers that share their credentials: keys, users, principals and\n" +
-			"addresses. An engine keeps them (zmqauth-engine, or a NATS server with JetStream), and\n" +
-			"servers follow it. Who is revoked is cut off everywhere within a second.\n\n" +
+		Long: "A fleet is a number of servers that share their credentials: keys, users, principals\n" +
+			"and addresses. An engine keeps them (zmqauth-engine, or a NATS server with\n" +
+			"JetStream), and servers follow it. Who is revoked is cut off everywhere within a\n" +
+			"second.\n\n" +
 			"fleet init makes the files of a new fleet. Administrators sign what they change, with a key\n" +
 			"that only they have, and servers take nothing else.\n\n" +
 			"The commands that ask an engine need the file of an administrator: --as, or the\n" +

@@ -77,9 +77,9 @@ func newFleetAddKey() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add-key KEY --domain D",
 		Short: "Let in a CURVE key",
-		Long: "add-key lets a key in on every server of the fleet. KEY is a public key " + keyForms + ",\n" +
-			"or a certificate that has it. The metadata of a certificate, and the time at which it\n" +
-			"ends, are taken over unless flags say otherwise.\n\n" + waitHelp,
+		Long: "add-key lets a key in on every server of the fleet. KEY is a public key\n" +
+			keyForms + ", or a certificate that has it. The metadata of a certificate, and\n" +
+			"the time at which it ends, are taken over unless flags say otherwise.\n\n" + waitHelp,
 		Example: "  zmqauth fleet add-key ann.key --domain orders --user ann --meta Role=operator",
 		Args:    cobra.ExactArgs(1),
 		RunE: action(func(cmd *cobra.Command, args []string) error {

@@ -22,10 +22,11 @@ func newFleetInit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init DIR [--engine HOST[:PORT]]… [--servers NAME,…]",
 		Short: "Make the files of a new fleet",
-		Long: "init makes a directory with the files of a new fleet: one for each engine (NAME.engine),\n" +
-			"one for each server (NAME.server), one for an administrator (NAME.admin), and the list of\n" +
-			"members, which each engine gets beside its own file. All but the list are secret and have\n" +
-			"mode 0600. The engines have certificates of a CA that init makes.\n\n" +
+		Long: "init makes a directory with the files of a new fleet: one for each engine\n" +
+			"(NAME.engine), one for each server (NAME.server), one for an administrator\n" +
+			"(NAME.admin), and the list of members, which each engine gets beside its own file.\n" +
+			"All but the list are secret and have mode 0600. The engines have certificates of a\n" +
+			"CA that init makes.\n\n" +
 			"One engine is enough. Of three, one may be away. --engine says where the servers reach it.\n" +
 			"Engines reach each other at a port that is 2000 higher.\n\n" +
 			"With --nats the engines are a NATS server that there is already (2.11 or later, with\n" +
@@ -88,12 +89,13 @@ func printNATS(out output, members string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out.w, `# For the configuration of nats-server, 2.11 or later. Its clients need TLS. To be set besides:
+	_, err = fmt.Fprintf(out.w, `# For the configuration of nats-server, 2.11 or later. Besides, set up
+# TLS for clients, and:
 #
 #   jetstream { store_dir: …, sync_interval: always }
 #
 # Without sync_interval a loss of power loses up to two minutes of changes. When the server has read
-# this, an administrator makes the bucket: zmqauth fleet status --create 1 (or 3, on so many servers)
+# this, an administrator makes the bucket on 1 or 3 servers: zmqauth fleet status --create 1
 %s`, list.Accounts(true))
 	return err
 }
@@ -107,16 +109,16 @@ func (o *addOptions) addMember(cmd *cobra.Command) {
 }
 
 // handOut is said in the help of these commands.
-const handOut = "The list of members changes as well: copy it to each engine, beside the engine's\n" +
-	"file. The engine uses it within a second."
+const handOut = "The list of members changes as well: copy it to each engine, beside the\n" +
+	"engine's file. The engine uses it within a second."
 
 func newFleetAddServer() *cobra.Command {
 	var o addOptions
 	cmd := &cobra.Command{
 		Use:   "add-server NAME…",
 		Short: "Make the files of more servers",
-		Long: "add-server makes the file of a server in the directory of the fleet, beside that of the\n" +
-			"administrator. It is secret: give it to that server alone.\n\n" + handOut,
+		Long: "add-server makes the file of a server in the directory of the fleet, beside that of\n" +
+			"the administrator. It is secret: give it to that server alone.\n\n" + handOut,
 		Example: "  zmqauth fleet add-server orders-3 --as fleet/admin.admin",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
@@ -133,9 +135,9 @@ func newFleetAddAdmin() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add-admin NAME",
 		Short: "Make the file of another administrator",
-		Long: "add-admin makes the file of an administrator in the directory of the fleet. Servers take\n" +
-			"what he signs once the line that add-admin prints is in their files as well, and they have\n" +
-			"been restarted.\n\n" + handOut,
+		Long: "add-admin makes the file of an administrator in the directory of the fleet. Servers\n" +
+			"take what he signs once the line that add-admin prints is in their files as well,\n" +
+			"and they have been restarted.\n\n" + handOut,
 		Args: cobra.ExactArgs(1),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
 			return o.add(cmd, natsstore.RoleAdministrator, args)

@@ -69,9 +69,9 @@ func newFleetList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [--domain D] [--user U] [--revoked]",
 		Short: "Show who is let in",
-		Long: "list shows who is let in by the servers of the fleet, and from which addresses. It shows\n" +
-			"no hash. What no server takes, because no administrator has signed it or it is older than\n" +
-			"what it would replace, is named on stderr, and the exit code is 1.",
+		Long: "list shows who is let in by the servers of the fleet, and from which addresses. It\n" +
+			"shows no hash. What no server takes, because no administrator has signed it or it is\n" +
+			"older than what it would replace, is named on stderr, and the exit code is 1.",
 		Args: cobra.ExactArgs(0),
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			c, ctx, cancel, err := o.open(cmd)
@@ -155,8 +155,8 @@ func newFleetHistory() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history [KEY | USER | PRINCIPAL] [--domain D]",
 		Short: "Show who has changed what, when and why",
-		Long: "history shows the changes that administrators have made, the oldest first: all that the\n" +
-			"engine still has, which are the last 64 of each key, user, principal and list of\n" +
+		Long: "history shows the changes that administrators have made, the oldest first: all that\n" +
+			"the engine still has, which are the last 64 of each key, user, principal and list of\n" +
 			"addresses. A key may be written " + keyForms + ", or be a certificate or a fingerprint.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: action(func(cmd *cobra.Command, args []string) error {

@@ -135,8 +135,8 @@ func newFleetDeny() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deny FINGERPRINT [--domain D]",
 		Short: "Refuse a key that asks to be let in",
-		Long: "deny revokes a key that is pending, in the domain in which it asked. It is not shown any\n" +
-			"more, and approve does not let it in.\n\n" + waitHelp,
+		Long: "deny revokes a key that is pending, in the domain in which it asked. It is not shown\n" +
+			"any more, and approve does not let it in.\n\n" + waitHelp,
 		Args: cobra.ExactArgs(1),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
 			return o.decide(cmd, func(ctx context.Context, c *console) (e fleet.Entry, err error) {

@@ -82,7 +82,8 @@ func (o *revokeOptions) run(cmd *cobra.Command, text string) error {
 			return err
 		}
 	}
-	return o.wait.after(ctx, cmd, c, chosen, func(ctx context.Context) (last fleet.Position, err error) {
+	return o.wait.after(ctx, cmd, c, chosen, func(ctx context.Context) (
+		last fleet.Position, err error) {
 		for _, e := range chosen {
 			if last, err = c.store.Put(ctx, e, nil); err != nil {
 				return last, fmt.Errorf("%s: %w", nameOf(e), err)

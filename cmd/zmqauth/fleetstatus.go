@@ -37,10 +37,11 @@ func newFleetStatus() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show how each server of the fleet stands",
-		Long: "status shows each server, as it has reported itself: how old its report and its last proof\n" +
-			"of being up to date are, how many changes it lacked, its sessions and its version. A\n" +
-			"server is away if it has not reported for a minute. It is closed if nobody new gets in,\n" +
-			"because its news are too old or it is just starting. The exit code is 1 unless all are ok.",
+		Long: "status shows each server, as it has reported itself: how old its report and its last\n" +
+			"proof of being up to date are, how many changes it lacked, its sessions and its\n" +
+			"version. A server is away if it has not reported for a minute. It is closed if\n" +
+			"nobody new gets in, because its news are too old or it is just starting. The exit\n" +
+			"code is 1 unless all are ok.",
 		Args: cobra.ExactArgs(0),
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			c, ctx, cancel, err := o.open(cmd)
@@ -70,8 +71,8 @@ func newFleetStatus() *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	o.addFleet(cmd)
-	cmd.Flags().IntVar(&create, "create", 0, "make the bucket first, on so many servers of a NATS that "+
-		"is not the fleet's own")
+	cmd.Flags().IntVar(&create, "create", 0, "make the bucket first, on so many servers of a NATS "+
+		"that is not the fleet's own")
 	addJSON(cmd)
 	return cmd
 }

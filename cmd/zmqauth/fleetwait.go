@@ -16,11 +16,10 @@ import (
 )
 
 // waitHelp is said in the help of the commands that change something.
-const waitHelp = "The change is in force on each server that follows the fleet a moment after the\n" +
-	"command has returned. With --wait the command returns when each live server has said so. It\n" +
-	"names those that have not, and its exit code is 1 then. A server that has not reported for a\n" +
-	"minute is not live. It is named, too: what it knows stays in force there until its news are\n" +
-	"too old."
+const waitHelp = "The change is in force on each server that follows the fleet a moment later.\n" +
+	"With --wait the command returns when each live server has said so. It names those that have\n" +
+	"not, and its exit code is 1 then. A server that has not reported for a minute is not live.\n" +
+	"It is named, too: what it knows stays in force there until its news are too old."
 
 // liveTime is how long after its last report a server counts as live. Servers report every 5 s.
 const liveTime = time.Minute
@@ -38,7 +37,7 @@ type changeResult struct {
 	Position  fleet.Position `json:"position"`
 	Confirmed []string       `json:"confirmed,omitempty"` // servers
 	Waiting   []string       `json:"waiting,omitempty"`   // live servers that have not confirmed
-	Away      []string       `json:"away,omitempty"`      // servers that have not reported for a minute
+	Away      []string       `json:"away,omitempty"`      // not heard of for a minute
 }
 
 // after makes a change, and waits for the servers if it has to.

@@ -185,7 +185,8 @@ func (p *Plan) makeEngines(ca *authority, members *Members) error {
 		if err := e.write(); err != nil {
 			return err
 		}
-		if err := members.add(Known{Name: e.Name, Role: natsstore.RoleEngine, Nkey: e.public}); err != nil {
+		known := Known{Name: e.Name, Role: natsstore.RoleEngine, Nkey: e.public}
+		if err := members.add(known); err != nil {
 			return err
 		}
 	}
@@ -302,6 +303,6 @@ func (a *authority) write(path string) error {
 	root := new(zpl.Node)
 	root.Add("certificate", encodeBinary(a.certificate.Raw))
 	root.Add("key", encodeBinary(text))
-	return write(path, "The CA of the engines of the fleet. Who has it can pass for an engine: keep it "+
-		"secret.\n", root, true)
+	return write(path, "The CA of the engines of the fleet. Who has it can pass for an engine: keep "+
+		"it secret.\n", root, true)
 }

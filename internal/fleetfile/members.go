@@ -164,7 +164,7 @@ func RemoveMember(path, name string) error {
 }
 
 // Accounts are the accounts of NATS for the members, in the form of the configuration of
-// nats-server. create lets administrators make the streams, where no engine of the fleet's own does.
+// nats-server. create lets administrators make the streams, where no engine of the fleet does.
 func (m *Members) Accounts(create bool) string {
 	var users []natsstore.User
 	for _, known := range m.List {

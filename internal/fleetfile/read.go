@@ -24,7 +24,8 @@ type entry struct {
 	many     bool // may be repeated
 }
 
-// readFile reads a file as a tree. sum is that of its content. One that is secret must be readable by its owner alone.
+// readFile reads a file as a tree. sum is that of its content. One that is secret must be readable
+// by its owner alone.
 func readFile(path string, isSecret bool) (root *zpl.Node, sum [sha256.Size]byte, err error) {
 	text, stamp, err := files.Read(path, maxFile, nil)
 	if err == nil && isSecret {
