@@ -9,7 +9,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,6 +18,7 @@ import (
 	"syscall"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/spf13/pflag"
 )
 
 const (
@@ -43,18 +43,17 @@ var linkedVersion string
 
 // run executes one command line and returns the exit code.
 func run(args []string, stderr io.Writer) int {
-	flags := flag.NewFlagSet("zmqauth-engine", flag.ContinueOnError)
+	flags := pflag.NewFlagSet("zmqauth-engine", pflag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.Usage = func() {
-		fmt.Fprint(stderr, usage)
-		flags.PrintDefaults()
-	}
+	flags.Usage = func() { fmt.Fprint(stderr, usage, flags.FlagUsages()) }
 	format := flags.String("log-format", "text", "text or json")
 	version := flags.Bool("version", false, "print the version")
 	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
+		if errors.Is(err, pflag.ErrHelp) {
 			return 0
 		}
+		fmt.Fprintf(stderr, "zmqauth-engine: %v\n", err)
+		flags.Usage()
 		return exitUsage
 	}
 	if *version {
