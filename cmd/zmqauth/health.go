@@ -131,7 +131,8 @@ func readPolicy(config string) (*policyfile.Policy, error) {
 
 // greets waits for the greeting of a ZeroMQ socket that is bound to endpoint on this host, or that
 // is behind a front there. A front answers those alone who begin with a greeting, and its balancers
-// with a header. It resets the connection of who is denied or exceeds its limits: that is an answer.
+// with a header. It resets the connections of those who are denied or exceed its limits: that is an
+// answer.
 func greets(ctx context.Context, endpoint string, front *policyfile.Front) error {
 	network, address, err := dialable(endpoint)
 	if err != nil {
@@ -139,6 +140,9 @@ func greets(ctx context.Context, endpoint string, front *policyfile.Front) error
 	}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, network, address)
+	if front != nil && isReset(err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -277,8 +277,8 @@ func (f *frontend) do(task func() error) error {
 	}
 }
 
-// adopt puts the limits of a spec in force, and the settings of its front. It returns nil where they
-// are in force already.
+// adopt puts the limits of a spec in force, and the settings of its front. It returns nil where
+// they are in force already.
 func (f *frontend) adopt(spec frontendSpec) error {
 	if reflect.DeepEqual(f.spec.Limits, spec.Limits) &&
 		reflect.DeepEqual(f.spec.Front, spec.Front) {
