@@ -78,10 +78,12 @@ func (l *listener) bind(auth *zmqauth.Authenticator, spec frontendSpec, log *slo
 func (l *listener) bindFront(auth *zmqauth.Authenticator, at endpoint.Endpoint, spec frontendSpec,
 	log *slog.Logger) (err error) {
 	l.before, err = front.Listen(auth, l.front, spec.Bind, spec.frontConfig(log))
-	if at.HasFile() && errors.Is(err, unix.EADDRINUSE) {
+	switch cause := errors.Unwrap(err); {
+	case errors.Is(err, unix.EADDRINUSE) && at.HasFile():
 		return occupied(at.Path)
-	}
-	if cause := errors.Unwrap(err); cause != nil {
+	case errors.Is(err, unix.EADDRINUSE):
+		return unix.EADDRINUSE
+	case cause != nil:
 		return cause // without the endpoint, which the caller names
 	}
 	return err
