@@ -54,7 +54,9 @@ func validEntries() map[string]Entry {
 		"a.d": {Kind: KindAddresses, Domain: "d", State: Granted, List: Allow,
 			Addresses: []string{"127.0.0.1", "10.0.0.0/8", "uid:7"}, Revision: 4},
 		"server.s-1": {Kind: KindServer, Name: "s-1", Report: &Status{Version: "1", At: testTime}},
-		"meta":       {Kind: KindMeta, State: Granted, Epoch: "e1", Revision: 1},
+		"sums.0": {Kind: KindSums, Name: "0", State: Granted, Sums: make([]byte, 64),
+			Revision: 7},
+		"meta": {Kind: KindMeta, State: Granted, Epoch: "e1", Revision: 1},
 	}
 }
 
@@ -270,7 +272,7 @@ func FuzzParseEntry(f *testing.F) {
 // signed.
 func FuzzSnapshot(f *testing.F) {
 	l := newLedger(trust{fleet: testFleet, signers: []ed25519.PublicKey{publicOf(signerOf(1))}})
-	text, err := l.encode(Position{"e", 1}, testTime)
+	text, err := l.encode(Position{Epoch: "e", Revision: 1}, testTime)
 	must.OK(f, err)
 	f.Add(text, []byte(`{"key":"meta"}`))
 	f.Fuzz(func(t *testing.T, text, body []byte) {

@@ -39,8 +39,11 @@ func (s sink) Apply(e Entry, p Position) {
 	changes, err := m.ledger.apply(e)
 	m.refuse(err)
 	m.check(m.enforcer.put(changes))
-	m.position.Revision = p.Revision
+	m.position = p
 	m.changed = m.changed || e.Kind != KindServer
+	if e.State == Revoked {
+		m.hasten()
+	}
 }
 
 // Fresh notes a proof. One from the future would be fresh too long.
@@ -79,6 +82,14 @@ func (s sink) Notice(e Entry) {
 		m.changed = true
 		m.options.Logger.Warn("zmqauth: fleet: a revocation is announced, until the log confirms it",
 			"entry", e)
+	}
+}
+
+// hasten has the next report made soon.
+func (m *Member) hasten() {
+	select {
+	case m.hurry <- struct{}{}:
+	default:
 	}
 }
 

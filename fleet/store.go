@@ -10,6 +10,15 @@ import (
 type Position struct {
 	Epoch    string `json:"epoch"`    // of the log as a whole
 	Revision uint64 `json:"revision"` // grows with each change of anything
+
+	// Mark is for the Store alone: it tells by it whether a log with this epoch is still the one
+	// that it was. It may be empty.
+	Mark string `json:"mark,omitempty"`
+}
+
+// Includes tells whether everything up to another position is before this one, or at it.
+func (p Position) Includes(other Position) bool {
+	return p.Epoch == other.Epoch && p.Revision >= other.Revision
 }
 
 // Sink takes what a Store follows. One goroutine at a time may call it.

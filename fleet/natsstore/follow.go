@@ -153,7 +153,7 @@ func (f *follower) take(ctx context.Context, m *nats.Msg) error {
 
 // apply applies the next change.
 func (f *follower) apply(one *stored) {
-	e, _ := fleet.ParseEntry(one.key, one.value) // the sink refuses what cannot be read
+	e, _ := fleet.ParseEntry(f.keyOf(one), one.value) // the sink refuses what cannot be read
 	f.at.Revision = one.sequence
 	f.sink.Apply(e, f.at)
 	if e.Kind == fleet.KindMeta {
