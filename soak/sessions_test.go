@@ -70,7 +70,7 @@ func (r *rules) addGuarded(t *testing.T) {
 func (h *server) guard() (endpoint string, err error) {
 	if h.fronted {
 		h.front, err = front.Listen(h.world.auth, h.socket, "tcp://127.0.0.1:*", &front.Config{
-			Limits: guardLimits(), GreetingTimeout: handshakeTime})
+			Limits: guardLimits(), GreetingTimeout: handshakeTime, Logger: h.world.log})
 		if err != nil {
 			return "", err
 		}
@@ -338,8 +338,8 @@ func (w *world) turnedAway(t *testing.T) {
 	t.Helper()
 	h := w.servers["a front"]
 	stats := h.front.Stats()
-	for _, reason := range []string{front.ReasonAddressDenied, "too-many-connections-of-address",
-		front.ReasonNotZMTP} {
+	for _, reason := range []string{front.ReasonAddressDenied,
+		"too-many-connections-of-address"} {
 		if stats.Reasons[reason] == 0 {
 			t.Errorf("the front has turned away nobody for %s", reason)
 		}

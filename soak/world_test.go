@@ -26,6 +26,7 @@ type world struct {
 	tally   *tally
 	zctx    *zmq4.Context
 	auth    *zmqauth.Authenticator
+	log     *slog.Logger
 	service standing // in: the Authenticator serves
 	key     *zmqauth.Certificate
 	servers map[string]*server
@@ -64,8 +65,9 @@ func newWorld(t *testing.T) *world {
 	w.zctx, err = zmq4.NewContext()
 	must.OK(t, err)
 	everything := &slog.HandlerOptions{Level: slog.LevelDebug}
+	w.log = slog.New(slog.NewTextHandler(logWatch{w}, everything))
 	w.auth, err = zmqauth.New(w.zctx, &zmqauth.Config{
-		Logger:          slog.New(slog.NewTextHandler(logWatch{w}, everything)),
+		Logger:          w.log,
 		CallbackTimeout: callbackTimeout,
 		MaxConcurrent:   maxConcurrent,
 		MaxPending:      maxPending,
