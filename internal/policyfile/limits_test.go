@@ -85,7 +85,7 @@ func TestLimitErrors(t *testing.T) {
 			":8: a second penalty, the first is in line 7"},
 		"an address of IPC": {limited("null", ipc, "max-connections = 2", "connection-rate = 1/s"),
 			":8: connection-rate is for endpoints of TCP: the clients of others have no addresses"},
-		"a penalty of IPC":          {limited("null", ipc, "penalty = 1s"), ":7: penalty is for"},
+		"a penalty of IPC": {limited("null", ipc, "penalty = 1s"), ":7: penalty is for"},
 		"a deadline of IPC": {limited("null", ipc, "handshake-deadline = 1s"),
 			":7: handshake-deadline is for endpoints of TCP, and for others with front = yes"},
 		"a penalty of IPC with a front": {limited("null", ipc, "front = yes", "penalty = 1s"),
