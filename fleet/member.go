@@ -44,7 +44,9 @@ type Member struct {
 	trouble  string
 	changed  bool // what the snapshot has
 
+	journal    journal
 	savedProof time.Time // that the snapshot has
+	unsaved    reminder.Condition
 
 	refusals  reminder.Events
 	following reminder.Condition
@@ -179,11 +181,20 @@ func (m *Member) reportPending(ctx context.Context, before []Pending) ([]Pending
 
 // watch judges the age of the last proof, and saves the snapshot.
 func (m *Member) watch(ctx context.Context) {
-	saved := m.options.now()
-	for pause(ctx, checkInterval(m.options.MaxStale)) {
+	saved, judged := m.options.now(), m.options.now()
+	interval := checkInterval(m.options.MaxStale)
+	for pause(ctx, min(interval, syncInterval)) {
+		m.sync()
 		now := m.options.now()
-		m.judge(now)
-		if now.Sub(saved) >= snapshotInterval {
+		if now.Sub(judged) >= interval || now.Before(judged) {
+			judged = now
+			m.judge(now)
+		}
+		m.mu.Lock()
+		isFull := m.journal.isFull()
+		m.mu.Unlock()
+		if isFull && now.Sub(saved) >= retryInterval || now.Sub(saved) >= snapshotInterval ||
+			now.Before(saved) {
 			saved = now
 			_ = m.save() // logs
 		}
@@ -308,7 +319,14 @@ func (m *Member) Close() error {
 	}
 	m.mu.Unlock()
 	m.running.Wait()
-	return m.save()
+	err := m.save()
+	m.sync()
+	m.saving.Lock()
+	defer m.saving.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.journal.close()
+	return err
 }
 
 // Wait waits until the membership has ended. It returns nil after Close, else why.

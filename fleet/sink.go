@@ -40,7 +40,7 @@ func (s sink) Apply(e Entry, p Position) {
 	m.refuse(err)
 	m.check(m.enforcer.put(changes))
 	m.position = p
-	m.changed = m.changed || e.Kind != KindServer
+	m.noteChange(e)
 	if e.State == Revoked {
 		m.hasten()
 	}
@@ -58,6 +58,7 @@ func (s sink) Fresh(at time.Time) {
 	}
 	if m.proof.IsZero() || at.After(m.proof) {
 		m.proof = at
+		m.noteProof()
 	}
 	m.awaiting, m.trouble = false, ""
 	m.judgeLocked(now)
@@ -74,12 +75,12 @@ func (s sink) Notice(e Entry) {
 	if m.closed {
 		return
 	}
-	before := len(m.ledger.notices)
+	before := m.ledger.notices[e.Key()].Revision
 	changes, err := m.ledger.announce(e)
 	m.refuse(err)
 	m.check(m.enforcer.put(changes))
-	if len(m.ledger.notices) > before {
-		m.changed = true
+	if m.ledger.notices[e.Key()].Revision > before {
+		m.noteNotice(e)
 		m.options.Logger.Warn("zmqauth: fleet: a revocation is announced, until the log confirms it",
 			"entry", e)
 	}

@@ -25,6 +25,7 @@ const (
 	defaultBucket = "zmqauth"
 	defaultJitter = time.Second
 	headerExpect  = "Nats-Expected-Last-Subject-Sequence"
+	headerKey     = "Key" // of a notice: the entry's
 
 	// attempt is how long Put waits for one answer. Elections take 4 to 9 s.
 	attempt = 2 * time.Second
@@ -47,8 +48,9 @@ type Store struct {
 	jitter  time.Duration
 	changed chan struct{} // there is a new proof
 
-	mu    sync.Mutex
-	proof proof
+	mu       sync.Mutex
+	proof    proof
+	unlisten func() // ends the notices; nil: there are none
 }
 
 // proof is a write that a quorum has confirmed.
@@ -128,7 +130,7 @@ func (s *Store) Put(ctx context.Context, e fleet.Entry, ifRevision *uint64) (
 	for {
 		// Each attempt is announced: a server may have come meanwhile.
 		notice := nats.NewMsg(s.notices())
-		notice.Header.Set("Key", key)
+		notice.Header.Set(headerKey, key)
 		notice.Data = text
 		if err := s.conn.PublishMsg(notice); err != nil {
 			return p, s.failed(key, err)
