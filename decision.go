@@ -18,8 +18,7 @@ type Decision struct {
 	// localhost:uid:gid:pid for IPC.
 	Address string
 
-	UserID string    // of an acceptance, else empty
-	Key    PublicKey // of a CURVE client; zero: there is none
+	UserID string // of an acceptance, else empty
 
 	// Status is 200 for accepted, 300 for try again later, 400 for refused, 500 where a callback
 	// failed (RFC 27, "Message Format").
@@ -180,16 +179,11 @@ func (c *counters) count(status int) {
 // subject is what a report says about the request.
 type subject struct {
 	domain, address, mechanism []byte
-	key                        PublicKey
 	arrived                    time.Time
 }
 
 func subjectOf(r *zap.Request, arrived time.Time) subject {
-	s := subject{domain: r.Domain, address: r.Address, mechanism: r.Mechanism, arrived: arrived}
-	if string(r.Mechanism) == zap.MechanismCurve {
-		copy(s.key[:], r.Credentials[0])
-	}
-	return s
+	return subject{r.Domain, r.Address, r.Mechanism, arrived}
 }
 
 // tell reports a verdict.
@@ -199,7 +193,6 @@ func (a *Authenticator) tell(s subject, v verdict) {
 		Mechanism: string(s.mechanism),
 		Address:   string(s.address),
 		UserID:    v.userID,
-		Key:       s.key,
 		Status:    v.status,
 		Reason:    v.reason,
 		Duration:  time.Since(s.arrived),

@@ -84,7 +84,7 @@ var layers = map[string][]string{
 
 	// 5: the engine of the tool's proxy.
 	"internal/proxy": {
-		".", "admin", "fleet", "fleet/natsstore", "internal/endpoint", "internal/files",
+		".", "admin", "fleet", "fleet/natsstore", "front", "internal/endpoint", "internal/files",
 		"internal/fleetfile", "internal/libzmq", "internal/links", "internal/policyfile",
 		"internal/privatedir", "internal/reminder",
 	},

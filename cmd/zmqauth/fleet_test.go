@@ -94,9 +94,13 @@ func (w *fleetWorld) proxy(server, backend string) *proxyProcess {
 	dir := mkdir(w.t, w.dir, server)
 	w.run("fleet", "join", "fleet/"+server+".server", "--to", filepath.Join(server, "fleet.conf"))
 	identity(w.t, dir, "server")
-	return startProxy(w.t, dir, "fleet = fleet.conf\n"+
-		frontendConfig("orders", "router", "tcp://127.0.0.1:*", backend, "curve",
-			"certificate = server.key_secret"))
+	return startProxy(w.t, dir, fleetConfig("fleet.conf", backend))
+}
+
+// fleetConfig is a policy with a frontend that the fleet decides about.
+func fleetConfig(fleet, backend string) string {
+	return "fleet = " + fleet + "\n" + frontendConfig("orders", "router", "tcp://127.0.0.1:*", backend,
+		"curve", "certificate = server.key_secret")
 }
 
 // serverOf is the certificate of a proxy's frontend.
@@ -130,11 +134,16 @@ func knock(t *testing.T, p *proxyProcess, own *zmqauth.Certificate) (*client, er
 		enter(t, socket, p.endpoint("orders"), serverOf(t, p), own)
 }
 
-// mustEnter is knock for who is let in and served.
-func mustEnter(t *testing.T, p *proxyProcess, own *zmqauth.Certificate) *client {
+// mustEnter is knock for who is let in and served, once the server knows it.
+func mustEnter(t *testing.T, p *proxyProcess, own *zmqauth.Certificate) (c *client) {
 	t.Helper()
-	c, err := knock(t, p, own)
-	must.OK(t, err)
+	testpeer.Eventually(t, "the client is let in", func() (in bool) {
+		var err error
+		if c, err = knock(t, p, own); err != nil && !errors.Is(err, zmqauth.ErrDenied) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 	must.OK(t, ask(c.socket, "hello"))
 	return c
 }
@@ -181,8 +190,8 @@ func TestFleet(t *testing.T) {
 	ann, bob := identity(t, w.dir, "ann"), identity(t, w.dir, "bob")
 
 	mustNotEnter(t, one, ann)
-	w.run("fleet", "add-key", "ann.key", "--domain", "orders", "--user", "ann", "--wait")
-	w.run("fleet", "add-key", "bob.key", "--domain", "orders", "--user", "bob", "--wait")
+	w.run("fleet", "add-key", "ann.key", "--domain", "orders", "--user", "ann")
+	w.run("fleet", "add-key", "bob.key", "--domain", "orders", "--user", "bob")
 	inside := []*client{mustEnter(t, one, ann).watch(), mustEnter(t, two, ann).watch()}
 	stays := mustEnter(t, one, bob).watch()
 
@@ -246,25 +255,39 @@ func (w *fleetWorld) looksAround(ann *zmqauth.Certificate) {
 	})
 }
 
-// TestFleetEnrols: a client with an unknown key is pending, until he is let in.
+// TestFleetEnrols: a client with an unknown key is told to try again, until he is let in or refused.
 func TestFleetEnrols(t *testing.T) {
 	w := newFleetWorld(t, "one")
 	zctx, err := zmq4.NewContext()
 	must.OK(t, err)
 	t.Cleanup(func() { must.OK(t, zctx.Term()) })
-	p := w.proxy("one", echo(t, zctx))
+	backend := echo(t, zctx)
+	p := w.proxy("one", backend)
 	eve, ann := identity(t, w.dir, "eve"), identity(t, w.dir, "ann")
-	mustNotEnter(t, p, eve)
 	mustNotEnter(t, p, ann)
+	p.configure(fleetConfig("fleet.conf\n    unknown = pending", backend))
+	p.reload(proxy.MessageReloaded)
+	outcomes := make(map[*zmqauth.Certificate]chan error)
+	for _, own := range []*zmqauth.Certificate{eve, ann} {
+		outcome := make(chan error, 1)
+		outcomes[own] = outcome
+		go func() {
+			_, err := knock(t, p, own)
+			outcome <- err
+		}()
+	}
 	testpeer.Eventually(t, "both are pending", func() bool {
 		out := w.run("fleet", "pending")
 		return strings.Contains(out, fingerprint(eve.Public)) &&
 			strings.Contains(out, fingerprint(ann.Public))
 	})
 	w.run("fleet", "deny", fingerprint(eve.Public))
-	w.run("fleet", "approve", fingerprint(ann.Public), "--user", "ann", "--wait")
+	w.run("fleet", "approve", fingerprint(ann.Public), "--user", "ann")
+	must.OK(t, <-outcomes[ann])
+	if err := <-outcomes[eve]; !errors.Is(err, zmqauth.ErrDenied) {
+		t.Errorf("who was denied: %v", err)
+	}
 	mustEnter(t, p, ann)
-	mustNotEnter(t, p, eve)
 	if out := w.run("fleet", "pending"); strings.Contains(out, "SHA256") {
 		t.Errorf("still pending: %s", out)
 	}
@@ -340,10 +363,9 @@ func TestFleetSnapshot(t *testing.T) {
 
 	again := &proxyProcess{t: t, dir: p.dir, exited: make(chan struct{})}
 	again.start("proxy", "--config", "zmqauth.zpl")
-	policy := "fleet = two.conf\n" + frontendConfig("orders", "router", "tcp://127.0.0.1:*", backend,
-		"curve", "certificate = one/server.key_secret")
-	must.OK(t, os.WriteFile(filepath.Join(w.dir, "two.zpl"), []byte(policy), 0o600))
-	waits := &proxyProcess{t: t, dir: w.dir, exited: make(chan struct{})}
+	must.OK(t, os.WriteFile(filepath.Join(p.dir, "two.zpl"),
+		[]byte(fleetConfig("../two.conf", backend)), 0o600))
+	waits := &proxyProcess{t: t, dir: p.dir, exited: make(chan struct{})}
 	waits.start("proxy", "--config", "two.zpl")
 	waits.waitFor(proxy.MessageFleet, nil)
 	must.OK(t, waits.stop(syscall.SIGTERM))
@@ -357,7 +379,7 @@ func TestFleetSnapshot(t *testing.T) {
 // TestFleetOfPassword: the hash of a password goes to the servers, and is shown nowhere.
 func TestFleetOfPassword(t *testing.T) {
 	w := newFleetWorld(t, "one")
-	w.run("fleet", "add-user", "bob", "--domain", "jobs", "--cost", "1")
+	w.run("fleet", "add-user", "bob", "--domain", "jobs")
 	stolen, err := fleetfile.ReadMember(filepath.Join(w.dir, "fleet/one.server"))
 	must.OK(t, err)
 	conn, err := stolen.Connect(nil, false)

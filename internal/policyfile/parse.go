@@ -49,7 +49,7 @@ func parse(file, dir string, text []byte) (*Policy, error) {
 		case EntryStaleLimit:
 			p.parseStaleLimit(n)
 		case EntryFleet:
-			p.parseOnce(&p.policy.Fleet, n)
+			p.parseFleet(n)
 		case EntryTLSServe:
 			p.parseTLSServe(n)
 		case EntryTLSConnect:
@@ -84,14 +84,6 @@ func (p *parser) parseStaleLimit(n *zpl.Node) {
 		p.fail(n.Line, "%s %.40q: not a time, such as 10m or 1h", n.Name, n.Value)
 	default:
 		p.policy.StaleLimit = limit
-	}
-}
-
-// checkFleet checks that the fleet has something to decide about.
-func (p *parser) checkFleet() {
-	if p.policy.Fleet != nil && len(p.policy.FleetDomains()) == 0 {
-		p.fail(p.policy.Fleet.Line, "fleet: it decides about the domains of frontends that have no "+
-			"section here, and there are none")
 	}
 }
 

@@ -19,7 +19,10 @@ type Policy struct {
 	Frontends []Frontend // in the file's order
 
 	// Fleet is the file of the fleet that decides about FleetDomains; nil: there is none.
-	Fleet *Entry
+	// FleetPending and FleetWindow are what Pending and EnrolWindow are of a Domain.
+	Fleet        *Entry
+	FleetPending bool
+	FleetWindow  time.Duration
 
 	// StaleLimit is how long what cannot be read any more stays in force. 0: the file does not say.
 	StaleLimit time.Duration

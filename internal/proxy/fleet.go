@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,6 +17,7 @@ import (
 	"github.com/zmqauth/zmqauth/fleet"
 	"github.com/zmqauth/zmqauth/fleet/natsstore"
 	"github.com/zmqauth/zmqauth/internal/fleetfile"
+	"github.com/zmqauth/zmqauth/internal/policyfile"
 )
 
 // membership is that of the proxy in a fleet. nil is none.
@@ -29,6 +31,8 @@ type membership struct {
 	pending *fleet.PendingList
 	member  *fleet.Member // nil: it has not joined
 	ended   chan error
+
+	enrolment atomic.Pointer[enrolment]
 }
 
 // rules are the policy without what the fleet decides about.
@@ -43,6 +47,7 @@ func connect(c *Config, log *slog.Logger) (m *membership, err error) {
 	m = &membership{file: c.member, domains: c.File.FleetDomains(), ended: make(chan error, 1),
 		log:     log.With("fleet", c.member.Fleet, "server", c.member.Name),
 		pending: fleet.NewPendingList(fleet.PendingLimits{})}
+	m.enrol(c.File)
 	m.log.Info(MessageFleet, "engines", m.file.Engines, "domains", m.domains)
 	if m.conn, err = m.file.Connect(m.log, true); err != nil {
 		return nil, err
@@ -68,17 +73,42 @@ func (m *membership) spool() string {
 
 // Decision is told of each decision.
 func (m *membership) Decision(d zmqauth.Decision) {
-	if !slices.Contains(m.domains, d.Domain) {
+	if slices.Contains(m.domains, d.Domain) {
+		m.audit.Decision(d)
+	}
+}
+
+// enrolment says until when clients with unknown keys wait until somebody has looked at them.
+type enrolment struct {
+	open  bool
+	until time.Time // zero: for ever
+}
+
+// enrol begins or ends that, as a policy says.
+func (m *membership) enrol(f *policyfile.Policy) {
+	if m == nil {
 		return
 	}
-	m.audit.Decision(d)
-	if d.Reason != zmqauth.ReasonUnknownKey {
-		return
+	next := &enrolment{open: f.FleetPending}
+	if f.FleetWindow > 0 {
+		next.until = time.Now().Add(f.FleetWindow)
 	}
-	if isNew, ok := m.pending.Add(d.Domain, d.Key, d.Address, time.Now()); isNew && ok {
-		m.audit.Add(fleet.Event{Kind: fleet.EventPending, Domain: d.Domain, Mechanism: d.Mechanism,
-			Key: d.Key.String(), Address: d.Address})
+	m.enrolment.Store(next)
+}
+
+// unknownKey notes a key that nobody knows, and tells whether its client is to try again.
+func (m *membership) unknownKey(domain string, key zmqauth.PublicKey, address string) bool {
+	e, now := m.enrolment.Load(), time.Now()
+	if e == nil || !e.open || !e.until.IsZero() && !now.Before(e.until) ||
+		m.member.IsRevoked(domain, key) {
+		return false
 	}
+	isNew, ok := m.pending.Add(domain, key, address, now)
+	if isNew && ok {
+		m.audit.Add(fleet.Event{Kind: fleet.EventPending, Domain: domain, Mechanism: "CURVE",
+			Key: key.String(), Address: address})
+	}
+	return ok
 }
 
 // observe adds what the fleet wants to know to the settings of an Authenticator.
@@ -86,11 +116,24 @@ func (m *membership) observe(c *zmqauth.Config) {
 	if m == nil {
 		return
 	}
-	c.OnDecision = m.Decision
-	others := c.OnSession
+	decided, changed, unknown := c.OnDecision, c.OnSession, c.UnknownKey
+	c.OnDecision = func(d zmqauth.Decision) {
+		if decided != nil {
+			decided(d)
+		}
+		m.Decision(d)
+	}
 	c.OnSession = func(s zmqauth.Session, open bool) {
-		others(s, open)
+		if changed != nil {
+			changed(s, open)
+		}
 		m.audit.Session(s, open)
+	}
+	c.UnknownKey = func(domain string, key zmqauth.PublicKey, address string) bool {
+		if slices.Contains(m.domains, domain) {
+			return m.unknownKey(domain, key, address)
+		}
+		return unknown != nil && unknown(domain, key, address)
 	}
 }
 

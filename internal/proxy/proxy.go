@@ -231,6 +231,7 @@ func (p *proxy) apply(config *Config) error {
 		return err
 	}
 	p.config = config
+	p.fleet.enrol(config.File)
 	p.warn()
 	return nil
 }
