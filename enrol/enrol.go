@@ -44,6 +44,10 @@ type Options struct {
 
 	// Expiry is how long a key waits after it has last tried, and how long a denial holds. 0: 24 h.
 	Expiry time.Duration
+
+	// OnNew is told of each key that is put on the list. It must return at once, because decisions
+	// wait for it, and must not call the Desk. nil: nobody is told.
+	OnNew func(Request)
 }
 
 // Request is a key that waits.
@@ -122,8 +126,8 @@ func (d *Desk) Open(domain string, until time.Time) {
 	d.open[domain] = until
 }
 
-// Close has unknown keys of a domain refused, also where zmqauth.AnyDomain is open. What waits stays
-// on the list, and is refused when it tries.
+// Close has unknown keys of a domain refused, also where zmqauth.AnyDomain is open. What waits
+// stays on the list, and is refused when it tries.
 func (d *Desk) Close(domain string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -180,7 +184,11 @@ func (d *Desk) UnknownKey(domain string, key zmqauth.PublicKey, address string) 
 		return true
 	}
 	d.count(client, 1)
-	d.wait[at] = &waiting{Request{key, domain, address, 1, now, now}, client}
+	w := &waiting{Request{key, domain, address, 1, now, now}, client}
+	d.wait[at] = w
+	if d.options.OnNew != nil {
+		d.options.OnNew(w.Request)
+	}
 	return true
 }
 

@@ -321,15 +321,22 @@ func (h history) isPlain(entries []Entry, last int) bool {
 
 // verifyAll verifies the entries at those places.
 func (l *ledger) verifyAll(entries []Entry, verdicts []verdict, at []int, vouched map[sum]bool) {
+	inParallel(len(at), func(i int) {
+		verdicts[at[i]] = l.verifyOne(entries[at[i]], vouched)
+	})
+}
+
+// inParallel does many small things on all processors.
+func inParallel(count int, do func(i int)) {
 	const share = 256
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
-	for part := range slices.Chunk(at, share) {
+	for from := 0; from < count; from += share {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			for _, i := range part {
-				verdicts[i] = l.verifyOne(entries[i], vouched)
+			for i := from; i < min(from+share, count); i++ {
+				do(i)
 			}
 		})
 	}

@@ -50,11 +50,11 @@ type Options struct {
 
 	// Audit is told of sessions that the fleet has ended, see Auditor.Session. nil: nobody is.
 	Audit *Auditor
-	// Pending are the pending keys of this server, see PendingList.List. They are reported if the
+	// Pending are the pending keys of this server (package enrol has a list of them). They are reported if the
 	// Store is a PendingStore. nil: there are none.
 	Pending func() []Pending
 
-	now func() time.Time // for tests; nil: time.Now
+	Clock func() time.Time // for tests; nil: time.Now
 }
 
 // complete checks options and fills in the defaults.
@@ -68,8 +68,8 @@ func (o *Options) complete() error {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if o.now == nil {
-		o.now = time.Now
+	if o.Clock == nil {
+		o.Clock = time.Now
 	}
 	o.Signers, o.Domains = slices.Clone(o.Signers), slices.Clone(o.Domains)
 	if err := errors.Join(checkToken("Fleet", o.Fleet), checkToken("Server", o.Server),

@@ -23,7 +23,7 @@ func (s sink) Reset(entries []Entry, p Position) {
 	m.position, m.loaded, m.changed = p, true, true
 	m.options.Logger.Info("zmqauth: the fleet's entries are loaded", "entries", len(entries),
 		"changes", len(changes), "epoch", p.Epoch, "revision", p.Revision)
-	m.judgeLocked(m.options.now())
+	m.judgeLocked(m.options.Clock())
 	m.mu.Unlock()
 	_ = m.save() // logs
 }
@@ -40,7 +40,7 @@ func (s sink) Apply(e Entry, p Position) {
 	m.refuse(err)
 	m.check(m.enforcer.put(changes))
 	m.position = p
-	m.changed = m.changed || e.Kind != KindServer
+	m.noteChange(e)
 	if e.State == Revoked {
 		m.hasten()
 	}
@@ -52,12 +52,13 @@ func (s sink) Fresh(at time.Time) {
 	m.turn.Note(false)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := m.options.now()
+	now := m.options.Clock()
 	if m.closed || !m.loaded || at.After(now) {
 		return
 	}
 	if m.proof.IsZero() || at.After(m.proof) {
 		m.proof = at
+		m.noteProof()
 	}
 	m.awaiting, m.trouble = false, ""
 	m.judgeLocked(now)
@@ -74,12 +75,12 @@ func (s sink) Notice(e Entry) {
 	if m.closed {
 		return
 	}
-	before := len(m.ledger.notices)
+	before := m.ledger.notices[e.Key()].Revision
 	changes, err := m.ledger.announce(e)
 	m.refuse(err)
 	m.check(m.enforcer.put(changes))
-	if len(m.ledger.notices) > before {
-		m.changed = true
+	if m.ledger.notices[e.Key()].Revision > before {
+		m.noteNotice(e)
 		m.options.Logger.Warn("zmqauth: fleet: a revocation is announced, until the log confirms it",
 			"entry", e)
 	}
@@ -100,7 +101,7 @@ func (m *Member) refuse(faults ...error) {
 			continue
 		}
 		m.refused++
-		if count, due := m.refusals.Due(m.options.now()); due {
+		if count, due := m.refusals.Due(m.options.Clock()); due {
 			m.options.Logger.Error("zmqauth: fleet: an entry is refused, what was in force stays",
 				"error", err, "times", count, "outdated", errors.Is(err, ErrOutdated))
 		}

@@ -21,9 +21,10 @@ func (p Position) Includes(other Position) bool {
 	return p.Epoch == other.Epoch && p.Revision >= other.Revision
 }
 
-// Sink takes what a Store follows. One goroutine at a time may call it.
+// Sink takes what a Store follows. One goroutine at a time may call it, but Notice, which any may.
 type Sink interface {
-	// Reset replaces everything, in one step. Of several entries with one key the last counts.
+	// Reset replaces everything, in one step. The entries are in the order of the log. What counts
+	// of those with one key is decided as if each were applied; of reports the last is enough.
 	Reset(entries []Entry, p Position)
 	// Apply takes one change. Those at or before the last position are ignored.
 	Apply(e Entry, p Position)

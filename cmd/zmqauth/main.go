@@ -77,9 +77,8 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate(thisBuild().text())
 	root.AddCommand(newKeygen(), newList(), newShow(), newPubkey(), newPasswd(), newCheck(),
 		newProbe(), newConnect(), newProxy(), newSessions(), newKick(), newPending(),
-		newApprove(), newDeny(), newStatus(), newTop(),
-		newReload(), newLogLevel(), newTLSServe(), newTLSConnect(), newTunnel(),
-		newHealth(), newVersion())
+		newApprove(), newDeny(), newStatus(), newTop(), newReload(), newLogLevel(),
+		newTLSServe(), newTLSConnect(), newTunnel(), newHealth(), newFleet(), newVersion())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

@@ -64,13 +64,16 @@ func (s *Store) keyOf(one *stored) string {
 	return strings.TrimPrefix(one.subject, s.subject(""))
 }
 
+// oneRead is how long reading one message may take. Another engine may answer the next time.
+const oneRead = time.Second
+
 // direct reads one message. Where there is none, it is nil.
 func (s *Store) direct(ctx context.Context, r request) (*stored, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
 		return nil, s.failed("reading", err)
 	}
-	limited, cancel := context.WithTimeout(ctx, attempt)
+	limited, cancel := context.WithTimeout(ctx, oneRead)
 	defer cancel()
 	answer, err := s.conn.RequestWithContext(limited, directGet+s.stream(), body)
 	if err != nil {
@@ -224,9 +227,4 @@ func (s *Store) parse(found []*stored) []fleet.Entry {
 	}
 	wg.Wait()
 	return entries
-}
-
-// mark tells a message from another one that has its sequence in a log that was set back.
-func (one *stored) mark() string {
-	return fmt.Sprintf("%d@%d", one.sequence, one.at.UnixNano())
 }
