@@ -31,6 +31,7 @@ var layers = map[string][]string{
 	"internal/table":      {},
 	"internal/z85":        {},
 	"internal/zap":        {},
+	"internal/zmtp":       {},
 	"internal/zpl":        {},
 
 	// 1: files that are followed, files that configure, users.
@@ -75,6 +76,11 @@ var layers = map[string][]string{
 		"internal/principal", "internal/reminder", "internal/zap",
 	},
 	"fleet/natsstore": {"fleet"},
+	"zapproxy": {
+		".", "internal/backlog", "internal/backoff", "internal/endpoint", "internal/files",
+		"internal/libzmq", "internal/privatedir", "internal/reminder", "internal/zap",
+		"internal/zmtp",
+	},
 	"internal/links": {
 		"internal/backoff", "internal/endpoint", "internal/files", "internal/policyfile",
 		"internal/privatedir", "internal/reminder", "sshtunnel", "stream",
@@ -214,7 +220,7 @@ func TestPureGo(t *testing.T) {
 		"internal/policyfile",
 		"internal/links", "internal/principal", "internal/privatedir", "internal/reminder",
 		"internal/z85", "internal/zap",
-		"internal/zpl"} {
+		"internal/zmtp", "internal/zpl"} {
 		for _, p := range list(t, true, "./"+name) {
 			if p.ImportPath == "github.com/pebbe/zmq4" || p.ImportPath == module {
 				t.Errorf("%s builds %s", name, p.ImportPath)
