@@ -55,6 +55,9 @@ const (
 	ReasonPrincipalExpired     = "principal-expired"
 	ReasonPrincipalNotYetValid = "principal-not-yet-valid"
 
+	// ReasonPending says that Config.UnknownKey has an unknown key wait.
+	ReasonPending = "pending-key"
+
 	// ReasonSuspended says that the domain or the client's Entry is suspended.
 	ReasonSuspended = "suspended"
 
