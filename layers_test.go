@@ -93,11 +93,17 @@ var layers = map[string][]string{
 		"internal/policyfile", "internal/privatedir", "internal/reminder",
 	},
 
+	// 5: the engine of the tool's service for other processes.
+	"internal/zapservice": {
+		".", "admin", "internal/policyfile", "internal/privatedir", "internal/reminder", "zapproxy",
+	},
+
 	// 6: what is run.
 	"cmd/zmqauth": {
 		".", "admin", "fastcurve", "internal/endpoint", "internal/files", "internal/links",
 		"internal/passhash", "internal/passwd", "internal/policyfile", "internal/privatedir",
 		"internal/proxy", "internal/zap",
+		"internal/zapservice",
 	},
 }
 
