@@ -11,6 +11,8 @@ func scripts() map[string]func(*testing.T, *reader) {
 		"docs/ssh.md":   walkSSH,
 		"docs/tool.md":  walkTool,
 
+		"docs/languages.md": walkLanguages,
+
 		"examples/gssapi/README.md": passKerberos,
 	}
 }
