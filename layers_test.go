@@ -89,8 +89,8 @@ var layers = map[string][]string{
 
 	// 5: the engine of the tool's proxy.
 	"internal/proxy": {
-		".", "admin", "internal/endpoint", "internal/files", "internal/libzmq", "internal/links",
-		"internal/policyfile", "internal/privatedir", "internal/reminder",
+		".", "admin", "front", "internal/endpoint", "internal/files", "internal/libzmq",
+		"internal/links", "internal/policyfile", "internal/privatedir", "internal/reminder",
 	},
 
 	// 5: the engine of the tool's service for other processes.

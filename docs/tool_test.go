@@ -55,6 +55,8 @@ func walkTool(t *testing.T, r *reader) {
 	}
 	w.write(r.file("zpl"))
 	expect(t, w.run(r.commands()), `service\.zpl: good, domains: 2`)
+	w.write(r.file("zpl"))
+	w.prints(r.commands(), r.output())
 	r.notRun("it needs an engine and base images; cmd/zmqauth runs the build itself")
 }
 

@@ -83,9 +83,10 @@ func (c *Config) joinTLS(sockets *privatedir.Dir) {
 // same for the same pair, wherever it stands in the policy. As in frontendSpec.same, it does not
 // matter which file has the frontend's certificate, nor what its limits are.
 func socketName(f policyfile.Frontend, s policyfile.TLSServe) string {
-	f.File, f.Line, f.Bind, f.Certificate, f.Limits = "", 0, "", "", nil
+	fronted := f.Front != nil
+	f.File, f.Line, f.Bind, f.Certificate, f.Limits, f.Front = "", 0, "", "", nil, nil
 	s.File, s.Line, s.Connect = "", 0, policyfile.Address{}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%#v %#v", f, s))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%#v %v %#v", f, fronted, s))
 	return hex.EncodeToString(sum[:socketNameLength/2])
 }
 
