@@ -74,7 +74,8 @@ func main() {}
 const parameters = `ctx context.Context, t *testing.T, auth *zmqauth.Authenticator,
 	socket *zmq4.Socket, reactor *zmq4.Reactor, certificate *zmqauth.Certificate,
 	server zmqauth.PublicKey, keys []zmqauth.PublicKey, database accounts, password string,
-	socketsContext *zmq4.Context, request [][]byte, tunnel *stream.Forwarding, people *zmqauth.Credentials`
+	socketsContext *zmq4.Context,
+	request [][]byte, tunnel *stream.Forwarding, people *zmqauth.Credentials`
 
 // TestFragments compiles each fragment of code in the guides. Errors name the line of the guide.
 func TestFragments(t *testing.T) {

@@ -35,9 +35,9 @@ type language struct {
 // small are the languages whose bindings go test runs.
 var small = []language{
 	{"Python", "python", nil, []string{"/usr/bin/python3", "server.py"}, "python3-zmq"},
-	{"C", "c", []string{"cc", "-Wall", "-Werror", "-o", "server", "server.c", "-lzmq", "-lpthread"},
-		[]string{"./server"}, "gcc libzmq3-dev"},
-	{"C++", "cpp", []string{"c++", "-Wall", "-Werror", "-o", "server", "server.cpp", "-lzmq",
+	{"C", "c", []string{"cc", "-Wall", "-Werror", "-o", "server", "server.c", "-lzmq",
+		"-lpthread"}, []string{"./server"}, "gcc libzmq3-dev"},
+	{"C++ with cppzmq", "cpp", []string{"c++", "-Wall", "-Werror", "-o", "server", "server.cpp", "-lzmq",
 		"-lpthread"}, []string{"./server"}, "g++ cppzmq-dev"},
 	{"Ruby", "ruby", nil, []string{"ruby", "server.rb"}, "ruby-ffi-rzmq"},
 	{"PHP", "php", nil, []string{"php", "server.php"}, "php-zmq"},

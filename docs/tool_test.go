@@ -149,8 +149,9 @@ func TestToolCommands(t *testing.T) {
 }
 
 var (
-	knownEntries = regexp.MustCompile(`unknown name "nonsense" below a (domain|frontend|service|program): (.*)`)
-	firstCell    = regexp.MustCompile(`(?m)^\| ([^|]*) \|`)
+	knownEntries = regexp.MustCompile(
+		`unknown name "nonsense" below a (domain|frontend|service|program): (.*)`)
+	firstCell = regexp.MustCompile(`(?m)^\| ([^|]*) \|`)
 )
 
 // TestToolPolicyEntries: the page explains each entry of domains and frontends that the parser
