@@ -48,6 +48,8 @@ func parse(file, dir string, text []byte) (*Policy, error) {
 			p.parseFrontend(n)
 		case EntryStaleLimit:
 			p.parseStaleLimit(n)
+		case EntryFleet:
+			p.parseFleet(n)
 		case EntryTLSServe:
 			p.parseTLSServe(n)
 		case EntryTLSConnect:
@@ -59,13 +61,14 @@ func parse(file, dir string, text []byte) (*Policy, error) {
 		case EntryProgram:
 			p.parseProgram(n)
 		default:
-			p.unknown(n, "in a policy", EntryDomain, EntryFrontend, EntryStaleLimit, EntryTLSServe,
-				EntryTLSConnect, EntryTunnel, EntryService, EntryProgram)
+			p.unknown(n, "in a policy", EntryDomain, EntryFrontend, EntryStaleLimit, EntryFleet,
+				EntryTLSServe, EntryTLSConnect, EntryTunnel, EntryService, EntryProgram)
 		}
 	}
 	if len(p.errs) == 0 {
 		p.checkTLS()
 		p.checkPrograms()
+		p.checkFleet()
 	}
 	if len(p.errs) > 0 {
 		return nil, p.err()
