@@ -246,7 +246,7 @@ func ExampleLoadPolicy() {
 	}
 	// Output:
 	// zmqauth: …/policy.zpl:2: allow: address "uid:ann": uid:N wants a whole number
-	// zmqauth: …/policy.zpl:3: unknown name "plan" below a domain: allow, deny, plain, curve, gssapi
+	// zmqauth: …/policy.zpl:3: unknown name "plan" below a domain: allow, deny, plain, curve, gssapi, unknown, enrol-window
 	// orders 200
 	// admin 400
 }
