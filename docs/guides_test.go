@@ -10,6 +10,9 @@ func scripts() map[string]func(*testing.T, *reader) {
 		"docs/tls.md":   walkTLS,
 		"docs/ssh.md":   walkSSH,
 		"docs/tool.md":  walkTool,
+		"docs/fleet.md": walkFleet,
+
+		"docs/languages.md": walkLanguages,
 
 		"examples/gssapi/README.md": passKerberos,
 	}
