@@ -86,6 +86,12 @@ type Config struct {
 	// counted in Stats.Unreported. nil: nobody is told.
 	OnDecision func(Decision)
 
+	// UnknownKey is asked where a CURVE key is not among those of the domain. true: the client is told
+	// to try again (status 300, ReasonPending), because somebody may let it in meanwhile. The client
+	// has proved that it holds the secret key. It must return at once: decisions wait for it. Package
+	// enrol has one. nil: unknown keys are refused.
+	UnknownKey func(domain string, key PublicKey, address string) bool
+
 	// StaleLimit is how long a password file or a directory of certificates that cannot be read or
 	// used any more, or a certificate in it that is broken, stays in force as it was. After that
 	// nobody in it gets in, until it is mended. 0: for ever. The entry stale-limit of a policy that

@@ -151,7 +151,7 @@ func (a *Authenticator) judgeCurve(p *policy, r *zap.Request) (verdict, *inquiry
 	}
 	known, ok := setup.find(key)
 	if !ok {
-		return denied(ReasonUnknownKey).about("key", key.String()), nil
+		return a.unknown(r, key).about("key", key.String()), nil
 	}
 	if v, refused := known.refusal(ReasonKeyExpired, ReasonKeyNotYetValid); refused {
 		return v.about("key", key.String()), nil
@@ -166,6 +166,15 @@ func (a *Authenticator) judgeCurve(p *policy, r *zap.Request) (verdict, *inquiry
 		userID = key.String()
 	}
 	return a.accepted(userID, a.metadataOf(known)), nil
+}
+
+// unknown is the verdict on a key that is not there.
+func (a *Authenticator) unknown(r *zap.Request, key PublicKey) verdict {
+	ask := a.cfg.UnknownKey
+	if ask != nil && ask(string(r.Domain), key, string(r.Address)) {
+		return temporary(ReasonPending)
+	}
+	return denied(ReasonUnknownKey)
 }
 
 // accept is a CurveCallback for a key that has been found. It names no user: Config.CurveUserID is

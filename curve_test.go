@@ -1,6 +1,8 @@
 package zmqauth
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"testing"
@@ -90,5 +92,43 @@ func TestCurveUserID(t *testing.T) {
 	}
 	if len(asked) != 1 || asked[0] != key {
 		t.Errorf("CurveUserID was asked about %v, want the accepted key alone", asked)
+	}
+}
+
+// TestUnknownKey: an unknown key waits where Config.UnknownKey says so. It is asked about no other.
+func TestUnknownKey(t *testing.T) {
+	asked := make(map[string]string)
+	a := newAuthenticator(t, Config{UnknownKey: func(domain string, key PublicKey,
+		address string) bool {
+		asked[domain] += fmt.Sprint(key, " ", address, ";")
+		return domain == "open"
+	}})
+	known, late, unknown := numberedKey(1), numberedKey(2), numberedKey(3)
+	var c Credentials
+	must.OK(t, c.SetKey(known, Entry{}))
+	must.OK(t, c.SetKey(late, Entry{NotAfter: time.Now().Add(-time.Hour)}))
+	for _, domain := range []string{"open", "closed"} {
+		must.OK(t, a.ConfigureCredentials(domain, &c))
+	}
+	must.OK(t, a.ConfigureCurveCallback("callback", func(context.Context, string,
+		PublicKey) (*Identity, error) {
+		return nil, ErrDenied
+	}))
+	for _, test := range []struct {
+		domain string
+		key    PublicKey
+		want   string
+	}{
+		{"open", known, "200"}, {"open", late, "400"}, {"open", unknown, "300"},
+		{"closed", known, "200"}, {"closed", unknown, "400"}, {"callback", unknown, "400"},
+		{"none", unknown, "400"},
+	} {
+		if got, _ := ask(t, a, curveRequest(test.domain, test.key)); got != test.want {
+			t.Errorf("%s, %v: %s, not %s", test.domain, test.key, got, test.want)
+		}
+	}
+	once := fmt.Sprint(unknown, " 127.0.0.1;")
+	if want := map[string]string{"open": once, "closed": once}; !maps.Equal(asked, want) {
+		t.Errorf("asked about %q, not %q", asked, want)
 	}
 }

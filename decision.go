@@ -56,6 +56,9 @@ const (
 	ReasonPrincipalExpired     = "principal-expired"
 	ReasonPrincipalNotYetValid = "principal-not-yet-valid"
 
+	// ReasonPending says that Config.UnknownKey has an unknown key wait.
+	ReasonPending = "pending-key"
+
 	// ReasonSuspended says that the domain or the client's Entry is suspended.
 	ReasonSuspended = "suspended"
 
@@ -74,7 +77,7 @@ var reasons = []string{ReasonInternal, ReasonAccepted, ReasonMalformed, ReasonSt
 	ReasonAddressDenied, ReasonUnknownMechanism, ReasonNotConfigured, ReasonUnknownUser,
 	ReasonWrongPassword, ReasonUnknownKey, ReasonKeyExpired, ReasonKeyNotYetValid,
 	ReasonUnknownPrincipal, ReasonStale, ReasonUserExpired, ReasonUserNotYetValid,
-	ReasonPrincipalExpired, ReasonPrincipalNotYetValid, ReasonSuspended, ReasonCallbackDenied,
+	ReasonPrincipalExpired, ReasonPrincipalNotYetValid, ReasonPending, ReasonSuspended, ReasonCallbackDenied,
 	ReasonTryAgain, ReasonCallbackTimeout, ReasonCallbackError, ReasonCallbackPanic,
 	ReasonOverloaded, ReasonCanceled}
 

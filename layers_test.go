@@ -68,9 +68,9 @@ var layers = map[string][]string{
 	// 4: what is below the proxy: a listener before a socket, who runs it, and the engine of the
 	// tool's TLS and SSH.
 	"admin": {
-		".", "internal/acl", "internal/files", "internal/privatedir",
-		"internal/reminder",
+		".", "internal/acl", "internal/files", "internal/privatedir", "internal/reminder",
 	},
+	"enrol": {".", "internal/admission"},
 	"front": {
 		".", "internal/endpoint", "internal/files", "internal/libzmq", "internal/privatedir",
 		"internal/relay", "internal/session",

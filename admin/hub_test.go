@@ -48,11 +48,13 @@ func TestEvents(t *testing.T) {
 	refusals := new(Refusals)
 	auth := newAuth(t, slog.New(refusals.Handler(slog.DiscardHandler)))
 	s := serveHTTP(t, "127.0.0.1:0", HTTPConfig{Auth: auth,
-		Program: Program{Name: "test", Refusals: refusals}})
+		Program: Program{Name: "test", Refusals: refusals, Pending: func() []Pending {
+			return make([]Pending, 3*maxListed)
+		}}})
 	next, end := s.stream(t)
 	defer end()
 	seen := make(map[string]bool)
-	for !seen["status"] || !seen["history"] || !seen["sessions"] || !seen["refusals"] {
+	for !seen["pending"] || !seen["status"] || !seen["history"] || !seen["sessions"] || !seen["refusals"] {
 		name, _ := next()
 		seen[name] = true
 	}

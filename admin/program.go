@@ -29,6 +29,10 @@ type Program struct {
 	// fleet's store. It must not block. nil: nothing.
 	Followed func() []Followed
 
+	// Pending are the keys that wait to be approved, the latest first. It must not block. nil: there
+	// are none, and the page does not mention them.
+	Pending func() []Pending
+
 	Reloads  *Reloads       // of the program's configuration; nil: there are none
 	Refusals *Refusals      // those of late; nil: they are not kept
 	Level    *slog.LevelVar // of the program's log, to be changed; nil: it stays as it is
@@ -45,6 +49,17 @@ type Followed struct {
 	Changed time.Time `json:"changed,omitzero"` // when a change was put in force last
 	Since   time.Time `json:"since,omitzero"`   // when it could be used no more; zero: it can be
 	Error   string    `json:"error,omitempty"`  // why it cannot be used
+}
+
+// Pending is a key that waits to be approved, in JSON.
+type Pending struct {
+	Fingerprint string    `json:"fingerprint"`
+	Key         string    `json:"key"` // in Z85
+	Domain      string    `json:"domain"`
+	Address     string    `json:"address"` // of the last try
+	Tries       int       `json:"tries"`
+	First       time.Time `json:"first"`
+	Last        time.Time `json:"last"`
 }
 
 // age is how old what is in force may be: zero while it can be used.

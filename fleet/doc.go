@@ -31,5 +31,20 @@
 // What is known stays in force. Each server proves again and again that it is up to date, by a
 // write that a quorum of the store confirms. When the last proof is older than Options.MaxStale,
 // new clients of the fleet's domains are told to try again; sessions go on. The log says so at half
-// of that time and at 90 % of it, and [Member.Status] has the last proof.
+// of that time and at 90 % of it, and [Member.Status], [Member.Age] and [Member.Health] tell of it.
+//
+// # For administrators
+//
+// An administrator reads an entry with its position, makes the next one with [NextRevision], By,
+// Why and At, signs it with [Entry.Sign], and puts it. [Current] tells what holds of all that a
+// store has. [Sums] make many signatures cheap to load. To know that every server has a
+// revocation, compare the position that Put returned with that of each server's report by
+// [Position.Includes]: servers report at once when one comes.
+//
+// # The audit log, and enrolment
+//
+// An [Auditor] sends what a server refuses and cuts to an [AuditStore], and keeps it in a bounded
+// file while the store is away. [AuditStore].Events reads it back, with the changes that
+// administrators made. A [PendingList] has the keys of strangers who ask to be let in, and
+// Options.Pending reports them to a [PendingStore]. To approve one is to put [Pending.Grant].
 package fleet

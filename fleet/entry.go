@@ -26,6 +26,7 @@ const (
 	KindAddresses                 // the address rules of a domain: the whole list
 	KindServer                    // what a server reports of itself
 	KindMeta                      // the fleet itself: there is one
+	KindSums                      // what a signer vouches for, see Sums
 )
 
 // State says whether an entry lets in. The zero value does not, and is an error.
@@ -75,7 +76,7 @@ type Entry struct {
 	Domain string // of clients and addresses; zmqauth.AnyDomain as in ConfigureCredentials
 
 	PublicKey zmqauth.PublicKey // of KindKey
-	Name      string            // of a user; a principal or a pattern; the id of a server
+	Name      string            // of a user; a principal or a pattern; the id of a server, of sums
 
 	State     State             // of all but KindServer
 	UserID    string            // see zmqauth.Identity
@@ -89,6 +90,7 @@ type Entry struct {
 
 	Epoch  string  // of KindMeta: another one makes every server load everything again
 	Report *Status // of KindServer
+	Sums   []byte  // of KindSums, see Sums
 
 	By, Why string    // who made the change, and the reason
 	At      time.Time // when
@@ -157,6 +159,8 @@ func (e Entry) check() error {
 			return errors.New(`the state is not "granted"`)
 		}
 		return checkToken("epoch", e.Epoch)
+	case KindSums:
+		return e.checkSums()
 	}
 	return errors.New("there is no such kind of entry")
 }
@@ -170,7 +174,8 @@ func (e Entry) extra() string {
 	}{
 		{"domain", e.Domain != "", client || e.Kind == KindAddresses},
 		{"key", e.PublicKey != zmqauth.PublicKey{}, e.Kind == KindKey},
-		{"name", e.Name != "", e.Kind == KindUser || e.Kind == KindPrincipal || e.Kind == KindServer},
+		{"name", e.Name != "", e.Kind == KindUser || e.Kind == KindPrincipal || e.Kind == KindServer ||
+			e.Kind == KindSums},
 		{"user", e.UserID != "", client},
 		{"metadata", e.Metadata != nil, client},
 		{"hash", e.Hash != "", e.Kind == KindUser},
@@ -179,6 +184,7 @@ func (e Entry) extra() string {
 		{"list", e.List != "" || e.Addresses != nil, e.Kind == KindAddresses},
 		{"epoch", e.Epoch != "", e.Kind == KindMeta},
 		{"report", e.Report != nil, e.Kind == KindServer},
+		{"sums", e.Sums != nil, e.Kind == KindSums},
 		{"state", e.State != "", e.Kind != KindServer},
 	} {
 		if field.has && !field.may {

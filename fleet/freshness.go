@@ -1,6 +1,9 @@
 package fleet
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // age is how fresh a server is, in steps that the log tells of.
 type age uint8
@@ -12,8 +15,13 @@ const (
 	stale      // all of it: nobody new gets in
 )
 
-// ageOf judges the last proof; zero: there was none. The longer of two times counts: the clock's,
-// which may be set back, and the monotonic one's, which stands still while a system sleeps.
+// oldness is the longer of two times: the clock's, which may be set back, and the monotonic one's,
+// which stands still while a system sleeps.
+func oldness(proof, now time.Time) time.Duration {
+	return max(now.Sub(proof), now.Round(0).Sub(proof.Round(0)))
+}
+
+// ageOf judges the last proof; zero: there was none.
 func ageOf(proof, now time.Time, limit time.Duration) age {
 	if limit < 0 {
 		return fresh
@@ -21,7 +29,7 @@ func ageOf(proof, now time.Time, limit time.Duration) age {
 	if proof.IsZero() {
 		return stale
 	}
-	switch old := max(now.Sub(proof), now.Round(0).Sub(proof.Round(0))); {
+	switch old := oldness(proof, now); {
 	case old >= limit:
 		return stale
 	case old >= limit-limit/10:
@@ -38,4 +46,34 @@ func checkInterval(limit time.Duration) time.Duration {
 		return time.Second
 	}
 	return min(time.Second, max(limit/100, time.Millisecond))
+}
+
+// Health is nil while all is well. The error says that the last proof is older than half of
+// Options.MaxStale, and when nobody new gets in, or that nobody does now. It is for health checks:
+// it comes long before anybody is refused.
+func (m *Member) Health() error {
+	now := m.options.now()
+	m.judge(now)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	limit := m.options.MaxStale
+	switch old := oldness(m.proof, now).Round(time.Second); {
+	case m.closed:
+		return m.err
+	case !m.loaded || m.proof.IsZero():
+		return fmt.Errorf("fleet: the store has not answered yet, nobody new gets in: %s", m.trouble)
+	case m.age == stale:
+		return fmt.Errorf("fleet: the news are %v old, nobody new gets in: %s", old, m.trouble)
+	case m.age > fresh:
+		return fmt.Errorf("fleet: the news are %v old, at %v nobody new gets in: %s", old, limit,
+			m.trouble)
+	}
+	return nil
+}
+
+// Age is how old the last proof of being up to date is, for metrics; ok is false if there is none.
+func (m *Member) Age() (age time.Duration, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return oldness(m.proof, m.options.now()), !m.proof.IsZero()
 }

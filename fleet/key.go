@@ -16,6 +16,7 @@ const (
 	prefixPrincipal = "g"
 	prefixAddresses = "a"
 	prefixServer    = "server"
+	prefixSums      = "sums"
 	keyMeta         = "meta"
 )
 
@@ -26,6 +27,7 @@ const (
 //	g.<domain>.<the principal in base64url>
 //	a.<domain>
 //	server.<id>
+//	sums.<id>
 //	meta
 //
 // A domain of letters, digits, - and _ stands there as it is, every other one as = and its
@@ -42,6 +44,8 @@ func (e Entry) Key() string {
 		return prefixAddresses + "." + domainPart(e.Domain)
 	case KindServer:
 		return prefixServer + "." + e.Name
+	case KindSums:
+		return prefixSums + "." + e.Name
 	case KindMeta:
 		return keyMeta
 	}
@@ -70,16 +74,17 @@ func decodeName(text string) (string, error) {
 func parseKey(key string) (e Entry, err error) {
 	parts := strings.Split(key, ".")
 	kind := map[string]Kind{prefixKey: KindKey, prefixUser: KindUser, prefixPrincipal: KindPrincipal,
-		prefixAddresses: KindAddresses, prefixServer: KindServer, keyMeta: KindMeta}[parts[0]]
+		prefixAddresses: KindAddresses, prefixServer: KindServer, prefixSums: KindSums,
+		keyMeta: KindMeta}[parts[0]]
 	want := map[Kind]int{KindKey: 3, KindUser: 3, KindPrincipal: 3, KindAddresses: 2, KindServer: 2,
-		KindMeta: 1}[kind]
+		KindSums: 2, KindMeta: 1}[kind]
 	if want != len(parts) {
 		return e, fmt.Errorf("it is none of c.<domain>.<hex>, u.<domain>.<base64url>, " +
-			"g.<domain>.<base64url>, a.<domain>, server.<id>, meta")
+			"g.<domain>.<base64url>, a.<domain>, server.<id>, sums.<id>, meta")
 	}
 	e.Kind = kind
 	switch kind {
-	case KindServer:
+	case KindServer, KindSums:
 		e.Name = parts[1]
 	case KindKey, KindUser, KindPrincipal, KindAddresses:
 		e.Domain = parts[1]

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -74,40 +75,32 @@ func (l *ledger) standingOf(key string, r record) standing {
 	return in
 }
 
-// admit is the record that an entry makes. same says that it is the one that holds.
-func (l *ledger) admit(e Entry, verified bool) (r record, same bool, err error) {
-	text, err := e.Encode()
-	if err != nil {
-		return r, false, err
-	}
-	key := e.Key()
-	old := l.records[key]
-	if bytes.Equal(old.value, text) {
+// admit is the record that an entry makes in place of another. same says that it is that one.
+func admit(old record, e Entry, v verdict) (r record, same bool, err error) {
+	switch {
+	case v.err != nil:
+		return old, false, v.err
+	case bytes.Equal(old.value, v.text):
 		return old, true, nil
-	}
-	if !verified {
-		if err := l.trust.verify(e); err != nil {
-			return r, false, err
-		}
 	}
 	// A revocation counts however old it seems: who wrote it may not have seen the grant.
 	isOld := e.Revision < old.revision || e.Revision == old.revision && old.value != nil
 	if isOld && e.State != Revoked {
-		return r, false, entryError(key, ErrOutdated)
+		return old, false, entryError(e.Key(), ErrOutdated)
 	}
-	return record{max(e.Revision, old.revision), e.State, text}, false, nil
+	return record{max(e.Revision, old.revision), e.State, v.text}, false, nil
 }
 
 // apply takes a change of the log.
 func (l *ledger) apply(e Entry) ([]change, error) {
-	if e.Kind == KindServer {
-		return nil, nil // reports let nobody in
+	if e.isForLoading() {
+		return nil, nil
 	}
-	r, same, err := l.admit(e, false)
+	key := e.Key()
+	r, same, err := admit(l.records[key], e, l.verifyOne(e, nil))
 	if err != nil {
 		return nil, err
 	}
-	key := e.Key()
 	before := l.standing(key)
 	l.records[key] = r
 	l.settle(e)
@@ -116,6 +109,9 @@ func (l *ledger) apply(e Entry) ([]change, error) {
 	}
 	return nil, nil
 }
+
+// isForLoading says that an entry lets nobody in and means nothing once it is loaded.
+func (e Entry) isForLoading() bool { return e.Kind == KindServer || e.Kind == KindSums }
 
 // settle ends the announcement that an entry of the log confirms or withdraws.
 func (l *ledger) settle(e Entry) {
@@ -159,33 +155,34 @@ func (l *ledger) announce(e Entry) ([]change, error) {
 	return []change{{held, suspended}}, err
 }
 
-// reset takes a whole log in place of another. Grants that it does not have are over. Revocations
-// and lists of addresses that it does not have stay: to lose them would let somebody in. Entries
-// that are refused leave what holds for their key. verified is what verify says of the entries.
-func (l *ledger) reset(entries []Entry, verified []error) (changes []change, refused []error) {
-	next := make(map[string]record, len(entries))
-	last := lastOf(entries)
+// reset takes a whole log in place of another, as if each entry were applied. Grants that it does
+// not have are over. Revocations and lists of addresses that it does not have stay: to lose them
+// would let somebody in. Entries that are refused leave what holds for their key. verdicts are what
+// verify says of the entries.
+func (l *ledger) reset(entries []Entry, verdicts []verdict) (changes []change, refused []error) {
+	h := historyOf(entries)
+	next := make(map[string]record, max(len(h.last), len(l.records)))
 	for i, e := range entries {
 		key := e.Key()
-		if last[key] != i || e.Kind == KindServer {
+		if h.last[key] != i {
 			continue
 		}
-		r, same, err := record{}, false, verified[i]
-		if err == nil {
-			r, same, err = l.admit(e, true)
-		}
-		if err != nil {
-			refused = append(refused, err)
-			if old, known := l.records[key]; known {
-				next[key] = old
-			}
-			continue
-		}
-		next[key] = r
 		before := l.standing(key)
-		l.settle(e)
-		if !same || l.standingOf(key, r) != before {
-			changes = append(changes, change{e, l.standingOf(key, r)})
+		r, held, faults := l.fold(key, h.of(i), entries, verdicts)
+		refused = append(refused, faults...)
+		old, known := l.records[key]
+		if known || held != nil {
+			next[key] = r
+		}
+		now := l.standingOf(key, r)
+		if held == nil && now != before {
+			e, err := parse(key, old.value)
+			if held = &e; err != nil {
+				refused = append(refused, err)
+			}
+		}
+		if held != nil {
+			changes = append(changes, change{*held, now})
 		}
 	}
 	for key, old := range l.records {
@@ -203,45 +200,158 @@ func (l *ledger) reset(entries []Entry, verified []error) (changes []change, ref
 	return changes, refused
 }
 
-// lastOf is the index of each key's last entry.
-func lastOf(entries []Entry) map[string]int {
-	last := make(map[string]int, len(entries))
-	for i, e := range entries {
-		last[e.Key()] = i
+// fold is what holds for a key after the entries at those places. held is the one that made it;
+// nil: what held before.
+func (l *ledger) fold(key string, at []int, entries []Entry, verdicts []verdict) (r record,
+	held *Entry, faults []error) {
+	r = l.records[key]
+	var last error
+	for _, i := range at {
+		e, v := entries[i], verdicts[i]
+		if last = v.err; v.skipped || e.isForLoading() {
+			continue
+		}
+		next, same, err := admit(r, e, v)
+		if last = err; err != nil && v.err != nil {
+			faults = append(faults, err)
+			last = nil
+		}
+		if err != nil {
+			continue
+		}
+		r = next
+		l.settle(e)
+		if !same {
+			held = &e
+		}
 	}
-	return last
+	if last != nil { // what is older is history, unless it is the last word
+		faults = append(faults, last)
+	}
+	return r, held, faults
+}
+
+// history is where the entries of each key are.
+type history struct {
+	last     map[string]int
+	previous []int // of each entry the one of the same key before it; -1: none
+}
+
+func historyOf(entries []Entry) history {
+	h := history{make(map[string]int, len(entries)), make([]int, len(entries))}
+	for i, e := range entries {
+		key := e.Key()
+		before, found := h.last[key]
+		if !found {
+			before = -1
+		}
+		h.previous[i], h.last[key] = before, i
+	}
+	return h
+}
+
+// of are the places of all entries of a key, whose last one is given, in order.
+func (h history) of(last int) (at []int) {
+	for i := last; i >= 0; i = h.previous[i] {
+		at = append(at, i)
+	}
+	slices.Reverse(at)
+	return at
+}
+
+// verdict is what is known of an entry before it is admitted.
+type verdict struct {
+	text    []byte // the entry, encoded
+	err     error  // why it does not count
+	skipped bool   // another one holds, whatever this one is
 }
 
 // verify verifies many entries on all processors: a signature takes longer than all the rest. Those
-// that are known already, or that are not the last of their key, cost nothing.
-func (l *ledger) verify(entries []Entry) []error {
-	last := lastOf(entries)
-	faults := make([]error, len(entries))
+// that are known already or that a sum vouches for cost less. Of those that later ones replace only
+// the last are looked at.
+func (l *ledger) verify(entries []Entry) []verdict {
+	verdicts := make([]verdict, len(entries))
+	h := historyOf(entries)
+	var first, second, vouching []int
+	for i, e := range entries {
+		verdicts[i].skipped = true
+		switch isLast := h.last[e.Key()] == i; {
+		case isLast && e.Kind == KindSums:
+			vouching = append(vouching, i)
+		case e.isForLoading() || !isLast:
+		case h.isPlain(entries, i):
+			first = append(first, i)
+		default:
+			first = append(first, h.of(i)...)
+		}
+	}
+	l.verifyAll(entries, verdicts, vouching, nil)
+	known := make(map[sum]bool)
+	for _, i := range vouching {
+		if verdicts[i].err == nil {
+			for one := range slices.Chunk(entries[i].Sums, len(sum{})) {
+				known[sum(one)] = true
+			}
+		}
+	}
+	l.verifyAll(entries, verdicts, first, known)
+	for _, i := range first {
+		if verdicts[i].err != nil && h.last[entries[i].Key()] == i {
+			for _, earlier := range h.of(i) {
+				if verdicts[earlier].skipped {
+					second = append(second, earlier)
+				}
+			}
+		}
+	}
+	l.verifyAll(entries, verdicts, second, known)
+	return verdicts
+}
+
+// isPlain tells whether the last entry of a key says to be the newest: then it is the one to hold
+// if it counts.
+func (h history) isPlain(entries []Entry, last int) bool {
+	for i := h.previous[last]; i >= 0; i = h.previous[i] {
+		if entries[i].Revision >= entries[last].Revision {
+			return false
+		}
+	}
+	return true
+}
+
+// verifyAll verifies the entries at those places.
+func (l *ledger) verifyAll(entries []Entry, verdicts []verdict, at []int, vouched map[sum]bool) {
+	inParallel(len(at), func(i int) {
+		verdicts[at[i]] = l.verifyOne(entries[at[i]], vouched)
+	})
+}
+
+// inParallel does many small things on all processors.
+func inParallel(count int, do func(i int)) {
 	const share = 256
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
-	for from := 0; from < len(entries); from += share {
+	for from := 0; from < count; from += share {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			for i := from; i < min(from+share, len(entries)); i++ {
-				if e := entries[i]; last[e.Key()] == i && e.Kind != KindServer {
-					faults[i] = l.verifyOne(e)
-				}
+			for i := from; i < min(from+share, count); i++ {
+				do(i)
 			}
 		})
 	}
 	wg.Wait()
-	return faults
 }
 
-func (l *ledger) verifyOne(e Entry) error {
-	text, err := e.Encode()
-	if err != nil {
-		return err
+func (l *ledger) verifyOne(e Entry, vouched map[sum]bool) (v verdict) {
+	if v.text, v.err = e.Encode(); v.err != nil {
+		return v
 	}
-	if bytes.Equal(l.records[e.Key()].value, text) {
-		return nil
+	key := e.Key()
+	if bytes.Equal(l.records[key].value, v.text) ||
+		len(vouched) > 0 && vouched[sumOf(l.trust.fleet, key, v.text)] {
+		return v
 	}
-	return l.trust.verify(e)
+	v.err = l.trust.verify(e)
+	return v
 }

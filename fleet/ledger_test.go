@@ -76,6 +76,7 @@ func (w *world) step() {
 		e := w.old[w.random.IntN(len(w.old))]
 		_, err := w.ledger.apply(e)
 		w.note("play back", e)
+		w.log = append(w.log, e)
 		if err == nil {
 			w.took(e)
 		}
@@ -130,17 +131,14 @@ func (w *world) forge() {
 func (w *world) reset(entries []Entry) {
 	w.trace = append(w.trace, fmt.Sprint("reset to ", len(entries)))
 	w.ledger.reset(entries, w.ledger.verify(entries))
-	last := lastOf(entries)
-	for i, e := range entries {
-		if last[e.Key()] == i {
-			w.took(e)
-		}
+	for _, e := range entries {
+		w.took(e)
 	}
 }
 
 func (w *world) restart() {
 	w.trace = append(w.trace, "restart")
-	text, err := w.ledger.encode(Position{"e", 1}, testTime)
+	text, err := w.ledger.encode(Position{Epoch: "e", Revision: 1}, testTime)
 	must.OK(w, err)
 	restored := newLedger(w.ledger.trust)
 	_, _, err = restored.decode(text)
@@ -207,7 +205,7 @@ func TestLedgerFollows(t *testing.T) {
 			case 5:
 				w.restart()
 			}
-			for key, i := range lastOf(w.log) {
+			for key, i := range historyOf(w.log).last {
 				if got := w.ledger.standing(key) == in; got != (w.log[i].State == Granted) {
 					t.Fatalf("seed %d: %v, but in: %t", seed, w.log[i], got)
 				}
@@ -254,5 +252,76 @@ func TestLedgerReset(t *testing.T) {
 	changes, refused = l.reset(again[1:], l.verify(again[1:]))
 	if len(changes) != 0 || len(refused) != 3 || l.standing(granted.Key()) != in {
 		t.Errorf("what does not count: %v, %v", changes, refused)
+	}
+}
+
+// TestLedgerLoads: who loads a log from nothing knows what he knows who has followed it, whatever
+// was played back or forged. Sums change nothing in that.
+func TestLedgerLoads(t *testing.T) {
+	for seed := range uint64(40) {
+		w := newWorld(t, seed)
+		for range 30 {
+			e := w.entry([]State{Granted, Revoked}[w.random.IntN(2)])
+			switch w.random.IntN(4) {
+			case 0:
+				e = w.old[w.random.IntN(len(w.old))]
+			case 1:
+				must.OK(t, e.Sign(testFleet, signerOf(2)))
+			}
+			w.log = append(w.log, e)
+			_, _ = w.ledger.apply(e)
+		}
+		made, err := Sums(testFleet, w.log, w.ledger.trust.signers...)
+		must.OK(t, err)
+		for i := range made {
+			made[i].Revision = 1
+			must.OK(t, made[i].Sign(testFleet, signerOf(1)))
+		}
+		for _, log := range [][]Entry{w.log, append(made, w.log...)} {
+			fresh := newLedger(w.ledger.trust)
+			fresh.reset(log, fresh.verify(log))
+			for key, r := range w.ledger.records {
+				if got := fresh.records[key]; got.state != r.state || string(got.value) != string(r.value) {
+					t.Fatalf("seed %d: %s is %s@%d, not %s@%d", seed, key, got.state, got.revision,
+						r.state, r.revision)
+				}
+			}
+			if len(fresh.records) != len(w.ledger.records) {
+				t.Fatalf("seed %d: %d keys, not %d", seed, len(fresh.records), len(w.ledger.records))
+			}
+		}
+	}
+}
+
+// TestSums: a sum counts for what was signed, and only if a signer has signed it.
+func TestSums(t *testing.T) {
+	good := keyEntry(1)
+	good.State, good.Revision = Granted, 1
+	forged := keyEntry(2)
+	forged.State, forged.Revision = Granted, 1
+	must.OK(t, good.Sign(testFleet, signerOf(1)))
+	must.OK(t, forged.Sign(testFleet, signerOf(2)))
+	made, err := Sums(testFleet, []Entry{good, forged, {Kind: KindServer}},
+		publicOf(signerOf(1)), publicOf(signerOf(2)))
+	must.OK(t, err)
+	if len(made) != 1 || len(made[0].Sums) != 2*len(sum{}) {
+		t.Fatalf("%v", made)
+	}
+	for by, want := range map[byte]standing{2: out, 1: in} { // signer 1 vouches for signer 2
+		e := made[0]
+		e.Revision = 1
+		must.OK(t, e.Sign(testFleet, signerOf(by)))
+		all := []Entry{good, forged, e}
+		l := newWorld(t, 0).ledger
+		_, refused := l.reset(all, l.verify(all))
+		if l.standing(good.Key()) != in || l.standing(forged.Key()) != want ||
+			(len(refused) == 0) != (by == 1) {
+			t.Errorf("summed by %d: %v, refused %v", by, l.standing(forged.Key()), refused)
+		}
+	}
+	other, err := Sums(testFleet, []Entry{forged}, publicOf(signerOf(1)))
+	must.OK(t, err)
+	if other != nil {
+		t.Errorf("what is not signed is vouched for: %v", other)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +28,7 @@ type Member struct {
 	running sync.WaitGroup
 	turn    backoff.Turn
 	begun   time.Time
+	hurry   chan struct{} // there is something to report
 	done    chan struct{} // closed when the membership has ended
 	ready   chan struct{} // closed once clients can be judged
 
@@ -41,7 +44,9 @@ type Member struct {
 	trouble  string
 	changed  bool // what the snapshot has
 
+	journal    journal
 	savedProof time.Time // that the snapshot has
+	unsaved    reminder.Condition
 
 	refusals  reminder.Events
 	following reminder.Condition
@@ -71,6 +76,9 @@ func Join(ctx context.Context, auth *zmqauth.Authenticator, s Store, o Options) 
 	if err := m.begin(); err != nil {
 		return nil, fmt.Errorf("fleet: Join: %w", err)
 	}
+	if o.Audit != nil {
+		o.Audit.join(m)
+	}
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m.cancel = cancel
 	for _, work := range []func(context.Context){m.follow, m.report, m.watch} {
@@ -92,7 +100,7 @@ func Join(ctx context.Context, auth *zmqauth.Authenticator, s Store, o Options) 
 func newMember(auth *zmqauth.Authenticator, s Store, o Options) *Member {
 	return &Member{options: o, auth: auth, store: s, begun: o.now(), age: stale,
 		ledger: newLedger(o.trust()), enforcer: newEnforcer(auth, o.Domains),
-		done: make(chan struct{}), ready: make(chan struct{})}
+		hurry: make(chan struct{}, 1), done: make(chan struct{}), ready: make(chan struct{})}
 }
 
 // begin closes the domains and loads the snapshot.
@@ -123,30 +131,70 @@ func (m *Member) follow(ctx context.Context) {
 	}
 }
 
-// report reports again and again, which proves that this server is up to date.
+// report reports again and again, which proves that this server is up to date. After a revocation
+// it does so at once: somebody waits for it.
 func (m *Member) report(ctx context.Context) {
+	var pending []Pending
 	for ctx.Err() == nil {
 		limited, cancel := context.WithTimeout(ctx, m.options.ReportInterval)
 		err := m.store.Report(limited, m.options.Server, m.Status())
+		if err == nil {
+			pending, err = m.reportPending(limited, pending)
+		}
 		cancel()
-		wait := m.options.ReportInterval
+		wait, hurry := m.options.ReportInterval, m.hurry
 		if err != nil {
-			wait = min(wait, backoff.Max)
+			wait, hurry = min(wait, backoff.Max), nil
 		}
 		if ctx.Err() == nil {
 			m.tell(&m.reporting, "cannot report to the store", err)
 		}
-		pause(ctx, wait)
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-hurry:
+			pause(ctx, rand.N(min(wait, hurryTime))) // what comes together is reported together
+		case <-ctx.Done():
+		}
+		timer.Stop()
 	}
+}
+
+// hurryTime is the longest time from a revocation to a report of it.
+const hurryTime = 100 * time.Millisecond
+
+// reportPending reports the pending keys if they are others than those before.
+func (m *Member) reportPending(ctx context.Context, before []Pending) ([]Pending, error) {
+	store, ok := m.store.(PendingStore)
+	if !ok || m.options.Pending == nil {
+		return nil, nil
+	}
+	now := m.options.Pending()
+	if slices.Equal(before, now) {
+		return now, nil
+	}
+	if err := store.ReportPending(ctx, m.options.Server, now); err != nil {
+		return before, err
+	}
+	return now, nil
 }
 
 // watch judges the age of the last proof, and saves the snapshot.
 func (m *Member) watch(ctx context.Context) {
-	saved := m.options.now()
-	for pause(ctx, checkInterval(m.options.MaxStale)) {
+	saved, judged := m.options.now(), m.options.now()
+	interval := checkInterval(m.options.MaxStale)
+	for pause(ctx, min(interval, syncInterval)) {
+		m.sync()
 		now := m.options.now()
-		m.judge(now)
-		if now.Sub(saved) >= snapshotInterval {
+		if now.Sub(judged) >= interval || now.Before(judged) {
+			judged = now
+			m.judge(now)
+		}
+		m.mu.Lock()
+		isFull := m.journal.isFull()
+		m.mu.Unlock()
+		if isFull && now.Sub(saved) >= retryInterval || now.Sub(saved) >= snapshotInterval ||
+			now.Before(saved) {
 			saved = now
 			_ = m.save() // logs
 		}
@@ -271,7 +319,14 @@ func (m *Member) Close() error {
 	}
 	m.mu.Unlock()
 	m.running.Wait()
-	return m.save()
+	err := m.save()
+	m.sync()
+	m.saving.Lock()
+	defer m.saving.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.journal.close()
+	return err
 }
 
 // Wait waits until the membership has ended. It returns nil after Close, else why.
@@ -297,3 +352,28 @@ func (m *Member) Status() Status {
 
 // wall is a time as it can be told to others.
 func wall(t time.Time) time.Time { return t.UTC().Round(0) }
+
+// whyCut is why the fleet lets the client of a session in no more; empty: it does.
+func (m *Member) whyCut(s zmqauth.Session) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, domain := range []string{s.Domain, zmqauth.AnyDomain} {
+		e := Entry{Domain: domain}
+		switch s.Mechanism {
+		case "CURVE":
+			e.Kind, e.PublicKey = KindKey, s.Key
+		case "PLAIN":
+			e.Kind, e.Name = KindUser, s.UserID
+		default:
+			return ""
+		}
+		key := e.Key()
+		if _, announced := m.ledger.notices[key]; announced {
+			return "revocation-announced"
+		}
+		if r, known := m.ledger.records[key]; known && r.state != Granted {
+			return "revoked"
+		}
+	}
+	return ""
+}

@@ -380,7 +380,8 @@ func TestSnapshotDamaged(t *testing.T) {
 	must.OK(t, s.member.Close())
 	text, err := os.ReadFile(s.options.Snapshot)
 	must.OK(t, err)
-	must.OK(t, os.WriteFile(s.options.Snapshot, text[:len(text)-5], 0o600))
+	damaged := strings.Replace(string(text), "granted", "revoked", 1)
+	must.OK(t, os.WriteFile(s.options.Snapshot, []byte(damaged), 0o600))
 	s.restart()
 	s.join()
 	all := store.Follows()
@@ -389,6 +390,61 @@ func TestSnapshotDamaged(t *testing.T) {
 	}
 	if !strings.Contains(s.log.String(), "the snapshot is not used") {
 		t.Errorf("the log: %s", s.log)
+	}
+}
+
+// TestKilled: a server that is killed has forgotten no revocation that it has heard of, even if the
+// store is away when it starts again. A line that was not written to its end counts for nothing.
+func TestKilled(t *testing.T) {
+	store := memstore.New()
+	for n := range byte(4) {
+		must.OK(t, put(t, store, keyEntry(n+1, fleet.Granted), 1))
+	}
+	s := newServer(t, store)
+	s.options.Snapshot = t.TempDir() + "/fleet"
+	s.join()
+	must.OK(t, put(t, store, keyEntry(1, fleet.Revoked), 2))
+	s.eventually(1, "400")
+	store.SetDown(true)
+	if err := put(t, store, keyEntry(2, fleet.Revoked), 2); !errors.Is(err, memstore.ErrDown) {
+		t.Fatal(err)
+	}
+	s.eventually(2, "300")
+	killed, err := os.ReadFile(s.options.Snapshot) // as the end of the process leaves it
+	must.OK(t, err)
+	must.OK(t, s.member.Close())
+	for torn, text := range map[string][]byte{"": killed, "torn": append(killed, killed[:9]...)} {
+		must.OK(t, os.WriteFile(s.options.Snapshot, text, 0o600))
+		s.restart()
+		s.passed.Store(0)
+		joined := make(chan error, 1)
+		go func() {
+			m, err := fleet.Join(t.Context(), s.auth, store, s.options)
+			s.member = m
+			joined <- err
+		}()
+		testpeer.Eventually(t, "it waits for the store", func() bool { return s.askKey(4) == "300" })
+		s.passed.Store(int64(time.Minute))
+		must.OK(t, <-joined)
+		for n, want := range []string{"400", "300", "200"} {
+			if got := s.askKey(byte(n + 1)); got != want {
+				t.Errorf("%s: key %d is answered %s, not %s", torn, n+1, got, want)
+			}
+		}
+		must.OK(t, s.member.Close())
+	}
+	store.SetDown(false)
+	s.passed.Store(0)
+	must.OK(t, put(t, store, keyEntry(2, fleet.Granted), 3)) // withdrawn
+	s.restart()
+	s.join()
+	s.eventually(2, "200")
+	if got := s.member.Status(); got.Refused != 0 || s.askKey(1) != "400" {
+		t.Errorf("%+v", got)
+	}
+	all := store.Follows()
+	if all[len(all)-1].Revision == 0 {
+		t.Error("it has loaded everything")
 	}
 }
 

@@ -48,6 +48,12 @@ type Options struct {
 	Version        string        // of the program, for its report
 	Logger         *slog.Logger  // nil: slog.Default()
 
+	// Audit is told of sessions that the fleet has ended, see Auditor.Session. nil: nobody is.
+	Audit *Auditor
+	// Pending are the pending keys of this server, see PendingList.List. They are reported if the
+	// Store is a PendingStore. nil: there are none.
+	Pending func() []Pending
+
 	now func() time.Time // for tests; nil: time.Now
 }
 

@@ -39,8 +39,11 @@ func (s sink) Apply(e Entry, p Position) {
 	changes, err := m.ledger.apply(e)
 	m.refuse(err)
 	m.check(m.enforcer.put(changes))
-	m.position.Revision = p.Revision
-	m.changed = m.changed || e.Kind != KindServer
+	m.position = p
+	m.noteChange(e)
+	if e.State == Revoked {
+		m.hasten()
+	}
 }
 
 // Fresh notes a proof. One from the future would be fresh too long.
@@ -55,6 +58,7 @@ func (s sink) Fresh(at time.Time) {
 	}
 	if m.proof.IsZero() || at.After(m.proof) {
 		m.proof = at
+		m.noteProof()
 	}
 	m.awaiting, m.trouble = false, ""
 	m.judgeLocked(now)
@@ -71,14 +75,22 @@ func (s sink) Notice(e Entry) {
 	if m.closed {
 		return
 	}
-	before := len(m.ledger.notices)
+	before := m.ledger.notices[e.Key()].Revision
 	changes, err := m.ledger.announce(e)
 	m.refuse(err)
 	m.check(m.enforcer.put(changes))
-	if len(m.ledger.notices) > before {
-		m.changed = true
+	if m.ledger.notices[e.Key()].Revision > before {
+		m.noteNotice(e)
 		m.options.Logger.Warn("zmqauth: fleet: a revocation is announced, until the log confirms it",
 			"entry", e)
+	}
+}
+
+// hasten has the next report made soon.
+func (m *Member) hasten() {
+	select {
+	case m.hurry <- struct{}{}:
+	default:
 	}
 }
 

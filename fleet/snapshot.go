@@ -7,18 +7,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/files"
+	"github.com/zmqauth/zmqauth/internal/reminder"
 )
 
 const (
 	snapshotFormat   = "zmqauth-fleet-1"
 	snapshotInterval = 5 * time.Minute
+	retryInterval    = 5 * time.Second
 	snapshotLimit    = 1 << 30 // bytes
+	journalLimit     = 1 << 20 // bytes that are added before there is a new snapshot, at least
 )
 
 // header is the first line of a snapshot.
@@ -27,16 +31,22 @@ type header struct {
 	Trust    string    `json:"trust"` // the options that decided which entries count
 	Position Position  `json:"position"`
 	Fresh    time.Time `json:"fresh"`
-	Lines    int       `json:"lines"`
-	Sum      string    `json:"sha256"` // of the lines
+	Size     int       `json:"size"`   // bytes of the lines that the snapshot began with
+	Sum      string    `json:"sha256"` // of those; each line that was added has its own
+
+	begun, added int // bytes of the file before and with the lines that were added, as decode found
 }
 
 // line is one of the others.
 type line struct {
-	Key      string          `json:"key"`
+	Key      string          `json:"key,omitempty"`
 	Revision uint64          `json:"revision,omitempty"`
 	Value    json.RawMessage `json:"value,omitempty"`  // of what holds; none: it is gone
 	Notice   json.RawMessage `json:"notice,omitempty"` // the revocation that is announced
+
+	// Of lines that were added.
+	Position *Position  `json:"position,omitempty"` // after the change
+	Fresh    *time.Time `json:"fresh,omitempty"`    // a proof
 }
 
 // digest tells options apart that trust others.
@@ -56,7 +66,6 @@ func (t trust) digest() string {
 func (l *ledger) encode(p Position, proof time.Time) ([]byte, error) {
 	var body bytes.Buffer
 	lines := json.NewEncoder(&body)
-	count := 0
 	keys := maps.Clone(l.records)
 	for key := range l.notices {
 		keys[key] = l.records[key]
@@ -73,11 +82,10 @@ func (l *ledger) encode(p Position, proof time.Time) ([]byte, error) {
 		if err := lines.Encode(next); err != nil {
 			return nil, err
 		}
-		count++
 	}
 	sum := sha256.Sum256(body.Bytes())
 	first, err := json.Marshal(header{Format: snapshotFormat, Trust: l.trust.digest(), Position: p,
-		Fresh: wall(proof), Lines: count, Sum: hex.EncodeToString(sum[:])})
+		Fresh: wall(proof), Size: body.Len(), Sum: hex.EncodeToString(sum[:])})
 	if err != nil {
 		return nil, err
 	}
@@ -86,58 +94,106 @@ func (l *ledger) encode(p Position, proof time.Time) ([]byte, error) {
 
 var errDamaged = errors.New("it is damaged, or no snapshot of this fleet")
 
-// decode reads a snapshot into an empty ledger. Where other keys were trusted, each grant is
-// verified again.
+// decode reads a snapshot into an empty ledger, and the lines that were added to it, up to one that
+// is torn. Where other keys were trusted, each grant is verified again.
 func (l *ledger) decode(text []byte) (h header, changes []change, err error) {
-	first, body, _ := bytes.Cut(text, []byte("\n"))
-	sum := sha256.Sum256(body)
-	if err := json.Unmarshal(first, &h); err != nil || h.Format != snapshotFormat ||
-		h.Sum != hex.EncodeToString(sum[:]) {
+	first, rest, _ := bytes.Cut(text, []byte("\n"))
+	if err := json.Unmarshal(first, &h); err != nil || h.Format != snapshotFormat || h.Size < 0 ||
+		h.Size > len(rest) {
 		return h, nil, errDamaged
 	}
-	lines := json.NewDecoder(bytes.NewReader(body))
+	h.begun = len(text) - len(rest) + h.Size
+	body, added := rest[:h.Size], rest[h.Size:]
+	if sum := sha256.Sum256(body); h.Sum != hex.EncodeToString(sum[:]) {
+		return h, nil, errDamaged
+	}
 	isTrusted := h.Trust == l.trust.digest()
-	for range h.Lines {
-		var next line
-		if lines.Decode(&next) != nil {
-			return h, nil, errDamaged
+	entries := make(map[string]Entry)
+	for _, one := range l.parseLines(body, isTrusted) {
+		if one.err != nil {
+			return h, nil, one.err
 		}
-		c, err := l.restore(next, isTrusted)
-		if err != nil {
-			return h, nil, err
+		l.restore(one, entries)
+	}
+	for next := range bytes.Lines(added) {
+		text, ok := unsealed(next)
+		if !ok {
+			break
 		}
-		changes = append(changes, c...)
+		one := l.parseLine(text, isTrusted)
+		if one.err != nil {
+			return h, nil, one.err
+		}
+		h.added += len(next)
+		l.restore(one, entries)
+		if one.Position != nil {
+			h.Position = *one.Position
+		}
+		if one.Fresh != nil {
+			h.Fresh = *one.Fresh
+		}
+	}
+	for key, e := range entries {
+		changes = append(changes, change{e, l.standing(key)})
 	}
 	return h, changes, nil
 }
 
-// restore takes one line of a snapshot. Of a grant that does not count any more it keeps the
-// revision. Revocations and lists of addresses counted when they were saved: they stay.
-func (l *ledger) restore(from line, isTrusted bool) (changes []change, err error) {
-	if from.Notice != nil {
-		n, err := ParseEntry(from.Key, from.Notice)
-		if err != nil {
-			return nil, err
-		}
-		l.notices[from.Key] = n
+// parsed is a line of a snapshot.
+type parsed struct {
+	line
+	entry  *Entry // nil: it is gone
+	notice *Entry // nil: there is none
+	err    error
+}
+
+// parseLines parses lines on all processors.
+func (l *ledger) parseLines(body []byte, isTrusted bool) []parsed {
+	texts := slices.Collect(bytes.Lines(body))
+	all := make([]parsed, len(texts))
+	inParallel(len(texts), func(i int) { all[i] = l.parseLine(texts[i], isTrusted) })
+	return all
+}
+
+func (l *ledger) parseLine(text []byte, isTrusted bool) (p parsed) {
+	if json.Unmarshal(text, &p.line) != nil {
+		p.err = errDamaged
+		return p
 	}
-	if from.Value == nil {
-		if from.Revision > 0 {
-			l.records[from.Key] = record{revision: from.Revision}
-		}
-		return nil, nil
+	if p.Notice != nil {
+		n, err := ParseEntry(p.Key, p.Notice)
+		p.notice, p.err = &n, err
 	}
-	e, err := ParseEntry(from.Key, from.Value)
-	if err != nil {
-		return nil, err
+	if p.err != nil || p.Value == nil {
+		return p
 	}
-	if isGrant := e.isClient() && e.State == Granted; isGrant && !isTrusted &&
-		l.trust.verify(e) != nil {
-		l.records[from.Key] = record{revision: max(from.Revision, e.Revision)}
-		return nil, nil
+	e, err := ParseEntry(p.Key, p.Value)
+	if p.Revision, p.err = max(p.Revision, e.Revision), err; err != nil {
+		return p
 	}
-	l.records[from.Key] = record{max(from.Revision, e.Revision), e.State, from.Value}
-	return []change{{e, l.standing(from.Key)}}, nil
+	// Of a grant that does not count any more the revision is kept. Revocations and lists of
+	// addresses counted when they were saved: they stay.
+	if isGrant := e.isClient() && e.State == Granted; isTrusted || !isGrant ||
+		l.trust.verify(e) == nil {
+		p.entry = &e
+	}
+	return p
+}
+
+// restore takes a line of a snapshot. entries are those that hold.
+func (l *ledger) restore(from parsed, entries map[string]Entry) {
+	if from.notice != nil {
+		l.notices[from.Key] = *from.notice
+	}
+	switch {
+	case from.entry != nil:
+		l.records[from.Key] = record{from.Revision, from.entry.State, from.Value}
+		l.settle(*from.entry)
+		entries[from.Key] = *from.entry
+	case from.Revision > 0:
+		l.records[from.Key] = record{revision: max(from.Revision, l.records[from.Key].revision)}
+		delete(entries, from.Key)
+	}
 }
 
 // load loads the snapshot, if there is one. One that is damaged counts for nothing: everything is
@@ -169,51 +225,86 @@ func (m *Member) load() error {
 		m.proof = now.Add(h.Fresh.Sub(now.Round(0))) // with a monotonic reading
 		m.savedProof = m.proof
 	}
-	return m.enforcer.put(changes)
+	if err := m.enforcer.put(changes); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err == nil {
+		m.journal.use(file, h.added, h.begun)
+		err = file.Truncate(int64(h.begun + h.added)) // nothing is read behind a torn line
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, files.Bare(err))
+	}
+	return nil
 }
 
-// save saves the snapshot if something has changed, or if the proof in it is getting old. It logs
-// an error, too.
+// save saves the snapshot if something has changed. It logs an error, too.
 func (m *Member) save() error {
 	path := m.options.Snapshot
 	m.saving.Lock()
 	defer m.saving.Unlock()
 	m.mu.Lock()
-	isOld := m.closed && m.proof != m.savedProof ||
-		m.proof.Sub(m.savedProof) > max(m.options.MaxStale/4, snapshotInterval)
-	if path == "" || !m.loaded || !m.changed && !isOld {
+	if path == "" || !m.loaded || !m.changed {
 		m.mu.Unlock()
 		return nil
 	}
-	m.changed, m.savedProof = false, m.proof
-	text, err := m.ledger.encode(m.position, m.proof)
+	m.changed = false
+	now := &ledger{m.ledger.trust, maps.Clone(m.ledger.records), maps.Clone(m.ledger.notices)}
+	p, proof := m.position, m.proof
+	m.journal.meanwhile = new(bytes.Buffer)
 	m.mu.Unlock()
+	text, err := now.encode(p, proof)
 	if err == nil {
-		err = replace(path, text)
+		err = m.replace(path, text)
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.journal.meanwhile = nil
 	if err == nil {
+		m.savedProof = proof
 		return nil
 	}
-	err = fmt.Errorf("fleet: snapshot %s: %w", path, files.Bare(err))
-	m.options.Logger.Error("zmqauth: the snapshot cannot be saved", "error", err)
-	m.mu.Lock()
 	m.changed = true
-	m.mu.Unlock()
+	err = fmt.Errorf("fleet: snapshot %s: %w", path, files.Bare(err))
+	if m.unsaved.Due(err.Error(), m.options.now(), reminder.First) {
+		m.options.Logger.Error("zmqauth: the snapshot cannot be saved", "error", err)
+	}
 	return err
 }
 
-// replace writes a file that its owner alone can read.
-func replace(path string, text []byte) error {
-	err := files.WriteNew(path, text, 0o600)
-	if !errors.Is(err, fs.ErrExist) {
-		return err
-	}
+// replace puts a new snapshot in the place of that before, with what was added meanwhile.
+func (m *Member) replace(path string, text []byte) (err error) {
 	stamp, err := files.StampOf(path)
 	if err == nil {
 		err = stamp.CheckSecret(path)
 	}
+	if err != nil && !files.IsGone(err) {
+		return err
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), ".zmqauth-*") // with mode 0600
 	if err != nil {
 		return err
 	}
-	return files.Replace(path, stamp, text)
+	defer func() {
+		if err != nil {
+			_ = file.Close() // it goes
+			_ = os.Remove(file.Name())
+		}
+	}()
+	if _, err = file.Write(text); err == nil {
+		err = file.Sync()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil {
+		_, err = file.Write(m.journal.meanwhile.Bytes())
+	}
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err == nil {
+		m.journal.use(file, m.journal.meanwhile.Len(), len(text))
+	}
+	return err
 }

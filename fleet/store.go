@@ -10,11 +10,21 @@ import (
 type Position struct {
 	Epoch    string `json:"epoch"`    // of the log as a whole
 	Revision uint64 `json:"revision"` // grows with each change of anything
+
+	// Mark is for the Store alone: it tells by it whether a log with this epoch is still the one
+	// that it was. It may be empty.
+	Mark string `json:"mark,omitempty"`
 }
 
-// Sink takes what a Store follows. One goroutine at a time may call it.
+// Includes tells whether everything up to another position is before this one, or at it.
+func (p Position) Includes(other Position) bool {
+	return p.Epoch == other.Epoch && p.Revision >= other.Revision
+}
+
+// Sink takes what a Store follows. One goroutine at a time may call it, but Notice, which any may.
 type Sink interface {
-	// Reset replaces everything, in one step. Of several entries with one key the last counts.
+	// Reset replaces everything, in one step. The entries are in the order of the log. What counts
+	// of those with one key is decided as if each were applied; of reports the last is enough.
 	Reset(entries []Entry, p Position)
 	// Apply takes one change. Those at or before the last position are ignored.
 	Apply(e Entry, p Position)

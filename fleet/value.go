@@ -20,6 +20,7 @@ type value struct {
 	Addresses []string          `json:"addresses,omitempty"`
 	Epoch     string            `json:"epoch,omitempty"`
 	Report    *Status           `json:"report,omitempty"`
+	Sums      []byte            `json:"sums,omitempty"`
 	By        string            `json:"by,omitempty"`
 	Why       string            `json:"why,omitempty"`
 	At        string            `json:"at,omitempty"`
@@ -47,8 +48,8 @@ func (e Entry) Encode() ([]byte, error) {
 func (e Entry) encode() ([]byte, error) {
 	return json.Marshal(value{State: e.State, UserID: e.UserID, Metadata: e.Metadata,
 		Hash: string(e.Hash), NotBefore: formatTime(e.NotBefore), NotAfter: formatTime(e.NotAfter),
-		List: e.List, Addresses: e.Addresses, Epoch: e.Epoch, Report: e.Report, By: e.By, Why: e.Why,
-		At: formatTime(e.At), Revision: e.Revision, Signature: e.Signature})
+		List: e.List, Addresses: e.Addresses, Epoch: e.Epoch, Report: e.Report, Sums: e.Sums,
+		By: e.By, Why: e.Why, At: formatTime(e.At), Revision: e.Revision, Signature: e.Signature})
 }
 
 // ParseEntry reads what a store has for a key. It takes exactly what Encode writes, and of a
@@ -83,7 +84,7 @@ func parse(key string, text []byte) (Entry, error) {
 	}
 	e.State, e.UserID, e.Metadata, e.Hash = v.State, v.UserID, v.Metadata, Hash(v.Hash)
 	e.List, e.Addresses, e.Epoch, e.Report = v.List, v.Addresses, v.Epoch, v.Report
-	e.By, e.Why, e.Revision, e.Signature = v.By, v.Why, v.Revision, v.Signature
+	e.By, e.Why, e.Revision, e.Signature, e.Sums = v.By, v.Why, v.Revision, v.Signature, v.Sums
 	for _, field := range []struct {
 		text string
 		time *time.Time

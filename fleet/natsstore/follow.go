@@ -2,7 +2,10 @@ package natsstore
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,158 +16,295 @@ import (
 const (
 	// lookInterval is the time between two looks for what was not republished.
 	lookInterval = 500 * time.Millisecond
-	// stateInterval is the time between two looks whether the bucket is the same.
-	stateInterval = 5 * time.Second
+	// compareInterval is the time between two looks whether the bucket is the same.
+	compareInterval = 5 * time.Second
+	// patience is how long reading may fail until Follow says so. Elections take 4 to 9 s.
+	patience = 15 * time.Second
 	// backlog is how many republished changes wait. What is dropped beyond that is read.
 	backlog = 4096
 )
 
-// follower is one call of Follow.
+// follower is one call of Follow. One goroutine owns it; one read at a time is under way beside.
 type follower struct {
 	*Store
-	sink  fleet.Sink
-	at    fleet.Position
-	told  proof     // that the sink knows
-	state time.Time // when the bucket was looked at
+	sink fleet.Sink
+	view
+	told proof // that the sink knows
+
+	answers chan answer
+	reading bool // an answer will come
+	check   bool // look whether the bucket is the same
+	behind  bool // there may be something to read
+
+	compared time.Time // when the bucket was the same
+	failing  time.Time // since when reading fails; zero: it does not
+}
+
+// view is what is known of the bucket.
+type view struct {
+	at         fleet.Position
+	connection uint64 // with which it was the same
+	doubted    bool   // it may have been set back since
+}
+
+// answer is what a read has found. Then says what to do about it.
+type answer struct {
+	then       func() error
+	err        error
+	connection uint64 // with which it was asked
 }
 
 // Follow is that of fleet.Store. Changes come as the stream republishes them. At a gap, when the
 // connection is back, and every half second, it reads what has not come, one change at a time. When
 // the connection is back, and every five seconds, it looks whether the bucket is another one, or
-// was set back: that is loaded as a whole.
+// was set back: that is loaded as a whole. Notices come until ctx ends, or until the next call: what
+// keeps the follower from reading does not keep them back.
 func (s *Store) Follow(ctx context.Context, from fleet.Position, sink fleet.Sink) error {
-	f := &follower{Store: s, sink: sink, at: from}
-	messages := make(chan *nats.Msg, backlog)
-	for _, subject := range []string{s.changes(), s.notices()} {
-		sub, err := s.conn.ChanSubscribe(subject, messages)
-		if err != nil {
-			return s.failed(subject, err)
-		}
-		defer func() { _ = sub.Unsubscribe() }() // an error says that the connection is closed
-	}
-	status := s.conn.StatusChanged(nats.CONNECTED, nats.CLOSED)
-	defer s.conn.RemoveStatusListener(status)
-	if err := f.compare(ctx); err != nil {
+	if err := s.listen(ctx, sink); err != nil {
 		return err
 	}
+	changes := make(chan *nats.Msg, backlog)
+	sub, err := s.conn.ChanSubscribe(s.changes(), changes)
+	if err != nil {
+		return s.failed(s.changes(), err)
+	}
+	defer func() { _ = sub.Unsubscribe() }() // an error says that the connection is closed
+	status := s.conn.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	defer s.conn.RemoveStatusListener(status)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f := &follower{Store: s, sink: sink, view: view{at: from}, answers: make(chan answer, 1),
+		check: true}
+	return f.run(ctx, changes, status)
+}
+
+func (f *follower) run(ctx context.Context, changes <-chan *nats.Msg,
+	status <-chan nats.Status) error {
 	look := time.NewTicker(lookInterval)
 	defer look.Stop()
 	for {
 		f.prove()
+		f.read(ctx)
+		known := changes
+		if !f.isSame() {
+			known = nil // what comes may be of another log
+		}
 		var err error
 		select {
-		case m := <-messages:
-			err = f.take(ctx, m)
+		case m := <-known:
+			f.take(m)
+		case a := <-f.answers:
+			err = f.answered(a)
 		case now := <-look.C:
-			if now.Sub(f.state) >= stateInterval {
-				err = f.compare(ctx)
-			} else {
-				err = f.catchUp(ctx)
-			}
+			f.behind = true
+			f.check = f.check || !f.isSame() || now.Sub(f.compared) >= compareInterval
 		case now := <-status:
 			if now == nats.CLOSED {
-				return s.failed("following", nats.ErrConnectionClosed)
+				return f.failed("following", nats.ErrConnectionClosed)
 			}
-			err = f.compare(ctx)
-		case <-s.changed:
-			if s.lastProof().sequence == 0 {
-				err = f.compare(ctx)
-			} else {
-				err = f.catchUp(ctx)
-			}
+			f.check = true
+		case <-f.changed:
+			f.behind = true
+			f.check = f.check || f.lastProof().sequence == 0
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		// While the connection is away all that is known stays.
-		if err != nil && (ctx.Err() != nil || s.conn.IsConnected()) {
+		if err != nil {
 			return err
 		}
 	}
 }
 
-// compare looks whether the bucket is the one that is followed, and catches up.
-func (f *follower) compare(ctx context.Context) error {
-	own := f.at // before the stream's: it may grow meanwhile
-	now, err := f.Store.state(ctx)
-	if err != nil {
-		return err
-	}
-	f.state = time.Now()
-	if own.Epoch != now.epoch() || own.Revision > now.State.LastSequence || own.Revision == 0 {
-		return f.reload(ctx)
-	}
-	return f.catchUp(ctx)
+// isSame tells whether the bucket was the one that is followed, with the connection that there is.
+func (f *follower) isSame() bool {
+	return !f.doubted && f.connection == f.reconnects() && f.at.Epoch != ""
 }
 
-// reload loads everything, at a time of its own: a hundred servers do not ask at once.
-func (f *follower) reload(ctx context.Context) error {
+// reconnects numbers the connections, from 1 on.
+func (s *Store) reconnects() uint64 { return s.conn.Stats().Reconnects + 1 }
+
+// read begins to read what is needed, if anything is.
+func (f *follower) read(ctx context.Context) {
+	switch {
+	case f.reading || !f.conn.IsConnected():
+	case f.check:
+		f.check = false
+		f.ask(ctx, f.compare)
+	case f.behind && f.isSame():
+		f.behind = false
+		f.ask(ctx, f.next)
+	}
+}
+
+// reader reads without the follower's state. What it returns changes that.
+type reader func(context.Context, view) (then func() error, err error)
+
+// ask reads in a goroutine of its own. While an engine does not answer, changes still come.
+func (f *follower) ask(ctx context.Context, read reader) {
+	f.reading = true
+	own := f.view // before the stream's: it may grow meanwhile
+	own.connection = f.reconnects()
+	go func() {
+		then, err := read(ctx, own)
+		f.answers <- answer{then, err, own.connection}
+	}()
+}
+
+// answered takes what was read. What was read with another connection does not count.
+func (f *follower) answered(a answer) error {
+	f.reading = false
+	switch {
+	case a.connection != f.reconnects():
+		f.check = true
+	case a.err == nil:
+		f.failing = time.Time{}
+		return a.then()
+	case f.connection == 0:
+		return a.err // the first look
+	case f.failing.IsZero():
+		f.failing = time.Now()
+	case time.Since(f.failing) >= patience && f.conn.IsConnected():
+		return a.err
+	}
+	return nil // the next look is soon
+}
+
+// compare looks whether the bucket is the one that is followed.
+func (f *follower) compare(ctx context.Context, own view) (func() error, error) {
+	now, err := f.Store.state(ctx)
+	if err != nil {
+		return nil, err
+	}
+	isNew := own.at.Epoch != now.epoch()
+	isBack := own.at.Revision > now.State.LastSequence
+	if !isNew && !isBack {
+		if isBack, err = f.hasLost(ctx, own.at.Mark); err != nil {
+			return nil, err
+		}
+	}
+	if isNew || isBack && own.doubted {
+		return f.load(ctx, own)
+	}
+	return func() error {
+		f.compared, f.connection, f.behind = time.Now(), own.connection, true
+		f.doubted = isBack // an engine may be behind: the next look decides
+		return nil
+	}, nil
+}
+
+// hasLost tells whether the change that a mark is of is another one now, or gone.
+func (f *follower) hasLost(ctx context.Context, mark string) (bool, error) {
+	text, _, _ := strings.Cut(mark, "@")
+	sequence, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return false, nil // there was no change yet
+	}
+	found, err := f.direct(ctx, request{Sequence: sequence})
+	return err == nil && (found == nil || found.mark() != mark), err
+}
+
+// load loads everything, at a time of its own: a hundred servers do not ask at once.
+func (f *follower) load(ctx context.Context, own view) (func() error, error) {
 	if f.jitter > 0 {
 		select {
 		case <-time.After(rand.N(f.jitter)):
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 	}
-	if f.at.Revision > 0 {
-		f.setProof(proof{}) // of another log
-	}
-	entries, p, err := f.load(ctx)
+	entries, p, err := f.Store.load(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	f.at, f.told = p, proof{}
-	f.sink.Reset(entries, p)
-	return nil
-}
-
-// catchUp reads what has not come.
-func (f *follower) catchUp(ctx context.Context) error {
-	for {
-		next, err := f.direct(ctx, request{Sequence: f.at.Revision + 1,
-			NextBySubject: f.subject(">")})
-		if err != nil || next == nil {
-			return err
+	return func() error {
+		if own.at.Epoch != "" {
+			f.setProof(proof{}) // of another log
 		}
-		f.apply(next)
-	}
+		f.view, f.told = view{at: p, connection: own.connection}, proof{}
+		f.compared, f.behind = time.Now(), true
+		f.sink.Reset(entries, p)
+		return nil
+	}, nil
 }
 
-// take takes what has come: a change, or a notice.
-func (f *follower) take(ctx context.Context, m *nats.Msg) error {
-	if m.Subject == f.notices() {
-		e, err := fleet.ParseEntry(m.Header.Get("Key"), m.Data)
-		if err == nil { // what cannot be read may come from anybody, again and again
-			f.sink.Notice(e)
+// next reads one change that has not come.
+func (f *follower) next(ctx context.Context, own view) (func() error, error) {
+	found, err := f.direct(ctx, request{Sequence: own.at.Revision + 1,
+		NextBySubject: f.subject(">")})
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		if found == nil {
+			return nil
+		}
+		f.behind = true // there may be another
+		if f.at == own.at {
+			f.apply(found)
 		}
 		return nil
-	}
+	}, nil
+}
+
+// take takes a change that was republished.
+func (f *follower) take(m *nats.Msg) {
 	one, err := f.stored(m)
 	switch {
-	case err != nil:
-		return nil // catchUp reads what is in the stream
-	case one.sequence <= f.at.Revision:
-		return nil
+	case err != nil || one.sequence <= f.at.Revision:
+		// What is in the stream is read.
 	case one.sequence > f.at.Revision+1:
-		return f.catchUp(ctx)
+		f.behind = true
+	default:
+		f.apply(one)
 	}
-	f.apply(one)
-	return nil
 }
 
 // apply applies the next change.
 func (f *follower) apply(one *stored) {
-	e, _ := fleet.ParseEntry(one.key, one.value) // the sink refuses what cannot be read
+	e, _ := fleet.ParseEntry(f.keyOf(one), one.value) // the sink refuses what cannot be read
 	f.at.Revision = one.sequence
+	if e.Kind != fleet.KindServer {
+		f.at.Mark = one.mark()
+	}
 	f.sink.Apply(e, f.at)
 	if e.Kind == fleet.KindMeta {
-		f.state = time.Time{} // the next look compares epochs
+		f.check = true // the epoch may be another one
 	}
 }
 
 // prove tells the sink of a proof once everything before it has been applied.
 func (f *follower) prove() {
-	if p := f.lastProof(); p != f.told && p.sequence > 0 && p.sequence <= f.at.Revision {
+	p := f.lastProof()
+	if p != f.told && p.sequence > 0 && p.sequence <= f.at.Revision && f.isSame() {
 		f.told = p
 		f.sink.Fresh(p.at)
 	}
+}
+
+// listen has the sink told of notices until ctx ends, in place of the sink before.
+func (s *Store) listen(ctx context.Context, sink fleet.Sink) error {
+	sub, err := s.conn.Subscribe(s.notices(), func(m *nats.Msg) {
+		e, err := fleet.ParseEntry(m.Header.Get(headerKey), m.Data)
+		if err == nil { // what cannot be read may come from anybody, again and again
+			sink.Notice(e)
+		}
+	})
+	if err != nil {
+		return s.failed(s.notices(), err)
+	}
+	end := func() { _ = sub.Unsubscribe() } // an error says that the connection is closed
+	stop := context.AfterFunc(ctx, end)
+	s.mu.Lock()
+	before := s.unlisten
+	s.unlisten = func() { stop(); end() }
+	s.mu.Unlock()
+	if before != nil {
+		before()
+	}
+	return nil
+}
+
+// mark tells a message from another one that has its sequence in a log that was set back.
+func (one *stored) mark() string {
+	return fmt.Sprintf("%d@%d", one.sequence, one.at.UnixNano())
 }

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -20,13 +22,16 @@ type request struct {
 	NextBySubject string `json:"next_by_subj,omitempty"`
 	LastBySubject string `json:"last_by_subj,omitempty"`
 	Batch         int    `json:"batch,omitempty"`
+
+	StartTime *time.Time `json:"start_time,omitempty"` // in place of Sequence
 }
 
 // stored is a message of the stream.
 type stored struct {
-	key      string
+	subject  string
 	value    []byte
 	sequence uint64
+	at       time.Time // when the leader took it
 }
 
 // The headers and states of what is read directly and of what is republished.
@@ -34,6 +39,7 @@ const (
 	headerStatus   = "Status"
 	headerSequence = "Nats-Sequence"
 	headerSubject  = "Nats-Subject"
+	headerTime     = "Nats-Time-Stamp"
 	statusNone     = "404" // nothing is there
 	statusEnd      = "204" // the end of a batch
 )
@@ -43,12 +49,23 @@ var errAnswer = errors.New("an answer that cannot be read")
 // stored reads a message that was read directly, or republished.
 func (s *Store) stored(m *nats.Msg) (*stored, error) {
 	sequence, err := strconv.ParseUint(m.Header.Get(headerSequence), 10, 64)
-	key, isOurs := strings.CutPrefix(m.Header.Get(headerSubject), s.subject(""))
-	if err != nil || !isOurs {
+	if err != nil {
 		return nil, s.failed("reading", errAnswer)
 	}
-	return &stored{key, m.Data, sequence}, nil
+	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(headerTime))
+	if err != nil {
+		return nil, s.failed("reading", errAnswer)
+	}
+	return &stored{m.Header.Get(headerSubject), m.Data, sequence, at}, nil
 }
+
+// keyOf is the key of an entry.
+func (s *Store) keyOf(one *stored) string {
+	return strings.TrimPrefix(one.subject, s.subject(""))
+}
+
+// oneRead is how long reading one message may take. Another engine may answer the next time.
+const oneRead = time.Second
 
 // direct reads one message. Where there is none, it is nil.
 func (s *Store) direct(ctx context.Context, r request) (*stored, error) {
@@ -56,9 +73,9 @@ func (s *Store) direct(ctx context.Context, r request) (*stored, error) {
 	if err != nil {
 		return nil, s.failed("reading", err)
 	}
-	limited, cancel := context.WithTimeout(ctx, attempt)
+	limited, cancel := context.WithTimeout(ctx, oneRead)
 	defer cancel()
-	answer, err := s.conn.RequestWithContext(limited, "$JS.API.DIRECT.GET."+s.stream(), body)
+	answer, err := s.conn.RequestWithContext(limited, directGet+s.stream(), body)
 	if err != nil {
 		return nil, s.failed("reading", err)
 	}
@@ -75,10 +92,9 @@ func (s *Store) direct(ctx context.Context, r request) (*stored, error) {
 // batchSize is how many messages are read at once while everything is loaded.
 const batchSize = 1000
 
-// batch reads many messages from a sequence on. It returns none where there are no more.
-func (s *Store) batch(ctx context.Context, from uint64) (found []*stored, err error) {
-	body, err := json.Marshal(request{Sequence: from, NextBySubject: s.subject(">"),
-		Batch: batchSize})
+// batch reads many messages of a stream. It returns none where there are no more.
+func (s *Store) batch(ctx context.Context, stream string, r request) (found []*stored, err error) {
+	body, err := json.Marshal(r)
 	if err != nil {
 		return nil, s.failed("loading", err)
 	}
@@ -88,7 +104,7 @@ func (s *Store) batch(ctx context.Context, from uint64) (found []*stored, err er
 		return nil, s.failed("loading", err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // an error says that the connection is closed
-	err = s.conn.PublishRequest("$JS.API.DIRECT.GET."+s.stream(), inbox, body)
+	err = s.conn.PublishRequest(directGet+stream, inbox, body)
 	for err == nil {
 		limited, cancel := context.WithTimeout(ctx, attempt)
 		m, failure := sub.NextMsgWithContext(limited)
@@ -131,7 +147,10 @@ func (s *state) epoch() string {
 func (s *Store) state(ctx context.Context) (*state, error) {
 	limited, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
-	answer, err := s.conn.RequestWithContext(limited, "$JS.API.STREAM.INFO."+s.stream(), nil)
+	answer, err := s.conn.RequestWithContext(limited, s.info(), nil)
+	if errors.Is(err, nats.ErrNoResponders) { // it is the bucket's own account
+		answer, err = s.conn.RequestWithContext(limited, streamInfo+s.stream(), nil)
+	}
 	if err != nil {
 		return nil, s.failed("its state", err)
 	}
@@ -150,28 +169,33 @@ func (s *Store) state(ctx context.Context) (*state, error) {
 	return &now, nil
 }
 
-// load reads everything: of each key the last change. It ends where the leader's log has ended
-// since: an engine that is behind would not have what others have dropped already.
+// load reads everything: of entries all changes, of reports the last of each server. It ends where
+// the leader's log has ended since: an engine that is behind would not have what others have
+// dropped already.
 func (s *Store) load(ctx context.Context) (entries []fleet.Entry, p fleet.Position, err error) {
 	begun, err := s.state(ctx)
 	if err != nil {
 		return nil, p, err
 	}
 	p.Epoch = begun.epoch()
-	index := make(map[string]int)
+	reports := make(map[string]int)
 	for {
-		found, err := s.batch(ctx, p.Revision+1)
+		found, err := s.batch(ctx, s.stream(), request{Sequence: p.Revision + 1,
+			NextBySubject: s.subject(">"), Batch: batchSize})
 		if err != nil {
 			return nil, p, err
 		}
-		for _, one := range found {
-			p.Revision = one.sequence
-			e, _ := fleet.ParseEntry(one.key, one.value) // the sink refuses what cannot be read
-			if at, known := index[one.key]; known {
-				entries[at] = e
-				continue
+		for i, e := range s.parse(found) {
+			p.Revision = found[i].sequence
+			if e.Kind == fleet.KindServer {
+				if at, known := reports[e.Name]; known {
+					entries[at] = e
+					continue
+				}
+				reports[e.Name] = len(entries)
+			} else {
+				p.Mark = found[i].mark()
 			}
-			index[one.key] = len(entries)
 			entries = append(entries, e)
 		}
 		if len(found) > 0 {
@@ -187,4 +211,20 @@ func (s *Store) load(ctx context.Context) (entries []fleet.Entry, p fleet.Positi
 			return entries, p, nil
 		}
 	}
+}
+
+// parse parses what was read, on all processors. The sink refuses what cannot be read.
+func (s *Store) parse(found []*stored) []fleet.Entry {
+	entries := make([]fleet.Entry, len(found))
+	var wg sync.WaitGroup
+	share := max(1, (len(found)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	for from := 0; from < len(found); from += share {
+		wg.Go(func() {
+			for i := from; i < min(from+share, len(found)); i++ {
+				entries[i], _ = fleet.ParseEntry(s.keyOf(found[i]), found[i].value)
+			}
+		})
+	}
+	wg.Wait()
+	return entries
 }

@@ -1,10 +1,9 @@
 // Package natsstore keeps a fleet in a key-value bucket of NATS JetStream (2.11 or later). See
-// [Create] for what the bucket has to be like.
+// [Store.Create] for what its streams have to be like, [Accounts] for who may do what, and
+// [Options] for how to connect.
 //
-// A server that follows needs these permissions alone, with the bucket "zmqauth": to publish on
-// $JS.API.DIRECT.GET.KV_zmqauth, $JS.API.STREAM.INFO.KV_zmqauth and $KV.zmqauth.server.<its id>;
-// to subscribe to zmqauth.changes.>, zmqauth.notices and its own inbox. It sees the whole bucket
-// and cannot write to it, but for its own report.
+// Servers are in another account than the bucket, see [PermissionsOf]: they see the whole bucket
+// and cannot write to it, but for their own reports.
 package natsstore
 
 import (
@@ -26,6 +25,7 @@ const (
 	defaultBucket = "zmqauth"
 	defaultJitter = time.Second
 	headerExpect  = "Nats-Expected-Last-Subject-Sequence"
+	headerKey     = "Key" // of a notice: the entry's
 
 	// attempt is how long Put waits for one answer. Elections take 4 to 9 s.
 	attempt = 2 * time.Second
@@ -43,13 +43,14 @@ type Config struct {
 
 // Store is a fleet.Store. Any goroutine may call its methods. One Member at a time may follow it.
 type Store struct {
+	names
 	conn    *nats.Conn
-	bucket  string
 	jitter  time.Duration
 	changed chan struct{} // there is a new proof
 
-	mu    sync.Mutex
-	proof proof
+	mu       sync.Mutex
+	proof    proof
+	unlisten func() // ends the notices; nil: there are none
 }
 
 // proof is a write that a quorum has confirmed.
@@ -67,10 +68,8 @@ func New(conn *nats.Conn, cfg *Config) (*Store, error) {
 	if cfg == nil {
 		cfg = new(Config)
 	}
-	s := &Store{conn: conn, bucket: cfg.Bucket, jitter: cfg.Jitter, changed: make(chan struct{}, 1)}
-	if s.bucket == "" {
-		s.bucket = defaultBucket
-	}
+	s := &Store{names: namesOf(cfg.Bucket), conn: conn, jitter: cfg.Jitter,
+		changed: make(chan struct{}, 1)}
 	if strings.ContainsAny(s.bucket, ".*> \t\r\n/\\") {
 		return nil, fmt.Errorf("natsstore: bucket %.80q: letters, digits, - and _", s.bucket)
 	}
@@ -80,26 +79,35 @@ func New(conn *nats.Conn, cfg *Config) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) stream() string           { return "KV_" + s.bucket }
-func (s *Store) subject(of string) string { return "$KV." + s.bucket + "." + of }
-func (s *Store) changes() string          { return s.bucket + ".changes.>" }
-func (s *Store) notices() string          { return s.bucket + ".notices" }
+// The limits of what is kept.
+const (
+	history    = 64 // changes of each entry
+	auditAge   = 90 * 24 * time.Hour
+	auditBytes = 1 << 30
+	pendingAge = 24 * time.Hour
+)
 
-// Create makes the bucket of a fleet, on so many engines (1, 3 or 5), or changes one that exists to
-// be like that: it keeps 64 changes of each key, republishes each, and answers direct reads. It
-// needs an administrator's permissions.
+// Create makes the streams of a fleet, on so many engines (1, 3 or 5), or changes those that exist
+// to be like that. The bucket keeps 64 changes of each key, republishes each, and answers direct
+// reads. The audit log keeps 90 days and 1 GiB. It needs the permissions of RoleEngine.
 func (s *Store) Create(ctx context.Context, replicas int) error {
 	js, err := jetstream.New(s.conn)
 	if err != nil {
 		return fmt.Errorf("natsstore: %w", err)
 	}
-	_, err = js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: s.stream(),
-		Subjects: []string{s.subject(">")}, MaxMsgsPerSubject: 64, Replicas: replicas,
-		Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew, AllowDirect: true,
-		DenyDelete: true, RePublish: &jetstream.RePublish{Source: s.subject(">"),
-			Destination: s.changes()}})
-	if err != nil {
-		return fmt.Errorf("natsstore: bucket %q: %w", s.bucket, err)
+	for _, c := range []jetstream.StreamConfig{
+		{Name: s.stream(), Subjects: []string{s.subject(">")}, MaxMsgsPerSubject: history,
+			Discard: jetstream.DiscardNew, RePublish: &jetstream.RePublish{Source: s.subject(">"),
+				Destination: s.changes()}},
+		{Name: s.auditStream(), Subjects: []string{s.audit("*")}, MaxAge: auditAge,
+			MaxBytes: auditBytes},
+		{Name: s.pendingStream(), Subjects: []string{s.pending("*")}, MaxMsgsPerSubject: 1,
+			MaxAge: pendingAge},
+	} {
+		c.Replicas, c.Storage, c.AllowDirect, c.DenyDelete = replicas, jetstream.FileStorage, true, true
+		if _, err := js.CreateOrUpdateStream(ctx, c); err != nil {
+			return fmt.Errorf("natsstore: stream %q: %w", c.Name, err)
+		}
 	}
 	return nil
 }
@@ -122,7 +130,7 @@ func (s *Store) Put(ctx context.Context, e fleet.Entry, ifRevision *uint64) (
 	for {
 		// Each attempt is announced: a server may have come meanwhile.
 		notice := nats.NewMsg(s.notices())
-		notice.Header.Set("Key", key)
+		notice.Header.Set(headerKey, key)
 		notice.Data = text
 		if err := s.conn.PublishMsg(notice); err != nil {
 			return p, s.failed(key, err)

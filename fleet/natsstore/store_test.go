@@ -234,14 +234,14 @@ func TestGap(t *testing.T) {
 	missed := grant(t, s, 2)
 	reader, _ := engine.store()
 	r := follow(t, reader, from)
-	r.eventually(t, "what came meanwhile is there", func() bool { return r.at == missed })
+	r.eventually(t, "what came meanwhile is there", func() bool { return r.at.Includes(missed) })
 	// A republished change from the future has the follower read what lies between.
 	forged := nats.NewMsg("zmqauth.changes.meta")
 	forged.Header.Set("Nats-Sequence", "1000")
 	forged.Header.Set("Nats-Subject", "$KV.zmqauth.meta")
 	must.OK(t, conn.PublishMsg(forged))
 	last := grant(t, s, 3)
-	r.eventually(t, "the next has come", func() bool { return r.at == last })
+	r.eventually(t, "the next has come", func() bool { return r.at.Includes(last) })
 	if len(r.entries) != 2 || r.resets != 0 {
 		t.Errorf("%d entries, %d resets", len(r.entries), r.resets)
 	}
@@ -255,12 +255,12 @@ func TestRestart(t *testing.T) {
 	first := grant(t, s, 1)
 	reader, _ := engine.store()
 	r := follow(t, reader, fleet.Position{})
-	r.eventually(t, "it is loaded", func() bool { return r.at == first })
+	r.eventually(t, "it is loaded", func() bool { return r.at.Includes(first) })
 	engine.stop()
 	engine.start()
 	again, _ := engine.store()
 	last := grant(t, again, 2)
-	r.eventually(t, "the next has come", func() bool { return r.at == last })
+	r.eventually(t, "the next has come", func() bool { return r.at.Includes(last) })
 	if r.resets != 1 {
 		t.Errorf("%d resets", r.resets)
 	}

@@ -2,6 +2,7 @@ package policyfile
 
 import (
 	"strings"
+	"time"
 
 	"github.com/zmqauth/zmqauth/internal/acl"
 	"github.com/zmqauth/zmqauth/internal/principal"
@@ -15,6 +16,7 @@ func (p *parser) parseDomain(n *zpl.Node) {
 		p.fail(n.Line, "a domain has at most %d bytes", MaxDomain)
 	}
 	domain := Domain{Name: n.Value, Line: n.Line}
+	var unknown, window *Entry
 	for _, child := range n.Children {
 		switch child.Name {
 		case EntryAllow:
@@ -27,12 +29,43 @@ func (p *parser) parseDomain(n *zpl.Node) {
 			p.parseOnce(&domain.Curve, child)
 		case EntryGSSAPI:
 			p.parsePrincipals(&domain, child)
+		case EntryUnknown:
+			p.parseOnce(&unknown, child)
+		case EntryEnrolWindow:
+			p.parseOnce(&window, child)
 		default:
 			p.unknown(child, "below a domain", EntryAllow, EntryDeny, EntryPlain, EntryCurve,
-				EntryGSSAPI)
+				EntryGSSAPI, EntryUnknown, EntryEnrolWindow)
 		}
 	}
+	p.parseEnrolment(&domain, unknown, window)
 	p.policy.Domains = append(p.policy.Domains, domain)
+}
+
+// parseEnrolment reads what happens to clients with unknown keys. Both entries may be nil.
+func (p *parser) parseEnrolment(domain *Domain, unknown, window *Entry) {
+	if unknown != nil {
+		domain.Pending = unknown.Text == UnknownPending
+		switch {
+		case unknown.Text != UnknownPending && unknown.Text != UnknownRefused:
+			p.fail(unknown.Line, "%s is %s or %s, not %q", EntryUnknown, UnknownPending,
+				UnknownRefused, unknown.Text)
+		case domain.Pending && (domain.Curve == nil || domain.Curve.Text == AnyKey):
+			p.fail(unknown.Line, "%s = %s needs %s with a directory in the same domain", EntryUnknown,
+				UnknownPending, EntryCurve)
+		}
+	}
+	if window == nil {
+		return
+	}
+	length, err := time.ParseDuration(window.Text)
+	switch {
+	case err != nil || length <= 0:
+		p.fail(window.Line, "%s is a time such as 10m, not %q", EntryEnrolWindow, window.Text)
+	case !domain.Pending:
+		p.fail(window.Line, "%s needs %s = %s", EntryEnrolWindow, EntryUnknown, UnknownPending)
+	}
+	domain.EnrolWindow = length
 }
 
 // parseOnce reads an entry that a domain may have once.

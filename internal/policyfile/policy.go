@@ -38,6 +38,11 @@ type Domain struct {
 	Plain     *Entry  // the password file, nil: none
 	Curve     *Entry  // the directory of certificates, or AnyKey; nil: none
 	GSSAPI    []Entry // the principals
+
+	// Pending has clients with unknown keys wait until somebody has looked at them (package enrol),
+	// for that long from when it comes into force; 0: for ever.
+	Pending     bool
+	EnrolWindow time.Duration
 }
 
 // Entry is a value, or one item of a list, with its line.
@@ -69,6 +74,15 @@ const (
 	EntryPlain  = "plain"
 	EntryCurve  = "curve"
 	EntryGSSAPI = "gssapi"
+
+	EntryUnknown     = "unknown"
+	EntryEnrolWindow = "enrol-window"
+)
+
+// The values of EntryUnknown.
+const (
+	UnknownRefused = "refused"
+	UnknownPending = "pending"
 )
 
 // Resolve returns the absolute path that a path in the policy means.

@@ -1,0 +1,16 @@
+package fleet
+
+import "crypto/ed25519"
+
+// Current is what holds of the entries of a log, which are in its order, for who has known nothing
+// before: of each key the entry that counts. refused says of which keys something does not. Without
+// signers every entry counts.
+func Current(fleet string, entries []Entry, signers ...ed25519.PublicKey) (
+	current []Entry, refused []error) {
+	l := newLedger(trust{fleet: fleet, signers: signers, unsigned: len(signers) == 0})
+	changes, refused := l.reset(entries, l.verify(entries))
+	for _, c := range changes {
+		current = append(current, c.entry)
+	}
+	return current, refused
+}
