@@ -5,6 +5,7 @@
 # make soak     clients, rules, callbacks and hostile peers all at once, SOAKTIME long
 # make cuts     CUTS connections cut, among clients that share one address
 # make docker-demo, make docker-test    the images: the proxy in front of a service, and the tests in three Debian suites
+# make browser  the status page in a real browser, and the picture of it in docs/
 # make bench    beside zmq4, czmq, pyzmq and a loop in C that answers every request with yes; stunnel4 and ssh -L
 #
 # Each installs what it needs where that is missing: on Debian and its kin as root or with sudo.
@@ -13,6 +14,7 @@ FUZZTIME ?= 60s
 SOAKTIME ?= 5m
 CUTS ?= 60000
 
+BROWSER_PACKAGES = $(RUN_PACKAGES) chromium
 DOCKER_PACKAGES := debootstrap
 RUN_PACKAGES  := gcc libc6-dev pkg-config libzmq3-dev
 TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc krb5-admin-server krb5-user \
@@ -26,7 +28,8 @@ SYSTEMS  := darwin freebsd windows
 LEAVES   := $(addprefix ./internal/,acl admission backlog backoff certfile endpoint executor files follow keyfiles keyset \
                                     passhash passwd policyfile principal privatedir relay reminder table z85 zap zpl)
 
-.PHONY: demo test lint fuzz soak cuts bench docker-demo docker-test deps deps-run deps-docker docker-engine
+.PHONY: demo test lint fuzz soak cuts browser bench docker-demo docker-test deps deps-run deps-docker deps-browser \
+	docker-engine
 
 demo: deps-run
 	go run ./examples/demo
@@ -58,6 +61,11 @@ soak: deps
 cuts: deps
 	ZMQAUTH_CUTS=$(CUTS) go test -count=1 -v -timeout 24h -run '^TestGuardCuts$$' .
 
+# Debian's chromium takes 400 MB: it is not among the packages of the other tests.
+browser: deps-browser
+	go vet -tags browser ./browser
+	go test -count=1 -tags browser -timeout 10m ./browser -args -screenshot ../docs/status-page.png
+
 bench: deps
 	go run ./bench -out bench
 
@@ -72,7 +80,8 @@ docker-engine:
 deps: PACKAGES := $(TEST_PACKAGES)
 deps-run: PACKAGES := $(RUN_PACKAGES)
 deps-docker: PACKAGES := $(DOCKER_PACKAGES)
-deps deps-run deps-docker:
+deps-browser: PACKAGES := $(BROWSER_PACKAGES)
+deps deps-run deps-docker deps-browser:
 	@command -v go >/dev/null || { echo "Go 1.26 or later is needed: https://go.dev/dl/" >&2; exit 1; }
 	@if command -v dpkg-query >/dev/null; then \
 		missing=; \

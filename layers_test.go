@@ -37,7 +37,6 @@ var layers = map[string][]string{
 	// 1: files that are followed, files that configure, users.
 	"internal/certfile": {"internal/files", "internal/z85", "internal/zap", "internal/zpl"},
 	"internal/follow":   {"internal/files", "internal/reminder"},
-	"internal/observe":  {"internal/follow"},
 	"internal/passwd":   {"internal/passhash", "internal/table"},
 	"internal/policyfile": {
 		"internal/acl", "internal/endpoint", "internal/files", "internal/principal", "internal/zpl",
@@ -47,6 +46,7 @@ var layers = map[string][]string{
 	"internal/libzmq":    {"internal/endpoint"},
 	"internal/admission": {},
 	"internal/executor":  {"internal/admission"},
+	"internal/observe":   {"internal/follow"},
 	"internal/reactor":   {},
 	"internal/session":   {"internal/reminder"},
 

@@ -157,7 +157,7 @@ func (h *hub) look(now time.Time) {
 	}
 	if h.program.Pending != nil {
 		waiting := h.program.Pending()
-		h.set("pending", waiting[:min(len(waiting), maxListed)])
+		h.set("pending", append([]Pending{}, waiting[:min(len(waiting), maxListed)]...))
 	}
 	if now.Sub(h.listed) < listShare*h.listCost {
 		return // many sessions: seldom

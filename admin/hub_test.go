@@ -58,6 +58,9 @@ func TestEvents(t *testing.T) {
 		name, _ := next()
 		seen[name] = true
 	}
+	if all, err := json.Marshal(refusals.Recent()); err != nil || string(all) != "[]" {
+		t.Errorf("%s, %v", all, err)
+	}
 	const hostile = "<img src=x onerror=alert(1)>\n\ndata: \u2028\xff"
 	must.OK(t, auth.ConfigurePlain("orders", map[string]string{"ann": "a", hostile: "b"}))
 	ask(t, auth, "orders", "10.0.0.1", "ann", "a")

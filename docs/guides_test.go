@@ -11,6 +11,8 @@ func scripts() map[string]func(*testing.T, *reader) {
 		"docs/ssh.md":   walkSSH,
 		"docs/tool.md":  walkTool,
 
+		"docs/observe.md": walkObserve,
+
 		"examples/gssapi/README.md": passKerberos,
 	}
 }
