@@ -4,6 +4,7 @@
 # make fuzz     each fuzz target, FUZZTIME long
 # make soak     clients, rules, callbacks and hostile peers all at once, SOAKTIME long
 # make cuts     CUTS connections cut, among clients that share one address
+# make fleet-schedules    SCHEDULES schedules of engines and servers of a fleet that are killed and frozen
 # make docker-demo, make docker-test    the images: the proxy in front of a service, and the tests in three Debian suites
 # make browser  the status page in a real browser, and the picture of it in docs/
 # make bench    beside zmq4, czmq, pyzmq and a loop in C that answers every request with yes; stunnel4 and ssh -L
@@ -13,13 +14,14 @@
 FUZZTIME ?= 60s
 SOAKTIME ?= 5m
 CUTS ?= 60000
+SCHEDULES ?= 200
 
 BROWSER_PACKAGES = $(RUN_PACKAGES) chromium
 DOCKER_PACKAGES := debootstrap
 RUN_PACKAGES  := gcc libc6-dev pkg-config libzmq3-dev
 TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc krb5-admin-server krb5-user \
                  openssh-server openssh-client openssl curl stunnel4 python3-rpyc rsyslog rsyslog-czmq \
-                 python3-ipykernel python3-jupyter-client prometheus tmux systemd
+                 python3-ipykernel python3-jupyter-client haproxy prometheus tmux systemd
 
 # What compiles without cgo and libzmq, also on systems that the tests do not run on.
 PORTABLE := ./stream ./sshtunnel ./internal/files ./internal/privatedir ./internal/reminder
@@ -28,8 +30,8 @@ SYSTEMS  := darwin freebsd windows
 LEAVES   := $(addprefix ./internal/,acl admission backlog backoff certfile endpoint executor files follow keyfiles keyset \
                                     passhash passwd policyfile principal privatedir relay reminder table z85 zap zpl)
 
-.PHONY: demo test lint fuzz soak cuts browser bench docker-demo docker-test deps deps-run deps-docker deps-browser \
-	docker-engine
+.PHONY: demo test lint fuzz soak cuts fleet-schedules browser bench docker-demo docker-test \
+	deps deps-run deps-docker deps-browser docker-engine
 
 demo: deps-run
 	go run ./examples/demo
@@ -60,6 +62,9 @@ soak: deps
 
 cuts: deps
 	ZMQAUTH_CUTS=$(CUTS) go test -count=1 -v -timeout 24h -run '^TestGuardCuts$$' .
+
+fleet-schedules: deps
+	ZMQAUTH_FLEET_SCHEDULES=$(SCHEDULES) go test -count=1 -v -timeout 24h -run '^TestSchedules$$' ./fleet/natsstore
 
 # Debian's chromium takes 400 MB: it is not among the packages of the other tests.
 browser: deps-browser

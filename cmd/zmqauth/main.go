@@ -78,7 +78,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newKeygen(), newList(), newShow(), newPubkey(), newPasswd(), newCheck(),
 		newProbe(), newConnect(), newProxy(), newSessions(), newKick(), newStatus(), newTop(),
 		newReload(), newLogLevel(), newTLSServe(), newTLSConnect(), newTunnel(),
-		newHealth(), newVersion())
+		newHealth(), newFleet(), newVersion())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

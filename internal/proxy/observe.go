@@ -3,9 +3,13 @@ package proxy
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/zmqauth/zmqauth/admin"
+	"github.com/zmqauth/zmqauth/fleet"
 )
 
 // observed is what others see of the process, and what they order. Any goroutine may use it.
@@ -63,6 +67,34 @@ func (o *observed) order(ctx context.Context) error {
 	}
 }
 
+// fleetPatience is how old the last proof of being up to date may be. It is renewed all the time.
+const fleetPatience = 5 * time.Second
+
+// followed is what others see of the fleet's store.
+func (m *membership) followed() []admin.Followed {
+	s, now := m.member.Status(), time.Now()
+	f := admin.Followed{Kind: "fleet", Path: strings.Join(m.file.Engines, " ")}
+	if s.Fresh.IsZero() {
+		f.Since = s.Since.UTC()
+	} else if now.Sub(s.Fresh) > fleetPatience {
+		f.Since = s.Fresh.UTC()
+	}
+	if f.Error = s.Trouble; f.Error == "" && !f.Since.IsZero() {
+		f.Error = "no engine has proved that this is up to date"
+	}
+	return []admin.Followed{f}
+}
+
+// waiting are the keys that wait to be approved, the latest first.
+func (m *membership) waiting() (all []admin.Pending) {
+	for _, p := range m.pending.List(time.Now()) {
+		all = append(all, admin.Pending{Fingerprint: fleet.Fingerprint(p.Key), Key: p.Key.String(),
+			Domain: p.Domain, Address: p.Address, Tries: p.Attempts, First: p.First, Last: p.Last})
+	}
+	slices.SortFunc(all, func(a, b admin.Pending) int { return b.Last.Compare(a.Last) })
+	return all
+}
+
 // observe opens the control socket, and serves metrics and the status page. end ends both. It is
 // never nil.
 func (p *proxy) observe(ctx context.Context, o Options, feed *admin.Feed) (end func() error,
@@ -71,6 +103,9 @@ func (p *proxy) observe(ctx context.Context, o Options, feed *admin.Feed) (end f
 	shown := o.Shown
 	shown.Ready, shown.Reload = p.observed.ready, p.observed.order
 	shown.Frontends, shown.Reloads = p.served.names, &p.observed.reloads
+	if p.fleet != nil {
+		shown.Followed, shown.Pending = p.fleet.followed, p.fleet.waiting
+	}
 	var ends []func() error
 	end = func() error {
 		var errs []error
