@@ -67,8 +67,8 @@ func (o *observed) order(ctx context.Context) error {
 	}
 }
 
-// fleetPatience is how old the last proof of being up to date may be. It is renewed all the time.
-const fleetPatience = 5 * time.Second
+// fleetPatience is how old the last proof of being up to date may be. It is renewed every 5 s.
+const fleetPatience = 15 * time.Second
 
 // followed is what others see of the fleet's store.
 func (m *membership) followed() []admin.Followed {
