@@ -77,8 +77,8 @@ var reasons = []string{ReasonInternal, ReasonAccepted, ReasonMalformed, ReasonSt
 	ReasonAddressDenied, ReasonUnknownMechanism, ReasonNotConfigured, ReasonUnknownUser,
 	ReasonWrongPassword, ReasonUnknownKey, ReasonKeyExpired, ReasonKeyNotYetValid,
 	ReasonUnknownPrincipal, ReasonStale, ReasonUserExpired, ReasonUserNotYetValid,
-	ReasonPrincipalExpired, ReasonPrincipalNotYetValid, ReasonPending, ReasonSuspended, ReasonCallbackDenied,
-	ReasonTryAgain, ReasonCallbackTimeout, ReasonCallbackError, ReasonCallbackPanic,
+	ReasonPrincipalExpired, ReasonPrincipalNotYetValid, ReasonPending, ReasonSuspended,
+	ReasonCallbackDenied, ReasonTryAgain, ReasonCallbackTimeout, ReasonCallbackError, ReasonCallbackPanic,
 	ReasonOverloaded, ReasonCanceled}
 
 // verdict is a decision before it is told to anybody.

@@ -226,7 +226,9 @@ func TestMarkup(t *testing.T) {
 	}
 	b.clean()
 	// What the page's own policy forbids is forbidden indeed.
-	if eval[bool](b, `(() => { try { document.body.innerHTML = "<p>x"; return true } catch { return false } })()`) {
+	if eval[bool](b, `(() => {
+			try { document.body.innerHTML = "<p>x"; return true } catch { return false }
+		})()`) {
 		t.Error("markup can be put into the page")
 	}
 }
