@@ -78,8 +78,8 @@ var reasons = []string{ReasonInternal, ReasonAccepted, ReasonMalformed, ReasonSt
 	ReasonWrongPassword, ReasonUnknownKey, ReasonKeyExpired, ReasonKeyNotYetValid,
 	ReasonUnknownPrincipal, ReasonStale, ReasonUserExpired, ReasonUserNotYetValid,
 	ReasonPrincipalExpired, ReasonPrincipalNotYetValid, ReasonPending, ReasonSuspended,
-	ReasonCallbackDenied, ReasonTryAgain, ReasonCallbackTimeout, ReasonCallbackError, ReasonCallbackPanic,
-	ReasonOverloaded, ReasonCanceled}
+	ReasonCallbackDenied, ReasonTryAgain, ReasonCallbackTimeout, ReasonCallbackError,
+	ReasonCallbackPanic, ReasonOverloaded, ReasonCanceled}
 
 // verdict is a decision before it is told to anybody.
 type verdict struct {
