@@ -77,9 +77,9 @@ var reasons = []string{ReasonInternal, ReasonAccepted, ReasonMalformed, ReasonSt
 	ReasonAddressDenied, ReasonUnknownMechanism, ReasonNotConfigured, ReasonUnknownUser,
 	ReasonWrongPassword, ReasonUnknownKey, ReasonKeyExpired, ReasonKeyNotYetValid,
 	ReasonUnknownPrincipal, ReasonStale, ReasonUserExpired, ReasonUserNotYetValid,
-	ReasonPrincipalExpired, ReasonPrincipalNotYetValid, ReasonSuspended, ReasonCallbackDenied,
-	ReasonTryAgain, ReasonCallbackTimeout, ReasonCallbackError, ReasonCallbackPanic,
-	ReasonOverloaded, ReasonCanceled}
+	ReasonPrincipalExpired, ReasonPrincipalNotYetValid, ReasonPending, ReasonSuspended,
+	ReasonCallbackDenied, ReasonTryAgain, ReasonCallbackTimeout, ReasonCallbackError,
+	ReasonCallbackPanic, ReasonOverloaded, ReasonCanceled}
 
 // verdict is a decision before it is told to anybody.
 type verdict struct {

@@ -38,7 +38,6 @@ var layers = map[string][]string{
 	// 1: files that are followed, files that configure, users.
 	"internal/certfile": {"internal/files", "internal/z85", "internal/zap", "internal/zpl"},
 	"internal/follow":   {"internal/files", "internal/reminder"},
-	"internal/observe":  {"internal/follow"},
 	"internal/passwd":   {"internal/passhash", "internal/table"},
 	"internal/policyfile": {
 		"internal/acl", "internal/endpoint", "internal/files", "internal/principal", "internal/zpl",
@@ -48,6 +47,7 @@ var layers = map[string][]string{
 	"internal/libzmq":    {"internal/endpoint"},
 	"internal/admission": {},
 	"internal/executor":  {"internal/admission"},
+	"internal/observe":   {"internal/follow"},
 	"internal/reactor":   {},
 	"internal/session":   {"internal/reminder"},
 
@@ -108,10 +108,10 @@ var layers = map[string][]string{
 
 	// 6: what is run.
 	"cmd/zmqauth": {
-		".", "admin", "enrol", "fastcurve", "fleet", "fleet/natsstore", "internal/endpoint", "internal/files",
-		"internal/fleetfile", "internal/links", "internal/logs", "internal/passhash", "internal/passwd",
-		"internal/policyfile", "internal/privatedir", "internal/proxy", "internal/zap",
-		"internal/zapservice",
+		".", "admin", "enrol", "fastcurve", "fleet", "fleet/natsstore", "internal/endpoint",
+		"internal/files", "internal/fleetfile", "internal/links", "internal/logs",
+		"internal/passhash", "internal/passwd", "internal/policyfile", "internal/privatedir",
+		"internal/proxy", "internal/zap", "internal/zapservice",
 	},
 	"cmd/zmqauth-engine": {"fleet/natsstore", "internal/files", "internal/fleetfile"},
 }

@@ -103,7 +103,7 @@ func (h *hub) hasReaders() bool {
 func (r *reader) next(ctx context.Context) (text []byte, ok bool) {
 	for {
 		r.hub.mu.Lock()
-		for _, name := range []string{"history", "refusals", "sessions", "status"} {
+		for _, name := range []string{"history", "refusals", "sessions", "pending", "status"} {
 			if p := r.hub.parts[name]; p.version > r.sent[name] {
 				r.sent[name] = p.version
 				text = append(text, p.text...)
@@ -154,6 +154,10 @@ func (h *hub) look(now time.Time) {
 	h.set("status", h.program.status(h.auth))
 	if h.program.Refusals != nil {
 		h.set("refusals", h.program.Refusals.Recent())
+	}
+	if h.program.Desk != nil {
+		waiting := h.program.pending()
+		h.set("pending", append([]Pending{}, waiting[:min(len(waiting), maxListed)]...))
 	}
 	if now.Sub(h.listed) < listShare*h.listCost {
 		return // many sessions: seldom

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/enrol"
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
@@ -47,14 +48,22 @@ func (s *served) stream(t *testing.T) (next func() (name string, data []byte), e
 func TestEvents(t *testing.T) {
 	refusals := new(Refusals)
 	auth := newAuth(t, slog.New(refusals.Handler(slog.DiscardHandler)))
+	desk := enrol.New(enrol.Options{PerAddress: 3 * maxListed})
+	desk.Open("orders", time.Time{})
+	for n := range 3 * maxListed {
+		desk.UnknownKey("orders", zmqauth.PublicKey{byte(n), byte(n >> 8), 1}, "10.0.0.1")
+	}
 	s := serveHTTP(t, "127.0.0.1:0", HTTPConfig{Auth: auth,
-		Program: Program{Name: "test", Refusals: refusals}})
+		Program: Program{Name: "test", Refusals: refusals, Desk: desk}})
 	next, end := s.stream(t)
 	defer end()
 	seen := make(map[string]bool)
-	for !seen["status"] || !seen["history"] || !seen["sessions"] || !seen["refusals"] {
+	for len(seen) < 5 { // pending, status, history, sessions and refusals
 		name, _ := next()
 		seen[name] = true
+	}
+	if all, err := json.Marshal(refusals.Recent()); err != nil || string(all) != "[]" {
+		t.Errorf("%s, %v", all, err)
 	}
 	const hostile = "<img src=x onerror=alert(1)>\n\ndata: \u2028\xff"
 	must.OK(t, auth.ConfigurePlain("orders", map[string]string{"ann": "a", hostile: "b"}))

@@ -21,9 +21,8 @@ const (
 // Give the Logger of zmqauth.Config its Handler. Refusals that are alike are kept once, and
 // counted.
 type Refusals struct {
-	mu      sync.Mutex
-	kept    []Refusal // the latest last
-	version uint64    // counts the changes
+	mu   sync.Mutex
+	kept []Refusal // the latest last
 }
 
 // Refusal is refusals that are alike, in JSON. All its texts but Reason are as the client has sent
@@ -54,21 +53,16 @@ func (r *Refusals) Handler(next slog.Handler) slog.Handler { return &tap{next, r
 func (r *Refusals) Recent() []Refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := slices.Clone(r.kept)
-	slices.Reverse(all)
+	all := make([]Refusal, 0, len(r.kept)) // in JSON it is a list, though it may be empty
+	for _, one := range slices.Backward(r.kept) {
+		all = append(all, one)
+	}
 	return all
-}
-
-func (r *Refusals) changes() uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.version
 }
 
 func (r *Refusals) add(one Refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.version++
 	if i := slices.IndexFunc(r.kept, one.like); i >= 0 {
 		one.First, one.Count = r.kept[i].First, r.kept[i].Count+1
 		r.kept = append(slices.Delete(r.kept, i, i+1), one)

@@ -13,6 +13,7 @@ func scripts() map[string]func(*testing.T, *reader) {
 		"docs/fleet.md": walkFleet,
 
 		"docs/languages.md": walkLanguages,
+		"docs/observe.md":   walkObserve,
 
 		"examples/gssapi/README.md": passKerberos,
 	}

@@ -20,6 +20,7 @@ const advice = {
 	"user-not-yet-valid": "The user's time has not come: look at the clocks.",
 	"principal-expired": "The principal's time is over.",
 	"principal-not-yet-valid": "The principal's time has not come: look at the clocks.",
+	"pending-key": "An unknown key waits to be approved: see the keys that wait.",
 	"suspended": "The domain or the client is suspended: it is told to try again.",
 	"callback-denied": "The program's callback has refused.",
 	"callback-try-again": "The program's callback asks for another try.",
@@ -140,6 +141,13 @@ function showRefusals(list) {
 			`${r.domain} ${r.mechanism}`, (r.error ? `${r.error}. ` : "") + (advice[r.reason] || "")]));
 }
 
+function showPending(list) {
+	byID("pending-section").hidden = list === null;
+	byID("no-pending").hidden = (list || []).length > 0;
+	table("pending", ["Fingerprint", "From", "Domain", "Tries", "Last"], (list || []).map((p) =>
+		[p.fingerprint, p.address, p.domain, [p.tries, "number"], clock(p.last)]));
+}
+
 function showSessions(s) {
 	const wanted = byID("filter").value.toLowerCase();
 	const rows = s.latest.map((one) => [one.id, one.user || "", one.key || "",
@@ -200,7 +208,8 @@ function showHistory(steps) {
 		[m, r, [n, "number"]]));
 }
 
-const shows = {status: showStatus, refusals: showRefusals, sessions: showSessions, history: showHistory};
+const shows = {status: showStatus, refusals: showRefusals, sessions: showSessions, history: showHistory,
+	pending: showPending};
 
 function disconnected(text) {
 	const state = byID("state");

@@ -76,14 +76,9 @@ func newRoot() *cobra.Command {
 	}
 	root.SetVersionTemplate(thisBuild().text())
 	root.AddCommand(newKeygen(), newList(), newShow(), newPubkey(), newPasswd(), newCheck(),
-<<<<<<< HEAD
-		newProbe(), newConnect(), newProxy(), newSessions(), newKick(), newPending(),
+		newProbe(), newConnect(), newProxy(), newServe(), newSessions(), newKick(), newPending(),
 		newApprove(), newDeny(), newStatus(), newTop(), newReload(), newLogLevel(),
 		newTLSServe(), newTLSConnect(), newTunnel(), newHealth(), newFleet(), newVersion())
-=======
-		newProbe(), newConnect(), newProxy(), newServe(), newSessions(), newKick(), newTLSServe(),
-		newTLSConnect(), newTunnel(), newHealth(), newFleet(), newVersion())
->>>>>>> main
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

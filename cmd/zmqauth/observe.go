@@ -13,8 +13,8 @@ type httpOptions struct {
 }
 
 // httpHelp is said in the help of these commands.
-const httpHelp = "At a loopback address other users of the host see numbers alone; the page is for root,\n" +
-	"this user and who has the token. A Unix socket (unix:PATH) is for root, this user and\n" +
+const httpHelp = "At a loopback address other users of the host see numbers alone; the page is for\n" +
+	"root, this user and who has the token. A Unix socket (unix:PATH) is for root, this user and\n" +
 	"--http-group. Other addresses need TLS, and a token or a CA of clients."
 
 // addHTTP gives a command the flags.
@@ -26,7 +26,8 @@ func (o *httpOptions) addHTTP(cmd *cobra.Command) {
 	flags.StringVar(&o.cert, "http-cert", "", "certificate for TLS with its chain, PEM")
 	flags.StringVar(&o.key, "http-key", "", "its private key, PEM")
 	flags.StringVar(&o.clientCA, "http-client-ca", "", "CAs whose clients see everything, PEM")
-	flags.StringVar(&o.group, "http-group", "", "group that may use the Unix socket, by name or number")
+	flags.StringVar(&o.group, "http-group", "",
+		"group that may use the Unix socket, by name or number")
 }
 
 // config checks the flags and returns what they describe.

@@ -126,7 +126,8 @@ func TestLogLevel(t *testing.T) {
 	}
 }
 
-// TestLogLimit: a flood of refusals from one address is in the log in part, and in a sum at the end.
+// TestLogLimit: a flood of refusals from one address is in the log in part, and in a sum at the
+// end.
 func TestLogLimit(t *testing.T) {
 	g, _ := startObserved(t, "--log-limit", "3")
 	eve := identity(t, g.dir, "eve")
@@ -255,7 +256,8 @@ func TestTop(t *testing.T) {
 	m.shows("unknown-key")
 	g.enter(t, "ann")
 	screen := m.shows("sessions 1")
-	for _, want := range []string{"ready", "QUEUE", "hashes", "FOLLOWED", "clients: changed", "q ends"} {
+	for _, want := range []string{"ready", "QUEUE", "hashes", "FOLLOWED", "clients: changed",
+		"q ends"} {
 		if !strings.Contains(screen, want) {
 			t.Errorf("no %s in\n%s", want, screen)
 		}

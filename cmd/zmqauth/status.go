@@ -30,7 +30,7 @@ func newStatus() *cobra.Command {
 			if out.json {
 				err = out.printJSON(s)
 			} else {
-				err = printStatus(out, s)
+				err = printProxyStatus(out, s)
 			}
 			if err == nil && !isGood(s) {
 				err = errNo
@@ -54,7 +54,7 @@ func isGood(s admin.Status) bool {
 	return s.Ready && (s.Reloads == nil || s.Reloads.Last == "" || s.Reloads.Last == admin.ReloadOK)
 }
 
-func printStatus(out output, s admin.Status) error {
+func printProxyStatus(out output, s admin.Status) error {
 	state := "ready"
 	if !s.Ready {
 		state = "not ready: " + s.Why

@@ -3,7 +3,9 @@ package proxy
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/zmqauth/zmqauth/admin"
 )
@@ -63,6 +65,24 @@ func (o *observed) order(ctx context.Context) error {
 	}
 }
 
+// fleetPatience is how old the last proof of being up to date may be. It is renewed every 5 s.
+const fleetPatience = 15 * time.Second
+
+// followed is what others see of the fleet's store.
+func (m *membership) followed() []admin.Followed {
+	s, now := m.member.Status(), time.Now()
+	f := admin.Followed{Kind: "fleet", Path: strings.Join(m.file.Engines, " ")}
+	if s.Fresh.IsZero() {
+		f.Since = s.Since.UTC()
+	} else if now.Sub(s.Fresh) > fleetPatience {
+		f.Since = s.Fresh.UTC()
+	}
+	if f.Error = s.Trouble; f.Error == "" && !f.Since.IsZero() {
+		f.Error = "no engine has proved that this is up to date"
+	}
+	return []admin.Followed{f}
+}
+
 // observe opens the control socket, and serves metrics and the status page. end ends both. It is
 // never nil.
 func (p *proxy) observe(ctx context.Context, o Options, feed *admin.Feed) (end func() error,
@@ -72,6 +92,9 @@ func (p *proxy) observe(ctx context.Context, o Options, feed *admin.Feed) (end f
 	shown.Ready, shown.Reload = p.observed.ready, p.observed.order
 	shown.Frontends, shown.Reloads = p.served.names, &p.observed.reloads
 	shown.Desk, shown.CertificatesOf = p.enrolment.desk, p.enrolment.certificatesOf
+	if p.fleet != nil {
+		shown.Followed = p.fleet.followed
+	}
 	var ends []func() error
 	end = func() error {
 		var errs []error
