@@ -34,6 +34,7 @@ type end struct {
 	conn   *conn
 	fd     int   // -1: none
 	number int32 // tells it from others that had the same descriptor
+	ready  bool  // there may be something to read
 	hungUp bool  // its peer sends no more
 	eof    bool  // all is read that its peer has sent
 	full   bool  // it takes no more now
@@ -70,7 +71,7 @@ func (l *loop) welcome(fd int, name unix.Sockaddr) {
 		from.Address = "localhost:" + from.Peer
 	}
 	c := &conn{loop: l, state: greeting, from: from, since: time.Now()}
-	c.client, c.server = end{conn: c, fd: fd}, end{conn: c, fd: -1}
+	c.client, c.server = end{conn: c, fd: fd, ready: true}, end{conn: c, fd: -1}
 	if l.engine.rules.Load().isBalancer(from.TCP.Addr()) {
 		c.state = heading
 	} else if !c.admit() {
@@ -106,7 +107,10 @@ func (c *conn) handle(e *end, events uint32) {
 		e.full = false
 	}
 	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-		e.hungUp = true
+		e.hungUp, e.ready = true, true
+	}
+	if events&unix.EPOLLIN != 0 {
+		e.ready = true
 	}
 	c.advance()
 }
@@ -265,7 +269,7 @@ func (c *conn) decided(status int) {
 func (c *conn) pass(from, to *end) {
 	size := shareSize
 	for range turns {
-		if from.eof || to.full || !c.sendLeft(from, to) {
+		if to.full || !c.sendLeft(from, to) || from.eof || !from.ready {
 			return
 		}
 		if to.slow {
@@ -274,6 +278,7 @@ func (c *conn) pass(from, to *end) {
 		n, err := c.move(from, to, size)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
+			from.ready = false
 			return
 		case err != nil:
 			c.abort()
@@ -283,8 +288,9 @@ func (c *conn) pass(from, to *end) {
 			return
 		case n < size:
 			to.slow = to.slow && to.full
-			if !from.hungUp {
-				return // that was all; there will be an event when there is more
+			if !from.hungUp { // that was all; there will be an event when there is more
+				from.ready = to.full && to.left == nil // it was looked at, and stays
+				return
 			}
 		}
 		size = bufferSize

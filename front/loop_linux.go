@@ -41,7 +41,7 @@ const (
 	bufferSize = 256 << 10
 	// shareSize is how much is passed on at first, and the most that is kept of what an end did not
 	// take.
-	shareSize = 16 << 10
+	shareSize = 32 << 10
 	// turns is how many times that is done for one direction until others have their turn.
 	turns = 4
 	// maxEvents is how many events are taken at a time, and maxAccepts how many connections: few, so
