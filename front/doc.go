@@ -14,7 +14,7 @@
 // one, which its property "Peer-Address" has: the Front dials the socket's private endpoint from an
 // address of its own for each client, between 127.16.0.0 and 127.255.255.254. In the socket's
 // domain nobody else can have such an address any more. Each client being alone there, its session
-// is exact with NULL, PLAIN and CURVE, over IPC as well; one of GSSAPI can be cut alone.
+// is exact, with GSSAPI and over IPC as well.
 //
 // # The private endpoint
 //
