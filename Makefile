@@ -4,6 +4,7 @@
 # make fuzz     each fuzz target, FUZZTIME long
 # make soak     clients, rules, callbacks and hostile peers all at once, SOAKTIME long
 # make cuts     CUTS connections cut, among clients that share one address
+# make fleet-schedules    SCHEDULES schedules of engines and servers of a fleet that are killed and frozen
 # make docker-demo, make docker-test    the images: the proxy in front of a service, and the tests in three Debian suites
 # make bench    beside zmq4, czmq, pyzmq and a loop in C that answers every request with yes; stunnel4 and ssh -L
 #
@@ -12,6 +13,7 @@
 FUZZTIME ?= 60s
 SOAKTIME ?= 5m
 CUTS ?= 60000
+SCHEDULES ?= 200
 
 DOCKER_PACKAGES := debootstrap
 RUN_PACKAGES  := gcc libc6-dev pkg-config libzmq3-dev
@@ -26,7 +28,7 @@ SYSTEMS  := darwin freebsd windows
 LEAVES   := $(addprefix ./internal/,acl admission backlog backoff certfile endpoint executor files follow keyfiles keyset \
                                     passhash passwd policyfile principal privatedir relay reminder table z85 zap zpl)
 
-.PHONY: demo test lint fuzz soak cuts bench docker-demo docker-test deps deps-run deps-docker docker-engine
+.PHONY: demo test lint fuzz soak cuts fleet-schedules bench docker-demo docker-test deps deps-run deps-docker docker-engine
 
 demo: deps-run
 	go run ./examples/demo
@@ -57,6 +59,9 @@ soak: deps
 
 cuts: deps
 	ZMQAUTH_CUTS=$(CUTS) go test -count=1 -v -timeout 24h -run '^TestGuardCuts$$' .
+
+fleet-schedules: deps
+	ZMQAUTH_FLEET_SCHEDULES=$(SCHEDULES) go test -count=1 -v -timeout 24h -run '^TestSchedules$$' ./fleet/natsstore
 
 bench: deps
 	go run ./bench -out bench

@@ -52,7 +52,7 @@ func checkInterval(limit time.Duration) time.Duration {
 // Options.MaxStale, and when nobody new gets in, or that nobody does now. It is for health checks:
 // it comes long before anybody is refused.
 func (m *Member) Health() error {
-	now := m.options.now()
+	now := m.options.Clock()
 	m.judge(now)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -75,5 +75,5 @@ func (m *Member) Health() error {
 func (m *Member) Age() (age time.Duration, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return oldness(m.proof, m.options.now()), !m.proof.IsZero()
+	return oldness(m.proof, m.options.Clock()), !m.proof.IsZero()
 }

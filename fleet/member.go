@@ -98,7 +98,7 @@ func Join(ctx context.Context, auth *zmqauth.Authenticator, s Store, o Options) 
 }
 
 func newMember(auth *zmqauth.Authenticator, s Store, o Options) *Member {
-	return &Member{options: o, auth: auth, store: s, begun: o.now(), age: stale,
+	return &Member{options: o, auth: auth, store: s, begun: o.Clock(), age: stale,
 		ledger: newLedger(o.trust()), enforcer: newEnforcer(auth, o.Domains),
 		hurry: make(chan struct{}, 1), done: make(chan struct{}), ready: make(chan struct{})}
 }
@@ -181,11 +181,11 @@ func (m *Member) reportPending(ctx context.Context, before []Pending) ([]Pending
 
 // watch judges the age of the last proof, and saves the snapshot.
 func (m *Member) watch(ctx context.Context) {
-	saved, judged := m.options.now(), m.options.now()
+	saved, judged := m.options.Clock(), m.options.Clock()
 	interval := checkInterval(m.options.MaxStale)
 	for pause(ctx, min(interval, syncInterval)) {
 		m.sync()
-		now := m.options.now()
+		now := m.options.Clock()
 		if now.Sub(judged) >= interval || now.Before(judged) {
 			judged = now
 			m.judge(now)
@@ -225,7 +225,7 @@ func (m *Member) tell(condition *reminder.Condition, what string, err error) {
 		return
 	}
 	m.trouble = strings.ToValidUTF8(fmt.Sprintf("%s: %.400s", what, err), "?")
-	if condition.Due(what, m.options.now(), reminder.First) {
+	if condition.Due(what, m.options.Clock(), reminder.First) {
 		log.Error("zmqauth: fleet: "+what, "error", err, "fresh", m.proof)
 	}
 }
@@ -343,7 +343,7 @@ func (m *Member) Status() Status {
 	sessions := len(m.auth.Sessions())
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := Status{Version: m.options.Version, At: wall(m.options.now()), Since: wall(m.begun),
+	s := Status{Version: m.options.Version, At: wall(m.options.Clock()), Since: wall(m.begun),
 		Position: m.position, Fresh: wall(m.proof), Suspended: m.enforcer.suspended,
 		Sessions: sessions, Notices: len(m.ledger.notices), Refused: m.refused, Trouble: m.trouble}
 	s.Keys, s.Users, s.Principals = m.enforcer.count()
@@ -376,4 +376,16 @@ func (m *Member) whyCut(s zmqauth.Session) string {
 		}
 	}
 	return ""
+}
+
+// IsRevoked tells whether a key of a domain is revoked, or announced to be. It waits for nothing:
+// while changes come into force it may say no. It is for zmqauth.Config.UnknownKey.
+func (m *Member) IsRevoked(domain string, key zmqauth.PublicKey) bool {
+	if !m.mu.TryLock() {
+		return false
+	}
+	defer m.mu.Unlock()
+	at := Entry{Kind: KindKey, Domain: domain, PublicKey: key}.Key()
+	_, announced := m.ledger.notices[at]
+	return announced || m.ledger.records[at].state == Revoked
 }

@@ -40,7 +40,7 @@ func newServer(t *testing.T, store *memstore.Store) *server {
 	s.options = fleet.Options{Fleet: fleetName, Server: "s1", ReportInterval: 5 * time.Millisecond,
 		Signers: []ed25519.PublicKey{admin.Public().(ed25519.PublicKey)}, Domains: []string{"d"},
 		Logger: s.log.Logger()}
-	s.options.SetClock(func() time.Time { return time.Now().Add(time.Duration(s.passed.Load())) })
+	s.options.Clock = func() time.Time { return time.Now().Add(time.Duration(s.passed.Load())) }
 	s.restart()
 	return s
 }

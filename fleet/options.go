@@ -54,7 +54,7 @@ type Options struct {
 	// Store is a PendingStore. nil: there are none.
 	Pending func() []Pending
 
-	now func() time.Time // for tests; nil: time.Now
+	Clock func() time.Time // for tests; nil: time.Now
 }
 
 // complete checks options and fills in the defaults.
@@ -68,8 +68,8 @@ func (o *Options) complete() error {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if o.now == nil {
-		o.now = time.Now
+	if o.Clock == nil {
+		o.Clock = time.Now
 	}
 	o.Signers, o.Domains = slices.Clone(o.Signers), slices.Clone(o.Domains)
 	if err := errors.Join(checkToken("Fleet", o.Fleet), checkToken("Server", o.Server),

@@ -23,7 +23,7 @@ func (s sink) Reset(entries []Entry, p Position) {
 	m.position, m.loaded, m.changed = p, true, true
 	m.options.Logger.Info("zmqauth: the fleet's entries are loaded", "entries", len(entries),
 		"changes", len(changes), "epoch", p.Epoch, "revision", p.Revision)
-	m.judgeLocked(m.options.now())
+	m.judgeLocked(m.options.Clock())
 	m.mu.Unlock()
 	_ = m.save() // logs
 }
@@ -52,7 +52,7 @@ func (s sink) Fresh(at time.Time) {
 	m.turn.Note(false)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := m.options.now()
+	now := m.options.Clock()
 	if m.closed || !m.loaded || at.After(now) {
 		return
 	}
@@ -101,7 +101,7 @@ func (m *Member) refuse(faults ...error) {
 			continue
 		}
 		m.refused++
-		if count, due := m.refusals.Due(m.options.now()); due {
+		if count, due := m.refusals.Due(m.options.Clock()); due {
 			m.options.Logger.Error("zmqauth: fleet: an entry is refused, what was in force stays",
 				"error", err, "times", count, "outdated", errors.Is(err, ErrOutdated))
 		}

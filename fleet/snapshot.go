@@ -221,7 +221,7 @@ func (m *Member) load() error {
 	if h.Trust != restored.trust.digest() {
 		m.position = Position{} // what did not count before may count now
 	}
-	if now := m.options.now(); !h.Fresh.IsZero() && !h.Fresh.After(now) {
+	if now := m.options.Clock(); !h.Fresh.IsZero() && !h.Fresh.After(now) {
 		m.proof = now.Add(h.Fresh.Sub(now.Round(0))) // with a monotonic reading
 		m.savedProof = m.proof
 	}
@@ -267,7 +267,7 @@ func (m *Member) save() error {
 	}
 	m.changed = true
 	err = fmt.Errorf("fleet: snapshot %s: %w", path, files.Bare(err))
-	if m.unsaved.Due(err.Error(), m.options.now(), reminder.First) {
+	if m.unsaved.Due(err.Error(), m.options.Clock(), reminder.First) {
 		m.options.Logger.Error("zmqauth: the snapshot cannot be saved", "error", err)
 	}
 	return err

@@ -55,10 +55,10 @@ type answer struct {
 }
 
 // Follow is that of fleet.Store. Changes come as the stream republishes them. At a gap, when the
-// connection is back, and every half second, it reads what has not come, one change at a time. When
-// the connection is back, and every five seconds, it looks whether the bucket is another one, or
-// was set back: that is loaded as a whole. Notices come until ctx ends, or until the next call: what
-// keeps the follower from reading does not keep them back.
+// connection is back, and every half second, it reads what has not come, one change at a time.
+// When the connection is back, and every five seconds, it looks whether the bucket is another one,
+// or was set back: that is loaded as a whole. Notices come until ctx ends, or until the next call:
+// what keeps the follower from reading does not keep them back.
 func (s *Store) Follow(ctx context.Context, from fleet.Position, sink fleet.Sink) error {
 	if err := s.listen(ctx, sink); err != nil {
 		return err

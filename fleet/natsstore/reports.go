@@ -57,7 +57,11 @@ func (s *Store) Events(ctx context.Context, since time.Time, yield func(fleet.Ev
 	if err != nil {
 		return err
 	}
-	wants := func(e fleet.Event) bool { return e.At.Before(since) || yield(e) }
+	ended := false
+	wants := func(e fleet.Event) bool {
+		ended = ended || !e.At.Before(since) && !yield(e)
+		return !ended
+	}
 	err = s.each(ctx, s.auditStream(), request{NextBySubject: s.audit(">"), StartTime: &since},
 		func(one *stored) bool {
 			var events []fleet.Event
@@ -79,7 +83,7 @@ func (s *Store) Events(ctx context.Context, since time.Time, yield func(fleet.Ev
 			return true
 		})
 	for _, e := range changes {
-		if err != nil || !wants(e) {
+		if err != nil || ended || !wants(e) {
 			break
 		}
 	}

@@ -31,6 +31,8 @@ const (
 	attempt = 2 * time.Second
 	// again is the time between two attempts of Put.
 	again = 100 * time.Millisecond
+	// announceInterval is the time between two notices of a revocation that is not confirmed.
+	announceInterval = 200 * time.Millisecond
 	// conflictCode is JetStream's code of the error that the last sequence is another one.
 	conflictCode = 10071
 )
@@ -127,14 +129,12 @@ func (s *Store) Put(ctx context.Context, e fleet.Entry, ifRevision *uint64) (
 		message.Header.Set(headerExpect, strconv.FormatUint(*ifRevision, 10))
 		return s.write(ctx, message)
 	}
+	announced, stop := context.WithCancel(ctx)
+	defer stop()
+	if err := s.announce(announced, key, text); err != nil {
+		return p, err
+	}
 	for {
-		// Each attempt is announced: a server may have come meanwhile.
-		notice := nats.NewMsg(s.notices())
-		notice.Header.Set(headerKey, key)
-		notice.Data = text
-		if err := s.conn.PublishMsg(notice); err != nil {
-			return p, s.failed(key, err)
-		}
 		limited, cancel := context.WithTimeout(ctx, attempt)
 		p, err = s.write(limited, message)
 		cancel()
@@ -147,6 +147,28 @@ func (s *Store) Put(ctx context.Context, e fleet.Entry, ifRevision *uint64) (
 		case <-time.After(again):
 		}
 	}
+}
+
+// announce sends the notice of a revocation, and again until ctx ends: servers whose engine was
+// lost come back meanwhile.
+func (s *Store) announce(ctx context.Context, key string, text []byte) error {
+	notice := nats.NewMsg(s.notices())
+	notice.Header.Set(headerKey, key)
+	notice.Data = text
+	if err := s.conn.PublishMsg(notice); err != nil {
+		return s.failed(key, err)
+	}
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(announceInterval):
+				_ = s.conn.PublishMsg(notice) // while the connection is lost it waits in a buffer
+			}
+		}
+	}()
+	return nil
 }
 
 // write puts a message into the stream, and waits until a quorum has it.

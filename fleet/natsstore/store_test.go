@@ -1,6 +1,7 @@
 package natsstore_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -142,7 +143,7 @@ func (r *recorder) position() fleet.Position {
 	return r.at
 }
 
-func entry(t *testing.T, n int, state fleet.State, revision uint64) fleet.Entry {
+func entry(t testing.TB, n int, state fleet.State, revision uint64) fleet.Entry {
 	t.Helper()
 	var key zmqauth.PublicKey
 	key[0], key[1], key[2] = byte(n), byte(n>>8), 1
@@ -152,11 +153,11 @@ func entry(t *testing.T, n int, state fleet.State, revision uint64) fleet.Entry 
 	return e
 }
 
-func grant(t *testing.T, s *natsstore.Store, n int) fleet.Position {
+func grant(t testing.TB, s *natsstore.Store, n int) fleet.Position {
 	t.Helper()
 	e := entry(t, n, fleet.Granted, 1)
 	var none uint64
-	p, err := s.Put(t.Context(), e, &none)
+	p, err := s.Put(context.Background(), e, &none)
 	must.OK(t, err)
 	return p
 }
