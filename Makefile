@@ -6,6 +6,7 @@
 # make cuts     CUTS connections cut, among clients that share one address
 # make fleet-schedules    SCHEDULES schedules of engines and servers of a fleet that are killed and frozen
 # make docker-demo, make docker-test    the images: the proxy in front of a service, and the tests in three Debian suites
+# make fleet-demo    three engines and four proxies of a fleet on this host: a key is let in, and revoked everywhere
 # make bench    beside zmq4, czmq, pyzmq and a loop in C that answers every request with yes; stunnel4 and ssh -L
 #
 # Each installs what it needs where that is missing: on Debian and its kin as root or with sudo.
@@ -28,10 +29,13 @@ SYSTEMS  := darwin freebsd windows
 LEAVES   := $(addprefix ./internal/,acl admission backlog backoff certfile endpoint executor files follow keyfiles keyset \
                                     passhash passwd policyfile principal privatedir relay reminder table z85 zap zpl)
 
-.PHONY: demo test lint fuzz soak cuts fleet-schedules bench docker-demo docker-test deps deps-run deps-docker docker-engine
+.PHONY: demo fleet-demo test lint fuzz soak cuts fleet-schedules bench docker-demo docker-test deps deps-run deps-docker docker-engine
 
 demo: deps-run
 	go run ./examples/demo
+
+fleet-demo: deps-run
+	docker/fleet/demo.sh
 
 # Before the rest a gigabyte through a tunnel, which would take minutes under the race detector, and the
 # leaves without cgo.

@@ -226,7 +226,7 @@ func ExampleLoadPolicy() {
 
 	for _, text := range []string{
 		"domain = \"*\"\n    allow = 10.0.0.0/8, 127.0.0.1\ndomain = admin\n    allow = 10.1.0.0/16\n",
-		"domain = \"*\"\n    allow = 10.0.0.0/8, uid:ann\n    plan = passwords\n",
+		"domain = \"*\"\n    allow = 10.0.0.0/8, uid:ann\n    deny = 10.2.0.0/16\n",
 	} {
 		write(text)
 		policy, err := zmqauth.LoadPolicy(file)
@@ -246,7 +246,7 @@ func ExampleLoadPolicy() {
 	}
 	// Output:
 	// zmqauth: …/policy.zpl:2: allow: address "uid:ann": uid:N wants a whole number
-	// zmqauth: …/policy.zpl:3: unknown name "plan" below a domain: allow, deny, plain, curve, gssapi
+	// zmqauth: …/policy.zpl:3: a scope holds allowed or denied addresses, not both: line 2 has the other kind
 	// orders 200
 	// admin 400
 }

@@ -10,6 +10,7 @@ func scripts() map[string]func(*testing.T, *reader) {
 		"docs/tls.md":   walkTLS,
 		"docs/ssh.md":   walkSSH,
 		"docs/tool.md":  walkTool,
+		"docs/fleet.md": walkFleet,
 
 		"examples/gssapi/README.md": passKerberos,
 	}

@@ -255,7 +255,8 @@ func (w *fleetWorld) looksAround(ann *zmqauth.Certificate) {
 	})
 }
 
-// TestFleetEnrols: a client with an unknown key is told to try again, until he is let in or refused.
+// TestFleetEnrols: a client with an unknown key is told to try again, until he is let in or
+// refused.
 func TestFleetEnrols(t *testing.T) {
 	w := newFleetWorld(t, "one")
 	zctx, err := zmq4.NewContext()

@@ -157,7 +157,7 @@ func (e *EngineFile) write() error {
 }
 
 // Format writes the name for every verb: an engine has secrets.
-func (e *EngineFile) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "engine %s", e.Name) }
+func (e EngineFile) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "engine %s", e.Name) }
 
 // Nkey is the public nkey.
 func (e *EngineFile) Nkey() string { return e.public }

@@ -224,7 +224,7 @@ func (m *Member) comment() string {
 func (m *Member) Nkey() string { return m.public }
 
 // Format writes the role and the name for every verb: a member has secrets.
-func (m *Member) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "%s %s", m.Role, m.Name) }
+func (m Member) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "%s %s", m.Role, m.Name) }
 
 // SignerLine is the line that has a server trust an administrator.
 func (m *Member) SignerLine() string {
