@@ -358,8 +358,10 @@ func inParallel(count int, do func(i int)) {
 }
 
 func (l *ledger) verifyOne(e Entry, vouched map[sum]bool) (v verdict) {
-	if v.text, v.err = e.Encode(); v.err != nil {
-		return v
+	if v.text = e.text; v.text == nil {
+		if v.text, v.err = e.Encode(); v.err != nil {
+			return v
+		}
 	}
 	key := e.Key()
 	if bytes.Equal(l.records[key].value, v.text) ||
