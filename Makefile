@@ -19,7 +19,7 @@ DOCKER_PACKAGES := debootstrap
 RUN_PACKAGES  := gcc libc6-dev pkg-config libzmq3-dev
 TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc krb5-admin-server krb5-user \
                  openssh-server openssh-client openssl curl stunnel4 python3-rpyc rsyslog rsyslog-czmq \
-                 python3-ipykernel python3-jupyter-client
+                 python3-ipykernel python3-jupyter-client haproxy
 
 # What compiles without cgo and libzmq, also on systems that the tests do not run on.
 PORTABLE := ./stream ./sshtunnel ./internal/files ./internal/privatedir ./internal/reminder

@@ -75,7 +75,8 @@ var layers = map[string][]string{
 		".", "internal/acl", "internal/backoff", "internal/files", "internal/passhash",
 		"internal/principal", "internal/reminder", "internal/zap",
 	},
-	"fleet/natsstore": {"fleet"},
+	"fleet/natsstore":    {"fleet"},
+	"internal/fleetfile": {"fleet/natsstore", "internal/files", "internal/reminder", "internal/zpl"},
 	"internal/links": {
 		"internal/backoff", "internal/endpoint", "internal/files", "internal/policyfile",
 		"internal/privatedir", "internal/reminder", "sshtunnel", "stream",
@@ -83,16 +84,18 @@ var layers = map[string][]string{
 
 	// 5: the engine of the tool's proxy.
 	"internal/proxy": {
-		".", "admin", "internal/endpoint", "internal/files", "internal/libzmq", "internal/links",
-		"internal/policyfile", "internal/privatedir", "internal/reminder",
+		".", "admin", "fleet", "fleet/natsstore", "front", "internal/endpoint", "internal/files",
+		"internal/fleetfile", "internal/libzmq", "internal/links", "internal/policyfile",
+		"internal/privatedir", "internal/reminder",
 	},
 
 	// 6: what is run.
 	"cmd/zmqauth": {
-		".", "admin", "fastcurve", "internal/endpoint", "internal/files", "internal/links",
-		"internal/passhash", "internal/passwd", "internal/policyfile", "internal/privatedir",
-		"internal/proxy", "internal/zap",
+		".", "admin", "fastcurve", "fleet", "fleet/natsstore", "internal/endpoint", "internal/files",
+		"internal/fleetfile", "internal/links", "internal/passhash", "internal/passwd",
+		"internal/policyfile", "internal/privatedir", "internal/proxy", "internal/zap",
 	},
+	"cmd/zmqauth-engine": {"fleet/natsstore", "internal/files", "internal/fleetfile"},
 }
 
 // observers are the packages that may import any other, and that no other may import.
@@ -203,6 +206,16 @@ func TestRootCompilesLittle(t *testing.T) {
 func TestFleetIsApart(t *testing.T) {
 	for _, p := range list(t, true, ".", "./fleet", "./stream", "./sshtunnel") {
 		if strings.HasPrefix(p.ImportPath, "github.com/nats-io/") {
+			t.Errorf("%s is built", p.ImportPath)
+		}
+	}
+}
+
+// TestEngineIsApart: the server of the engine is built for the engine alone.
+func TestEngineIsApart(t *testing.T) {
+	for _, p := range list(t, true, "./cmd/zmqauth", "./fleet/...", "./internal/...",
+		"./examples/...") {
+		if strings.HasPrefix(p.ImportPath, "github.com/nats-io/nats-server") {
 			t.Errorf("%s is built", p.ImportPath)
 		}
 	}

@@ -3,6 +3,7 @@ package zmqauth
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/zmqauth/zmqauth/internal/acl"
 	"github.com/zmqauth/zmqauth/internal/policyfile"
@@ -13,7 +14,8 @@ import (
 // never changes. It may be applied any number of times, and by several Authenticators. The zero
 // value is the policy of an empty file.
 type Policy struct {
-	file policyfile.Policy
+	file   policyfile.Policy
+	except []string // domains that Apply leaves as they are
 }
 
 // LoadPolicy reads a policy from a file in ZPL (RFC 4):
@@ -83,6 +85,14 @@ func policyError(err error) error {
 	return err
 }
 
+// Except is the policy without some domains, which something else configures, such as package
+// fleet: Apply leaves the setups and address rules that they have as they are. What the policy
+// itself has for them counts for nothing. That of AnyDomain still holds where they have nothing of
+// their own.
+func (p *Policy) Except(domains ...string) *Policy {
+	return &Policy{file: p.file, except: append(slices.Clone(p.except), domains...)}
+}
+
 // Domains are the names of the domains in the file's order, "*" included. The caller may change the
 // slice.
 func (p *Policy) Domains() []string {
@@ -116,6 +126,7 @@ func (p *Policy) blame(name string, entry *policyfile.Entry, err error) *FileErr
 // ConfigurePlainFile and ConfigureCurve do. One that cannot be used is an error, with the policy's
 // line, and changes nothing. Broken entries are logged, counted in Stats and left out. Passwords
 // that were found right stay remembered where the user of a domain has the same hash as before.
+// What [Authenticator.Suspend] has closed stays closed.
 //
 // The error joins (see errors.Join) a *FileError for each line of the policy that is to blame, or
 // is ErrClosed.
@@ -157,8 +168,9 @@ func (a *Authenticator) ApplyAfter(p *Policy, last func() error) error {
 	if err := last(); err != nil {
 		return err
 	}
-	err = a.change(func(p *policy) error {
-		*p = *next
+	err = a.change(func(now *policy) error {
+		next.keep(now, p.except)
+		*now = *next
 		return nil
 	})
 	inForce = err == nil
@@ -175,6 +187,9 @@ func (a *Authenticator) prepare(p *Policy) (*policy, error) {
 	var errs []error
 	for i := range p.file.Domains {
 		domain := &p.file.Domains[i]
+		if slices.Contains(p.except, domain.Name) {
+			continue
+		}
 		errs = append(errs, next.addAddresses(p, domain), next.addGSSAPI(p, domain))
 		if entry := domain.Plain; entry != nil {
 			if err := next.addPlain(a, domain.Name, p.file.Resolve(entry.Text)); err != nil {
@@ -188,6 +203,23 @@ func (a *Authenticator) prepare(p *Policy) (*policy, error) {
 		}
 	}
 	return next, errors.Join(errs...)
+}
+
+// keep takes over what Apply leaves as it is.
+func (next *policy) keep(now *policy, domains []string) {
+	next.suspended = now.suspended
+	for _, name := range domains {
+		next.addresses.Take(now.addresses, name)
+		if setup := now.plain[name]; setup != nil {
+			next.plain[name] = setup
+		}
+		if setup := now.curve[name]; setup != nil {
+			next.curve[name] = setup
+		}
+		if setup := now.gssapi[name]; setup != nil {
+			next.gssapi[name] = setup
+		}
+	}
 }
 
 func (next *policy) addAddresses(p *Policy, domain *policyfile.Domain) error {

@@ -53,6 +53,8 @@ func walkTool(t *testing.T, r *reader) {
 	if want := r.output(); err == nil || out != want {
 		t.Errorf("asked about an address: %v\n%s%s\nwant\n%s", err, out, said, want)
 	}
+	w.write(r.file("zpl"))
+	w.prints(r.commands(), r.output())
 	r.notRun("it needs an engine and base images; cmd/zmqauth runs the build itself")
 }
 

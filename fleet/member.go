@@ -377,3 +377,15 @@ func (m *Member) whyCut(s zmqauth.Session) string {
 	}
 	return ""
 }
+
+// IsRevoked tells whether a key of a domain is revoked, or announced to be. It waits for nothing:
+// while changes come into force it may say no. It is for zmqauth.Config.UnknownKey.
+func (m *Member) IsRevoked(domain string, key zmqauth.PublicKey) bool {
+	if !m.mu.TryLock() {
+		return false
+	}
+	defer m.mu.Unlock()
+	at := Entry{Kind: KindKey, Domain: domain, PublicKey: key}.Key()
+	_, announced := m.ledger.notices[at]
+	return announced || m.ledger.records[at].state == Revoked
+}

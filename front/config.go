@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/zmqauth/zmqauth"
@@ -63,9 +64,23 @@ func (c *Config) check() error {
 	return nil
 }
 
+// settings are what Reconfigure changes, besides the limits.
+type settings struct {
+	balancers []netip.Prefix
+	greeting  time.Duration // never 0
+}
+
+func (c *Config) settings() *settings {
+	s := &settings{balancers: slices.Clone(c.ProxyProtocol), greeting: c.GreetingTimeout}
+	if s.greeting == 0 {
+		s.greeting = DefaultGreetingTimeout
+	}
+	return s
+}
+
 // isBalancer tells whether an address is one of a balancer.
-func (c *Config) isBalancer(addr netip.Addr) bool {
-	for _, p := range c.ProxyProtocol {
+func (s *settings) isBalancer(addr netip.Addr) bool {
+	for _, p := range s.balancers {
 		if p.Contains(addr) {
 			return true
 		}

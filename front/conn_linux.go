@@ -65,7 +65,7 @@ func (l *loop) welcome(fd int, name unix.Sockaddr) {
 	}
 	c := &conn{loop: l, state: greeting, from: from, since: time.Now()}
 	c.client, c.server = end{conn: c, fd: fd}, end{conn: c, fd: -1}
-	if l.engine.cfg.isBalancer(from.TCP.Addr()) {
+	if l.engine.rules.Load().isBalancer(from.TCP.Addr()) {
 		c.state = heading
 	} else if !c.admit() {
 		_ = unix.Close(fd) // which is a reset: see listener
@@ -359,7 +359,7 @@ func (c *conn) checkDeadlines(now time.Time) {
 		}
 	case c.visitor != nil && c.visitor.IsDecided():
 		delete(c.loop.young, c)
-	case c.state < relaying && now.Sub(c.since) >= c.loop.engine.cfg.GreetingTimeout:
+	case c.state < relaying && now.Sub(c.since) >= c.loop.engine.rules.Load().greeting:
 		c.fail(ReasonNoGreeting)
 	case c.visitor != nil && c.visitor.IsOverdue(now):
 		c.fail(session.TooSlow)

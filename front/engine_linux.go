@@ -18,8 +18,8 @@ import (
 
 // engine is what a Front runs: loops that accept clients and pass bytes on.
 type engine struct {
-	cfg    Config
 	a      *zmqauth.Authenticator
+	rules  atomic.Pointer[settings]
 	socket *relay.Socket
 	gate   *session.Gate
 	public *listener
@@ -39,12 +39,8 @@ type engine struct {
 }
 
 func newEngine(a *zmqauth.Authenticator, s *zmq4.Socket, text string, cfg Config) (*engine, error) {
-	e := &engine{cfg: cfg, a: a, drained: make(chan struct{}), ended: make(chan struct{}),
-		accepting: true}
-	if e.cfg.GreetingTimeout == 0 {
-		e.cfg.GreetingTimeout = DefaultGreetingTimeout
-	}
-	e.cfg.Replace = nil // which would keep the old one's memory
+	e := &engine{a: a, drained: make(chan struct{}), ended: make(chan struct{}), accepting: true}
+	e.rules.Store(cfg.settings())
 	var err error
 	if e.socket, err = a.Relay(s); err != nil {
 		return nil, err
@@ -52,7 +48,7 @@ func newEngine(a *zmqauth.Authenticator, s *zmq4.Socket, text string, cfg Config
 	if err := e.bindPrivate(s); err != nil {
 		return nil, err
 	}
-	err = e.open(text, cfg.Replace)
+	err = e.open(text, &cfg)
 	if err != nil {
 		err = errors.Join(err, e.fence.shut())
 	}
@@ -75,20 +71,33 @@ func (e *engine) bindPrivate(s *zmq4.Socket) error {
 	return nil
 }
 
-// awaitSocket ends what is left when the socket is closed. The fence stands for as long as libzmq
-// may listen behind it.
+// awaitSocket ends what is left when the socket is closed. What libzmq has written before reaches
+// the clients: its ends of all connections are closed, so that each has endTime at most. The fence
+// stands for as long as libzmq may listen behind it.
 func (e *engine) awaitSocket(started bool) {
 	<-e.socket.Done
 	if started {
+		_ = e.stopAccepting()
+		for _, l := range e.loops {
+			l.do(l.leaveUnserved)
+		}
+		<-e.drained
 		_ = e.close()
 	}
 	e.fence.close()
 }
 
+// reconfigure puts a Config in force that was checked.
+func (e *engine) reconfigure(cfg *Config) {
+	e.rules.Store(cfg.settings())
+	e.gate.SetLimits((*session.Limits)(cfg.Limits))
+}
+
 // open listens, in the place of an old Front if there is one, and starts.
-func (e *engine) open(text string, old *Front) (err error) {
+func (e *engine) open(text string, cfg *Config) (err error) {
+	old := cfg.Replace
 	if old == nil {
-		e.public, err = listen(text, &e.cfg)
+		e.public, err = listen(text, cfg)
 	} else {
 		old.engine.mu.Lock()
 		defer old.engine.mu.Unlock()
@@ -97,8 +106,8 @@ func (e *engine) open(text string, old *Front) (err error) {
 	if err != nil {
 		return err
 	}
-	e.refusals = newRefusals(e.cfg.Logger, e.public.text)
-	e.gate = session.NewGate((*session.Limits)(e.cfg.Limits))
+	e.refusals = newRefusals(cfg.Logger, e.public.text)
+	e.gate = session.NewGate((*session.Limits)(cfg.Limits))
 	if err := e.start(); err != nil {
 		return errors.Join(err, e.public.close())
 	}

@@ -22,3 +22,4 @@ func (e *engine) endpoint() string     { return "" }
 func (e *engine) stats() Stats         { return Stats{} }
 func (e *engine) close() error         { return nil }
 func (e *engine) stopAccepting() error { return nil }
+func (e *engine) reconfigure(*Config)  {}

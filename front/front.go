@@ -13,7 +13,8 @@ import (
 // ErrClosed is the error of replacing a Front that accepts nobody any more.
 var ErrClosed = errors.New("front: closed")
 
-// Front is a listener before a socket. Any goroutine may call its methods. It ends with its socket.
+// Front is a listener before a socket. Any goroutine may call its methods. It ends with its socket:
+// what libzmq has written before reaches the clients, for which they have 5 s.
 type Front struct{ engine *engine }
 
 // Listen accepts the clients of a server socket at an endpoint, tcp://HOST:PORT or ipc://PATH, in
@@ -50,6 +51,26 @@ func (f *Front) Endpoint() string { return f.engine.endpoint() }
 
 // Stats returns the counters.
 func (f *Front) Stats() Stats { return f.engine.stats() }
+
+// Reconfigure puts the Limits, ProxyProtocol and GreetingTimeout of another Config in force, for
+// new connections and for handshakes under way. Connections that are open stay, and count, also
+// where there are more of them than the limits let in. The other fields mean nothing. nil is the
+// zero value. The error is about cfg, and changes nothing.
+func (f *Front) Reconfigure(cfg *Config) error {
+	c := Config{}
+	if cfg != nil {
+		c = *cfg
+	}
+	if err := c.check(); err != nil {
+		return fmt.Errorf("front: %s: %w", f.Endpoint(), err)
+	}
+	f.engine.reconfigure(&c)
+	return nil
+}
+
+// StopListening ends the listener, and returns when the endpoint is free. Connections go on: end
+// them by Shutdown or Close. The error is that an ipc endpoint's file cannot be removed.
+func (f *Front) StopListening() error { return f.engine.stopAccepting() }
 
 // Close ends the listener and then all connections, and returns when they have ended. The socket
 // keeps its private endpoint, which nobody reaches any more. The error is that an ipc endpoint's

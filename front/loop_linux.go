@@ -165,6 +165,15 @@ func (l *loop) runTasks() {
 
 func (l *loop) end() { l.over = true }
 
+// leaveUnserved ends the connections that have not reached the socket, which is closed.
+func (l *loop) leaveUnserved() {
+	for _, e := range l.ends {
+		if e.conn.state < relaying {
+			e.conn.abort()
+		}
+	}
+}
+
 // forgetListener must be called before the listener is closed.
 func (l *loop) forgetListener() {
 	l.listening = false
@@ -219,8 +228,10 @@ func (l *loop) refuseIntruders() {
 		if err != nil {
 			return
 		}
-		from, _ := addrPortOf(name)
-		l.engine.refusals.add(ReasonIntruder, from.String())
+		// From the front's own port it is a client's, and libzmq does not listen any more.
+		if from, _ := addrPortOf(name); int(from.Port()) != l.engine.fence.from {
+			l.engine.refusals.add(ReasonIntruder, from.String())
+		}
 		reset(fd)
 	}
 }

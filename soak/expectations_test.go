@@ -52,6 +52,12 @@ func (w *world) expectAll() {
 	w.tally.expect("hostile peers", slices.Collect(maps.Keys(hostilities))...)
 	w.tally.expect("hostile peers", "endless retries")
 	w.tally.expect("hostile peers in the end", "cut off", "cut off while it spoke", "left")
+	w.tally.expect("sessions ended by", departures...)
+	for _, domain := range []string{"members", "a front"} {
+		w.tally.expect("floods at "+domain, "from a denied address", "from one address")
+		w.tally.expect("messages of members", domain)
+		w.tally.expect("sessions of "+domain, "opened", "ended")
+	}
 	w.tally.expect("changes", "stops", "starts", "addresses", "passwords", "keys", "principals",
 		"callbacks", "callbacks' minds", "certificates", "disturbances of certificates",
 		"directories configured anew", "password files", "password files configured anew",

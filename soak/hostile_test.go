@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	mathrand "math/rand/v2"
+	"syscall"
 	"time"
 )
 
@@ -123,6 +124,10 @@ func (w *world) attack(h *server, kind string, attack func(*wire, string) error)
 		source = deniedAddress
 	}
 	connection, err := h.dial(source)
+	if h.fronted && errors.Is(err, syscall.ECONNRESET) {
+		w.tally.count("hostile peers", kind) // the service is stopped
+		return
+	}
 	if err != nil {
 		w.fault("%s: %v", kind, err)
 		return

@@ -81,6 +81,7 @@ func newRules(t *testing.T, w *world) *rules {
 	r.addKeys(t)
 	r.addPrincipals()
 	r.addCallbackClients(t)
+	r.addGuarded(t)
 	for _, h := range w.servers {
 		for _, p := range maps.Clone(h.clients) { // addDenied adds clients
 			if p.standing.good && p.server.mechanism != "GSSAPI" {

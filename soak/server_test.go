@@ -11,6 +11,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/front"
 	"github.com/zmqauth/zmqauth/internal/must"
 )
 
@@ -21,6 +22,9 @@ type server struct {
 	address           string // HOST:PORT
 	socket            *zmq4.Socket
 	clients           map[string]*client
+
+	guarded, fronted bool         // it is guarded; with a front
+	front            *front.Front // of a server that is fronted
 }
 
 // handshakeTime is how long servers wait for a handshake. It is short, because a client that is
@@ -45,8 +49,13 @@ func (h *server) open(t *testing.T) {
 		h.socket.SetHandshakeIvl(handshakeTime),
 		h.setRole(),
 	))
-	must.OK(t, h.socket.Bind("tcp://127.0.0.1:*"))
-	endpoint, err := h.socket.GetLastEndpoint()
+	endpoint := ""
+	if h.guarded {
+		endpoint, err = h.guard()
+	} else {
+		must.OK(t, h.socket.Bind("tcp://127.0.0.1:*"))
+		endpoint, err = h.socket.GetLastEndpoint()
+	}
 	must.OK(t, err)
 	h.address = strings.TrimPrefix(endpoint, "tcp://")
 }
@@ -72,7 +81,8 @@ func (h *server) serve() {
 			return
 		default:
 		}
-		text, properties, err := h.socket.RecvWithMetadata(0, "User-Id", "Peer-Address", "Role")
+		text, properties, err := h.socket.RecvWithMetadata(0, "User-Id", "Peer-Address", "Role",
+			"Session-Id", "Client-Address")
 		switch {
 		case err == nil:
 			h.received(text, properties)
@@ -86,6 +96,10 @@ func (h *server) serve() {
 
 // received checks a message. Its text has the number of the visit.
 func (h *server) received(text string, properties map[string]string) {
+	if strings.HasPrefix(text, "member ") {
+		h.fromMember(text, properties["Session-Id"])
+		return
+	}
 	var number uint64
 	if _, err := fmt.Sscanf(text, "visit %d", &number); err != nil {
 		h.world.fault("%s: received %.100q of %q", h.domain, text, properties)
@@ -98,8 +112,12 @@ func (h *server) received(text string, properties map[string]string) {
 	}
 	v := known.(*visit)
 	p := v.client
-	if p.server != h || properties["User-Id"] != p.userID ||
-		properties["Peer-Address"] != p.source || properties["Role"] != p.title {
+	source := properties["Peer-Address"]
+	if h.fronted {
+		source = properties["Client-Address"]
+	}
+	if p.server != h || properties["User-Id"] != p.userID || source != p.source ||
+		properties["Role"] != p.title || (properties["Session-Id"] != "") != h.guarded {
 		h.world.fault("%s: a message of %s has the properties %q", h.domain, p.name, properties)
 	}
 	v.check("its message was received")

@@ -26,6 +26,7 @@ type world struct {
 	tally   *tally
 	zctx    *zmq4.Context
 	auth    *zmqauth.Authenticator
+	log     *slog.Logger
 	service standing // in: the Authenticator serves
 	key     *zmqauth.Certificate
 	servers map[string]*server
@@ -36,6 +37,8 @@ type world struct {
 	serving sync.WaitGroup // the servers' goroutines
 	end     chan struct{}  // closed to end these goroutines
 	wrong   chan string    // errors for the test to report
+
+	sessions sessions
 
 	unusable atomic.Int64 // how often the log has called the password file unusable
 }
@@ -53,6 +56,8 @@ func newWorld(t *testing.T) *world {
 		servers: make(map[string]*server),
 		end:     make(chan struct{}),
 		wrong:   make(chan string, 100),
+		sessions: sessions{open: make(map[uint64]bool),
+			members: make(map[zmqauth.PublicKey]*member)},
 	}
 	var err error
 	w.key, err = zmqauth.NewCertificate()
@@ -60,12 +65,14 @@ func newWorld(t *testing.T) *world {
 	w.zctx, err = zmq4.NewContext()
 	must.OK(t, err)
 	everything := &slog.HandlerOptions{Level: slog.LevelDebug}
+	w.log = slog.New(slog.NewTextHandler(logWatch{w}, everything))
 	w.auth, err = zmqauth.New(w.zctx, &zmqauth.Config{
-		Logger:          slog.New(slog.NewTextHandler(logWatch{w}, everything)),
+		Logger:          w.log,
 		CallbackTimeout: callbackTimeout,
 		MaxConcurrent:   maxConcurrent,
 		MaxPending:      maxPending,
 		OnDecision:      w.decided,
+		OnSession:       w.sessionChanged,
 		Properties:      []string{"Role"},
 	})
 	must.OK(t, err)
@@ -138,6 +145,7 @@ func (w *world) run(t *testing.T, duration time.Duration, enough func() bool) {
 		w.goodPrincipals, w.changingPrincipals, w.otherPrincipals,
 		w.askDirectly, w.askLive, w.askTooMuch, w.handMade,
 		w.hostile, w.hostile, w.hostile, w.retries,
+		w.stay, w.rules.leave, w.rules.leave, w.floods,
 		w.rules.restarts, w.rules.addresses, w.rules.tables, w.rules.keys, w.rules.principals,
 		w.rules.directory, w.rules.passwordFile, w.rules.callbacks, w.rules.mistakes,
 	} {
@@ -163,6 +171,7 @@ func (w *world) quiet(t *testing.T) resources {
 		s := w.auth.Stats()
 		return s.Pending == 0 && s.Requests == s.Allowed+s.Denied+s.Temporary+s.Errors
 	})
+	w.noSessions(t)
 	// Connections of the servers end when libzmq has noticed that the client is gone. Callbacks may
 	// still run for a short time.
 	var last [2]int
@@ -197,6 +206,7 @@ func (w *world) close(t *testing.T) {
 	if stats.Unreported != 0 {
 		t.Errorf("%+v", stats)
 	}
+	w.turnedAway(t)
 	close(w.end)
 	w.serving.Wait()
 	for _, h := range w.servers {

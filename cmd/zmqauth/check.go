@@ -117,27 +117,32 @@ func checkConfig(out output, config string, strict bool) error {
 	}
 	_, err = fmt.Fprintf(out.w, "%s: good, %s\n", config, counts)
 	for _, l := range limited {
-		_, failed := fmt.Fprintf(out.w, "%s: %s\n", printable(l.Frontend), l.Limits)
+		text := strings.Join(slices.DeleteFunc([]string{l.Front, l.Limits}, isEmpty), ", ")
+		_, failed := fmt.Fprintf(out.w, "%s: %s\n", printable(l.Frontend), text)
 		err = errors.Join(err, failed)
 	}
 	return err
 }
 
-// limitsInfo is what check shows of the limits of a frontend.
+// limitsInfo is what check shows of the front and the limits of a frontend.
 type limitsInfo struct {
 	Frontend string `json:"frontend"`
+	Front    string `json:"front,omitempty"`
 	Limits   string `json:"limits"` // as entries of the policy, with commas between them
 }
 
-// describeLimits describes the limits of the frontends that have any.
+// describeLimits describes the frontends that have a front or limits.
 func describeLimits(frontends []policyfile.Frontend) (infos []limitsInfo) {
 	for _, f := range frontends {
-		if text := f.Limits.String(); text != "" {
-			infos = append(infos, limitsInfo{f.Name, text})
+		info := limitsInfo{f.Name, f.Front.String(), f.Limits.String()}
+		if info.Front+info.Limits != "" {
+			infos = append(infos, info)
 		}
 	}
 	return infos
 }
+
+func isEmpty(text string) bool { return text == "" }
 
 func describeWarnings(warnings []proxy.Warning) []warningInfo {
 	infos := []warningInfo{} // no warnings are an empty list in JSON

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -94,7 +97,7 @@ func checkHealth(ctx context.Context, config string) (healthReport, error) {
 			continue // its tls-serve is checked
 		}
 		health := frontendHealth{Name: f.Name, Line: f.Line, Bind: f.Bind, Healthy: true}
-		if err := greets(ctx, f.Bind); err != nil {
+		if err := greets(ctx, f.Bind, f.Front); err != nil {
 			health.Healthy, health.Error = false, err.Error()
 			faults = append(faults, fmt.Errorf("frontend %s: %s: %w", f.Name, f.Bind, err))
 		}
@@ -126,14 +129,20 @@ func readPolicy(config string) (*policyfile.Policy, error) {
 	return policy, err
 }
 
-// greets waits for the greeting of a ZeroMQ socket that is bound to endpoint on this host.
-func greets(ctx context.Context, endpoint string) error {
+// greets waits for the greeting of a ZeroMQ socket that is bound to endpoint on this host, or that
+// is behind a front there. A front answers those alone who begin with a greeting, and its balancers
+// with a header. It resets the connections of those who are denied or exceed its limits: that is an
+// answer.
+func greets(ctx context.Context, endpoint string, front *policyfile.Front) error {
 	network, address, err := dialable(endpoint)
 	if err != nil {
 		return err
 	}
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, network, address)
+	if front != nil && isReset(err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -143,15 +152,46 @@ func greets(ctx context.Context, endpoint string) error {
 			return err
 		}
 	}
+	if front != nil {
+		_, err = conn.Write(opening(front, conn.LocalAddr()))
+	}
 	// A ZeroMQ socket sends the signature as soon as it has a connection (RFC 37, the greeting).
 	var signature [10]byte
-	if _, err := io.ReadFull(conn, signature[:]); err != nil {
+	if err == nil {
+		_, err = io.ReadFull(conn, signature[:])
+	}
+	if front != nil && isReset(err) {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("no greeting: %w", err)
 	}
 	if signature[0] != 0xff || signature[9] != 0x7f {
 		return errors.New("what answers is no ZeroMQ socket")
 	}
 	return nil
+}
+
+// isReset tells whether the other end has reset a connection.
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// opening is what a client sends first at a front: the signature of its greeting, and as a balancer
+// the header of the PROXY protocol for a connection of its own.
+func opening(front *policyfile.Front, own net.Addr) []byte {
+	const local = "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00" // version 2, LOCAL
+	const signature = "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f"
+	from, ok := own.(*net.TCPAddr)
+	if !ok {
+		return []byte(signature)
+	}
+	addr := from.AddrPort().Addr().Unmap()
+	isIn := func(network netip.Prefix) bool { return network.Contains(addr) }
+	if slices.ContainsFunc(front.ProxyProtocol, isIn) {
+		return []byte(local + signature)
+	}
+	return []byte(signature)
 }
 
 // dialable returns the address at which this host can reach a socket that is bound to endpoint.

@@ -60,7 +60,7 @@ func TestGreetsRefusesOthers(t *testing.T) {
 			}()
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
-			if err := greets(ctx, "tcp://"+listener.Addr().String()); err == nil {
+			if err := greets(ctx, "tcp://"+listener.Addr().String(), nil); err == nil {
 				t.Error("taken for a ZeroMQ socket")
 			}
 		})

@@ -15,7 +15,7 @@ import (
 
 // fileHealth says whether a file or directory that a policy names can be read and trusted.
 type fileHealth struct {
-	Entry   string `json:"entry"` // "plain", "curve" or "certificate"
+	Entry   string `json:"entry"` // "plain", "curve", "fleet" or "certificate"
 	Line    int    `json:"line"`  // of the policy
 	Path    string `json:"path"`
 	Healthy bool   `json:"healthy"`
@@ -36,6 +36,7 @@ func namedFiles(policy *policyfile.Policy) (named []fileHealth) {
 		add(policyfile.EntryPlain, domain.Plain)
 		add(policyfile.EntryCurve, domain.Curve)
 	}
+	add(policyfile.EntryFleet, policy.Fleet)
 	for _, f := range policy.Frontends {
 		if f.Certificate != "" {
 			named = append(named, fileHealth{Entry: entryCertificate, Line: f.Line, Path: f.Certificate})
@@ -51,6 +52,8 @@ func (f *fileHealth) check() (err error) {
 		err = checkPasswordFile(f.Path)
 	case policyfile.EntryCurve:
 		err = checkCertificates(f.Path)
+	case policyfile.EntryFleet:
+		_, err = proxy.LoadMember(f.Path)
 	default:
 		_, err = proxy.LoadSecret(f.Path)
 	}

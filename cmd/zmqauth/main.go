@@ -77,7 +77,7 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate(thisBuild().text())
 	root.AddCommand(newKeygen(), newList(), newShow(), newPubkey(), newPasswd(), newCheck(),
 		newProbe(), newConnect(), newProxy(), newSessions(), newKick(), newTLSServe(),
-		newTLSConnect(), newTunnel(), newHealth(), newVersion())
+		newTLSConnect(), newTunnel(), newHealth(), newFleet(), newVersion())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

@@ -66,6 +66,7 @@ func newProxy() *cobra.Command {
 				IOThreads: o.ioThreads,
 				Log:       log,
 				Reload:    reload,
+				Version:   thisBuild().version,
 
 				Control:      o.control,
 				ControlGroup: group,

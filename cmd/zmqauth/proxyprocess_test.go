@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -31,11 +32,12 @@ const patience = 30 * time.Second
 
 // proxyProcess is a process that runs the command proxy, or one for a link.
 type proxyProcess struct {
-	t      testing.TB
-	dir    string
-	cmd    *exec.Cmd
-	exited chan struct{}
-	err    error // the outcome of the process; read it after exited
+	t       testing.TB
+	dir     string
+	program string // "": zmqauth
+	cmd     *exec.Cmd
+	exited  chan struct{}
+	err     error // the outcome of the process; read it after exited
 
 	mu    sync.Mutex
 	lines []string  // of the log
@@ -66,7 +68,7 @@ func startLink(t testing.TB, dir string, args ...string) *proxyProcess {
 func (p *proxyProcess) start(args ...string) {
 	t := p.t
 	t.Helper()
-	p.cmd = exec.Command(binary, append(args, "--log-format", "json")...)
+	p.cmd = exec.Command(cmp.Or(p.program, binary), append(args, "--log-format", "json")...)
 	p.cmd.Dir = p.dir
 	stderr, err := p.cmd.StderrPipe()
 	must.OK(t, err)

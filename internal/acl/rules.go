@@ -42,6 +42,21 @@ func (r *Rules) Remove(domain string, entries []string) error {
 	return r.change(domain, func(list *List) error { return list.Remove(entries) })
 }
 
+// Take puts the list that other rules have for a scope in the place of its own.
+func (r *Rules) Take(other *Rules, domain string) {
+	if domain == General {
+		r.general = other.general
+		return
+	}
+	delete(r.domains, domain)
+	if list := other.domains[domain]; list != nil {
+		if r.domains == nil {
+			r.domains = make(map[string]*List)
+		}
+		r.domains[domain] = list
+	}
+}
+
 func (r *Rules) change(domain string, change func(*List) error) error {
 	if domain == General {
 		return change(&r.general)

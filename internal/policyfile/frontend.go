@@ -1,6 +1,9 @@
 package policyfile
 
-import "io/fs"
+import (
+	"io/fs"
+	"net/netip"
+)
 
 // Frontend is one frontend entry of a policy: an authenticated socket before a service that has
 // none.
@@ -43,14 +46,29 @@ type Frontend struct {
 	Identity string
 
 	// Limits are what strangers may cost; nil: there are none. The entries that are about single
-	// addresses are there only for TCP, and those about handshakes not for GSSAPI.
+	// addresses are there only for TCP. Those about handshakes are not there for GSSAPI, and the
+	// deadline not for IPC, unless there is a Front.
 	Limits *Limits
 
+	// Front is the listener before the socket; nil: libzmq listens itself. Never for an abstract IPC
+	// endpoint.
+	Front *Front
+	front string // the value of the entry, while it is read
+
 	// Mode and Group are those of the file of an ipc endpoint: who may connect needs to write it.
-	// Mode 0 leaves it to the umask. Group is a name or a number; empty: the group of the process.
+	// Mode 0 leaves it to the umask, and with a Front it is 0600. Group is a name or a number; empty:
+	// the group of the process.
 	Mode  fs.FileMode
 	Group string
 
 	File string // the path of the policy, as the caller gave it
 	Line int    // of the frontend's first line
+}
+
+// Front is a listener of its own before a frontend's socket (package front). It is there where the
+// entry front is yes.
+type Front struct {
+	// ProxyProtocol are the networks of the balancers, from the entry proxy-protocol. Only for TCP,
+	// and never a network of all addresses.
+	ProxyProtocol []netip.Prefix
 }

@@ -86,18 +86,24 @@ func (l *Limits) setDeadline(value string) error {
 	return nil
 }
 
-func (l *Limits) setExempt(value string) error {
+func (l *Limits) setExempt(value string) (err error) {
+	l.Exempt, err = parseNetworks(value)
+	return err
+}
+
+// parseNetworks reads a list of networks, and of addresses.
+func parseNetworks(value string) (networks []netip.Prefix, err error) {
 	for _, item := range splitList(value) {
 		network, err := acl.ParseNetwork(item)
 		if err != nil {
-			return fmt.Errorf("%.40q: %w", item, err)
+			return nil, fmt.Errorf("%.40q: %w", item, err)
 		}
-		l.Exempt = append(l.Exempt, network)
+		networks = append(networks, network)
 	}
-	if len(l.Exempt) == 0 {
-		return errors.New("it names nothing")
+	if len(networks) == 0 {
+		return nil, errors.New("it names nothing")
 	}
-	return nil
+	return networks, nil
 }
 
 // checkLimits checks that no limit stands there without effect.
@@ -107,17 +113,19 @@ func (p *parser) checkLimits(f *Frontend, lines map[string]int) {
 			p.fail(lines[entry], "%s %s", entry, reason)
 		}
 	}
-	bind, err := endpoint.ParseBind(f.Bind)
-	if f.TLS != "" || err == nil && bind.Transport == endpoint.IPC {
-		for _, entry := range []string{EntryPerAddress, EntryRate, EntryBurst, EntryDeadline,
-			EntryPenalty, EntryExempt} {
+	if f.isIPC() {
+		for _, entry := range []string{EntryPerAddress, EntryRate, EntryBurst, EntryPenalty,
+			EntryExempt} {
 			without(entry, "is for endpoints of TCP: the clients of others have no addresses")
+		}
+		if f.Front == nil {
+			without(EntryDeadline, "is for endpoints of TCP, and for others with front = yes")
 		}
 		return
 	}
-	if f.Mechanism == "gssapi" {
-		without(EntryDeadline, "is not for the mechanism gssapi")
-		without(EntryPenalty, "is not for the mechanism gssapi")
+	if f.Mechanism == "gssapi" && f.Front == nil {
+		without(EntryDeadline, "is for the mechanism gssapi only with front = yes")
+		without(EntryPenalty, "is for the mechanism gssapi only with front = yes")
 	}
 	if lines[EntryRate] == 0 {
 		without(EntryBurst, "needs a "+EntryRate)
@@ -125,6 +133,12 @@ func (p *parser) checkLimits(f *Frontend, lines map[string]int) {
 	if lines[EntryPerAddress]+lines[EntryRate]+lines[EntryDeadline]+lines[EntryPenalty] == 0 {
 		without(EntryExempt, "has no limit from which it could exempt")
 	}
+}
+
+// isIPC tells whether clients come by a Unix socket, and have no address.
+func (f *Frontend) isIPC() bool {
+	bind, err := endpoint.ParseBind(f.Bind)
+	return f.TLS != "" || err == nil && bind.Transport == endpoint.IPC
 }
 
 // String is the limits as entries of a policy, in one line. It is empty where there are none.

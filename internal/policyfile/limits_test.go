@@ -85,9 +85,15 @@ func TestLimitErrors(t *testing.T) {
 			":8: a second penalty, the first is in line 7"},
 		"an address of IPC": {limited("null", ipc, "max-connections = 2", "connection-rate = 1/s"),
 			":8: connection-rate is for endpoints of TCP: the clients of others have no addresses"},
-		"a penalty of IPC":          {limited("null", ipc, "penalty = 1s"), ":7: penalty is for"},
-		"a deadline of GSSAPI":      {limited("gssapi", tcp, "handshake-deadline = 1s"), ":7: handshake"},
-		"a penalty of GSSAPI":       {limited("gssapi", tcp, "penalty = 1s"), "not for the mechanism"},
+		"a penalty of IPC": {limited("null", ipc, "penalty = 1s"), ":7: penalty is for"},
+		"a deadline of IPC": {limited("null", ipc, "handshake-deadline = 1s"),
+			":7: handshake-deadline is for endpoints of TCP, and for others with front = yes"},
+		"a penalty of IPC with a front": {limited("null", ipc, "front = yes", "penalty = 1s"),
+			":8: penalty is for endpoints of TCP"},
+		"a deadline of GSSAPI": {limited("gssapi", tcp, "handshake-deadline = 1s", "front = no"),
+			":7: handshake-deadline is for the mechanism gssapi only with front = yes"},
+		"a penalty of GSSAPI": {limited("gssapi", tcp, "penalty = 1s"),
+			":7: penalty is for the mechanism gssapi only with front = yes"},
 		"an unknown entry of limit": {limited("null", tcp, "max-conns = 1"), ":7: unknown name"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -210,7 +210,7 @@ func TestLinkErrors(t *testing.T) {
 		{tunnel("socks = 70000"),
 			"3: socks \"70000\": not HOST:PORT"},
 		{"link = a\n",
-			"1: unknown name \"link\" in a policy: domain, frontend, stale-limit, tls-serve, " +
+			"1: unknown name \"link\" in a policy: domain, frontend, stale-limit, fleet, tls-serve, " +
 				"tls-connect, tunnel"},
 	} {
 		text, want := test[0], test[1]

@@ -48,6 +48,8 @@ func parse(file, dir string, text []byte) (*Policy, error) {
 			p.parseFrontend(n)
 		case EntryStaleLimit:
 			p.parseStaleLimit(n)
+		case EntryFleet:
+			p.parseFleet(n)
 		case EntryTLSServe:
 			p.parseTLSServe(n)
 		case EntryTLSConnect:
@@ -55,12 +57,13 @@ func parse(file, dir string, text []byte) (*Policy, error) {
 		case EntryTunnel:
 			p.parseTunnel(n)
 		default:
-			p.unknown(n, "in a policy", EntryDomain, EntryFrontend, EntryStaleLimit, EntryTLSServe,
-				EntryTLSConnect, EntryTunnel)
+			p.unknown(n, "in a policy", EntryDomain, EntryFrontend, EntryStaleLimit, EntryFleet,
+				EntryTLSServe, EntryTLSConnect, EntryTunnel)
 		}
 	}
 	if len(p.errs) == 0 {
 		p.checkTLS()
+		p.checkFleet()
 	}
 	if len(p.errs) > 0 {
 		return nil, p.err()

@@ -44,28 +44,33 @@ func (p *parser) parseDomain(n *zpl.Node) {
 
 // parseEnrolment reads what happens to clients with unknown keys. Both entries may be nil.
 func (p *parser) parseEnrolment(domain *Domain, unknown, window *Entry) {
+	domain.Pending, domain.EnrolWindow = p.parsePending(unknown, window)
+	if domain.Pending && (domain.Curve == nil || domain.Curve.Text == AnyKey) {
+		p.fail(unknown.Line, "%s = %s needs %s with a directory in the same domain", EntryUnknown,
+			UnknownPending, EntryCurve)
+	}
+}
+
+// parsePending reads whether unknown keys wait, and how long that is so. Both entries may be nil.
+func (p *parser) parsePending(unknown, window *Entry) (pending bool, length time.Duration) {
 	if unknown != nil {
-		domain.Pending = unknown.Text == UnknownPending
-		switch {
-		case unknown.Text != UnknownPending && unknown.Text != UnknownRefused:
+		pending = unknown.Text == UnknownPending
+		if !pending && unknown.Text != UnknownRefused {
 			p.fail(unknown.Line, "%s is %s or %s, not %q", EntryUnknown, UnknownPending,
 				UnknownRefused, unknown.Text)
-		case domain.Pending && (domain.Curve == nil || domain.Curve.Text == AnyKey):
-			p.fail(unknown.Line, "%s = %s needs %s with a directory in the same domain", EntryUnknown,
-				UnknownPending, EntryCurve)
 		}
 	}
 	if window == nil {
-		return
+		return pending, 0
 	}
 	length, err := time.ParseDuration(window.Text)
 	switch {
 	case err != nil || length <= 0:
 		p.fail(window.Line, "%s is a time such as 10m, not %q", EntryEnrolWindow, window.Text)
-	case !domain.Pending:
+	case !pending:
 		p.fail(window.Line, "%s needs %s = %s", EntryEnrolWindow, EntryUnknown, UnknownPending)
 	}
-	domain.EnrolWindow = length
+	return pending, length
 }
 
 // parseOnce reads an entry that a domain may have once.

@@ -38,7 +38,7 @@ func (f *Frontend) fields() []field {
 		{"identity", &f.Identity, checkIdentity, false},
 		{"mode", new(string), f.setMode, false},
 		{"group", &f.Group, nil, false},
-	}, f.limitFields()...)
+	}, append(f.frontFields(), f.limitFields()...)...)
 }
 
 // defaultMaxMessage is the largest message in bytes unless the entry max-message says otherwise. It
@@ -110,6 +110,7 @@ func (p *parser) parseFrontend(n *zpl.Node) {
 			"%d bytes", MaxSubscription)
 	}
 	p.checkAccess(&f, lines)
+	p.checkFront(&f, lines)
 	p.checkLimits(&f, lines)
 	if lines["identity"] != 0 && f.Type != "router" {
 		p.fail(lines["identity"], "identity is for the type router")

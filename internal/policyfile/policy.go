@@ -18,6 +18,12 @@ type Policy struct {
 	Domains   []Domain   // in the file's order
 	Frontends []Frontend // in the file's order
 
+	// Fleet is the file of the fleet that decides about FleetDomains; nil: there is none.
+	// FleetPending and FleetWindow are what Pending and EnrolWindow are of a Domain.
+	Fleet        *Entry
+	FleetPending bool
+	FleetWindow  time.Duration
+
 	// StaleLimit is how long what cannot be read any more stays in force. 0: the file does not say.
 	StaleLimit time.Duration
 
@@ -68,6 +74,7 @@ const (
 	EntryDomain     = "domain"
 	EntryFrontend   = "frontend"
 	EntryStaleLimit = "stale-limit"
+	EntryFleet      = "fleet"
 
 	EntryAllow  = "allow"
 	EntryDeny   = "deny"
@@ -100,6 +107,21 @@ func (p *Policy) Domain(name string) *Domain {
 		return nil
 	}
 	return &p.Domains[at]
+}
+
+// FleetDomains are the domains that the fleet decides about: those of the frontends that have no
+// section of their own. They are sorted.
+func (p *Policy) FleetDomains() (names []string) {
+	if p.Fleet == nil {
+		return nil
+	}
+	for _, f := range p.Frontends {
+		if f.Domain != "" && p.Domain(f.Domain) == nil {
+			names = append(names, f.Domain)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Texts returns the values of entries.

@@ -10,8 +10,10 @@ import (
 	"strings"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/fleet/natsstore"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/files"
+	"github.com/zmqauth/zmqauth/internal/fleetfile"
 	"github.com/zmqauth/zmqauth/internal/links"
 	"github.com/zmqauth/zmqauth/internal/policyfile"
 	"github.com/zmqauth/zmqauth/internal/privatedir"
@@ -24,6 +26,8 @@ type Config struct {
 
 	frontends []frontendSpec // set by Resolve
 	links     []links.Spec   // the same
+
+	member *fleetfile.Member // of the fleet, set by Resolve; nil: there is none
 }
 
 // Load reads a policy without the certificates of its frontends, which Resolve reads. The
@@ -83,9 +87,10 @@ func (c *Config) joinTLS(sockets *privatedir.Dir) {
 // same for the same pair, wherever it stands in the policy. As in frontendSpec.same, it does not
 // matter which file has the frontend's certificate, nor what its limits are.
 func socketName(f policyfile.Frontend, s policyfile.TLSServe) string {
-	f.File, f.Line, f.Bind, f.Certificate, f.Limits = "", 0, "", "", nil
+	fronted := f.Front != nil
+	f.File, f.Line, f.Bind, f.Certificate, f.Limits, f.Front = "", 0, "", "", nil, nil
 	s.File, s.Line, s.Connect = "", 0, policyfile.Address{}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%#v %#v", f, s))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%#v %v %#v", f, fronted, s))
 	return hex.EncodeToString(sum[:socketNameLength/2])
 }
 
@@ -108,6 +113,13 @@ func (c *Config) Resolve() error {
 		c.frontends = append(c.frontends, spec)
 	}
 	c.links = links.Of(c.File)
+	if entry := c.File.Fleet; entry != nil {
+		var err error
+		if c.member, err = LoadMember(c.File.Resolve(entry.Text)); err != nil {
+			errs = append(errs, &zmqauth.FileError{File: c.File.File, Line: entry.Line,
+				Err: fmt.Errorf("fleet: %w", err)})
+		}
+	}
 	return errors.Join(append(errs, links.Check(c.links))...)
 }
 
@@ -134,6 +146,15 @@ func resolve(f policyfile.Frontend) (spec frontendSpec, err error) {
 		}
 	}
 	return spec, nil
+}
+
+// LoadMember reads the file of a server in a fleet.
+func LoadMember(path string) (*fleetfile.Member, error) {
+	member, err := fleetfile.ReadMember(path)
+	if err == nil && member.Role != natsstore.RoleServer {
+		err = fmt.Errorf("%s: this is the file of an administrator: keep it off servers", path)
+	}
+	return member, err
 }
 
 // LoadSecret reads a certificate. It is an error if the file has no secret key.

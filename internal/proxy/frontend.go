@@ -17,6 +17,7 @@ import (
 // sockets except waker. The frontendSet, which owns waker, gives the goroutine tasks.
 type frontend struct {
 	spec      frontendSpec
+	auth      *zmqauth.Authenticator
 	zctx      *zmq4.Context
 	log       *slog.Logger
 	front     *zmq4.Socket // bound, for the clients
@@ -44,30 +45,35 @@ func newFrontend(auth *zmqauth.Authenticator, log *slog.Logger, spec frontendSpe
 	*frontend, error) {
 	f := &frontend{
 		spec:  spec,
+		auth:  auth,
 		zctx:  auth.Context(),
 		log:   log.With("frontend", spec.Name),
 		tasks: make(chan func(), 1),
 		done:  make(chan struct{}),
 	}
-	if err := f.open(auth); err != nil {
+	if err := f.open(); err != nil {
 		f.discard()
 		return nil, f.locate(err)
 	}
 	return f, nil
 }
 
-func (f *frontend) open(auth *zmqauth.Authenticator) (err error) {
+func (f *frontend) open() (err error) {
 	if f.front, f.back, err = f.spec.open(f.zctx); err != nil {
 		return err
 	}
 	if f.service, err = watchService(f.zctx, f.back); err != nil {
 		return err
 	}
-	if err := auth.Guard(f.front, f.spec.limits()); err != nil {
+	limits := f.spec.limits()
+	if f.spec.Front != nil {
+		limits = nil // they are the front's
+	}
+	if err := f.auth.Guard(f.front, limits); err != nil {
 		return err
 	}
 	set := func(endpoint string, events zmq4.Event) error {
-		return auth.Monitor(f.front, endpoint, events)
+		return f.auth.Monitor(f.front, endpoint, events)
 	}
 	if f.listener, err = newListener(f.zctx, f.front, set); err != nil {
 		return err
@@ -121,11 +127,12 @@ func (f *frontend) release() {
 
 // bind binds the frontend's socket, which has its security role already.
 func (f *frontend) bind() error {
-	if err := f.listener.bind(f.spec); err != nil {
+	if err := f.listener.bind(f.auth, f.spec, f.log); err != nil {
 		return f.locate(fmt.Errorf("bind %s: %w", f.spec.Bind, err))
 	}
 	f.log.Info("zmqauth: bound", "endpoint", f.listener.bound, "backend", f.spec.Backend,
-		"type", f.spec.Type, "mechanism", f.spec.Mechanism, "domain", f.spec.Domain)
+		"type", f.spec.Type, "mechanism", f.spec.Mechanism, "domain", f.spec.Domain,
+		"front", f.spec.Front != nil)
 	return nil
 }
 
@@ -169,6 +176,7 @@ func (f *frontend) close() {
 		_ = socket.SetLinger(linger)
 		_ = socket.Close()
 	}
+	f.listener.finish(linger)
 	if f.left != (Undelivered{}) {
 		f.log.Warn(MessageLost, "messages", f.left.Messages, "unanswered", f.left.Unanswered)
 		return
@@ -269,17 +277,24 @@ func (f *frontend) do(task func() error) error {
 	}
 }
 
-// limit puts the limits of a spec in force. It returns nil where they are in force already.
-func (f *frontend) limit(auth *zmqauth.Authenticator, spec frontendSpec) error {
-	if reflect.DeepEqual(f.spec.Limits, spec.Limits) {
+// adopt puts the limits of a spec in force, and the settings of its front. It returns nil where
+// they are in force already.
+func (f *frontend) adopt(spec frontendSpec) error {
+	if reflect.DeepEqual(f.spec.Limits, spec.Limits) &&
+		reflect.DeepEqual(f.spec.Front, spec.Front) {
 		return nil
 	}
-	return f.do(func() error {
-		f.spec.Limits = spec.Limits
-		if err := auth.SetLimits(f.front, spec.limits()); err != nil {
+	return f.do(func() (err error) {
+		f.spec.Limits, f.spec.Front = spec.Limits, spec.Front
+		if f.spec.Front == nil {
+			err = f.auth.SetLimits(f.front, spec.limits())
+		} else if f.listener.before != nil {
+			err = f.listener.before.Reconfigure(f.spec.frontConfig(f.log))
+		}
+		if err != nil {
 			return f.locate(err)
 		}
-		f.log.Info(MessageLimits, "limits", spec.Limits.String())
+		f.log.Info(MessageLimits, "limits", spec.Limits.String(), "front", spec.Front.String())
 		return nil
 	})
 }

@@ -80,11 +80,11 @@ func (s *frontendSet) update(specs []frontendSpec) error {
 }
 
 // prepare makes the frontends of specs that do not run yet or have changed. Those whose limits
-// alone have changed get the new ones.
+// alone have changed, or the settings of their fronts, get the new ones.
 func (s *frontendSet) prepare(specs []frontendSpec) (starting []*frontend, errs []error) {
 	for _, spec := range specs {
 		if old := s.running[spec.Name]; old != nil && old.spec.same(spec) {
-			errs = append(errs, old.limit(s.auth, spec))
+			errs = append(errs, old.adopt(spec))
 			continue
 		}
 		f, err := newFrontend(s.auth, s.log, spec)

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/front"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/policyfile"
 	"github.com/zmqauth/zmqauth/internal/privatedir"
@@ -23,10 +25,14 @@ type frontendSpec struct {
 }
 
 // same tells whether two specs describe the same frontend. Where the entry stands in the file does
-// not matter, nor which file has the certificate. A frontend can change its limits while it runs.
+// not matter, nor which file has the certificate. A frontend can change its limits and the settings
+// of its front while it runs.
 func (s frontendSpec) same(other frontendSpec) bool {
 	a, b := s.Frontend, other.Frontend
-	a.File, a.Line, a.Certificate, a.Limits = b.File, b.Line, b.Certificate, b.Limits
+	if (a.Front == nil) != (b.Front == nil) {
+		return false
+	}
+	a.File, a.Line, a.Certificate, a.Limits, a.Front = b.File, b.Line, b.Certificate, b.Limits, b.Front
 	if a != b || (s.certificate == nil) != (other.certificate == nil) {
 		return false
 	}
@@ -79,6 +85,12 @@ func (s frontendSpec) open(zctx *zmq4.Context) (front, back *zmq4.Socket, err er
 
 // limits are what strangers may cost; nil: there are none.
 func (s frontendSpec) limits() *zmqauth.Limits { return (*zmqauth.Limits)(s.Limits) }
+
+// frontConfig is the settings of the front, which there is.
+func (s frontendSpec) frontConfig(log *slog.Logger) *front.Config {
+	return &front.Config{Limits: s.limits(), ProxyProtocol: s.Front.ProxyProtocol, Logger: log,
+		Mode: s.access.Mode, Group: s.access.Group}
+}
 
 // maxMessage is the size in bytes of the largest message that a client may send.
 func (s frontendSpec) maxMessage() int64 {

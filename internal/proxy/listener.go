@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
 	"github.com/pebbe/zmq4"
 	"golang.org/x/sys/unix"
 
+	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/front"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
@@ -23,8 +26,12 @@ type listener struct {
 	set    setMonitor   // of front
 	events *zmq4.Socket // of that monitor
 	bound  string       // the endpoint in libzmq's spelling; "": not bound
+	own    string       // the one that libzmq has: another one, where a Front listens
 
 	file *privatedir.Socket // of ipc with a path, else nil
+
+	before *front.Front   // what listens in the socket's place; nil: nothing
+	past   []*front.Front // that have listened there, and may have connections yet
 }
 
 // newListener watches front, which is not bound yet, through set.
@@ -40,17 +47,44 @@ func newListener(zctx *zmq4.Context, front *zmq4.Socket, set setMonitor) (*liste
 // socket.
 const bindTime = 5 * time.Second
 
-// bind binds the frontend's socket, which has its security role already. A Unix socket is bound
-// only where nothing is, or a socket that nobody listens on any more.
-func (l *listener) bind(spec frontendSpec) error {
+// bind binds the frontend's socket, which has its security role already, or has a Front listen in
+// its place. A Unix socket is bound only where nothing is, or a socket that nobody listens on any
+// more.
+func (l *listener) bind(auth *zmqauth.Authenticator, spec frontendSpec, log *slog.Logger) error {
 	at, err := endpoint.ParseBind(spec.Bind)
-	if err == nil && at.HasFile() {
+	switch {
+	case err != nil:
+	case spec.Front != nil:
+		err = l.bindFront(auth, at, spec, log)
+	case at.HasFile():
 		err = l.bindFile(at.Path, spec)
-	} else if err == nil {
+	default:
 		err = l.front.Bind(spec.Bind)
 	}
-	if err == nil {
-		l.bound, err = l.front.GetLastEndpoint()
+	if err != nil {
+		return err
+	}
+	if l.own, err = l.front.GetLastEndpoint(); err != nil {
+		return err
+	}
+	l.bound = l.own
+	if l.before != nil {
+		l.bound = l.before.Endpoint()
+	}
+	return nil
+}
+
+// bindFront has a Front listen in the socket's place.
+func (l *listener) bindFront(auth *zmqauth.Authenticator, at endpoint.Endpoint, spec frontendSpec,
+	log *slog.Logger) (err error) {
+	l.before, err = front.Listen(auth, l.front, spec.Bind, spec.frontConfig(log))
+	switch cause := errors.Unwrap(err); {
+	case errors.Is(err, unix.EADDRINUSE) && at.HasFile():
+		return occupied(at.Path)
+	case errors.Is(err, unix.EADDRINUSE):
+		return unix.EADDRINUSE
+	case cause != nil:
+		return cause // without the endpoint, which the caller names
 	}
 	return err
 }
@@ -105,9 +139,13 @@ func (l *listener) unbind(linger time.Duration) error {
 	if l.bound == "" {
 		return nil
 	}
-	bound := l.bound
-	l.bound = ""
+	bound := l.own
+	l.bound, l.own = "", ""
 	var errs []error
+	if l.before != nil {
+		errs = append(errs, l.before.StopListening())
+		l.past, l.before = append(l.past, l.before), nil
+	}
 	if l.file != nil {
 		// While it still listens: afterwards the file may belong to somebody else.
 		errs = append(errs, l.file.Remove())
@@ -123,6 +161,20 @@ func (l *listener) unbind(linger time.Duration) error {
 		}
 	}
 	return fmt.Errorf("unbind %s: %w", bound, errors.Join(append(errs, err)...))
+}
+
+// finish waits until clients have what libzmq has written for them to the connections of a Front,
+// and closes these connections then, or after linger. The socket is closed: libzmq ends its side of
+// each when it has written all.
+func (l *listener) finish(linger time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), linger)
+	defer cancel()
+	for _, f := range l.past {
+		if f.Shutdown(ctx) != nil {
+			_ = f.Close()
+		}
+	}
+	l.past = nil
 }
 
 // update takes the events that have come. It returns how many connections were not accepted or were

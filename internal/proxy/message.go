@@ -13,6 +13,8 @@ const (
 	MessageBack     = "zmqauth: the service of a frontend is back"
 	MessageStalled  = "zmqauth: the service of a frontend takes no subscriptions, " +
 		"it is connected again"
+	MessageFleet    = "zmqauth: the proxy joins a fleet"
+	MessageJoined   = "zmqauth: the proxy has joined the fleet"
 	MessageShortage = "zmqauth: clients are turned away, their connections cannot be accepted"
 	MessageLimits   = "zmqauth: a frontend has other limits"
 	MessageEnded    = "zmqauth: a frontend has ended"

@@ -37,6 +37,8 @@ type Options struct {
 	Log       *slog.Logger     // never nil
 	Reload    <-chan os.Signal // each signal makes Run read the policy again; nil: never
 
+	Version string // of the program, for its report to a fleet
+
 	Control      string // the path of the control socket; empty: there is none
 	ControlGroup *int   // whose members may use it, besides root and this user; nil: nobody else
 }
@@ -52,6 +54,7 @@ type proxy struct {
 	links     *links.Set
 	wrong     *reminder.Alarm // the policy in the file is not in force
 	served    served
+	fleet     *membership // nil: there is none
 }
 
 // Run serves until ctx ends. The Authenticator starts before the first frontend is bound and closes
@@ -74,18 +77,34 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := zctx.SetIoThreads(o.IOThreads); err != nil {
 		return err
 	}
-	feed := new(admin.Feed)
-	auth, err := zmqauth.New(zctx, &zmqauth.Config{Logger: o.Log, OnSession: feed.OnSession})
+	member, err := connect(config, o.Log)
 	if err != nil {
 		return err
 	}
+	feed := new(admin.Feed)
+	settings := &zmqauth.Config{Logger: o.Log, OnSession: feed.OnSession}
+	member.observe(settings)
+	auth, err := zmqauth.New(zctx, settings)
+	if err != nil {
+		return errors.Join(err, member.Close())
+	}
 	defer func() { err = errors.Join(err, auth.Close()) }()
-	if err := errors.Join(auth.Apply(config.Policy), auth.Start()); err != nil {
+	defer func() { err = errors.Join(err, member.Close()) }() // before auth
+	if err := auth.Apply(config.rules()); err != nil {
+		return err
+	}
+	if err := member.join(ctx, auth, o.Version); ctx.Err() != nil {
+		return nil // it was ended while it waited
+	} else if err != nil {
+		return err
+	}
+	if err := auth.Start(); err != nil {
 		return err
 	}
 	p := &proxy{path: o.Config, sockets: sockets, config: config, log: o.Log, auth: auth,
 		links:     links.NewSet(links.Options{Log: o.Log, Linger: o.Linger}),
-		frontends: newFrontendSet(auth, o.Log, o.Linger, ctx.Done()), wrong: reminder.NewAlarm()}
+		frontends: newFrontendSet(auth, o.Log, o.Linger, ctx.Done()), wrong: reminder.NewAlarm(),
+		fleet: member}
 	defer p.wrong.Clear()
 	p.warn()
 	if o.Control != "" {
@@ -120,6 +139,8 @@ func (p *proxy) serve(ctx context.Context, reload <-chan os.Signal) error {
 			// No client can be admitted any more. The process ends, so that its supervisor
 			// starts another.
 			return fmt.Errorf("the authenticator has ended: %w", orUnknown(err))
+		case err := <-p.fleet.Ended():
+			return fmt.Errorf("the fleet is not followed any more: %w", orUnknown(err))
 		case err := <-p.frontends.failed:
 			return err
 		case err := <-p.links.Failed():
@@ -140,6 +161,9 @@ func orUnknown(err error) error {
 func (p *proxy) reload(ctx context.Context) {
 	config, err := loadServed(p.path, p.sockets)
 	message := MessageWrong
+	if err == nil {
+		err = p.fleet.check(config)
+	}
 	if err == nil {
 		err = p.apply(config)
 	}
@@ -196,7 +220,7 @@ func (p *proxy) apply(config *Config) error {
 	changes := func(f *frontend) bool {
 		return !p.config.File.SameRules(config.File, f.spec.Domain)
 	}
-	err := p.auth.ApplyAfter(config.Policy, func() error {
+	err := p.auth.ApplyAfter(config.rules(), func() error {
 		if !p.frontends.hasLeaving(config.frontends, changes) {
 			return nil
 		}
@@ -207,6 +231,7 @@ func (p *proxy) apply(config *Config) error {
 		return err
 	}
 	p.config = config
+	p.fleet.enrol(config.File)
 	p.warn()
 	return nil
 }

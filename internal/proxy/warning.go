@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/zmqauth/zmqauth"
@@ -29,6 +30,9 @@ func (c *Config) Warnings() (found []Warning) {
 		_, ruled := c.File.RuleFor(policyfile.Question{
 			Domain: f.Domain, Mechanism: strings.ToUpper(f.Mechanism)})
 		without, ok := unruled[f.Mechanism]
+		if f.Mechanism != "null" && slices.Contains(c.File.FleetDomains(), f.Domain) {
+			continue // the fleet knows the clients
+		}
 		if !ok || ruled {
 			continue
 		}
@@ -51,6 +55,11 @@ func (c *Config) DomainWarning(domain string) error {
 	}
 	for _, f := range c.File.Frontends {
 		named[f.Domain] = true
+	}
+	if slices.Contains(c.File.FleetDomains(), domain) {
+		return &zmqauth.FileError{File: c.File.File, Line: c.File.Fleet.Line, Err: fmt.Errorf(
+			"warning: the fleet decides about the domain %.40q, and it is not asked here: "+
+				"zmqauth fleet list", domain)}
 	}
 	others := len(named)
 	if named[policyfile.AnyDomain] {

@@ -90,17 +90,17 @@ func (s *Socket) SetLimits(limits *Limits) {
 	default:
 		s.limits = newLimiter(*limits)
 		for _, c := range s.conns {
-			s.limits.adopt(c, time.Now())
+			s.limits.adopt(c, c.session != nil, time.Now())
 		}
 	}
 }
 
-// adopt counts a connection that came before there were limits.
-func (l *limiter) adopt(c *conn, now time.Time) {
+// adopt counts a connection that came before there were limits. in says that it was let in.
+func (l *limiter) adopt(c *conn, in bool, now time.Time) {
 	l.conns++
 	if addr := c.origin.client.Addr(); l.holdFor(addr) {
 		l.count(c, l.at(addr, now))
-		if c.session != nil {
+		if in {
 			l.succeed(c)
 		}
 	}
@@ -232,10 +232,11 @@ func (l *limiter) leave(c *conn, now time.Time) {
 	}
 }
 
-// isOverdue tells whether a connection has had its time for the handshake.
+// isOverdue tells whether a connection has had its time for the handshake. Without a client it has
+// no address (IPC, whose replies a Gate is told of), or one that is exempt.
 func (l *limiter) isOverdue(c *conn, now time.Time) bool {
-	return l.Deadline > 0 && c.client != nil && !c.decided && c.lane.limit > 0 &&
-		now.Sub(c.since) >= l.Deadline
+	return l.Deadline > 0 && (c.client != nil || !c.origin.client.IsValid()) && !c.decided &&
+		c.lane.limit > 0 && now.Sub(c.since) >= l.Deadline
 }
 
 // home is the address to which limits apply: an IPv4 address, or a /64 of IPv6.
