@@ -111,7 +111,10 @@ func TestAuditSpool(t *testing.T) {
 	for n := range 200 {
 		a.Add(fleet.Event{Kind: fleet.EventRefused, UserID: fmt.Sprint(n)})
 	}
-	testpeer.Eventually(t, "refusals are lost", func() bool { _, lost := a.Waiting(); return lost > 0 })
+	testpeer.Eventually(t, "refusals are lost", func() bool {
+		_, lost := a.Waiting()
+		return lost > 0
+	})
 	a.Add(fleet.Event{Kind: fleet.EventCut, UserID: "ann"})
 	must.OK(t, a.Close())
 	info, err := os.Stat(o.Spool)

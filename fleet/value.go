@@ -53,9 +53,9 @@ func (e Entry) encode() ([]byte, error) {
 }
 
 // ParseEntry reads what a store has for a key. It takes exactly what Encode writes, and of a
-// server's report what a later version may have added. A Store gives its Sink the entry as it is. An
-// error names the key and never a secret; the entry that comes with it is for the Sink, too, which
-// refuses it, counts it and logs it.
+// server's report what a later version may have added. A Store gives its Sink the entry as it is.
+// An error names the key and never a secret; the entry that comes with it is for the Sink, too,
+// which refuses it, counts it and logs it.
 func ParseEntry(key string, text []byte) (Entry, error) {
 	e, err := parse(key, text)
 	if err != nil {

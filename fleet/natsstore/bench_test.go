@@ -125,8 +125,8 @@ func heap(collected bool) uint64 {
 	return m.HeapAlloc
 }
 
-// BenchmarkRevocation is the time from the call that revokes a key to the last cut of 100 sessions of
-// it on 100 servers, that many keys being known: the median and the worst.
+// BenchmarkRevocation is the time from the call that revokes a key to the last cut of 100 sessions
+// of it on 100 servers, that many keys being known: the median and the worst.
 func BenchmarkRevocation(b *testing.B) {
 	for _, engines := range []int{1, 3} {
 		b.Run(strconv.Itoa(engines)+"-engines", func(b *testing.B) {
