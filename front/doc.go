@@ -27,8 +27,8 @@
 // # Connections
 //
 // What one end cannot take yet stays with the kernel, and holds up the other end. A Front keeps at
-// most 32 KiB of it for a connection. The end of one direction is passed on. A client has 5 s for the rest
-// when its session, or the socket's end of its connection, has ended.
+// most 32 KiB of it for a connection. The end of one direction is passed on. A client has 5 s for
+// the rest when its session, or the socket's end of its connection, has ended.
 //
 // A connection takes two descriptors more than without a Front. Where few are left, new clients are
 // turned away. Keepalive is on: a client that vanished is found after some two minutes.
