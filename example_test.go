@@ -215,7 +215,7 @@ func ExampleLoadPolicy() {
 		return
 	}
 	defer os.RemoveAll(dir)
-	file := filepath.Join(dir, "policy.zpl")
+	file := filepath.Join(dir, "p.zpl")
 	write := func(text string) { os.WriteFile(file, []byte(text), 0o600) }
 	auth, err := zmqauth.New(nil, nil)
 	if err != nil {
@@ -245,8 +245,8 @@ func ExampleLoadPolicy() {
 		fmt.Printf("%s %s\n", domain, auth.HandleZAPMessage(context.Background(), request)[2])
 	}
 	// Output:
-	// zmqauth: …/policy.zpl:2: allow: address "uid:ann": uid:N wants a whole number
-	// zmqauth: …/policy.zpl:3: a scope holds allowed or denied addresses, not both: line 2 has the other kind
+	// zmqauth: …/p.zpl:2: allow: address "uid:ann": uid:N wants a whole number
+	// zmqauth: …/p.zpl:3: a scope holds allowed or denied addresses, not both: line 2 has the other kind
 	// orders 200
 	// admin 400
 }

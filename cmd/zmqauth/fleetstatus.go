@@ -38,7 +38,7 @@ func newFleetStatus() *cobra.Command {
 		Use:   "status",
 		Short: "Show how each server of the fleet stands",
 		Long: "status shows each server, as it has reported itself: how old its report and its last\n" +
-			"proof of being up to date are, how many changes it lacked, its sessions and its\n" +
+			"proof of being up to date are, how many changes it lacked (reports are changes,\n" +
 			"version. A server is away if it has not reported for a minute. It is closed if\n" +
 			"nobody new gets in, because its news are too old or it is just starting. The exit\n" +
 			"code is 1 unless all are ok.",
