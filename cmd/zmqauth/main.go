@@ -76,7 +76,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetVersionTemplate(thisBuild().text())
 	root.AddCommand(newKeygen(), newList(), newShow(), newPubkey(), newPasswd(), newCheck(),
-		newProbe(), newConnect(), newProxy(), newSessions(), newKick(), newTLSServe(),
+		newProbe(), newConnect(), newProxy(), newServe(), newSessions(), newKick(), newTLSServe(),
 		newTLSConnect(), newTunnel(), newHealth(), newFleet(), newVersion())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
