@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -172,41 +173,6 @@ func TestAuditCut(t *testing.T) {
 	}
 }
 
-// TestPendingList: strangers fill neither the list nor each other's part of it.
-func TestPendingList(t *testing.T) {
-	now := time.Now()
-	l := fleet.NewPendingList(fleet.PendingLimits{Max: 5, PerAddress: 2, Expire: time.Minute})
-	add := func(n byte, address string, wantNew, want bool) {
-		t.Helper()
-		isNew, ok := l.Add("d", publicKey(n), address, now)
-		if isNew != wantNew || ok != want {
-			t.Errorf("key %d from %s: new %t, %t", n, address, isNew, ok)
-		}
-	}
-	add(1, "192.0.2.1", true, true)
-	add(1, "192.0.2.1", false, true)
-	add(2, "192.0.2.1", true, true)
-	add(3, "::ffff:192.0.2.1", true, false)
-	add(4, "2001:db8::1", true, true)
-	add(5, "2001:db8::2", true, true)
-	add(6, "2001:db8::3", true, false) // the same /64
-	add(7, "localhost:1:2:3", true, true)
-	add(8, "192.0.2.9", true, false) // the list is full
-	list := l.List(now)
-	if len(list) != 5 || list[0].Attempts+list[1].Attempts+list[2].Attempts+list[3].Attempts+
-		list[4].Attempts != 6 {
-		t.Errorf("the list is %v", list)
-	}
-	l.Remove("d", publicKey(7))
-	add(8, "192.0.2.9", true, true)
-	if got := l.List(now.Add(time.Hour)); len(got) != 0 {
-		t.Errorf("after an hour: %v", got)
-	}
-	if f := list[0].Fingerprint(); !strings.HasPrefix(f, "SHA256:") || len(f) != 50 {
-		t.Errorf("the fingerprint is %s", f)
-	}
-}
-
 // pendingStore is a store that takes pending keys, too.
 type pendingStore struct {
 	*memstore.Store
@@ -225,19 +191,20 @@ func (s pendingStore) Pending(context.Context) ([]fleet.Pending, error) { return
 func TestPending(t *testing.T) {
 	store := pendingStore{memstore.New(), make(chan []fleet.Pending, 10)}
 	s := newServer(t, store.Store)
-	l := fleet.NewPendingList(fleet.PendingLimits{})
-	s.options.Pending = func() []fleet.Pending { return l.List(time.Now()) }
+	var waits atomic.Pointer[[]fleet.Pending]
+	waits.Store(new([]fleet.Pending))
+	s.options.Pending = func() []fleet.Pending { return *waits.Load() }
 	m, err := fleet.Join(t.Context(), s.auth, store, s.options)
 	must.OK(t, err)
 	t.Cleanup(func() { _ = m.Close() })
-	l.Add("d", publicKey(1), "192.0.2.1", time.Now())
+	waits.Store(&[]fleet.Pending{{Domain: "d", Key: publicKey(1), Address: "192.0.2.1"}})
 	list := <-store.reported
 	if len(list) != 1 || list[0].Key != publicKey(1) {
 		t.Fatalf("it reports %v", list)
 	}
 	must.OK(t, put(t, store.Store, list[0].Grant("ann", nil), 1))
 	s.eventually(1, "200")
-	l.Remove("d", publicKey(1))
+	waits.Store(new([]fleet.Pending))
 	if list = <-store.reported; len(list) != 0 {
 		t.Errorf("it reports %v", list)
 	}
