@@ -32,6 +32,7 @@ var layers = map[string][]string{
 	"internal/table":      {},
 	"internal/z85":        {},
 	"internal/zap":        {},
+	"internal/zmtp":       {},
 	"internal/zpl":        {},
 
 	// 1: files that are followed, files that configure, users.
@@ -82,6 +83,11 @@ var layers = map[string][]string{
 	},
 	"fleet/natsstore":    {"fleet"},
 	"internal/fleetfile": {"fleet/natsstore", "internal/files", "internal/reminder", "internal/zpl"},
+	"zapproxy": {
+		".", "internal/backlog", "internal/backoff", "internal/endpoint", "internal/files",
+		"internal/libzmq", "internal/privatedir", "internal/reminder", "internal/zap",
+		"internal/zmtp",
+	},
 	"internal/links": {
 		"internal/backoff", "internal/endpoint", "internal/files", "internal/policyfile",
 		"internal/privatedir", "internal/reminder", "sshtunnel", "stream",
@@ -94,12 +100,17 @@ var layers = map[string][]string{
 		"internal/privatedir", "internal/reminder",
 	},
 
+	// 5: the engine of the tool's service for other processes.
+	"internal/zapservice": {
+		".", "admin", "internal/policyfile", "internal/privatedir", "internal/reminder", "zapproxy",
+	},
+
 	// 6: what is run.
 	"cmd/zmqauth": {
 		".", "admin", "fastcurve", "fleet", "fleet/natsstore", "internal/endpoint", "internal/files",
 		"internal/fleetfile", "internal/links", "internal/logs", "internal/passhash",
 		"internal/passwd", "internal/policyfile", "internal/privatedir", "internal/proxy",
-		"internal/zap",
+		"internal/zap", "internal/zapservice",
 	},
 	"cmd/zmqauth-engine": {"fleet/natsstore", "internal/files", "internal/fleetfile"},
 }
@@ -234,7 +245,7 @@ func TestPureGo(t *testing.T) {
 		"internal/policyfile",
 		"internal/links", "internal/principal", "internal/privatedir", "internal/reminder",
 		"internal/z85", "internal/zap",
-		"internal/zpl"} {
+		"internal/zmtp", "internal/zpl"} {
 		for _, p := range list(t, true, "./"+name) {
 			if p.ImportPath == "github.com/pebbe/zmq4" || p.ImportPath == module {
 				t.Errorf("%s builds %s", name, p.ImportPath)

@@ -35,6 +35,7 @@ import (
 	"github.com/zmqauth/zmqauth/front"
 	"github.com/zmqauth/zmqauth/sshtunnel"
 	"github.com/zmqauth/zmqauth/stream"
+	"github.com/zmqauth/zmqauth/zapproxy"
 	"github.com/zmqauth/zmqauth/zaptest"
 )
 
@@ -55,6 +56,7 @@ var (
 	_ stream.Server
 	_ sshtunnel.Config
 	_ zaptest.Handler
+	_ zapproxy.Handler
 )
 
 func startMyHandler(t *testing.T) *zmq4.Context { return nil }
@@ -76,6 +78,7 @@ func main() {}
 const parameters = `ctx context.Context, t *testing.T, auth *zmqauth.Authenticator,
 	socket *zmq4.Socket, reactor *zmq4.Reactor, certificate *zmqauth.Certificate,
 	server zmqauth.PublicKey, keys []zmqauth.PublicKey, database accounts, password string,
+	socketsContext *zmq4.Context,
 	request [][]byte, tunnel *stream.Forwarding, people *zmqauth.Credentials`
 
 // TestFragments compiles each fragment of code in the guides. Errors name the line of the guide.

@@ -54,6 +54,8 @@ func walkTool(t *testing.T, r *reader) {
 		t.Errorf("asked about an address: %v\n%s%s\nwant\n%s", err, out, said, want)
 	}
 	w.write(r.file("zpl"))
+	expect(t, w.run(r.commands()), `service\.zpl: good, domains: 2`)
+	w.write(r.file("zpl"))
 	w.prints(r.commands(), r.output())
 	r.notRun("it needs an engine and base images; cmd/zmqauth runs the build itself")
 }
@@ -147,21 +149,23 @@ func TestToolCommands(t *testing.T) {
 }
 
 var (
-	knownEntries = regexp.MustCompile(`unknown name "nonsense" below a (domain|frontend): (.*)`)
-	firstCell    = regexp.MustCompile(`(?m)^\| ([^|]*) \|`)
+	knownEntries = regexp.MustCompile(
+		`unknown name "nonsense" below a (domain|frontend|service|program): (.*)`)
+	firstCell = regexp.MustCompile(`(?m)^\| ([^|]*) \|`)
 )
 
 // TestToolPolicyEntries: the page explains each entry of domains and frontends that the parser
 // knows. The parser names them all where it meets one that it does not know.
 func TestToolPolicyEntries(t *testing.T) {
-	const text = "domain = a\n    nonsense = b\nfrontend = a\n    nonsense = b\n"
+	const text = "domain = a\n    nonsense = b\nfrontend = a\n    nonsense = b\n" +
+		"service = a\n    nonsense = b\nprogram = a\n    nonsense = b\n"
 	_, err := policyfile.Parse("policy", []byte(text))
 	if err == nil {
 		t.Fatal("the parser knows nonsense")
 	}
 	section := readPage(t, "docs/tool.md").section(t, "## The policy file")
 	found := knownEntries.FindAllStringSubmatch(err.Error(), -1)
-	if len(found) != 2 {
+	if len(found) != 4 {
 		t.Fatalf("the parser says %v", err)
 	}
 	for _, kind := range found {

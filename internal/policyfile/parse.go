@@ -56,13 +56,18 @@ func parse(file, dir string, text []byte) (*Policy, error) {
 			p.parseTLSConnect(n)
 		case EntryTunnel:
 			p.parseTunnel(n)
+		case EntryService:
+			p.parseService(n)
+		case EntryProgram:
+			p.parseProgram(n)
 		default:
 			p.unknown(n, "in a policy", EntryDomain, EntryFrontend, EntryStaleLimit, EntryFleet,
-				EntryTLSServe, EntryTLSConnect, EntryTunnel)
+				EntryTLSServe, EntryTLSConnect, EntryTunnel, EntryService, EntryProgram)
 		}
 	}
 	if len(p.errs) == 0 {
 		p.checkTLS()
+		p.checkPrograms()
 		p.checkFleet()
 	}
 	if len(p.errs) > 0 {

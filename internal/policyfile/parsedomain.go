@@ -33,9 +33,11 @@ func (p *parser) parseDomain(n *zpl.Node) {
 			p.parseOnce(&unknown, child)
 		case EntryEnrolWindow:
 			p.parseOnce(&window, child)
+		case EntryGrace:
+			p.parseGrace(&domain, child)
 		default:
 			p.unknown(child, "below a domain", EntryAllow, EntryDeny, EntryPlain, EntryCurve,
-				EntryGSSAPI, EntryUnknown, EntryEnrolWindow)
+				EntryGSSAPI, EntryUnknown, EntryEnrolWindow, EntryGrace)
 		}
 	}
 	p.parseEnrolment(&domain, unknown, window)

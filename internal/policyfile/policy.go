@@ -32,6 +32,9 @@ type Policy struct {
 	TLSConnects []TLSConnect
 	Tunnels     []Tunnel
 
+	Services []Service // in the file's order
+	Programs []Program // the same
+
 	dir string // absolute; relative paths start here
 }
 
@@ -44,6 +47,8 @@ type Domain struct {
 	Plain     *Entry  // the password file, nil: none
 	Curve     *Entry  // the directory of certificates, or AnyKey; nil: none
 	GSSAPI    []Entry // the principals
+
+	Grace time.Duration // how long relays let clients in again without the service; 0: they do not
 
 	// Pending has clients with unknown keys wait until somebody has looked at them (package enrol),
 	// for that long from when it comes into force; 0: for ever.

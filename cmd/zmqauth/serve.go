@@ -1,0 +1,58 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/zmqauth/zmqauth/admin"
+	"github.com/zmqauth/zmqauth/internal/zapservice"
+)
+
+func newServe() *cobra.Command {
+	var o proxyOptions
+	cmd := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Decide who may connect to the servers of other programs",
+		Long: "serve answers the authentication questions of other programs on this host, or of other\n" +
+			"hosts, by one policy. The programs have a relay, of a few lines, in any language that has\n" +
+			"libzmq. The sections service of the policy say where they ask, and the sections program\n" +
+			"which domains each may ask for.\n\n" +
+			"While no serve runs, relays refuse everybody. They find the next one by themselves.\n\n" +
+			"After SIGHUP serve reads the policy again and puts it in force in one step. If the policy\n" +
+			"is wrong, serve logs that and changes nothing. Services that have not changed keep their\n" +
+			"links; a program that may not ask any more is cut off.\n\n" +
+			"With --control it has a control socket, as the command proxy does.\n\n" +
+			"SIGTERM and SIGINT end serve. A second signal ends it at once.\n\n" +
+			"serve logs every decision on stderr: refusals at the level INFO, acceptances at DEBUG.",
+		Example: "  zmqauth serve --config zmqauth.zpl --control " + admin.DefaultPath,
+		Args:    cobra.ExactArgs(0),
+		RunE: action(func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			group, err := o.group()
+			if err != nil {
+				return err
+			}
+			log, flush, err := o.log.logger()
+			if err != nil {
+				return err
+			}
+			defer flush()
+			reload, stop := reloads()
+			defer stop()
+			return zapservice.Run(cmd.Context(), zapservice.Options{
+				Config: o.config, Log: log, Reload: reload, Control: o.control, ControlGroup: group,
+			})
+		}),
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	o.ioThreads = 1 // it has no sockets of libzmq
+	flags := cmd.Flags()
+	flags.StringVar(&o.config, "config", "", "the policy, with a service")
+	flags.StringVar(&o.control, "control", "",
+		"open a control socket at this path, such as "+admin.DefaultPath)
+	flags.StringVar(&o.controlGroup, "control-group", "",
+		"group that may use the control socket, by name or number")
+	o.log.addLog(cmd)
+	return cmd
+}
