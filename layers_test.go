@@ -69,8 +69,7 @@ var layers = map[string][]string{
 	// 4: what is below the proxy: a listener before a socket, who runs it, and the engine of the
 	// tool's TLS and SSH.
 	"admin": {
-		".", "enrol", "internal/acl", "internal/files", "internal/privatedir",
-		"internal/reminder",
+		".", "enrol", "internal/acl", "internal/files", "internal/privatedir", "internal/reminder",
 	},
 	"enrol": {".", "internal/admission"},
 	"front": {
@@ -108,10 +107,10 @@ var layers = map[string][]string{
 
 	// 6: what is run.
 	"cmd/zmqauth": {
-		".", "admin", "enrol", "fastcurve", "fleet", "fleet/natsstore", "internal/endpoint",
-		"internal/files", "internal/fleetfile", "internal/links", "internal/logs",
-		"internal/passhash", "internal/passwd", "internal/policyfile", "internal/privatedir",
-		"internal/proxy", "internal/zap", "internal/zapservice",
+		".", "admin", "enrol", "fastcurve", "fleet", "fleet/natsstore", "internal/endpoint", "internal/files",
+		"internal/fleetfile", "internal/links", "internal/logs", "internal/passhash",
+		"internal/passwd", "internal/policyfile", "internal/privatedir", "internal/proxy",
+		"internal/zap", "internal/zapservice",
 	},
 	"cmd/zmqauth-engine": {"fleet/natsstore", "internal/files", "internal/fleetfile"},
 }

@@ -12,8 +12,8 @@ func scripts() map[string]func(*testing.T, *reader) {
 		"docs/tool.md":  walkTool,
 		"docs/fleet.md": walkFleet,
 
-		"docs/languages.md": walkLanguages,
 		"docs/observe.md":   walkObserve,
+		"docs/languages.md": walkLanguages,
 
 		"examples/gssapi/README.md": passKerberos,
 	}
