@@ -226,7 +226,7 @@ func ExampleLoadPolicy() {
 
 	for _, text := range []string{
 		"domain = \"*\"\n    allow = 10.0.0.0/8, 127.0.0.1\ndomain = admin\n    allow = 10.1.0.0/16\n",
-		"domain = \"*\"\n    allow = 10.0.0.0/8, uid:ann\n    deny = 10.2.0.0/16\n",
+		"domain = \"*\"\n    allow = 10.0.0.0/8, uid:ann\n    plain =\n",
 	} {
 		write(text)
 		policy, err := zmqauth.LoadPolicy(file)
@@ -246,7 +246,7 @@ func ExampleLoadPolicy() {
 	}
 	// Output:
 	// zmqauth: …/policy.zpl:2: allow: address "uid:ann": uid:N wants a whole number
-	// zmqauth: …/policy.zpl:3: a scope holds allowed or denied addresses, not both: line 2 has the other kind
+	// zmqauth: …/policy.zpl:3: plain has no value: leave the line out, or write one
 	// orders 200
 	// admin 400
 }

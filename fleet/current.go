@@ -10,7 +10,7 @@ func Current(fleet string, entries []Entry, signers ...ed25519.PublicKey) (
 	l := newLedger(trust{fleet: fleet, signers: signers, unsigned: len(signers) == 0})
 	changes, refused := l.reset(entries, l.verify(entries))
 	for _, c := range changes {
-		current = append(current, c.entry)
+		current = append(current, *c.entry)
 	}
 	return current, refused
 }

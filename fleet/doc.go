@@ -37,17 +37,18 @@
 //
 // A server of the fleet lets a client in only if all of this is so:
 //
-//  1. The newest entry that it has of the client grants, and a signer has signed it. It is newer than
-//     each revocation that the server has ever taken from the log.
+//  1. The newest entry that it has of the client grants, and a signer has signed it. It is newer
+//     than each revocation that the server has ever taken from the log.
 //  2. No revocation is announced that is newer. One second after the server has got the notice this
 //     holds without exception.
-//  3. The last proof that the server is up to date is at most MaxStale old, and one second. While the
-//     process runs, the longer of two times counts, that of the clock and the monotonic one. What an
-//     earlier process has proved is as old as the clock says.
+//  3. The last proof that the server is up to date is at most MaxStale old, and one second. While
+//     the process runs, the longer of two times counts, that of the clock and the monotonic one.
+//     What an earlier process has proved is as old as the clock says.
 //
-// A server with a snapshot holds it through kills and restarts, its own and the store's, and whatever
-// the store says after it was replaced, set back or taken. Tests hold every acceptance against it in
-// random schedules of kills, freezes, restarts and jumps of the clock (make fleet-schedules).
+// A server with a snapshot holds it through kills and restarts, its own and the store's, and
+// whatever the store says after it was replaced, set back or taken. Tests hold every acceptance in
+// random schedules of kills, freezes, restarts and jumps of the clock against it (make
+// fleet-schedules).
 //
 // # For administrators
 //

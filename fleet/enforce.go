@@ -48,7 +48,7 @@ func (f *enforcer) put(changes []change) error {
 		case c.entry.isClient():
 			clients[name] = append(clients[name], c)
 		case c.entry.Kind == KindAddresses:
-			faults = append(faults, f.putAddresses(c.entry))
+			faults = append(faults, f.putAddresses(*c.entry))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(clients)) {

@@ -52,7 +52,7 @@ const (
 
 // change is another standing of an entry, or another entry.
 type change struct {
-	entry Entry
+	entry *Entry
 	now   standing
 }
 
@@ -105,7 +105,7 @@ func (l *ledger) apply(e Entry) ([]change, error) {
 	l.records[key] = r
 	l.settle(e)
 	if now := l.standing(key); !same || now != before {
-		return []change{{e, now}}, nil
+		return []change{{&e, now}}, nil
 	}
 	return nil, nil
 }
@@ -152,23 +152,23 @@ func (l *ledger) announce(e Entry) ([]change, error) {
 		return nil, nil
 	}
 	held, err := parse(key, old.value)
-	return []change{{held, suspended}}, err
+	return []change{{&held, suspended}}, err
 }
 
 // reset takes a whole log in place of another, as if each entry were applied. Grants that it does
 // not have are over. Revocations and lists of addresses that it does not have stay: to lose them
-// would let somebody in. Entries that are refused leave what holds for their key. verdicts are what
-// verify says of the entries.
-func (l *ledger) reset(entries []Entry, verdicts []verdict) (changes []change, refused []error) {
-	h := historyOf(entries)
-	next := make(map[string]record, max(len(h.last), len(l.records)))
-	for i, e := range entries {
-		key := e.Key()
-		if h.last[key] != i {
+// would let somebody in. Entries that are refused leave what holds for their key. v is what verify
+// says of the entries.
+func (l *ledger) reset(entries []Entry, v verified) (changes []change, refused []error) {
+	next := make(map[string]record, max(v.count, len(l.records)))
+	changes = make([]change, 0, v.count)
+	for i := range entries {
+		key := v.keys[i]
+		if !v.isLast[i] {
 			continue
 		}
 		before := l.standing(key)
-		r, held, faults := l.fold(key, h.of(i), entries, verdicts)
+		r, held, faults := l.fold(key, v.of(i), entries, v.verdicts)
 		refused = append(refused, faults...)
 		old, known := l.records[key]
 		if known || held != nil {
@@ -182,7 +182,7 @@ func (l *ledger) reset(entries []Entry, verdicts []verdict) (changes []change, r
 			}
 		}
 		if held != nil {
-			changes = append(changes, change{*held, now})
+			changes = append(changes, change{held, now})
 		}
 	}
 	for key, old := range l.records {
@@ -192,7 +192,7 @@ func (l *ledger) reset(entries []Entry, verdicts []verdict) (changes []change, r
 		e, err := parseKey(key)
 		if err == nil && old.state == Granted && e.isClient() {
 			old = record{revision: old.revision}
-			changes = append(changes, change{e, out})
+			changes = append(changes, change{&e, out})
 		}
 		next[key] = old
 	}
@@ -207,11 +207,11 @@ func (l *ledger) fold(key string, at []int, entries []Entry, verdicts []verdict)
 	r = l.records[key]
 	var last error
 	for _, i := range at {
-		e, v := entries[i], verdicts[i]
+		e, v := &entries[i], verdicts[i]
 		if last = v.err; v.skipped || e.isForLoading() {
 			continue
 		}
-		next, same, err := admit(r, e, v)
+		next, same, err := admit(r, *e, v)
 		if last = err; err != nil && v.err != nil {
 			faults = append(faults, err)
 			last = nil
@@ -220,9 +220,9 @@ func (l *ledger) fold(key string, at []int, entries []Entry, verdicts []verdict)
 			continue
 		}
 		r = next
-		l.settle(e)
+		l.settle(*e)
 		if !same {
-			held = &e
+			held = e
 		}
 	}
 	if last != nil { // what is older is history, unless it is the last word
@@ -233,20 +233,27 @@ func (l *ledger) fold(key string, at []int, entries []Entry, verdicts []verdict)
 
 // history is where the entries of each key are.
 type history struct {
-	last     map[string]int
-	previous []int // of each entry the one of the same key before it; -1: none
+	keys     []string
+	isLast   []bool // of its key
+	previous []int  // the one of the same key before it; -1: none
+	count    int    // of different keys
 }
 
 func historyOf(entries []Entry) history {
-	h := history{make(map[string]int, len(entries)), make([]int, len(entries))}
-	for i, e := range entries {
-		key := e.Key()
-		before, found := h.last[key]
+	h := history{make([]string, len(entries)), make([]bool, len(entries)),
+		make([]int, len(entries)), 0}
+	inParallel(len(entries), func(i int) { h.keys[i] = entries[i].Key() })
+	last := make(map[string]int, len(entries))
+	for i, key := range h.keys {
+		before, found := last[key]
 		if !found {
 			before = -1
+		} else {
+			h.isLast[before] = false
 		}
-		h.previous[i], h.last[key] = before, i
+		h.previous[i], h.isLast[i], last[key] = before, true, i
 	}
+	h.count = len(last)
 	return h
 }
 
@@ -259,6 +266,12 @@ func (h history) of(last int) (at []int) {
 	return at
 }
 
+// verified is what is known of entries before they are admitted.
+type verified struct {
+	history
+	verdicts []verdict
+}
+
 // verdict is what is known of an entry before it is admitted.
 type verdict struct {
 	text    []byte // the entry, encoded
@@ -269,13 +282,14 @@ type verdict struct {
 // verify verifies many entries on all processors: a signature takes longer than all the rest. Those
 // that are known already or that a sum vouches for cost less. Of those that later ones replace only
 // the last are looked at.
-func (l *ledger) verify(entries []Entry) []verdict {
+func (l *ledger) verify(entries []Entry) verified {
 	verdicts := make([]verdict, len(entries))
 	h := historyOf(entries)
 	var first, second, vouching []int
-	for i, e := range entries {
+	for i := range entries {
+		e := &entries[i]
 		verdicts[i].skipped = true
-		switch isLast := h.last[e.Key()] == i; {
+		switch isLast := h.isLast[i]; {
 		case isLast && e.Kind == KindSums:
 			vouching = append(vouching, i)
 		case e.isForLoading() || !isLast:
@@ -296,7 +310,7 @@ func (l *ledger) verify(entries []Entry) []verdict {
 	}
 	l.verifyAll(entries, verdicts, first, known)
 	for _, i := range first {
-		if verdicts[i].err != nil && h.last[entries[i].Key()] == i {
+		if verdicts[i].err != nil && h.isLast[i] {
 			for _, earlier := range h.of(i) {
 				if verdicts[earlier].skipped {
 					second = append(second, earlier)
@@ -305,7 +319,7 @@ func (l *ledger) verify(entries []Entry) []verdict {
 		}
 	}
 	l.verifyAll(entries, verdicts, second, known)
-	return verdicts
+	return verified{h, verdicts}
 }
 
 // isPlain tells whether the last entry of a key says to be the newest: then it is the one to hold
@@ -344,8 +358,10 @@ func inParallel(count int, do func(i int)) {
 }
 
 func (l *ledger) verifyOne(e Entry, vouched map[sum]bool) (v verdict) {
-	if v.text, v.err = e.Encode(); v.err != nil {
-		return v
+	if v.text = e.text; v.text == nil {
+		if v.text, v.err = e.Encode(); v.err != nil {
+			return v
+		}
 	}
 	key := e.Key()
 	if bytes.Equal(l.records[key].value, v.text) ||

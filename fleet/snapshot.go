@@ -108,7 +108,7 @@ func (l *ledger) decode(text []byte) (h header, changes []change, err error) {
 		return h, nil, errDamaged
 	}
 	isTrusted := h.Trust == l.trust.digest()
-	entries := make(map[string]Entry)
+	entries := make(map[string]*Entry)
 	for _, one := range l.parseLines(body, isTrusted) {
 		if one.err != nil {
 			return h, nil, one.err
@@ -181,7 +181,7 @@ func (l *ledger) parseLine(text []byte, isTrusted bool) (p parsed) {
 }
 
 // restore takes a line of a snapshot. entries are those that hold.
-func (l *ledger) restore(from parsed, entries map[string]Entry) {
+func (l *ledger) restore(from parsed, entries map[string]*Entry) {
 	if from.notice != nil {
 		l.notices[from.Key] = *from.notice
 	}
@@ -189,7 +189,7 @@ func (l *ledger) restore(from parsed, entries map[string]Entry) {
 	case from.entry != nil:
 		l.records[from.Key] = record{from.Revision, from.entry.State, from.Value}
 		l.settle(*from.entry)
-		entries[from.Key] = *from.entry
+		entries[from.Key] = from.entry
 	case from.Revision > 0:
 		l.records[from.Key] = record{revision: max(from.Revision, l.records[from.Key].revision)}
 		delete(entries, from.Key)

@@ -32,9 +32,10 @@ func sumOf(fleet, key string, text []byte) sum {
 // signed are left out. Sums let nobody in: what is known and newer still holds.
 func Sums(fleet string, entries []Entry, signers ...ed25519.PublicKey) ([]Entry, error) {
 	var all []sum
-	for i, v := range newLedger(trust{fleet: fleet, signers: signers}).verify(entries) {
+	known := newLedger(trust{fleet: fleet, signers: signers}).verify(entries)
+	for i, v := range known.verdicts {
 		if v.err == nil && !v.skipped && !entries[i].isForLoading() {
-			all = append(all, sumOf(fleet, entries[i].Key(), v.text))
+			all = append(all, sumOf(fleet, known.keys[i], v.text))
 		}
 	}
 	var made []Entry

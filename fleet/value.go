@@ -53,8 +53,9 @@ func (e Entry) encode() ([]byte, error) {
 }
 
 // ParseEntry reads what a store has for a key. It takes exactly what Encode writes, and of a
-// server's report what a later version may have added. An error names the key and never a secret;
-// the entry that comes with it is for the Sink, which refuses it, counts it and logs it.
+// server's report what a later version may have added. A Store gives its Sink the entry as it is.
+// An error names the key and never a secret; the entry that comes with it is for the Sink, too,
+// which refuses it, counts it and logs it.
 func ParseEntry(key string, text []byte) (Entry, error) {
 	e, err := parse(key, text)
 	if err != nil {
@@ -96,7 +97,10 @@ func parse(key string, text []byte) (Entry, error) {
 	if err := e.check(); err != nil {
 		return e, err
 	}
-	if again, err := e.encode(); e.Kind != KindServer && (err != nil || !bytes.Equal(again, text)) {
+	if e.Kind == KindServer {
+		return e, nil
+	}
+	if e.text, err = e.encode(); err != nil || !bytes.Equal(e.text, text) {
 		return e, errNotCanonical
 	}
 	return e, nil

@@ -38,10 +38,10 @@ func newFleetStatus() *cobra.Command {
 		Use:   "status",
 		Short: "Show how each server of the fleet stands",
 		Long: "status shows each server, as it has reported itself: how old its report and its last\n" +
-			"proof of being up to date are, how many changes it lacked, its sessions and its\n" +
-			"version. A server is away if it has not reported for a minute. It is closed if\n" +
-			"nobody new gets in, because its news are too old or it is just starting. The exit\n" +
-			"code is 1 unless all are ok.",
+			"proof of being up to date are, how many changes it lacked (reports are changes, too), its\n" +
+			"sessions and its version. A server is away if it has not reported for a minute. It is\n" +
+			"closed if nobody new gets in, because its news are too old or it is just starting. The\n" +
+			"exit code is 1 unless all are ok.",
 		Args: cobra.ExactArgs(0),
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			c, ctx, cancel, err := o.open(cmd)

@@ -89,6 +89,9 @@ func (s *Store) direct(ctx context.Context, r request) (*stored, error) {
 	}
 }
 
+// maxPresize is for how many entries there is room from the beginning.
+const maxPresize = 200_000
+
 // batchSize is how many messages are read at once while everything is loaded.
 const batchSize = 1000
 
@@ -131,6 +134,7 @@ type state struct {
 	Created time.Time `json:"created"`
 	State   struct {
 		LastSequence uint64 `json:"last_seq"`
+		Messages     uint64 `json:"messages"`
 	} `json:"state"`
 	Error *struct {
 		Description string `json:"description"`
@@ -178,6 +182,7 @@ func (s *Store) load(ctx context.Context) (entries []fleet.Entry, p fleet.Positi
 		return nil, p, err
 	}
 	p.Epoch = begun.epoch()
+	entries = make([]fleet.Entry, 0, min(begun.State.Messages, maxPresize))
 	reports := make(map[string]int)
 	for {
 		found, err := s.batch(ctx, s.stream(), request{Sequence: p.Revision + 1,

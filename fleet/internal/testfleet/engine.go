@@ -285,3 +285,16 @@ func runEngine(config string) int {
 
 // Dir is where an engine keeps what it stores.
 func (e *Engines) Dir(i int) string { return filepath.Join(e.dir, fmt.Sprint("store", i)) }
+
+// Used is the processor time that an engine has used since it was started.
+func (e *Engines) Used(i int) time.Duration {
+	e.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", e.list[i].command.Process.Pid))
+	must.OK(e, err)
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	var user, system int64
+	_, err = fmt.Sscan(fields[11]+" "+fields[12], &user, &system) // proc(5): the 14th and 15th
+	must.OK(e, err)
+	const ticks = 100 // a second: USER_HZ
+	return time.Duration(user+system) * time.Second / ticks
+}
