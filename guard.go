@@ -28,7 +28,7 @@ type Session struct {
 	Expires                   time.Time // when it ends by itself; zero: never
 
 	// Exact says that the connection is known. Otherwise it is one of a group from the same address
-	// that can only be ended together: always so with IPC and GSSAPI.
+	// that can only be ended together: always so with IPC and GSSAPI, but for clients of a front.
 	Exact bool
 }
 
@@ -269,7 +269,7 @@ func (l *loop) offer(envelope [][]byte, r *zap.Request, arrived time.Time, v ver
 	}
 	o := outgoing{ticket: newTicket(envelope, r, nil, arrived), verdict: v, epoch: l.a.epoch}
 	o.reply = &session.Reply{Domain: string(r.Domain), Mechanism: string(r.Mechanism),
-		Address: string(r.Origin()), Refused: v.status == zap.StatusDenied}
+		Address: string(r.Origin()), Refused: v.status == zap.StatusDenied, Alone: r.Dialled != nil}
 	if v.status == zap.StatusOK {
 		s := l.a.newSession(table.NextID(), r, v, arrived)
 		o.reply.Session = s

@@ -1,6 +1,7 @@
 package front
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -15,7 +16,7 @@ import (
 const reasonTooFewDescriptors = session.TooFewDescriptors
 
 // conn is a client, and the connection to the socket that was made for it. Bytes that one end
-// cannot take yet stay in the kernel's buffer of the other: a conn has none.
+// cannot take yet stay in the kernel's buffer of the other, but for some that were on their way.
 type conn struct {
 	loop    *loop
 	client  end
@@ -33,9 +34,15 @@ type end struct {
 	conn   *conn
 	fd     int   // -1: none
 	number int32 // tells it from others that had the same descriptor
+	ready  bool  // there may be something to read
 	hungUp bool  // its peer sends no more
 	eof    bool  // all is read that its peer has sent
 	full   bool  // it takes no more now
+
+	// left is what was read for it and it did not take, at most shareSize. From then on nothing is
+	// read for it that it may not take, until it has caught up: slow.
+	left []byte
+	slow bool
 }
 
 // state is what a conn waits for.
@@ -64,11 +71,11 @@ func (l *loop) welcome(fd int, name unix.Sockaddr) {
 		from.Address = "localhost:" + from.Peer
 	}
 	c := &conn{loop: l, state: greeting, from: from, since: time.Now()}
-	c.client, c.server = end{conn: c, fd: fd}, end{conn: c, fd: -1}
+	c.client, c.server = end{conn: c, fd: fd, ready: true}, end{conn: c, fd: -1}
 	if l.engine.rules.Load().isBalancer(from.TCP.Addr()) {
 		c.state = heading
 	} else if !c.admit() {
-		_ = unix.Close(fd) // which is a reset: see listener
+		l.doom(fd)
 		return
 	}
 	l.engine.connected.Add(1)
@@ -100,7 +107,10 @@ func (c *conn) handle(e *end, events uint32) {
 		e.full = false
 	}
 	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-		e.hungUp = true
+		e.hungUp, e.ready = true, true
+	}
+	if events&unix.EPOLLIN != 0 {
+		e.ready = true
 	}
 	c.advance()
 }
@@ -257,14 +267,18 @@ func (c *conn) decided(status int) {
 
 // pass passes on what one end has received, as much as the other takes.
 func (c *conn) pass(from, to *end) {
-	buffer := c.loop.buffer
+	size := shareSize
 	for range turns {
-		if from.eof || to.full {
+		if to.full || !c.sendLeft(from, to) || from.eof || !from.ready {
 			return
 		}
-		n, err := receive(from.fd, buffer, unix.MSG_PEEK)
+		if to.slow {
+			size = bufferSize
+		}
+		n, err := c.move(from, to, size)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
+			from.ready = false
 			return
 		case err != nil:
 			c.abort()
@@ -272,19 +286,62 @@ func (c *conn) pass(from, to *end) {
 		case n == 0:
 			c.endDirection(from, to)
 			return
+		case n < size:
+			to.slow = to.slow && to.full
+			if !from.hungUp { // that was all; there will be an event when there is more
+				from.ready = to.full && to.left == nil // it was looked at, and stays
+				return
+			}
 		}
-		written, err := send(to.fd, buffer[:n])
-		if err != nil && !errors.Is(err, unix.EAGAIN) || !c.discard(from, written) {
-			c.abort()
-			return
-		}
-		c.count(from, written)
-		to.full = written < n
-		if n < len(buffer) && !from.hungUp {
-			return // that was all; there will be an event when there is more
-		}
+		size = bufferSize
 	}
 	c.loop.unfair = append(c.loop.unfair, c)
+}
+
+// move reads bytes from one end and writes them to the other. It returns how many were read; 0: all
+// that the one has sent was. Many are looked at first, and stay with the kernel where the other
+// does not take them. Few are read at once, which saves a call for each.
+func (c *conn) move(from, to *end, size int) (n int, err error) {
+	flags := 0
+	if size > shareSize {
+		flags = unix.MSG_PEEK
+	}
+	buffer := c.loop.buffer[:size]
+	if n, err = receive(from.fd, buffer, flags); err != nil || n == 0 {
+		return n, err
+	}
+	written, err := send(to.fd, buffer[:n])
+	if err != nil && !errors.Is(err, unix.EAGAIN) {
+		return n, err
+	}
+	c.count(from, written)
+	to.full = written < n
+	switch {
+	case flags == 0 && to.full:
+		to.left, to.slow = bytes.Clone(buffer[written:n]), true
+	case flags != 0 && !c.discard(from, written):
+		return n, unix.EPIPE
+	}
+	return n, nil
+}
+
+// sendLeft sends what an end did not take before. It returns true if nothing is left.
+func (c *conn) sendLeft(from, to *end) bool {
+	if len(to.left) == 0 {
+		return true
+	}
+	written, err := send(to.fd, to.left)
+	if err != nil && !errors.Is(err, unix.EAGAIN) {
+		c.abort()
+		return false
+	}
+	c.count(from, written)
+	if to.left = to.left[written:]; len(to.left) > 0 {
+		to.full = true
+		return false
+	}
+	to.left = nil
+	return true
 }
 
 // discard takes bytes out of the kernel's buffer that have been passed on.
@@ -308,7 +365,11 @@ func (c *conn) isIPC() bool { return c.from.Peer != "" }
 // receive is recv(2), which never waits here.
 func receive(fd int, buffer []byte, flags int) (n int, err error) {
 	for {
-		n, _, err = unix.Recvfrom(fd, buffer, flags)
+		if flags == 0 {
+			n, err = unix.Read(fd, buffer)
+		} else {
+			n, _, err = unix.Recvfrom(fd, buffer, flags)
+		}
 		if !errors.Is(err, unix.EINTR) {
 			return n, err
 		}

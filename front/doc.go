@@ -14,7 +14,7 @@
 // one, which its property "Peer-Address" has: the Front dials the socket's private endpoint from an
 // address of its own for each client, between 127.16.0.0 and 127.255.255.254. In the socket's
 // domain nobody else can have such an address any more. Each client being alone there, its session
-// is exact with NULL, PLAIN and CURVE, over IPC as well; one of GSSAPI can be cut alone.
+// is exact, with GSSAPI and over IPC as well.
 //
 // # The private endpoint
 //
@@ -26,9 +26,9 @@
 //
 // # Connections
 //
-// What one end cannot take yet stays with the kernel, and holds up the other end. A Front has no
-// buffer for a connection. The end of one direction is passed on. A client has 5 s for the rest
-// when its session, or the socket's end of its connection, has ended.
+// What one end cannot take yet stays with the kernel, and holds up the other end. A Front keeps at
+// most 32 KiB of it for a connection. The end of one direction is passed on. A client has 5 s for
+// the rest when its session, or the socket's end of its connection, has ended.
 //
 // A connection takes two descriptors more than without a Front. Where few are left, new clients are
 // turned away. Keepalive is on: a client that vanished is found after some two minutes.

@@ -64,6 +64,8 @@ func newServer(t testing.TB, kind zmq4.Type, mechanism, endpoint string, cfg *Co
 	case "PLAIN":
 		must.OK(t, zmqauth.PlainServer(s.socket, "d"))
 		must.OK(t, s.creds.SetUser("ann", "secret", zmqauth.Entry{}))
+	case "GSSAPI":
+		must.OK(t, zmqauth.GSSAPIServer(s.socket, "d", ""))
 	default:
 		must.OK(t, zmqauth.CurveServer(s.socket, "d", s.cert))
 	}

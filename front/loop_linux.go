@@ -3,10 +3,13 @@ package front
 import (
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zmqauth/zmqauth/internal/session"
 )
 
 // loop is a goroutine that serves some of the connections. Nothing in it blocks but the wait for
@@ -21,6 +24,8 @@ type loop struct {
 	number    int32          // of the last end
 	young     map[*conn]struct{}
 	unfair    []*conn // that have more to do, but gave way to the others
+	doomed    []int   // descriptors of connections that were refused, to be closed soon
+	crowd     bool    // clients wait to be accepted
 	listening bool
 	paused    time.Time // when accepting was given up for want of descriptors; zero: it was not
 	swept     time.Time
@@ -32,14 +37,22 @@ type loop struct {
 }
 
 const (
-	// bufferSize is how much is passed on at a time.
+	// bufferSize is how much is passed on at a time, where there is much.
 	bufferSize = 256 << 10
+	// shareSize is how much is passed on at first, and the most that is kept of what an end did not
+	// take.
+	shareSize = 32 << 10
 	// turns is how many times that is done for one direction until others have their turn.
 	turns = 4
 	// maxEvents is how many events are taken at a time, and maxAccepts how many connections: few, so
 	// that a crowd that comes does not hold up those who are in.
 	maxEvents  = 256
 	maxAccepts = 8
+	// maxCloses is how many connections that were refused are closed at a time. To close one takes
+	// longer than to accept the next one, who may be good: so they are closed later, but there are
+	// never more than maxDoomed of them.
+	maxCloses = 2
+	maxDoomed = 64
 	// sweepInterval is the time between two looks at the deadlines.
 	sweepInterval = 100 * time.Millisecond
 )
@@ -117,17 +130,22 @@ func (l *loop) run() {
 		for _, c := range unfair {
 			c.advance()
 		}
+		if l.crowd && l.listening {
+			l.accept()
+		}
+		l.closeDoomed(maxCloses)
 		l.sweep(time.Now())
 	}
 	for _, e := range l.ends {
 		e.conn.close()
 	}
+	l.closeDoomed(len(l.doomed))
 }
 
 // timeout is how long to wait for events, in milliseconds; -1: for ever.
 func (l *loop) timeout() int {
 	switch {
-	case len(l.unfair) > 0:
+	case len(l.unfair) > 0 || len(l.doomed) > 0:
 		return 0
 	case len(l.young) > 0 || !l.paused.IsZero():
 		return int(sweepInterval / time.Millisecond)
@@ -147,7 +165,7 @@ func (l *loop) handle(event *unix.EpollEvent) {
 				e.conn.handle(e, event.Events)
 			}
 		} else if l.listening && int(event.Fd) == l.engine.public.fd {
-			l.accept()
+			l.crowd = true // they have their turn when those who are in have had theirs
 		}
 	}
 }
@@ -181,8 +199,9 @@ func (l *loop) forgetListener() {
 	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, l.engine.public.fd, nil)
 }
 
-// accept accepts the clients that wait.
+// accept accepts the clients that wait, a few of them. There will be an event where more do.
 func (l *loop) accept() {
+	l.crowd = false
 	for range maxAccepts {
 		fd, name, err := unix.Accept4(l.engine.public.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch {
@@ -197,6 +216,24 @@ func (l *loop) accept() {
 			return
 		} // else this client has gone, or a signal came
 	}
+}
+
+// doom has a connection that was refused closed soon, which is a reset: see listener.
+func (l *loop) doom(fd int) {
+	if session.IsNearLimit(fd) {
+		_ = unix.Close(fd)
+		return
+	}
+	l.doomed = append(l.doomed, fd)
+}
+
+// closeDoomed closes so many of the connections that were refused, and those beyond maxDoomed.
+func (l *loop) closeDoomed(count int) {
+	count = min(len(l.doomed), max(count, len(l.doomed)-maxDoomed))
+	for _, fd := range l.doomed[:count] {
+		_ = unix.Close(fd)
+	}
+	l.doomed = slices.Delete(l.doomed, 0, count)
 }
 
 // isShortage tells whether the system has too little for one more connection. The client still

@@ -38,6 +38,7 @@ type Reply struct {
 	Domain, Mechanism, Address string
 	Session                    *Session // that it opens; nil: none
 	Refused                    bool     // for good, not until the next try
+	Alone                      bool     // the address is of one connection: nobody else can have it
 
 	// Send sends the reply, now or soon, and then calls Sent. It must not block. It is called again
 	// to learn whether the connection still is there: libzmq passes over a second reply.
@@ -109,6 +110,12 @@ func (t *Table) Sent(r *Reply, gone bool) {
 			l.seen = true
 			l.unclear = max(0, l.unclear-1) // it may be one of them
 		}
+	case l.limit == 0 && r.Alone && len(l.conns) == 1 && r.entry == nil:
+		for c := range l.conns {
+			c.decided = true
+			t.bind(r, c)
+		}
+		l.seen = true
 	case l.limit == 0:
 		t.join(l, r)
 		t.explain(l, r)
