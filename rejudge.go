@@ -22,15 +22,19 @@ type proof struct {
 	callback any                       // the setup whose callback let it in; nil: none
 }
 
-// rejudgeInterval is the time between two looks whether the rules have changed.
-const rejudgeInterval = 250 * time.Millisecond
+// The time between two looks whether the rules have changed. It grows where to look, or to judge
+// the sessions, takes more than a twentieth of it.
+const (
+	rejudgeInterval    = 20 * time.Millisecond
+	maxRejudgeInterval = 250 * time.Millisecond
+)
 
 // rejudge ends the sessions that would not be let in now, whenever the rules have changed.
 func (a *Authenticator) rejudge() {
 	table := a.guard.table.Load()
 	defer table.Close()
-	ticker := time.NewTicker(rejudgeInterval)
-	defer ticker.Stop()
+	timer := time.NewTimer(rejudgeInterval)
+	defer timer.Stop()
 	before := newPolicy().rules()
 	var next time.Time
 	for {
@@ -38,21 +42,25 @@ func (a *Authenticator) rejudge() {
 		case <-a.watcher.Done():
 			a.endSessions()
 			return
-		case clock := <-ticker.C:
+		case <-timer.C:
+			clock := time.Now()
 			now := a.policy.Load().rules()
-			due := !next.IsZero() && !clock.Before(next)
-			if now.equal(before) && !due {
-				continue
+			if due := !next.IsZero() && !clock.Before(next); due || !now.equal(before) {
+				count, expires := table.Rejudge(rejudgment(before, now))
+				before, next = now, expires
+				a.tellEnded(count)
 			}
-			count, expires := table.Rejudge(rejudgment(before, now))
-			before, next = now, expires
-			if count > 0 {
-				a.say(func(log *slog.Logger) {
-					log.Info("zmqauth: sessions have ended, their clients would be refused now",
-						"sessions", count)
-				})
-			}
+			timer.Reset(min(max(rejudgeInterval, 20*time.Since(clock)), maxRejudgeInterval))
 		}
+	}
+}
+
+func (a *Authenticator) tellEnded(count int) {
+	if count > 0 {
+		a.say(func(log *slog.Logger) {
+			log.Info("zmqauth: sessions have ended, their clients would be refused now",
+				"sessions", count)
+		})
 	}
 }
 
