@@ -6,11 +6,9 @@
 # make cuts     CUTS connections cut, among clients that share one address
 # make fleet-schedules    SCHEDULES schedules of engines and servers of a fleet that are killed and frozen
 # make docker-demo, make docker-test    the images: the proxy in front of a service, and the tests in three Debian suites
-<<<<<<< HEAD
+# make browser  the status page in a real browser, and the picture of it in docs/
 # make languages    the relays of docs/languages.md whose compilers are large: Java, Rust, Haskell
-=======
 # make fleet-demo    three engines and four proxies of a fleet on this host: a key is let in, and revoked everywhere
->>>>>>> main
 # make bench    beside zmq4, czmq, pyzmq and a loop in C that answers every request with yes; stunnel4 and ssh -L
 #
 # Each installs what it needs where that is missing: on Debian and its kin as root or with sudo.
@@ -20,11 +18,12 @@ SOAKTIME ?= 5m
 CUTS ?= 60000
 SCHEDULES ?= 200
 
+BROWSER_PACKAGES = $(RUN_PACKAGES) chromium
 DOCKER_PACKAGES := debootstrap
 RUN_PACKAGES  := gcc libc6-dev pkg-config libzmq3-dev
 TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc krb5-admin-server krb5-user \
                  openssh-server openssh-client openssl curl stunnel4 python3-rpyc rsyslog rsyslog-czmq \
-                 python3-ipykernel python3-jupyter-client haproxy \
+                 python3-ipykernel python3-jupyter-client haproxy prometheus tmux systemd \
                  g++ cppzmq-dev ruby-ffi-rzmq php-zmq libzmq-ffi-perl
 LANGUAGE_PACKAGES := $(RUN_PACKAGES) default-jdk-headless libzmq-java cargo librust-zmq-dev \
                      ghc libghc-zeromq4-haskell-dev
@@ -36,12 +35,8 @@ SYSTEMS  := darwin freebsd windows
 LEAVES   := $(addprefix ./internal/,acl admission backlog backoff certfile endpoint executor files follow keyfiles keyset \
                                     passhash passwd policyfile principal privatedir relay reminder table z85 zap zpl)
 
-<<<<<<< HEAD
-.PHONY: demo test lint fuzz soak cuts fleet-schedules bench languages docker-demo docker-test \
-        deps deps-run deps-docker deps-languages docker-engine
-=======
-.PHONY: demo fleet-demo test lint fuzz soak cuts fleet-schedules bench docker-demo docker-test deps deps-run deps-docker docker-engine
->>>>>>> main
+.PHONY: demo fleet-demo test lint fuzz soak cuts fleet-schedules browser bench languages docker-demo docker-test \
+	deps deps-run deps-docker deps-browser deps-languages docker-engine
 
 demo: deps-run
 	go run ./examples/demo
@@ -82,6 +77,11 @@ languages: deps-languages
 fleet-schedules: deps
 	ZMQAUTH_FLEET_SCHEDULES=$(SCHEDULES) go test -count=1 -v -timeout 24h -run '^TestSchedules$$' ./fleet/natsstore
 
+# Debian's chromium takes 400 MB: it is not among the packages of the other tests.
+browser: deps-browser
+	go vet -tags browser ./browser
+	go test -count=1 -tags browser -timeout 10m ./browser -args -screenshot ../docs/status-page.png
+
 bench: deps
 	go run ./bench -out bench
 
@@ -96,8 +96,9 @@ docker-engine:
 deps: PACKAGES := $(TEST_PACKAGES)
 deps-run: PACKAGES := $(RUN_PACKAGES)
 deps-docker: PACKAGES := $(DOCKER_PACKAGES)
+deps-browser: PACKAGES := $(BROWSER_PACKAGES)
 deps-languages: PACKAGES := $(LANGUAGE_PACKAGES)
-deps deps-run deps-docker deps-languages:
+deps deps-run deps-docker deps-browser deps-languages:
 	@command -v go >/dev/null || { echo "Go 1.26 or later is needed: https://go.dev/dl/" >&2; exit 1; }
 	@if command -v dpkg-query >/dev/null; then \
 		missing=; \

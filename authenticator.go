@@ -19,6 +19,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/admission"
 	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/observe"
 	"github.com/zmqauth/zmqauth/internal/reactor"
 	"github.com/zmqauth/zmqauth/internal/relay"
 	"github.com/zmqauth/zmqauth/internal/zap"
@@ -150,6 +151,7 @@ type Authenticator struct {
 	guard     guard
 	relay     relay.Table
 	counters  counters
+	tally     observe.Tally
 
 	bareMetadata  []byte   // of an acceptance whose identity has no metadata
 	metadataNames []string // Config.Properties, without duplicates
@@ -245,6 +247,7 @@ func New(ctx *zmq4.Context, cfg *Config) (*Authenticator, error) {
 	a.reports = newReporter(a.log, a.cfg.OnDecision, &a.counters.unreported)
 	a.reports.onSession = a.cfg.OnSession
 	a.watcher = follow.New(a.say)
+	a.tally.Begin(a.isKnown, reasons...)
 	return a, nil
 }
 

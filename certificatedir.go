@@ -319,6 +319,7 @@ func (d *certificateDirectory) commit() {
 	if len(d.dirty) == 0 {
 		return
 	}
+	d.source.Took()
 	_ = d.keys.change(func(next *credentialSet) error {
 		for key := range d.dirty {
 			if d.files.First(key) == nil {

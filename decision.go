@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/observe"
 	"github.com/zmqauth/zmqauth/internal/passwd"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -70,6 +71,15 @@ const (
 	ReasonCanceled        = "canceled"   // the context of HandleZAPMessage ended
 	ReasonInternal        = "internal"   // a fault of zmqauth's own
 )
+
+// reasons are all of them. Those that are not here count as the first one.
+var reasons = []string{ReasonInternal, ReasonAccepted, ReasonMalformed, ReasonStopped,
+	ReasonAddressDenied, ReasonUnknownMechanism, ReasonNotConfigured, ReasonUnknownUser,
+	ReasonWrongPassword, ReasonUnknownKey, ReasonKeyExpired, ReasonKeyNotYetValid,
+	ReasonUnknownPrincipal, ReasonStale, ReasonUserExpired, ReasonUserNotYetValid,
+	ReasonPrincipalExpired, ReasonPrincipalNotYetValid, ReasonPending, ReasonSuspended,
+	ReasonCallbackDenied, ReasonTryAgain, ReasonCallbackTimeout, ReasonCallbackError,
+	ReasonCallbackPanic, ReasonOverloaded, ReasonCanceled}
 
 // verdict is a decision before it is told to anybody.
 type verdict struct {
@@ -145,6 +155,36 @@ func (a *Authenticator) Stats() Stats {
 		stats.TurnedAway = table.Refused()
 	}
 	return stats
+}
+
+// Observe is for package admin: what there is to show besides Stats and Sessions.
+func (a *Authenticator) Observe() observe.State {
+	p, s := a.policy.Load(), observe.State{Decisions: &a.tally}
+	for name, l := range map[string]*lane{
+		"callbacks": a.callbacks, "user-ids": a.names, "hashes": a.hashes} {
+		running, waiting := l.Load()
+		s.Queues = append(s.Queues, observe.Queue{Name: name, Running: running, Waiting: waiting})
+	}
+	s.Queues = append(s.Queues, observe.Queue{Name: "held-refusals",
+		Waiting: int(a.counters.held.Load())})
+	for domain, setup := range p.plain {
+		s.Follow(domain, setup.source)
+	}
+	for domain, setup := range p.curve {
+		s.Follow(domain, setup.source)
+	}
+	if table := a.guard.table.Load(); table != nil {
+		s.Sessions = table.Counts()
+	}
+	return s
+}
+
+// isKnown tells whether a domain is configured, or has guarded sockets.
+func (a *Authenticator) isKnown(domain []byte) bool {
+	p, table := a.policy.Load(), a.guard.table.Load()
+	return p.plain[string(domain)] != nil || p.curve[string(domain)] != nil ||
+		p.gssapi[string(domain)] != nil || p.addresses.HasDomain(domain) ||
+		table != nil && table.Guards(string(domain))
 }
 
 // unusable counts the sources that cannot be used at the moment.

@@ -1,6 +1,9 @@
 package zmqauth
 
 import (
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,5 +110,20 @@ func TestDecisionsAndLogLines(t *testing.T) {
 	case d := <-decisions:
 		t.Errorf("one decision too many: %+v", d)
 	default:
+	}
+}
+
+// TestReasonsAreCounted: each reason has a counter of its own.
+func TestReasonsAreCounted(t *testing.T) {
+	source, err := os.ReadFile("decision.go")
+	must.OK(t, err)
+	found := regexp.MustCompile(`(?m)^\tReason\w+ += "([a-z-]+)"`).FindAllSubmatch(source, -1)
+	for _, reason := range found {
+		if !slices.Contains(reasons, string(reason[1])) {
+			t.Errorf("%s is not among the reasons that are counted", reason[1])
+		}
+	}
+	if len(found) != len(reasons) || reasons[0] != ReasonInternal {
+		t.Errorf("%d reasons, %d are counted", len(found), len(reasons))
 	}
 }

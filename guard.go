@@ -269,7 +269,10 @@ func (l *loop) offer(envelope [][]byte, r *zap.Request, arrived time.Time, v ver
 	}
 	o := outgoing{ticket: newTicket(envelope, r, nil, arrived), verdict: v, epoch: l.a.epoch}
 	o.reply = &session.Reply{Domain: string(r.Domain), Mechanism: string(r.Mechanism),
-		Address: string(r.Origin()), Refused: v.status == zap.StatusDenied, Alone: r.Dialled != nil}
+		Address: string(r.Origin()), Refused: v.status == zap.StatusDenied}
+	if c, _ := l.a.relay.Find(r.Domain, r.Origin()); c != nil {
+		o.reply.Port = c.Port
+	}
 	if v.status == zap.StatusOK {
 		s := l.a.newSession(table.NextID(), r, v, arrived)
 		o.reply.Session = s

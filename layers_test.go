@@ -23,6 +23,7 @@ var layers = map[string][]string{
 	"internal/files":      {},
 	"internal/keyfiles":   {"internal/files"},
 	"internal/keyset":     {},
+	"internal/logs":       {},
 	"internal/passhash":   {},
 	"internal/principal":  {},
 	"internal/privatedir": {"internal/files"},
@@ -46,6 +47,7 @@ var layers = map[string][]string{
 	"internal/libzmq":    {"internal/endpoint"},
 	"internal/admission": {},
 	"internal/executor":  {"internal/admission"},
+	"internal/observe":   {"internal/follow"},
 	"internal/reactor":   {},
 	"internal/session":   {"internal/reminder"},
 
@@ -53,9 +55,10 @@ var layers = map[string][]string{
 	".": {
 		"internal/acl", "internal/admission", "internal/backlog", "internal/certfile",
 		"internal/endpoint", "internal/executor", "internal/files", "internal/follow",
-		"internal/keyfiles", "internal/keyset", "internal/libzmq", "internal/passhash",
-		"internal/passwd", "internal/policyfile", "internal/principal", "internal/reactor",
-		"internal/relay", "internal/session", "internal/table", "internal/z85", "internal/zap",
+		"internal/keyfiles", "internal/keyset", "internal/libzmq", "internal/observe",
+		"internal/passhash", "internal/passwd", "internal/policyfile", "internal/principal",
+		"internal/reactor", "internal/relay", "internal/session", "internal/table", "internal/z85",
+		"internal/zap",
 		"internal/zpl",
 	},
 	"fastcurve": {},
@@ -65,7 +68,9 @@ var layers = map[string][]string{
 
 	// 4: what is below the proxy: a listener before a socket, who runs it, and the engine of the
 	// tool's TLS and SSH.
-	"admin": {".", "internal/acl", "internal/privatedir", "internal/reminder"},
+	"admin": {
+		".", "internal/acl", "internal/files", "internal/privatedir", "internal/reminder",
+	},
 	"enrol": {".", "internal/admission"},
 	"front": {
 		".", "internal/endpoint", "internal/files", "internal/libzmq", "internal/privatedir",
@@ -103,15 +108,15 @@ var layers = map[string][]string{
 	// 6: what is run.
 	"cmd/zmqauth": {
 		".", "admin", "fastcurve", "fleet", "fleet/natsstore", "internal/endpoint", "internal/files",
-		"internal/fleetfile", "internal/links", "internal/passhash", "internal/passwd",
-		"internal/policyfile", "internal/privatedir", "internal/proxy", "internal/zap",
-		"internal/zapservice",
+		"internal/fleetfile", "internal/links", "internal/logs", "internal/passhash",
+		"internal/passwd", "internal/policyfile", "internal/privatedir", "internal/proxy",
+		"internal/zap", "internal/zapservice",
 	},
 	"cmd/zmqauth-engine": {"fleet/natsstore", "internal/files", "internal/fleetfile"},
 }
 
 // observers are the packages that may import any other, and that no other may import.
-var observers = []string{"bench", "docker", "docs", "examples", "soak"}
+var observers = []string{"bench", "browser", "docker", "docs", "examples", "soak"}
 
 // helpers are packages for tests and measurements. Nothing of the product imports them.
 var helpers = []string{"internal/daemon", "internal/logbuffer", "internal/must", "internal/testca",

@@ -12,6 +12,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/admission"
 	"github.com/zmqauth/zmqauth/internal/backlog"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/observe"
 	"github.com/zmqauth/zmqauth/internal/reactor"
 	"github.com/zmqauth/zmqauth/internal/session"
 	"github.com/zmqauth/zmqauth/internal/zap"
@@ -49,6 +50,7 @@ type loop struct {
 	refused *admission.Penalties // of GSSAPI clients
 	request zap.Request
 	untold  []untold
+	tally   observe.Batch
 	bytes   []byte           // of the replies to send
 	sizes   []uint32         // of their frames
 	frames  []uint32         // how many each reply has
@@ -229,6 +231,7 @@ func (l *loop) serve(messages []libzmq.Message) {
 	}
 	l.send()
 	l.a.mu.RUnlock()
+	l.tally.Count()
 	for _, u := range l.untold {
 		l.a.tell(u.subject, u.verdict)
 	}
@@ -280,6 +283,7 @@ func (l *loop) conclude(envelope [][]byte, r *zap.Request, arrived time.Time, v 
 // finish counts and sends a verdict, and keeps it to be reported.
 func (l *loop) finish(envelope [][]byte, r *zap.Request, arrived time.Time, v verdict) {
 	l.a.counters.count(v.status)
+	l.tally.Add(&l.a.tally, r.Domain, r.Mechanism, v.reason, v.status, arrived)
 	v = l.a.tellFront(r, v)
 	if l.sending && !l.offer(envelope, r, arrived, v) {
 		l.reply(envelope, r, v)

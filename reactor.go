@@ -81,6 +81,7 @@ func (a *Authenticator) HandleZAPMessage(ctx context.Context, request [][]byte) 
 		reply[4], reply[5] = []byte(v.userID), slices.Clone(v.metadata)
 	}
 	a.counters.count(v.status)
+	a.tally.Count(t.request.Domain, t.request.Mechanism, v.reason, v.status, time.Since(arrived))
 	a.reports.keepUp(arrived)
 	if a.reports.wants(v.status) {
 		a.tell(subjectOf(&t.request, arrived), v)

@@ -17,8 +17,9 @@ import (
 // Client uses a control socket. Make one with [NewClient]. Its methods may be called by any
 // goroutine.
 type Client struct {
-	path string
-	http http.Client
+	path    string
+	http    http.Client
+	patient http.Client // for what takes its time
 }
 
 const (
@@ -30,12 +31,17 @@ const (
 
 // NewClient makes a Client of the socket at path. It connects for each call.
 func NewClient(path string) *Client {
+	c := &Client{path: path}
+	c.http.Transport, c.patient.Transport = c.transport(answerTime), c.transport(0)
+	return c
+}
+
+// transport reaches the socket. The answer begins within wait; 0: whenever it does.
+func (c *Client) transport(wait time.Duration) http.RoundTripper {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", path)
+		return new(net.Dialer).DialContext(ctx, "unix", c.path)
 	}
-	return &Client{path: path, http: http.Client{Transport: &http.Transport{
-		DialContext: dial, DisableKeepAlives: true, ResponseHeaderTimeout: answerTime,
-	}}}
+	return &http.Transport{DialContext: dial, DisableKeepAlives: true, ResponseHeaderTimeout: wait}
 }
 
 // Sessions calls each with the sessions that a selector chooses, the oldest first. It ends with the
@@ -136,7 +142,11 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (io.R
 	if err != nil {
 		return nil, err
 	}
-	answer, err := c.http.Do(request)
+	client := &c.http
+	if path == reloadPath {
+		client = &c.patient
+	}
+	answer, err := client.Do(request)
 	if err != nil {
 		return nil, c.broken(err)
 	}

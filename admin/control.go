@@ -1,13 +1,19 @@
-// Package admin shows what a running Authenticator does, and takes orders from who runs it. So far
-// it has the control socket, which the commands "zmqauth sessions" and "zmqauth kick" use: HTTP and
-// JSON over a Unix socket.
+// Package admin shows what a running Authenticator does, and takes orders from who runs it.
+//
+// [Collector] has metrics for Prometheus, and [ListenHTTP] serves them, health and a status page.
+//
+// [Listen] opens a control socket, which the commands sessions, kick, status, top, reload and
+// log-level use: HTTP and JSON over a Unix socket.
 //
 //	GET  /v1/sessions        {"sessions": [Session, …]}
 //	GET  /v1/sessions/watch  an Event on each line, until either side ends it
 //	POST /v1/kick            {"user": "ann"} or another selector; answers {"kicked": 1}
+//	GET  /v1/status          a Status
+//	POST /v1/reload          answers {} when the configuration is in force
+//	POST /v1/log-level       {"level": "DEBUG"}; answers the same, and what it "was"
 //
-// Both GETs take a selector in their query: id, user, key, address, domain, frontend. An error has
-// the form {"error": "what is wrong"}.
+// The first two take a selector in their query: id, user, key, address, domain, frontend. An error
+// has the form {"error": "what is wrong"}.
 package admin
 
 import (
@@ -36,14 +42,16 @@ const DefaultPath = "/run/zmqauth/control.sock"
 type Config struct {
 	Auth *zmqauth.Authenticator // never nil
 	Feed *Feed                  // its OnSession is that of Auth; never nil
-	Log  *slog.Logger           // gets what was ended by whom, and who was refused; nil: nobody
+	Log  *slog.Logger           // gets what was ordered by whom, and who was refused; nil: nobody
+
+	// Program is what status shows, and what reload and log-level reach.
+	Program Program
 
 	// Group is the id of a group whose members may use the socket, besides root and the user of this
 	// process. nil: nobody else may.
 	Group *int
 
-	// Frontends names the sockets that a session may be at. It must not call methods of Auth. nil:
-	// sockets have no names.
+	// Frontends is that of Program, where Program has none.
 	Frontends func(zmqauth.Session) []string
 
 	patience time.Duration // with who takes no part of an answer; 0: writeTime
@@ -110,6 +118,9 @@ func listen(ctx context.Context, path string, cfg Config) (*Control, error) {
 	cfg.patience = cmp.Or(cfg.patience, writeTime)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Program.Frontends != nil {
+		cfg.Frontends = cfg.Program.Frontends
 	}
 	c := &Control{cfg: cfg, socket: socket, lists: make(chan struct{}, maxLists)}
 	c.server = &http.Server{

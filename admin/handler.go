@@ -26,11 +26,14 @@ func (c *Control) serve(w http.ResponseWriter, r *http.Request) {
 		"/v1/sessions":       {http.MethodGet, c.list},
 		"/v1/sessions/watch": {http.MethodGet, c.watch},
 		"/v1/kick":           {http.MethodPost, c.kick},
+		"/v1/status":         {http.MethodGet, c.status},
+		reloadPath:           {http.MethodPost, c.reload},
+		"/v1/log-level":      {http.MethodPost, c.setLevel},
 	}[r.URL.Path]
 	switch {
 	case !known:
-		c.fail(w, http.StatusNotFound, errors.New("there are /v1/sessions, /v1/sessions/watch and "+
-			"/v1/kick"))
+		c.fail(w, http.StatusNotFound, errors.New("there are /v1/sessions, /v1/sessions/watch, "+
+			"/v1/kick, /v1/status, /v1/reload and /v1/log-level"))
 		return
 	case r.Method != route.method:
 		w.Header().Set("Allow", route.method)
@@ -48,8 +51,14 @@ func statusOf(err error) int {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return http.StatusRequestEntityTooLarge
 	}
-	if errors.Is(err, errManyWatchers) {
+	switch {
+	case errors.Is(err, errManyWatchers):
 		return http.StatusServiceUnavailable
+	case errors.Is(err, errNotThere):
+		return http.StatusNotImplemented
+	}
+	if _, ok := errors.AsType[*ReloadError](err); ok {
+		return http.StatusConflict
 	}
 	return http.StatusBadRequest
 }
@@ -84,6 +93,9 @@ func (p patient) Write(text []byte) (int, error) {
 	}
 	return p.ResponseWriter.Write(text)
 }
+
+// Unwrap is for http.ResponseController.
+func (p patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 // list answers with the sessions that match the query. It returns the error of a request that it
 // has not answered.

@@ -24,6 +24,7 @@ type listener struct {
 	owner     int  // a user
 	group     *int // nil: none
 	log       *slog.Logger
+	what      string        // it is, for the log
 	clients   chan struct{} // a token for each connection
 	strangers chan struct{} // the same
 	refused   reminder.Events
@@ -45,7 +46,8 @@ type credentials struct {
 
 func newListener(l *net.UnixListener, owner int, group *int, log *slog.Logger) *listener {
 	return &listener{UnixListener: l, owner: owner, group: group, log: log,
-		clients: make(chan struct{}, maxClients), strangers: make(chan struct{}, maxStrangers)}
+		what: "control socket", clients: make(chan struct{}, maxClients),
+		strangers: make(chan struct{}, maxStrangers)}
 }
 
 // Accept returns the next connection for which there is room. Those without are closed.
@@ -72,7 +74,7 @@ func (l *listener) admit(conn *net.UnixConn) *client {
 	if !trusted {
 		room = l.strangers
 		if count, due := l.refused.Due(time.Now()); due {
-			l.log.Warn("zmqauth: a process that may not use the control socket was refused",
+			l.log.Warn("zmqauth: a process that may not use the "+l.what+" was refused",
 				"uid", peer.uid, "pid", peer.pid, "times", count)
 		}
 	}
@@ -100,7 +102,11 @@ func (c *client) Close() error {
 type clientKey struct{}
 
 func withClient(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(ctx, clientKey{}, conn)
+	c, ok := clientBelow(conn)
+	if !ok {
+		return ctx
+	}
+	return context.WithValue(ctx, clientKey{}, c)
 }
 
 // clientOf returns who has sent the request with that context.

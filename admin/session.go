@@ -39,7 +39,10 @@ const (
 )
 
 // show makes a Session of one of the Authenticator.
-func (c *Control) show(s zmqauth.Session) Session {
+func (c *Control) show(s zmqauth.Session) Session { return shownSession(s, c.cfg.Frontends) }
+
+// shownSession makes a Session of one of an Authenticator. frontends may be nil.
+func shownSession(s zmqauth.Session, frontends func(zmqauth.Session) []string) Session {
 	shown := Session{ID: s.ID, Domain: s.Domain, Mechanism: s.Mechanism, User: s.UserID,
 		Address: addressOf(s), Port: s.Client.Port(), Since: s.Since.UTC(), Exact: s.Exact}
 	if s.Key != (zmqauth.PublicKey{}) {
@@ -48,8 +51,8 @@ func (c *Control) show(s zmqauth.Session) Session {
 	if !s.Expires.IsZero() {
 		shown.Expires = s.Expires.UTC()
 	}
-	if c.cfg.Frontends != nil {
-		shown.Frontends = c.cfg.Frontends(s)
+	if frontends != nil {
+		shown.Frontends = frontends(s)
 	}
 	return shown
 }

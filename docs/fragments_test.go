@@ -29,7 +29,9 @@ import (
 	"time"
 
 	"github.com/pebbe/zmq4"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/admin"
 	"github.com/zmqauth/zmqauth/front"
 	"github.com/zmqauth/zmqauth/sshtunnel"
 	"github.com/zmqauth/zmqauth/stream"
@@ -47,6 +49,8 @@ var (
 	_ = strconv.Itoa
 	_ net.Conn
 	_ netip.Addr
+	_ admin.Config
+	_ prometheus.Labels
 	_ front.Config
 	_ time.Duration
 	_ stream.Server

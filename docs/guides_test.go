@@ -12,6 +12,7 @@ func scripts() map[string]func(*testing.T, *reader) {
 		"docs/tool.md":  walkTool,
 		"docs/fleet.md": walkFleet,
 
+		"docs/observe.md":   walkObserve,
 		"docs/languages.md": walkLanguages,
 
 		"examples/gssapi/README.md": passKerberos,

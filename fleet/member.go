@@ -340,7 +340,10 @@ func (m *Member) Wait() error {
 
 // Status is how the server stands now.
 func (m *Member) Status() Status {
-	sessions := len(m.auth.Sessions())
+	sessions := 0
+	for _, count := range m.auth.Observe().Sessions { // of each domain
+		sessions += count
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := Status{Version: m.options.Version, At: wall(m.options.Clock()), Since: wall(m.begun),

@@ -147,6 +147,10 @@ func (c *conn) expire() {
 
 // readHeader reads the header of a balancer. It returns true once the client is known.
 func (c *conn) readHeader() bool {
+	if !c.loop.engine.rules.Load().isBalancer(c.from.TCP.Addr()) {
+		c.fail(ReasonNoHeader) // it is none any more, and must not say who somebody is
+		return false
+	}
 	bytes, ok := c.peek(maxHeader)
 	if !ok {
 		return false
@@ -215,6 +219,7 @@ const dialTries = 8
 
 func (c *conn) dial() bool {
 	e := c.loop.engine
+	c.from.Port = uint16(e.fence.from)
 	c.from.Decided = c.decided
 	c.from.Ended = func() { c.loop.post(c.expire) }
 	for range dialTries {

@@ -42,9 +42,18 @@ func (o *controlOptions) addControl(cmd *cobra.Command) {
 			completeFlag(cmd, f[0])
 		}
 	}
+	o.addPath(cmd)
+}
+
+// addPath gives a command the flag that says which control socket.
+func (o *controlOptions) addPath(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.path, "control", "", "the control socket of the proxy (default "+
 		admin.DefaultPath+")")
 }
+
+// whichSocket is said in the help of commands that take no selector.
+const whichSocket = "The control socket is that of --control, or of the environment variable\n" +
+	controlVariable + ", or else " + admin.DefaultPath + "."
 
 // selector reads the flags that choose sessions.
 func (o *controlOptions) selector(cmd *cobra.Command) (s admin.Selector, err error) {

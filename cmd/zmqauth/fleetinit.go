@@ -1,9 +1,12 @@
 package main
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -19,6 +22,7 @@ const defaultEnginePort = "4222"
 func newFleetInit() *cobra.Command {
 	var plan fleetfile.Plan
 	var natsToo bool
+	var ca string
 	cmd := &cobra.Command{
 		Use:   "init DIR [--engine HOST[:PORT]]… [--servers NAME,…]",
 		Short: "Make the files of a new fleet",
@@ -35,6 +39,15 @@ func newFleetInit() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
 			plan.Dir, plan.Foreign = args[0], natsToo
+			if ca != "" {
+				if !natsToo {
+					return usagef("--ca goes with --nats")
+				}
+				var err error
+				if plan.CA, err = readCA(ca); err != nil {
+					return err
+				}
+			}
 			for i, engine := range plan.Engines {
 				plan.Engines[i] = withPort(engine)
 			}
@@ -57,10 +70,28 @@ func newFleetInit() *cobra.Command {
 	flags.StringVar(&plan.Bucket, "bucket", fleetfile.DefaultBucket,
 		"the name of the bucket, where several fleets share a NATS server")
 	flags.BoolVar(&natsToo, "nats", false, "the engines are there: print the account to add to them")
+	flags.StringVar(&ca, "ca", "", "the CA of the NATS server, PEM (default: those of the system)")
 	for _, flag := range []string{"name", "admin", "servers", "engine", "bucket"} {
 		completeFlag(cmd, flag)
 	}
 	return cmd
+}
+
+// readCA reads the one certificate of a file.
+func readCA(path string) (*x509.Certificate, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %s: %w", path, cause(err))
+	}
+	block, rest := pem.Decode(text)
+	if block == nil || block.Type != "CERTIFICATE" || strings.Contains(string(rest), "-----BEGIN") {
+		return nil, fmt.Errorf("--ca: %s: it is to be the one certificate of a CA in PEM", path)
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %s: %w", path, err)
+	}
+	return certificate, nil
 }
 
 // withPort adds the default port to an address that has none.

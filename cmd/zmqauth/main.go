@@ -76,8 +76,9 @@ func newRoot() *cobra.Command {
 	}
 	root.SetVersionTemplate(thisBuild().text())
 	root.AddCommand(newKeygen(), newList(), newShow(), newPubkey(), newPasswd(), newCheck(),
-		newProbe(), newConnect(), newProxy(), newServe(), newSessions(), newKick(), newTLSServe(),
-		newTLSConnect(), newTunnel(), newHealth(), newFleet(), newVersion())
+		newProbe(), newConnect(), newProxy(), newServe(), newSessions(), newKick(), newStatus(),
+		newTop(), newReload(), newLogLevel(), newTLSServe(), newTLSConnect(), newTunnel(),
+		newHealth(), newFleet(), newVersion())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

@@ -19,6 +19,7 @@ type proxyOptions struct {
 	ioThreads int
 
 	control, controlGroup string
+	http                  httpOptions
 }
 
 // maxIOThreads limits the default of --io-threads. A handshake costs a millisecond of one thread.
@@ -39,17 +40,25 @@ func newProxy() *cobra.Command {
 			"A frontend that ends passes on what its clients have sent, and waits for the replies to\n" +
 			"them, for the time of --linger at most. A new frontend at the same endpoint waits for that.\n" +
 			"So do new rules for its domain, because they were not made for this frontend.\n\n" +
-			"With --control the commands sessions and kick can show and end the sessions of clients.\n" +
-			"Root and the proxy's user may use the socket, and the group of --control-group.\n\n" +
+			"With --control the commands sessions, kick, status, top, reload and log-level reach the\n" +
+			"proxy. Root and its user may use the socket, and the group of --control-group.\n\n" +
+			"With --http it serves a status page, /metrics for Prometheus, /healthz and /readyz.\n" +
+			httpHelp + "\n\n" +
 			"SIGTERM and SIGINT end the proxy and all of these. A second signal ends it at once.\n\n" +
-			"proxy logs every decision on stderr: refusals at the level INFO, acceptances at DEBUG.",
-		Example: "  zmqauth proxy --config zmqauth.zpl --log-format json",
+			"proxy logs every decision: refusals at the level INFO, acceptances at DEBUG. SIGUSR1 turns\n" +
+			"the latter off and on. Of one address --log-limit refusals are logged in a minute, and\n" +
+			"how many more there were.",
+		Example: "  zmqauth proxy --config zmqauth.zpl --log json --http 127.0.0.1:9090",
 		Args:    cobra.ExactArgs(0),
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
 				return err
 			}
 			group, err := o.group()
+			if err != nil {
+				return err
+			}
+			page, err := o.http.config()
 			if err != nil {
 				return err
 			}
@@ -70,6 +79,10 @@ func newProxy() *cobra.Command {
 
 				Control:      o.control,
 				ControlGroup: group,
+
+				Shown: admin.Program{Name: "zmqauth proxy", Version: thisBuild().version,
+					Level: o.log.level, Refusals: o.log.refusals},
+				HTTP: o.http.address, HTTPWith: page,
 			})
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -84,6 +97,7 @@ func newProxy() *cobra.Command {
 		"open a control socket at this path, such as "+admin.DefaultPath)
 	flags.StringVar(&o.controlGroup, "control-group", "",
 		"group that may use the control socket, by name or number")
+	o.http.addHTTP(cmd)
 	o.log.addLog(cmd)
 	return cmd
 }

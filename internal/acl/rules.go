@@ -79,6 +79,9 @@ func (r *Rules) change(domain string, change func(*List) error) error {
 	return nil
 }
 
+// HasDomain tells whether a domain has rules of its own.
+func (r *Rules) HasDomain(domain []byte) bool { return r.domains[string(domain)] != nil }
+
 // Pass judges the address of a request for a domain (see [ParsePeer]). One that cannot be read
 // passes only where no rules hold.
 func (r *Rules) Pass(domain, address []byte) bool {

@@ -229,3 +229,10 @@ func (e *Executor[R]) Pending() int {
 	defer e.mu.Unlock()
 	return len(e.open)
 }
+
+// Load is how many goroutines run tasks, and how many tasks wait for one of them.
+func (e *Executor[R]) Load() (running, waiting int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.running, e.queue.Len()
+}

@@ -32,6 +32,8 @@ type Plan struct {
 	Servers []string
 	Engines []string // HOST:PORT each: one, three or five
 	Foreign bool     // the engines exist already, and are not made
+
+	CA *x509.Certificate // of engines that exist already; nil: those of the system
 }
 
 // The names of files in the directory of a fleet.
@@ -69,7 +71,7 @@ func Init(p Plan) error {
 			return err
 		}
 	}
-	template := Member{Fleet: p.Fleet, Bucket: p.Bucket, Engines: p.Engines}
+	template := Member{Fleet: p.Fleet, Bucket: p.Bucket, Engines: p.Engines, CA: p.CA}
 	if ca != nil {
 		template.CA = ca.certificate
 	}

@@ -24,6 +24,7 @@ type Source struct {
 	// yet.
 	reads   atomic.Pointer[func() (since time.Time, err error)]
 	refused atomic.Pointer[failure] // what was read cannot be used; nil: it can
+	taken   atomic.Int64            // when what was read was put in force last, in nanoseconds
 
 	mu    sync.Mutex // for what has been logged
 	said  reminder.Condition
@@ -34,7 +35,17 @@ type Source struct {
 // it is. limit is how long it stays in force when it cannot be used any more; 0: for ever. limit
 // must not block.
 func (w *Watcher) NewSource(what, path string, limit func() time.Duration) *Source {
-	return &Source{say: w.say, limit: limit, what: what, path: path}
+	s := &Source{say: w.say, limit: limit, what: what, path: path}
+	s.Took()
+	return s
+}
+
+// Took notes that a change was put in force.
+func (s *Source) Took() { s.taken.Store(time.Now().UnixNano()) }
+
+// Describe says what the source is, where, and when a change was put in force last.
+func (s *Source) Describe() (what, path string, taken time.Time) {
+	return s.what, s.path, time.Unix(0, s.taken.Load())
 }
 
 // Follows says what follows the source: the Failing of a File or a Directory.
@@ -59,6 +70,7 @@ func (s *Source) Refuse(err error) bool {
 // could not be read for a moment in between.
 func (s *Source) Accept() {
 	s.refused.Store(nil)
+	s.Took()
 	s.look(time.Now())
 }
 

@@ -4,6 +4,7 @@ package proxy
 const (
 	MessageReady    = "zmqauth: the proxy is ready"
 	MessageControl  = "zmqauth: the control socket is open"
+	MessageHTTP     = "zmqauth: metrics and the status page are there"
 	MessageEnds     = "zmqauth: the proxy ends"
 	MessageReloaded = "zmqauth: reloaded"
 	MessageWrong    = "zmqauth: the policy is wrong, everything stays as it was"

@@ -41,6 +41,11 @@ type Options struct {
 
 	Control      string // the path of the control socket; empty: there is none
 	ControlGroup *int   // whose members may use it, besides root and this user; nil: nobody else
+
+	Shown admin.Program // its Name, Version, Level and Refusals; the rest is the proxy's
+
+	HTTP     string           // where metrics and the status page are; empty: nowhere
+	HTTPWith admin.HTTPConfig // who may see them: all but its Auth, Program and Log
 }
 
 // proxy is the process: one context, one Authenticator, many frontends.
@@ -54,6 +59,7 @@ type proxy struct {
 	links     *links.Set
 	wrong     *reminder.Alarm // the policy in the file is not in force
 	served    served
+	observed  observed
 	fleet     *membership // nil: there is none
 }
 
@@ -107,23 +113,23 @@ func Run(ctx context.Context, o Options) (err error) {
 		fleet: member}
 	defer p.wrong.Clear()
 	p.warn()
-	if o.Control != "" {
-		control, err := p.listen(ctx, o, feed)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, control.Close()) }()
+	end, err := p.observe(ctx, o, feed)
+	defer func() { err = errors.Join(err, end()) }()
+	if err != nil {
+		return err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 	if err := p.update(ctx, config); err != nil {
 		return err
 	}
+	p.observed.begin()
 	o.Log.Info(MessageReady, "frontends", len(config.frontends), "links", len(config.links))
 	return p.serve(ctx, o.Reload)
 }
 
 // serve handles the events of the whole process until one of them ends it.
 func (p *proxy) serve(ctx context.Context, reload <-chan os.Signal) error {
+	defer p.observed.end()
 	authEnded := make(chan error, 1)
 	go func() { authEnded <- p.auth.Wait() }()
 	for {
@@ -132,7 +138,9 @@ func (p *proxy) serve(ctx context.Context, reload <-chan os.Signal) error {
 			p.log.Info(MessageEnds)
 			return nil
 		case <-reload:
-			p.reload(ctx)
+			_ = p.reload(ctx) // which has logged it
+		case result := <-p.observed.orders:
+			result <- p.reload(ctx)
 		case <-p.wrong.C():
 			p.wrong.Again()
 		case err := <-authEnded:
@@ -158,9 +166,9 @@ func orUnknown(err error) error {
 }
 
 // reload reads the policy again and puts it in force. If it is wrong, everything stays as it was.
-func (p *proxy) reload(ctx context.Context) {
+func (p *proxy) reload(ctx context.Context) error {
 	config, err := loadServed(p.path, p.sockets)
-	message := MessageWrong
+	message, result := MessageWrong, admin.ReloadFailed
 	if err == nil {
 		err = p.fleet.check(config)
 	}
@@ -168,18 +176,22 @@ func (p *proxy) reload(ctx context.Context) {
 		err = p.apply(config)
 	}
 	if err == nil {
-		message = MessagePartly
+		message, result = MessagePartly, admin.ReloadPartly
 		err = p.update(ctx, config)
 	}
 	switch {
 	case errors.Is(err, errAborted): // serve logs the end
+		return err
 	case err != nil:
 		p.wrong.Raise(func() { p.log.Error(message, "error", err) })
 	default:
+		result = admin.ReloadOK
 		p.wrong.Clear()
 		p.log.Info(MessageReloaded, "frontends", len(config.frontends),
 			"links", len(config.links))
 	}
+	p.observed.reloads.Done(result, err)
+	return err
 }
 
 // update runs the frontends and links of a policy, and no others. What leaves first frees its ports

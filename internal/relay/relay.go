@@ -23,6 +23,7 @@ type Client struct {
 	Address string         // the true one, as ZAP would have it
 	TCP     netip.AddrPort // the same with its port; zero for IPC
 	Peer    string         // of IPC: uid:gid:pid, else empty
+	Port    uint16         // that the front dials from, and no other process can
 
 	// Decided is told of the status of each reply to the client's request, Ended of the end of its
 	// session. They must not block.

@@ -38,7 +38,7 @@ type Reply struct {
 	Domain, Mechanism, Address string
 	Session                    *Session // that it opens; nil: none
 	Refused                    bool     // for good, not until the next try
-	Alone                      bool     // the address is of one connection: nobody else can have it
+	Port                       uint16   // from which nobody else can connect; 0: not known
 
 	// Send sends the reply, now or soon, and then calls Sent. It must not block. It is called again
 	// to learn whether the connection still is there: libzmq passes over a second reply.
@@ -110,11 +110,10 @@ func (t *Table) Sent(r *Reply, gone bool) {
 			l.seen = true
 			l.unclear = max(0, l.unclear-1) // it may be one of them
 		}
-	case l.limit == 0 && r.Alone && len(l.conns) == 1 && r.entry == nil:
-		for c := range l.conns {
-			c.decided = true
-			t.bind(r, c)
-		}
+	case l.limit == 0 && r.entry == nil && l.from(r.Port) != nil:
+		c := l.from(r.Port)
+		c.decided = true
+		t.bind(r, c)
 		l.seen = true
 	case l.limit == 0:
 		t.join(l, r)
@@ -122,6 +121,20 @@ func (t *Table) Sent(r *Reply, gone bool) {
 		l.seen = true
 	}
 	t.stir()
+}
+
+// from is the undecided connection from a port, if it is known and there is one alone.
+func (l *lane) from(port uint16) (found *conn) {
+	for c := range l.conns {
+		if port == 0 || c.decided || c.origin.client.Port() != port {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = c
+	}
+	return found
 }
 
 // explain takes a reply from those under way. It returns false if it was none of them. The session

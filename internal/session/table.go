@@ -1,6 +1,7 @@
 package session
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -22,7 +23,8 @@ type Table struct {
 
 	mu      sync.Mutex // held shortly: decisions wait for it
 	byID    map[uint64]*entry
-	all     []*entry // of byID, in no order
+	all     []*entry       // of byID, in no order
+	counts  map[string]int // of byID, by domain
 	sockets map[*Socket]struct{}
 	domains map[string]int // of the sockets, with how many there are
 	lanes   map[laneKey]*lane
@@ -58,6 +60,7 @@ func New(cfg Config) *Table {
 	t := &Table{
 		cfg:     cfg,
 		byID:    make(map[uint64]*entry),
+		counts:  make(map[string]int),
 		sockets: make(map[*Socket]struct{}),
 		domains: make(map[string]int),
 		lanes:   make(map[laneKey]*lane),
@@ -122,6 +125,13 @@ func (e *entry) snapshot() Session {
 	return s
 }
 
+// Counts is how many sessions each domain has that has any.
+func (t *Table) Counts() map[string]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.counts)
+}
+
 // Alive tells whether a session is open.
 func (t *Table) Alive(id uint64) bool {
 	t.mu.Lock()
@@ -180,6 +190,9 @@ func (t *Table) end(e *entry) {
 	t.all[len(t.all)-1] = nil
 	t.all, e.place = t.all[:len(t.all)-1], -1
 	delete(t.byID, e.ID)
+	if t.counts[e.Domain]--; t.counts[e.Domain] == 0 {
+		delete(t.counts, e.Domain)
+	}
 	if e.conn != nil {
 		e.conn.session = nil
 	} else {
@@ -192,6 +205,7 @@ func (t *Table) end(e *entry) {
 func (t *Table) begin(e *entry) {
 	e.expire(e.Expires)
 	t.byID[e.ID] = e
+	t.counts[e.Domain]++
 	e.place = len(t.all)
 	t.all = append(t.all, e)
 	t.fresh = append(t.fresh, e)

@@ -1,0 +1,133 @@
+package admin
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+)
+
+// sight is what a client may see.
+type sight int
+
+const (
+	seesHealth  sight = iota // whether the program serves
+	seesNumbers              // the same, metrics, and the page without its content
+	seesAll
+)
+
+var (
+	errNotServing = errors.New("the authenticator does not serve")
+	errRebinding  = errors.New("the Host of the request is no name of this host's loopback " +
+		"address: use localhost or the address itself")
+)
+
+// tcpListener accepts connections, and bounds their number. On a loopback address it asks the
+// kernel whose they are.
+type tcpListener struct {
+	*net.TCPListener
+	loopback bool
+	owner    int           // a user
+	own      chan struct{} // a token for each connection of root and the owner
+	others   chan struct{} // the same, of all others
+}
+
+func newTCPListener(l *net.TCPListener, loopback bool) *tcpListener {
+	return &tcpListener{TCPListener: l, loopback: loopback, owner: os.Geteuid(),
+		own: make(chan struct{}, maxConnections), others: make(chan struct{}, maxConnections)}
+}
+
+// Accept returns the next connection for which there is room. Those without are closed.
+func (l *tcpListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.AcceptTCP()
+		if err != nil {
+			return nil, err
+		}
+		trusted, room := l.trusts(conn), l.others
+		if trusted {
+			room = l.own
+		}
+		select {
+		case room <- struct{}{}:
+			return &client{Conn: conn, trusted: trusted,
+				release: sync.OnceFunc(func() { <-room })}, nil
+		default:
+			_ = conn.Close()
+		}
+	}
+}
+
+// trusts tells whether a process of root or of the owner has connected, on this host.
+func (l *tcpListener) trusts(conn *net.TCPConn) bool {
+	if !l.loopback {
+		return false
+	}
+	local, remote := addressOfConn(conn.LocalAddr()), addressOfConn(conn.RemoteAddr())
+	uid, ok := ownerOf(local, remote)
+	return ok && (uid == 0 || uid == l.owner)
+}
+
+func addressOfConn(a net.Addr) netip.AddrPort {
+	at := a.(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
+}
+
+// sightOf tells what the client of a request may see.
+func (h *HTTP) sightOf(r *http.Request) (sight, error) {
+	who := clientOf(r.Context())
+	switch h.kind {
+	case atSocket:
+		if who == nil || !who.trusted {
+			return seesHealth, errNotYours
+		}
+		return seesAll, nil
+	case atLoopback:
+		if !isLoopbackName(r.Host) { // a name that a stranger's page has bound to this address
+			return seesHealth, errRebinding
+		}
+		if who != nil && who.trusted || h.hasToken(r) {
+			return seesAll, nil
+		}
+		return seesNumbers, nil
+	}
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 || h.hasToken(r) {
+		return seesAll, nil
+	}
+	return seesHealth, nil
+}
+
+var errNotYours = errors.New("this socket is for root, for the user who runs the program, and " +
+	"for the group that was given to it")
+
+// hasToken tells whether a request has the token, as a bearer's or as a password.
+func (h *HTTP) hasToken(r *http.Request) bool {
+	if _, password, ok := r.BasicAuth(); ok {
+		return h.secrets.isToken(password)
+	}
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	return ok && strings.EqualFold(scheme, "Bearer") && h.secrets.isToken(strings.TrimSpace(token))
+}
+
+// isLoopbackName tells whether the Host of a request can only mean a loopback address.
+func isLoopbackName(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
+}
+
+// clientBelow finds the client of a connection, also below TLS.
+func clientBelow(conn net.Conn) (*client, bool) {
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn()
+	}
+	c, ok := conn.(*client)
+	return c, ok
+}

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package logs
+
+import (
+	"errors"
+	"io"
+)
+
+// JournalWriter is for Linux alone.
+func JournalWriter(string) (io.Writer, error) { return nil, errors.ErrUnsupported }
