@@ -107,7 +107,8 @@ var layers = map[string][]string{
 
 	// 6: what is run.
 	"cmd/zmqauth": {
-		".", "admin", "enrol", "fastcurve", "fleet", "fleet/natsstore", "internal/endpoint", "internal/files",
+		".", "admin", "enrol", "fastcurve", "fleet", "fleet/natsstore", "internal/endpoint",
+		"internal/files",
 		"internal/fleetfile", "internal/links", "internal/logs", "internal/passhash",
 		"internal/passwd", "internal/policyfile", "internal/privatedir", "internal/proxy",
 		"internal/zap", "internal/zapservice",

@@ -34,8 +34,8 @@ type Program struct {
 	Refusals *Refusals      // those of late; nil: they are not kept
 	Level    *slog.LevelVar // of the program's log, to be changed; nil: it stays as it is
 
-	// Desk has clients with unknown keys wait. CertificatesOf tells in which directory the certificates
-	// of a domain's clients are; empty: in none. It must not block. nil: no client waits.
+	// Desk has clients with unknown keys wait. CertificatesOf tells in which directory the
+	// certificates of a domain's clients are; empty: in none. It must not block. nil: no client waits.
 	Desk           *enrol.Desk
 	CertificatesOf func(domain string) string
 

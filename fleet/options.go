@@ -50,8 +50,8 @@ type Options struct {
 
 	// Audit is told of sessions that the fleet has ended, see Auditor.Session. nil: nobody is.
 	Audit *Auditor
-	// Pending are the pending keys of this server (package enrol has a list of them). They are reported if the
-	// Store is a PendingStore. nil: there are none.
+	// Pending are the pending keys of this server (package enrol has a list of them). They are
+	// reported if the Store is a PendingStore. nil: there are none.
 	Pending func() []Pending
 
 	Clock func() time.Time // for tests; nil: time.Now

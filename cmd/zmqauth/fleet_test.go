@@ -242,7 +242,8 @@ func (w *fleetWorld) looksAround(ann *zmqauth.Certificate) {
 		status.Servers[0].State != "ok" {
 		t.Errorf("the status is %+v", status)
 	}
-	if out := w.run("fleet", "list", "--revoked"); !strings.Contains(out, enrol.Fingerprint(ann.Public)) {
+	out := w.run("fleet", "list", "--revoked")
+	if !strings.Contains(out, enrol.Fingerprint(ann.Public)) {
 		t.Errorf("revoked are %s", out)
 	}
 	history := w.run("fleet", "history", "ann.key")

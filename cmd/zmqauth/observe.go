@@ -13,9 +13,9 @@ type httpOptions struct {
 }
 
 // httpHelp is said in the help of these commands.
-const httpHelp = "At a loopback address other users of the host see numbers alone; the page is for\n" +
-	"root, this user and who has the token. A Unix socket (unix:PATH) is for root, this user and\n" +
-	"--http-group. Other addresses need TLS, and a token or a CA of clients."
+const httpHelp = "At a loopback address other users of the host see numbers alone; the page is\n" +
+	"for root, this user and who has the token. A Unix socket (unix:PATH) is for root, this user\n" +
+	"and --http-group. Other addresses need TLS, and a token or a CA of clients."
 
 // addHTTP gives a command the flags.
 func (o *httpOptions) addHTTP(cmd *cobra.Command) {

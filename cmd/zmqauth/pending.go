@@ -15,9 +15,9 @@ import (
 )
 
 // whoWaits is said in the help of commands about clients that wait.
-const whoWaits = "Where a domain of the policy says unknown = pending, a CURVE client whose key nobody\n" +
-	"knows is told to try again, and its key waits to be looked at. Compare the fingerprint\n" +
-	"with what the client's owner says (zmqauth pubkey FILE, or zmqauth show FILE)."
+const whoWaits = "Where a domain of the policy says unknown = pending, a CURVE client whose key\n" +
+	"nobody knows is told to try again, and its key waits to be looked at. Compare the\n" +
+	"fingerprint with what the client's owner says (zmqauth pubkey FILE, or zmqauth show FILE)."
 
 func newPending() *cobra.Command {
 	var o controlOptions
@@ -79,8 +79,8 @@ func newApprove() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "approve FINGERPRINT --user NAME [--meta NAME=VALUE] [--domain D]",
 		Short: "Let a client in whose key waits",
-		Long: "approve writes the certificate NAME.key for a key that waits, into the directory of its\n" +
-			"domain. The proxy lets the client in when it tries again, within seconds. 16 characters\n" +
+		Long: "approve writes the certificate NAME.key for a key that waits, into the directory of\n" +
+			"its domain. The proxy lets the client in when it tries again, within seconds. 16 characters\n" +
 			"of the fingerprint are enough. The certificate has the metadata name=NAME, and what\n" +
 			"--meta says. approve overwrites no file. Who runs it must be able to write to the\n" +
 			"directory; the proxy need not.\n\n" + whoWaits + "\n\n" + whichSocket,

@@ -11,7 +11,7 @@ import (
 // enrolment has clients with unknown keys wait, where the policy says so.
 type enrolment struct {
 	desk    *enrol.Desk
-	noticed func(enrol.Request)               // is told of each key that begins to wait; nil: nobody is
+	noticed func(enrol.Request)               // is told of each key that begins to wait; nil: nobody
 	policy  atomic.Pointer[policyfile.Policy] // in force; nil: none yet
 	ends    map[string]time.Time              // of the windows; the goroutine's of the proxy
 }

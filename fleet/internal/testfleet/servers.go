@@ -237,7 +237,12 @@ func (s *one) run(config ServersConfig) error {
 		for s.ask(client) != "200" {
 			time.Sleep(10 * time.Millisecond)
 		}
-		err = errors.Join(peer.Disconnect(endpoint), peer.Connect(endpoint))
+		select {
+		case <-s.open: // it was told to try again, and has come back by itself
+			s.open <- struct{}{}
+		case <-time.After(time.Second):
+			err = errors.Join(peer.Disconnect(endpoint), peer.Connect(endpoint))
+		}
 	}
 	return err
 }
