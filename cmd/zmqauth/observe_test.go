@@ -35,7 +35,7 @@ func startObserved(t *testing.T, more ...string) (g *guarded, page string) {
 			"certificate = server.key_secret")
 	g.proxyProcess = startProxy(t, dir, g.config, append([]string{"--control", "control.sock",
 		"--http", "127.0.0.1:0"}, more...)...)
-	return g, fmt.Sprint("http://", g.waitFor(proxy.MessageHTTP, nil)["http"])
+	return g, fmt.Sprint("http://", g.waitFor(admin.MessageHTTP, nil)["http"])
 }
 
 // getPage reads a page.

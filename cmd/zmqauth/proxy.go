@@ -54,19 +54,15 @@ func newProxy() *cobra.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
-			group, err := o.group()
-			if err != nil {
-				return err
-			}
-			page, err := o.http.config()
-			if err != nil {
-				return err
-			}
 			log, flush, err := o.log.logger()
 			if err != nil {
 				return err
 			}
 			defer flush()
+			views, err := o.views("zmqauth proxy")
+			if err != nil {
+				return err
+			}
 			reload, stop := reloads()
 			defer stop()
 			return proxy.Run(cmd.Context(), proxy.Options{
@@ -76,13 +72,7 @@ func newProxy() *cobra.Command {
 				Log:       log,
 				Reload:    reload,
 				Version:   thisBuild().version,
-
-				Control:      o.control,
-				ControlGroup: group,
-
-				Shown: admin.Program{Name: "zmqauth proxy", Version: thisBuild().version,
-					Level: o.log.level, Refusals: o.log.refusals},
-				HTTP: o.http.address, HTTPWith: page,
+				Views:     views,
 			})
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -93,11 +83,7 @@ func newProxy() *cobra.Command {
 		"how long a frontend or link that ends may go on")
 	flags.IntVar(&o.ioThreads, "io-threads", min(runtime.NumCPU(), maxIOThreads),
 		"libzmq's threads, which do the cryptography")
-	flags.StringVar(&o.control, "control", "",
-		"open a control socket at this path, such as "+admin.DefaultPath)
-	flags.StringVar(&o.controlGroup, "control-group", "",
-		"group that may use the control socket, by name or number")
-	o.http.addHTTP(cmd)
+	o.addViews(cmd)
 	o.log.addLog(cmd)
 	return cmd
 }
@@ -117,14 +103,24 @@ func (o proxyOptions) check() error {
 	return nil
 }
 
-// group is the id of the group that may use the control socket; nil: there is none.
-func (o proxyOptions) group() (*int, error) {
-	if o.controlGroup == "" {
-		return nil, nil
+// addViews gives a command the flags for its control socket, metrics and status page.
+func (o *proxyOptions) addViews(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.control, "control", "",
+		"open a control socket at this path, such as "+admin.DefaultPath)
+	cmd.Flags().StringVar(&o.controlGroup, "control-group", "",
+		"group that may use the control socket, by name or number")
+	o.http.addHTTP(cmd)
+}
+
+// views are what these flags describe, for a program of that name. The log has been made.
+func (o *proxyOptions) views(name string) (v admin.Views, err error) {
+	v = admin.Views{Control: o.control, HTTP: o.http.address, Program: admin.Program{
+		Name: name, Version: thisBuild().version, Level: o.log.level, Refusals: o.log.refusals}}
+	if o.controlGroup != "" {
+		if v.ControlGroup, err = privatedir.LookupGroup(o.controlGroup); err != nil {
+			return v, usagef("--control-group: %w", err)
+		}
 	}
-	group, err := privatedir.LookupGroup(o.controlGroup)
-	if err != nil {
-		return nil, usagef("--control-group: %w", err)
-	}
-	return group, nil
+	v.HTTPWith, err = o.http.config()
+	return v, err
 }

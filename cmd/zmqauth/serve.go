@@ -20,7 +20,8 @@ func newServe() *cobra.Command {
 			"After SIGHUP serve reads the policy again and puts it in force in one step. If the policy\n" +
 			"is wrong, serve logs that and changes nothing. Services that have not changed keep their\n" +
 			"links; a program that may not ask any more is cut off.\n\n" +
-			"With --control it has a control socket, as the command proxy does.\n\n" +
+			"With --control it has a control socket, and with --http metrics and a status page, as the\n" +
+			"command proxy does.\n\n" +
 			"SIGTERM and SIGINT end serve. A second signal ends it at once.\n\n" +
 			"serve logs every decision on stderr: refusals at the level INFO, acceptances at DEBUG.",
 		Example: "  zmqauth serve --config zmqauth.zpl --control " + admin.DefaultPath,
@@ -29,30 +30,26 @@ func newServe() *cobra.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
-			group, err := o.group()
-			if err != nil {
-				return err
-			}
 			log, flush, err := o.log.logger()
 			if err != nil {
 				return err
 			}
 			defer flush()
+			views, err := o.views("zmqauth serve")
+			if err != nil {
+				return err
+			}
 			reload, stop := reloads()
 			defer stop()
 			return zapservice.Run(cmd.Context(), zapservice.Options{
-				Config: o.config, Log: log, Reload: reload, Control: o.control, ControlGroup: group,
+				Config: o.config, Log: log, Reload: reload, Views: views,
 			})
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	o.ioThreads = 1 // it has no sockets of libzmq
-	flags := cmd.Flags()
-	flags.StringVar(&o.config, "config", "", "the policy, with a service")
-	flags.StringVar(&o.control, "control", "",
-		"open a control socket at this path, such as "+admin.DefaultPath)
-	flags.StringVar(&o.controlGroup, "control-group", "",
-		"group that may use the control socket, by name or number")
+	cmd.Flags().StringVar(&o.config, "config", "", "the policy, with a service")
+	o.addViews(cmd)
 	o.log.addLog(cmd)
 	return cmd
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/admin"
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/testzmq"
@@ -58,7 +60,8 @@ func (s *serving) run() {
 	s.t.Helper()
 	_, before := s.find(zapservice.MessageReady, nil)
 	s.exited = make(chan struct{})
-	s.start("serve", "--config", "zmqauth.zpl", "--control", "control.sock")
+	s.start("serve", "--config", "zmqauth.zpl", "--control", "control.sock",
+		"--http", "127.0.0.1:0")
 	s.waitForMore(before, zapservice.MessageReady, nil)
 }
 
@@ -134,6 +137,43 @@ func TestServe(t *testing.T) {
 	if entries, err := os.ReadDir(filepath.Join(s.dir, "zap")); err != nil || len(entries) > 0 {
 		t.Errorf("left: %v, %v", entries, err)
 	}
+}
+
+// TestServeObserved: a refusal is in the status and in the metrics of the service, and a reload that
+// is ordered says what is wrong.
+func TestServeObserved(t *testing.T) {
+	s := startServe(t, "")
+	page := fmt.Sprint("http://", s.waitFor(admin.MessageHTTP, nil)["http"])
+	if err := s.decides("orders", "wrong"); err == nil {
+		t.Error("a wrong password is right")
+	}
+	tool := &guarded{proxyProcess: s.proxyProcess}
+	var status admin.Status
+	testpeer.Eventually(t, "the refusal is in the status", func() bool {
+		out, errs, code := tool.tool("status", "--json")
+		if code != 0 && out == "" {
+			t.Fatal(errs)
+		}
+		must.OK(t, json.Unmarshal([]byte(out), &status))
+		return len(status.Decisions) > 0
+	})
+	if status.Program != "zmqauth serve" {
+		t.Errorf("the name is %q", status.Program)
+	}
+	for path, want := range map[string]string{"/readyz": "", "/metrics": `status="400"`} {
+		if code, text := getPage(t, page+path); code != 200 || !strings.Contains(text, want) {
+			t.Errorf("%s: %d\n%s", path, code, text)
+		}
+	}
+	if _, errs, code := tool.tool("reload"); code != 0 {
+		t.Errorf("reload: %s", errs)
+	}
+	s.configure("nonsense")
+	if _, errs, code := tool.tool("reload"); code != exitFailure ||
+		!strings.Contains(errs, "zmqauth.zpl:1") {
+		t.Errorf("reload of a wrong policy: exit code %d, %s", code, errs)
+	}
+	must.OK(t, s.decides("orders", "secret"))
 }
 
 // TestServeMoves: a service at another endpoint takes the place of one at the first reload.

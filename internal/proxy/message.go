@@ -3,8 +3,6 @@ package proxy
 // The messages of the log that report the life of the proxy, a reload, and the end of a frontend.
 const (
 	MessageReady    = "zmqauth: the proxy is ready"
-	MessageControl  = "zmqauth: the control socket is open"
-	MessageHTTP     = "zmqauth: metrics and the status page are there"
 	MessageEnds     = "zmqauth: the proxy ends"
 	MessageReloaded = "zmqauth: reloaded"
 	MessageWrong    = "zmqauth: the policy is wrong, everything stays as it was"

@@ -1,68 +1,20 @@
 package proxy
 
 import (
-	"context"
-	"errors"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/zmqauth/zmqauth/admin"
 )
 
-// observed is what others see of the process, and what they order. Any goroutine may use it.
-type observed struct {
-	reloads admin.Reloads
-	orders  chan chan<- error // to reload; set before there is anybody to order
-	state   atomic.Int32      // one of those below
-}
-
-const (
-	starting int32 = iota
-	serving
-	ending
-)
-
-var (
-	errStarting = errors.New("the frontends are being bound")
-	errEnding   = errors.New("the proxy ends")
-)
-
-func (o *observed) begin() {
-	o.reloads.Began()
-	o.state.Store(serving)
-}
-
-func (o *observed) end() { o.state.Store(ending) }
-
-// ready tells why clients are not served.
-func (o *observed) ready() error {
-	switch o.state.Load() {
-	case starting:
-		return errStarting
-	case ending:
-		return errEnding
+// views adds to what is shown what the proxy knows.
+func (p *proxy) views(v admin.Views) admin.Views {
+	v.Program.Frontends = p.served.names
+	v.Program.Desk, v.Program.CertificatesOf = p.enrolment.desk, p.enrolment.certificatesOf
+	if p.fleet != nil {
+		v.Program.Followed = p.fleet.followed
 	}
-	return nil
-}
-
-// order has the proxy reload its policy, and waits until it has.
-func (o *observed) order(ctx context.Context) error {
-	if err := o.ready(); err != nil {
-		return err
-	}
-	result := make(chan error, 1)
-	select {
-	case o.orders <- result:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case err := <-result:
-		return err
-	case <-ctx.Done(): // the reload goes on
-		return ctx.Err()
-	}
+	return v
 }
 
 // fleetPatience is how old the last proof of being up to date may be. It is renewed every 5 s.
@@ -81,48 +33,4 @@ func (m *membership) followed() []admin.Followed {
 		f.Error = "no engine has proved that this is up to date"
 	}
 	return []admin.Followed{f}
-}
-
-// observe opens the control socket, and serves metrics and the status page. end ends both. It is
-// never nil.
-func (p *proxy) observe(ctx context.Context, o Options, feed *admin.Feed) (end func() error,
-	err error) {
-	p.observed.orders = make(chan chan<- error)
-	shown := o.Shown
-	shown.Ready, shown.Reload = p.observed.ready, p.observed.order
-	shown.Frontends, shown.Reloads = p.served.names, &p.observed.reloads
-	shown.Desk, shown.CertificatesOf = p.enrolment.desk, p.enrolment.certificatesOf
-	if p.fleet != nil {
-		shown.Followed = p.fleet.followed
-	}
-	var ends []func() error
-	end = func() error {
-		var errs []error
-		for _, end := range ends {
-			errs = append(errs, end())
-		}
-		return errors.Join(errs...)
-	}
-	bindCtx, cancel := context.WithTimeout(ctx, bindTime)
-	defer cancel()
-	if o.Control != "" {
-		control, err := admin.Listen(bindCtx, o.Control, admin.Config{
-			Auth: p.auth, Feed: feed, Log: o.Log, Group: o.ControlGroup, Program: shown})
-		if err != nil {
-			return end, err
-		}
-		ends = append(ends, control.Close)
-		o.Log.Info(MessageControl, "control", o.Control)
-	}
-	if o.HTTP != "" {
-		cfg := o.HTTPWith
-		cfg.Auth, cfg.Log, cfg.Program = p.auth, o.Log, shown
-		page, err := admin.ListenHTTP(bindCtx, o.HTTP, cfg)
-		if err != nil {
-			return end, err
-		}
-		ends = append(ends, page.Close)
-		o.Log.Info(MessageHTTP, "http", page.Addr().String())
-	}
-	return end, nil
 }

@@ -39,13 +39,7 @@ type Options struct {
 
 	Version string // of the program, for its report to a fleet
 
-	Control      string // the path of the control socket; empty: there is none
-	ControlGroup *int   // whose members may use it, besides root and this user; nil: nobody else
-
-	Shown admin.Program // its Name, Version, Level and Refusals; the rest is the proxy's
-
-	HTTP     string           // where metrics and the status page are; empty: nowhere
-	HTTPWith admin.HTTPConfig // who may see them: all but its Auth, Program and Log
+	Views admin.Views // what others see of the proxy; the Program has its Name, Version and log
 }
 
 // proxy is the process: one context, one Authenticator, many frontends.
@@ -59,7 +53,7 @@ type proxy struct {
 	links     *links.Set
 	wrong     *reminder.Alarm // the policy in the file is not in force
 	served    served
-	observed  observed
+	progress  *admin.Progress
 	enrolment *enrolment
 	fleet     *membership // nil: there is none
 }
@@ -114,11 +108,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	p := &proxy{path: o.Config, sockets: sockets, config: config, log: o.Log, auth: auth,
 		links:     links.NewSet(links.Options{Log: o.Log, Linger: o.Linger}),
 		frontends: newFrontendSet(auth, o.Log, o.Linger, ctx.Done()), wrong: reminder.NewAlarm(),
-		enrolment: enrolment, fleet: member}
+		enrolment: enrolment, fleet: member, progress: admin.NewProgress()}
 	defer p.wrong.Clear()
 	p.warn()
-	end, err := p.observe(ctx, o, feed)
-	defer func() { err = errors.Join(err, end()) }()
+	closeViews, err := p.views(o.Views).Open(ctx, auth, feed, o.Log, p.progress)
+	defer func() { err = errors.Join(err, closeViews()) }()
 	if err != nil {
 		return err
 	}
@@ -126,14 +120,14 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := p.update(ctx, config); err != nil {
 		return err
 	}
-	p.observed.begin()
+	p.progress.Begin()
 	o.Log.Info(MessageReady, "frontends", len(config.frontends), "links", len(config.links))
 	return p.serve(ctx, o.Reload)
 }
 
 // serve handles the events of the whole process until one of them ends it.
 func (p *proxy) serve(ctx context.Context, reload <-chan os.Signal) error {
-	defer p.observed.end()
+	defer p.progress.End()
 	authEnded := make(chan error, 1)
 	go func() { authEnded <- p.auth.Wait() }()
 	for {
@@ -143,7 +137,7 @@ func (p *proxy) serve(ctx context.Context, reload <-chan os.Signal) error {
 			return nil
 		case <-reload:
 			_ = p.reload(ctx) // which has logged it
-		case result := <-p.observed.orders:
+		case result := <-p.progress.Orders():
 			result <- p.reload(ctx)
 		case <-p.wrong.C():
 			p.wrong.Again()
@@ -194,7 +188,7 @@ func (p *proxy) reload(ctx context.Context) error {
 		p.log.Info(MessageReloaded, "frontends", len(config.frontends),
 			"links", len(config.links))
 	}
-	p.observed.reloads.Done(result, err)
+	p.progress.Reloads.Done(result, err)
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/admin"
 	"github.com/zmqauth/zmqauth/internal/links"
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/reminder"
@@ -25,7 +26,7 @@ func TestFailsClosed(t *testing.T) {
 	quiet := slog.New(slog.DiscardHandler)
 	p := &proxy{log: quiet, auth: auth, frontends: newFrontendSet(auth, quiet, 0, nil),
 		links: links.NewSet(links.Options{Log: quiet}),
-		wrong: reminder.NewAlarm()}
+		wrong: reminder.NewAlarm(), progress: admin.NewProgress()}
 	served := make(chan error)
 	go func() { served <- p.serve(context.Background(), nil) }()
 	must.OK(t, auth.Close())

@@ -21,7 +21,6 @@ import (
 const (
 	MessageReady    = "zmqauth: the service is ready"
 	MessageBound    = "zmqauth: programs may ask"
-	MessageControl  = "zmqauth: the control socket is open"
 	MessageEnds     = "zmqauth: the service ends"
 	MessageReloaded = "zmqauth: reloaded"
 	MessageWrong    = "zmqauth: the policy is wrong, everything stays as it was"
@@ -34,17 +33,17 @@ type Options struct {
 	Log    *slog.Logger     // never nil
 	Reload <-chan os.Signal // each signal makes Run read the policy again; nil: never
 
-	Control      string // the path of the control socket; empty: there is none
-	ControlGroup *int   // whose members may use it, besides root and this user; nil: nobody else
+	Views admin.Views // what others see of the service; the Program has its Name, Version and log
 }
 
 // service is the process.
 type service struct {
 	Options
-	auth    *zmqauth.Authenticator
-	running []*running
-	failed  chan error
-	wrong   *reminder.Alarm // the policy in the file is not in force
+	auth     *zmqauth.Authenticator
+	running  []*running
+	failed   chan error
+	progress *admin.Progress
+	wrong    *reminder.Alarm // the policy in the file is not in force
 }
 
 // running is a section service at work.
@@ -70,48 +69,39 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, auth.Close()) }()
-	if err := auth.Apply(c.policy); err != nil {
+	// No socket of this process asks; it is alive from now on.
+	if err := errors.Join(auth.Apply(c.policy), auth.Start()); err != nil {
 		return err
 	}
-	s := &service{Options: o, auth: auth, failed: make(chan error, 1), wrong: reminder.NewAlarm()}
+	s := &service{Options: o, auth: auth, failed: make(chan error, 1), wrong: reminder.NewAlarm(),
+		progress: admin.NewProgress()}
 	defer s.wrong.Clear()
-	if o.Control != "" {
-		control, err := s.listen(ctx, feed)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, control.Close()) }()
+	closeViews, err := o.Views.Open(ctx, auth, feed, o.Log, s.progress)
+	defer func() { err = errors.Join(err, closeViews()) }()
+	if err != nil {
+		return err
 	}
 	defer func() { err = errors.Join(err, s.stop(func(*running) bool { return true })) }()
 	if err := s.update(ctx, c); err != nil {
 		return err
 	}
+	s.progress.Begin()
 	o.Log.Info(MessageReady, "services", len(c.services), "programs", len(c.rules.Programs))
 	return s.serve(ctx)
 }
 
-// listen opens the control socket.
-func (s *service) listen(ctx context.Context, feed *admin.Feed) (*admin.Control, error) {
-	ctx, cancel := context.WithTimeout(ctx, bindTime)
-	defer cancel()
-	control, err := admin.Listen(ctx, s.Control, admin.Config{
-		Auth: s.auth, Feed: feed, Log: s.Log, Group: s.ControlGroup})
-	if err != nil {
-		return nil, err
-	}
-	s.Log.Info(MessageControl, "control", s.Control)
-	return control, nil
-}
-
 // serve handles the events of the process until one of them ends it.
 func (s *service) serve(ctx context.Context) error {
+	defer s.progress.End()
 	for {
 		select {
 		case <-ctx.Done():
 			s.Log.Info(MessageEnds)
 			return nil
 		case <-s.Reload:
-			s.reload(ctx)
+			_ = s.reload(ctx) // which has logged it
+		case result := <-s.progress.Orders():
+			result <- s.reload(ctx)
 		case <-s.wrong.C():
 			s.wrong.Again()
 		case err := <-s.failed:
@@ -121,22 +111,25 @@ func (s *service) serve(ctx context.Context) error {
 }
 
 // reload reads the policy again and puts it in force. If it is wrong, everything stays as it was.
-func (s *service) reload(ctx context.Context) {
+func (s *service) reload(ctx context.Context) error {
 	c, err := load(s.Config)
-	message := MessageWrong
+	message, result := MessageWrong, admin.ReloadFailed
 	if err == nil {
 		err = s.auth.Apply(c.policy)
 	}
 	if err == nil {
-		message = MessagePartly
+		message, result = MessagePartly, admin.ReloadPartly
 		err = s.update(ctx, c)
 	}
 	if err != nil {
 		s.wrong.Raise(func() { s.Log.Error(message, "error", err) })
-		return
+	} else {
+		result = admin.ReloadOK
+		s.wrong.Clear()
+		s.Log.Info(MessageReloaded, "services", len(c.services), "programs", len(c.rules.Programs))
 	}
-	s.wrong.Clear()
-	s.Log.Info(MessageReloaded, "services", len(c.services), "programs", len(c.rules.Programs))
+	s.progress.Reloads.Done(result, err)
+	return err
 }
 
 // update runs the services of a policy, and no others. Those that stay keep their links.
