@@ -139,8 +139,8 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// TestServeObserved: a refusal is in the status and in the metrics of the service, and a reload that
-// is ordered says what is wrong.
+// TestServeObserved: a refusal is in the status and in the metrics of the service, and a reload
+// that is ordered says what is wrong.
 func TestServeObserved(t *testing.T) {
 	s := startServe(t, "")
 	page := fmt.Sprint("http://", s.waitFor(admin.MessageHTTP, nil)["http"])
