@@ -21,8 +21,8 @@ func newDoctor() *cobra.Command {
 		Use: "doctor ENDPOINT [--config FILE] [--cert FILE --server-key KEY | " +
 			"--username USER | --service SERVICE@HOST]",
 		Short: "Find what stands between a client and a server, step by step",
-		Long: "doctor takes the way of a client to a server, and says of each step what it has seen and\n" +
-			"what to try: the addresses of the name, the connection, what the port speaks, the\n" +
+		Long: "doctor takes the way of a client to a server. It says of each step what it has seen\n" +
+			"and what to try: the addresses of the name, the connection, what the port speaks, the\n" +
 			"mechanism, the server's key, and whether the server accepts the client. The flags name\n" +
 			"the client's credentials as those of connect do. With --config it says which frontend and\n" +
 			"which line of a policy decide about the client.\n\n" +

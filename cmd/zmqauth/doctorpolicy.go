@@ -31,7 +31,8 @@ func (c *connection) consult(ctx context.Context, config string, at endpoint.End
 	trial, err := newTrial(config)
 	if err != nil {
 		return []doctor.Step{{Name: stepPolicy, Result: doctor.Bad,
-			Seen: strings.ReplaceAll(strings.TrimPrefix(err.Error(), prefix), "\n", "; "), Try: "zmqauth check --config FILE"}}
+			Seen: strings.ReplaceAll(strings.TrimPrefix(err.Error(), prefix), "\n", "; "),
+			Try:  "zmqauth check --config FILE"}}
 	}
 	defer trial.close()
 	f := frontendAt(trial.config.File, at)

@@ -178,8 +178,7 @@ func (x *examination) enter(ctx context.Context, client Client) bool {
 		return x.add(StepAccess, Bad, seen, refusals[refused.Status])
 	case errors.Is(err, context.DeadlineExceeded):
 		return x.add(StepAccess, Bad, "the server has not answered the handshake in time",
-			"again, with a longer --timeout: the server is slow, or asks for another try (300), as "+
-				"one does that cannot reach what decides; its log has the reason"+ticket(client))
+			tryUnanswered+ticket(client))
 	}
 	return x.add(StepAccess, Bad, err.Error(), "")
 }

@@ -2,6 +2,8 @@ package doctor_test
 
 import (
 	"context"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -93,11 +95,11 @@ func TestNameIsUnknown(t *testing.T) {
 // A port that is no ZeroMQ is called by its name.
 func TestOtherProtocols(t *testing.T) {
 	plain := httptest.NewServer(http.NotFoundHandler())
-	defer plain.Close()
+	t.Cleanup(plain.Close) // after the parallel tests
 	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
-	secure.Config.ErrorLog = nil
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
 	secure.StartTLS()
-	defer secure.Close()
+	t.Cleanup(secure.Close)
 	say := func(text string) func(net.Conn) {
 		return func(conn net.Conn) {
 			_, _ = conn.Write([]byte(text))
@@ -154,6 +156,7 @@ func server(t *testing.T, role func(*zmq4.Socket) error, configure func(*zmqauth
 	must.OK(t, err)
 	t.Cleanup(func() { _ = auth.Close() })
 	configure(auth)
+	must.OK(t, auth.Start())
 	socket := testzmq.NewSocket(t, zctx, zmq4.ROUTER)
 	must.OK(t, role(socket))
 	must.OK(t, socket.Bind(bind))
@@ -192,11 +195,9 @@ func TestMechanisms(t *testing.T) {
 		}
 		r := examine(t, patience, text, doctor.Client{Mechanism: other})
 		wantBad(t, r, doctor.StepMechanism, "the server has "+theirs+", this client "+other, "")
-		for _, ours := range []string{theirs} {
-			r := examine(t, patience, text, doctor.Client{Mechanism: ours, ServerKey: cert.Public})
-			if !r.Well() {
-				t.Errorf("%s: %+v", ours, r.Steps)
-			}
+		r = examine(t, patience, text, doctor.Client{Mechanism: theirs, ServerKey: cert.Public})
+		if !r.Well() {
+			t.Errorf("%s: %+v", theirs, r.Steps)
 		}
 	}
 }

@@ -20,6 +20,10 @@ var refusals = map[int]string{
 	500: "ask who runs the server: its log has the error",
 }
 
+const tryUnanswered = "again, with a longer --timeout: the server is slow, or asks for another " +
+	"try (300), as one does that cannot reach what decides; or its authenticator does not run. Its " +
+	"log has the reason"
+
 // cutOff is what to try where a handshake is cut off although the mechanism and the key are right.
 func cutOff(client Client) string {
 	return "another --type: the server's socket may be of a type that does not go with " +
