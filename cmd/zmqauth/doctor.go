@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/internal/doctor"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
 )
@@ -123,8 +124,12 @@ func printReport(out output, text string, report *doctor.Report) error {
 const explainTime = 2 * time.Second
 
 // explained is an error of an attempt to connect, in the words of doctor where nobody has accepted
-// a connection in time.
+// a connection in time. Where the server has cut the client off, doctor knows more.
 func explained(ctx context.Context, text string, err error) error {
+	refused, ok := errors.AsType[*zmqauth.HandshakeError](err)
+	if ok && refused.Status == 0 {
+		return fmt.Errorf("%w\ntry: zmqauth doctor, which finds out which of them it is", err)
+	}
 	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return err
 	}
