@@ -83,6 +83,7 @@ var layers = map[string][]string{
 	},
 	"fleet/natsstore":    {"fleet"},
 	"internal/fleetfile": {"fleet/natsstore", "internal/files", "internal/reminder", "internal/zpl"},
+	"internal/doctor":    {".", "internal/endpoint", "internal/zmtp"},
 	"zapproxy": {
 		".", "internal/backlog", "internal/backoff", "internal/endpoint", "internal/files",
 		"internal/libzmq", "internal/privatedir", "internal/reminder", "internal/zap",
@@ -107,7 +108,8 @@ var layers = map[string][]string{
 
 	// 6: what is run.
 	"cmd/zmqauth": {
-		".", "admin", "enrol", "fastcurve", "fleet", "fleet/natsstore", "internal/endpoint",
+		".", "admin", "enrol", "fastcurve", "fleet", "fleet/natsstore", "internal/doctor",
+		"internal/endpoint",
 		"internal/files",
 		"internal/fleetfile", "internal/links", "internal/logs", "internal/passhash",
 		"internal/passwd", "internal/policyfile", "internal/privatedir", "internal/proxy",

@@ -23,6 +23,11 @@ type connection struct {
 	service, principal string // GSSAPI
 	socketType         string
 	timeout            time.Duration
+
+	// What role has read.
+	secret   *zmqauth.Certificate
+	server   zmqauth.PublicKey
+	password string
 }
 
 // socketTypes are the types of sockets that connect can use. Each fits only some types of servers.
@@ -33,7 +38,6 @@ var socketTypes = map[string]zmq4.Type{
 
 func newConnect() *cobra.Command {
 	var c connection
-	names := slices.Sorted(maps.Keys(socketTypes))
 	cmd := &cobra.Command{
 		Use: "connect ENDPOINT [--cert FILE --server-key KEY | --username USER | " +
 			"--service SERVICE@HOST]",
@@ -50,12 +54,8 @@ func newConnect() *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: action(func(cmd *cobra.Command, args []string) error {
-			kind, ok := socketTypes[c.socketType]
-			if !ok {
-				return usagef("--type %q: none of %s", c.socketType, strings.Join(names, ", "))
-			}
-			err := errors.Join(checkEndpoint(args[0]), checkTimeout(c.timeout), checkEmpty(cmd))
-			if err != nil {
+			kind, err := c.check(cmd)
+			if err := errors.Join(checkEndpoint(args[0]), err); err != nil {
 				return err
 			}
 			role, mechanism, err := c.role(cmd.Context())
@@ -64,10 +64,18 @@ func newConnect() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), c.timeout)
 			defer cancel()
-			err = dial(ctx, args[0], kind, role)
+			err = explained(cmd.Context(), args[0], dial(ctx, args[0], kind, role))
 			return printConnection(newOutput(cmd), args[0], mechanism, err)
 		}),
 	}
+	c.addFlags(cmd)
+	addJSON(cmd)
+	return cmd
+}
+
+// addFlags gives a command the flags that describe a client.
+func (c *connection) addFlags(cmd *cobra.Command) {
+	names := slices.Sorted(maps.Keys(socketTypes))
 	flags := cmd.Flags()
 	flags.StringVar(&c.cert, "cert", "", "secret certificate of this client (CURVE)")
 	flags.StringVar(&c.serverKey, "server-key", "",
@@ -80,8 +88,16 @@ func newConnect() *cobra.Command {
 		"type of this client's socket: "+strings.Join(names, ", "))
 	flags.DurationVar(&c.timeout, "timeout", dialTime, "how long to wait for the server")
 	completeFlag(cmd, "type", names...)
-	addJSON(cmd)
-	return cmd
+}
+
+// check refuses flags that make no sense, whatever the endpoint.
+func (c *connection) check(cmd *cobra.Command) (zmq4.Type, error) {
+	kind, ok := socketTypes[c.socketType]
+	if !ok {
+		names := slices.Sorted(maps.Keys(socketTypes))
+		return 0, usagef("--type %q: none of %s", c.socketType, strings.Join(names, ", "))
+	}
+	return kind, errors.Join(checkTimeout(c.timeout), checkEmpty(cmd))
 }
 
 // printConnection shows the outcome of an attempt to connect, and returns its error.
@@ -124,7 +140,7 @@ func checkEmpty(cmd *cobra.Command) error {
 type clientRole func(*zmq4.Socket) error
 
 // role returns the role that the flags describe, and the name of its mechanism.
-func (c connection) role(ctx context.Context) (role clientRole, mechanism string, err error) {
+func (c *connection) role(ctx context.Context) (role clientRole, mechanism string, err error) {
 	curve := c.cert != "" || c.serverKey != ""
 	plain := c.username != ""
 	gssapi := c.service != "" || c.principal != ""
@@ -136,16 +152,15 @@ func (c connection) role(ctx context.Context) (role clientRole, mechanism string
 	case gssapi && c.service == "":
 		return nil, "", usagef("--principal goes with --service")
 	case curve:
-		cert, err := proxy.LoadSecret(c.cert)
-		if err != nil {
+		if c.secret, err = proxy.LoadSecret(c.cert); err != nil {
 			return nil, "", err
 		}
-		server, err := publicKeyFrom("server-key", c.serverKey)
-		role = func(s *zmq4.Socket) error { return zmqauth.CurveClient(s, server, cert) }
+		c.server, err = publicKeyFrom("server-key", c.serverKey)
+		role = func(s *zmq4.Socket) error { return zmqauth.CurveClient(s, c.server, c.secret) }
 		return role, "CURVE", err
 	case plain:
-		password, err := readSecret(ctx, "Password of "+printable(c.username)+": ")
-		role = func(s *zmq4.Socket) error { return zmqauth.PlainClient(s, c.username, password) }
+		c.password, err = readSecret(ctx, "Password of "+printable(c.username)+": ")
+		role = func(s *zmq4.Socket) error { return zmqauth.PlainClient(s, c.username, c.password) }
 		return role, "PLAIN", err
 	case gssapi:
 		role = func(s *zmq4.Socket) error {

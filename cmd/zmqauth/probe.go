@@ -33,7 +33,7 @@ func newProbe() *cobra.Command {
 			defer cancel()
 			results, err := zmqauth.Probe(ctx, args[0])
 			if err != nil {
-				return err
+				return explained(cmd.Context(), args[0], err)
 			}
 			if err := printProbe(newOutput(cmd), results); err != nil {
 				return err

@@ -1,10 +1,13 @@
 package zmtp
 
 import (
+	"bufio"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
+	"net"
+	"time"
 
 	"golang.org/x/crypto/nacl/box"
 )
@@ -202,20 +205,12 @@ func (c *Conn) readInitiate(
 
 // shakeCurveClient is the handshake of a client. It returns the server's properties.
 func (c *Conn) shakeCurveClient() ([]byte, error) {
-	curve := c.cfg.Curve
 	short, shortSecret, err := box.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
 	s := &cipher{ours: "CurveZMQMESSAGEC", theirs: "CurveZMQMESSAGES", sent: 1}
-	body := append([]byte(hello+"\x01\x00"), make([]byte, helloPad)...)
-	body = binary.BigEndian.AppendUint64(append(body, short[:]...), s.sent)
-	body = box.Seal(body, make([]byte, signedZeros), nonceOf("CurveZMQHELLO---", s.sent),
-		&curve.Server, shortSecret)
-	if err := c.writeCommand(body); err != nil {
-		return nil, err
-	}
-	server, cookie, err := c.readWelcome(shortSecret)
+	server, cookie, err := c.meet(short, shortSecret, s.sent)
 	if err != nil {
 		return nil, err
 	}
@@ -238,6 +233,42 @@ func (c *Conn) shakeCurveClient() ([]byte, error) {
 	}
 	c.cipher = s
 	return properties, nil
+}
+
+// meet writes the command HELLO, and reads WELCOME: the server's key of this connection, and the
+// cookie.
+func (c *Conn) meet(short, shortSecret *[32]byte, number uint64) (
+	server [32]byte, cookie []byte, err error,
+) {
+	body := append([]byte(hello+"\x01\x00"), make([]byte, helloPad)...)
+	body = binary.BigEndian.AppendUint64(append(body, short[:]...), number)
+	body = box.Seal(body, make([]byte, signedZeros), nonceOf("CurveZMQHELLO---", number),
+		&c.cfg.Curve.Server, shortSecret)
+	if err := c.writeCommand(body); err != nil {
+		return server, nil, err
+	}
+	return c.readWelcome(shortSecret)
+}
+
+// CheckServerKey tells whether the server at the other end of nc has the secret key that belongs to
+// the public key server. It makes the first half of a CURVE handshake, in which the client shows
+// nothing, so that the server decides nothing about it. It closes nc. A server with another key
+// closes the connection, and the error is that.
+func CheckServerKey(nc net.Conn, server [32]byte, limit time.Duration) error {
+	defer nc.Close()
+	if err := nc.SetDeadline(time.Now().Add(limit)); err != nil {
+		return err
+	}
+	c := &Conn{nc: nc, cfg: Config{Curve: &Curve{Server: server}}, reader: bufio.NewReader(nc)}
+	if err := c.greet(false); err != nil {
+		return err
+	}
+	short, shortSecret, err := box.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	_, _, err = c.meet(short, shortSecret, 1)
+	return err
 }
 
 // readWelcome reads the command WELCOME: the server's key of this connection, and the cookie.
