@@ -24,6 +24,7 @@ var layers = map[string][]string{
 	"internal/keyfiles":   {"internal/files"},
 	"internal/keyset":     {},
 	"internal/logs":       {},
+	"internal/notify":     {},
 	"internal/passhash":   {},
 	"internal/principal":  {},
 	"internal/privatedir": {"internal/files"},
@@ -96,20 +97,22 @@ var layers = map[string][]string{
 	// 5: the engine of the tool's proxy.
 	"internal/proxy": {
 		".", "admin", "enrol", "fleet", "fleet/natsstore", "front", "internal/endpoint", "internal/files",
-		"internal/fleetfile", "internal/libzmq", "internal/links", "internal/policyfile",
+		"internal/fleetfile", "internal/libzmq", "internal/links", "internal/notify",
+		"internal/policyfile",
 		"internal/privatedir", "internal/reminder",
 	},
 
 	// 5: the engine of the tool's service for other processes.
 	"internal/zapservice": {
-		".", "admin", "internal/policyfile", "internal/privatedir", "internal/reminder", "zapproxy",
+		".", "admin", "internal/notify", "internal/policyfile", "internal/privatedir",
+		"internal/reminder", "zapproxy",
 	},
 
 	// 6: what is run.
 	"cmd/zmqauth": {
 		".", "admin", "enrol", "fastcurve", "fleet", "fleet/natsstore", "internal/endpoint",
 		"internal/files",
-		"internal/fleetfile", "internal/links", "internal/logs", "internal/passhash",
+		"internal/fleetfile", "internal/links", "internal/logs", "internal/notify", "internal/passhash",
 		"internal/passwd", "internal/policyfile", "internal/privatedir", "internal/proxy",
 		"internal/zap", "internal/zapservice",
 	},
