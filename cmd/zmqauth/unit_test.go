@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/proxy"
 )
 
 // TestUnits: systemd understands the units of docs/systemd, and finds little that they expose.
@@ -131,5 +132,70 @@ func TestCredential(t *testing.T) {
 	must.OK(t, unix.Setxattr(secret, "system.posix_acl_access", aclFor(user+1), 0))
 	if out := check(); !strings.Contains(out, "read it, and it holds a secret: setfacl -x u:") {
 		t.Errorf("a list for somebody else: %q", out)
+	}
+}
+
+// syscallsOf are those of a set of systemd's, such as @system-service, or the one of that name.
+func syscallsOf(t *testing.T, set string) (names []string) {
+	t.Helper()
+	if !strings.HasPrefix(set, "@") {
+		return []string{set}
+	}
+	out, err := exec.Command("systemd-analyze", "syscall-filter", "--no-pager", set).Output()
+	must.OK(t, err)
+	for _, line := range strings.Split(string(out), "\n")[1:] {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			names = append(names, syscallsOf(t, line)...)
+		}
+	}
+	return names
+}
+
+// TestUnitFilter: the proxy makes no system call that its unit forbids, from its start to its end.
+// libzmq would end the process.
+func TestUnitFilter(t *testing.T) {
+	unit, err := os.ReadFile("../../docs/systemd/zmqauth-proxy.service")
+	must.OK(t, err)
+	allowed := map[string]bool{"fchmodat2": true, "syscall_0x1c4": true} // there is a way without it
+	line := regexp.MustCompile(`(?m)^SystemCallFilter=(~?)(.*)$`)
+	for _, found := range line.FindAllSubmatch(unit, -1) {
+		for _, set := range strings.Fields(string(found[2])) {
+			for _, name := range syscallsOf(t, set) {
+				allowed[name] = len(found[1]) == 0
+			}
+		}
+	}
+	if !allowed["read"] || allowed["setuid"] {
+		t.Fatal("the filter was not understood")
+	}
+	dir := t.TempDir()
+	server, client := identity(t, dir, "server"), filepath.Join(dir, "client.key_secret")
+	identity(t, dir, "client")
+	p := &proxyProcess{t: t, dir: dir, program: "strace", exited: make(chan struct{})}
+	p.configure("domain = d\n    curve = \"*\"\n" + frontendConfig("d", "router", "tcp://127.0.0.1:*",
+		"tcp://127.0.0.1:9", "curve", "certificate = server.key_secret", "front = yes"))
+	p.start("-D", "-f", "-qq", "-o", "trace", binary, "proxy", "--config", "zmqauth.zpl",
+		"--control", "control.sock", "--http", "127.0.0.1:0")
+	p.waitFor(proxy.MessageReady, nil)
+	for _, args := range [][]string{
+		{"connect", p.endpoint("d"), "--cert", client, "--server-key", server.Public.String()},
+		{"reload", "--control", filepath.Join(dir, "control.sock")},
+	} {
+		if out, err := exec.Command(binary, args...).CombinedOutput(); err != nil {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+	must.OK(t, p.stop(syscall.SIGTERM))
+	trace, err := os.ReadFile(filepath.Join(dir, "trace"))
+	must.OK(t, err)
+	made := make(map[string]bool)
+	for _, call := range regexp.MustCompile(`(?m)^\d+ +(\w+)\(`).FindAllSubmatch(trace, -1) {
+		if name := string(call[1]); !made[name] && !allowed[name] {
+			t.Errorf("%s is forbidden", name)
+		}
+		made[string(call[1])] = true
+	}
+	if !made["sched_setscheduler"] || !made["accept4"] {
+		t.Errorf("the trace is not that of a proxy: %v", made)
 	}
 }
