@@ -175,7 +175,7 @@ type policy struct {
 	plain     map[string]*plainSetup
 	curve     map[string]*curveSetup
 	gssapi    map[string]*gssapiSetup
-	suspended map[string]bool // domains; nil: none
+	suspended map[string]func() bool // domains, and whether they are so now; nil: none
 
 	staleLimit time.Duration // see Config.StaleLimit; 0: there is none
 }
@@ -500,20 +500,38 @@ func (a *Authenticator) Unconfigure(domain, mechanism string) error {
 // or ends that. The domain AnyDomain stands for all domains. Sessions go on. It is for a while in
 // which nobody knows what holds, and it closes the domain whatever else is configured.
 func (a *Authenticator) Suspend(domain string, suspended bool) error {
+	if suspended {
+		return a.SuspendWhile(domain, func() bool { return true })
+	}
+	return a.SuspendWhile(domain, nil)
+}
+
+// SuspendWhile is Suspend for as long as a function says so. It is asked at each decision about the
+// domain, by any goroutine, and must return at once. nil ends that, as Suspend does.
+func (a *Authenticator) SuspendWhile(domain string, is func() bool) error {
 	if err := checkDomain(domain); err != nil {
 		return err
 	}
 	return a.change(func(next *policy) error {
-		if !suspended {
+		if is == nil {
 			delete(next.suspended, domain)
 			return nil
 		}
 		if next.suspended == nil {
-			next.suspended = make(map[string]bool)
+			next.suspended = make(map[string]func() bool)
 		}
-		next.suspended[domain] = true
+		next.suspended[domain] = is
 		return nil
 	})
+}
+
+// isSuspended tells whether all clients of a domain are to try again.
+func (p *policy) isSuspended(domain []byte) bool {
+	if p.suspended == nil {
+		return false
+	}
+	all, one := p.suspended[AnyDomain], p.suspended[string(domain)]
+	return all != nil && all() || one != nil && one()
 }
 
 // decide judges a request. A panic in it is a fault of zmqauth's own: it becomes status 500, and
@@ -550,7 +568,7 @@ func (a *Authenticator) judge(p *policy, r *zap.Request, malformed error) (verdi
 	if !p.addresses.Pass(r.Domain, r.Address) {
 		return denied(ReasonAddressDenied), nil
 	}
-	if p.suspended[AnyDomain] || p.suspended[string(r.Domain)] {
+	if p.isSuspended(r.Domain) {
 		return temporary(ReasonSuspended), nil
 	}
 	switch string(r.Mechanism) {

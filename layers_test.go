@@ -24,6 +24,7 @@ var layers = map[string][]string{
 	"internal/keyfiles":   {"internal/files"},
 	"internal/keyset":     {},
 	"internal/logs":       {},
+	"internal/notify":     {},
 	"internal/passhash":   {},
 	"internal/principal":  {},
 	"internal/privatedir": {"internal/files"},
@@ -97,13 +98,15 @@ var layers = map[string][]string{
 	// 5: the engine of the tool's proxy.
 	"internal/proxy": {
 		".", "admin", "enrol", "fleet", "fleet/natsstore", "front", "internal/endpoint", "internal/files",
-		"internal/fleetfile", "internal/libzmq", "internal/links", "internal/policyfile",
+		"internal/fleetfile", "internal/libzmq", "internal/links", "internal/notify",
+		"internal/policyfile",
 		"internal/privatedir", "internal/reminder",
 	},
 
 	// 5: the engine of the tool's service for other processes.
 	"internal/zapservice": {
-		".", "admin", "internal/policyfile", "internal/privatedir", "internal/reminder", "zapproxy",
+		".", "admin", "internal/notify", "internal/policyfile", "internal/privatedir",
+		"internal/reminder", "zapproxy",
 	},
 
 	// 6: what is run.
@@ -111,7 +114,7 @@ var layers = map[string][]string{
 		".", "admin", "enrol", "fastcurve", "fleet", "fleet/natsstore", "internal/doctor",
 		"internal/endpoint",
 		"internal/files",
-		"internal/fleetfile", "internal/links", "internal/logs", "internal/passhash",
+		"internal/fleetfile", "internal/links", "internal/logs", "internal/notify", "internal/passhash",
 		"internal/passwd", "internal/policyfile", "internal/privatedir", "internal/proxy",
 		"internal/zap", "internal/zapservice",
 	},

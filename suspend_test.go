@@ -1,6 +1,7 @@
 package zmqauth
 
 import (
+	"sync/atomic"
 	"testing"
 
 	"github.com/zmqauth/zmqauth/internal/must"
@@ -46,6 +47,13 @@ func TestSuspend(t *testing.T) {
 	expect("d", ReasonSuspended)
 	must.OK(t, a.Suspend("d", false))
 	expect("d", ReasonAccepted)
+	var until atomic.Bool
+	until.Store(true)
+	must.OK(t, a.SuspendWhile("d", until.Load))
+	expect("d", ReasonSuspended)
+	until.Store(false) // nobody calls the Authenticator
+	expect("d", ReasonAccepted)
+	must.OK(t, a.SuspendWhile("d", nil))
 	must.OK(t, a.Suspend(AnyDomain, true))
 	expect("d", ReasonSuspended)
 	expect("e", ReasonSuspended)

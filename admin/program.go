@@ -114,6 +114,17 @@ func (r *Reloads) Done(result string, err error) {
 	s.Good = s.At
 }
 
+// Warning is what a status line says about the last reload: nothing, unless it has failed.
+func (r *Reloads) Warning() string {
+	switch r.Status().Last {
+	case "", ReloadOK:
+		return ""
+	case ReloadPartly:
+		return "; the last reload is in force in part"
+	}
+	return "; the last reload failed"
+}
+
 // Status is a copy of what was counted.
 func (r *Reloads) Status() ReloadStatus {
 	r.mu.Lock()

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/zmqauth/zmqauth"
 )
@@ -14,6 +16,12 @@ type enforcer struct {
 	only      []string // domains; nil: all that there are entries for
 	domains   map[string]*domain
 	suspended bool
+
+	// What decisions look at: whether nobody new gets in, or the last proof says so by now. A process
+	// that stood still decides before it has looked at the clock elsewhere.
+	closed  atomic.Bool
+	proof   atomic.Pointer[time.Time]
+	isStale func(proof time.Time) bool
 }
 
 // domain is one that the fleet decides about.
@@ -21,9 +29,16 @@ type domain struct {
 	credentials *zmqauth.Credentials // nil: there were addresses only
 }
 
-func newEnforcer(auth *zmqauth.Authenticator, only []string) *enforcer {
-	return &enforcer{auth: auth, only: only, domains: make(map[string]*domain)}
+func newEnforcer(auth *zmqauth.Authenticator, o Options) *enforcer {
+	f := &enforcer{auth: auth, only: o.Domains, domains: make(map[string]*domain)}
+	f.isStale = func(proof time.Time) bool { return ageOf(proof, o.Clock(), o.MaxStale) == stale }
+	f.closed.Store(true)
+	f.proof.Store(new(time.Time))
+	return f
 }
+
+// refuses tells decisions whether nobody new gets in.
+func (f *enforcer) refuses() bool { return f.closed.Load() || f.isStale(*f.proof.Load()) }
 
 // begin closes the domains that are known from the beginning: nobody is let in before the fleet
 // says so.
@@ -107,10 +122,8 @@ func (f *enforcer) know(name string) error {
 	if f.domains[name] != nil {
 		return nil
 	}
-	if f.suspended {
-		if err := f.auth.Suspend(name, true); err != nil {
-			return err
-		}
+	if err := f.auth.SuspendWhile(name, f.refuses); err != nil {
+		return err
 	}
 	f.domains[name] = new(domain)
 	return nil
@@ -137,9 +150,10 @@ func (f *enforcer) configure(name string) error {
 // suspend has new clients of all domains told to try again, or ends that.
 func (f *enforcer) suspend(on bool) error {
 	f.suspended = on
+	f.closed.Store(on)
 	var faults []error
-	for name := range f.domains {
-		faults = append(faults, f.auth.Suspend(name, on))
+	for name := range f.domains { // which tells whether the Authenticator is there
+		faults = append(faults, f.auth.SuspendWhile(name, f.refuses))
 	}
 	return errors.Join(faults...)
 }

@@ -99,7 +99,7 @@ func Join(ctx context.Context, auth *zmqauth.Authenticator, s Store, o Options) 
 
 func newMember(auth *zmqauth.Authenticator, s Store, o Options) *Member {
 	return &Member{options: o, auth: auth, store: s, begun: o.Clock(), age: stale,
-		ledger: newLedger(o.trust()), enforcer: newEnforcer(auth, o.Domains),
+		ledger: newLedger(o.trust()), enforcer: newEnforcer(auth, o),
 		hurry: make(chan struct{}, 1), done: make(chan struct{}), ready: make(chan struct{})}
 }
 
@@ -247,7 +247,8 @@ func (m *Member) judgeLocked(now time.Time) {
 			"snapshot", m.options.Snapshot, "fresh", m.proof)
 		defer m.isReady()
 	}
-	was := m.age
+	was, proof := m.age, m.proof
+	m.enforcer.proof.Store(&proof)
 	m.age = ageOf(m.proof, now, m.options.MaxStale)
 	closed := !m.loaded || m.awaiting || m.age == stale
 	if closed != m.enforcer.suspended {

@@ -76,7 +76,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetVersionTemplate(thisBuild().text())
 	root.AddCommand(newKeygen(), newList(), newShow(), newPubkey(), newPasswd(), newCheck(),
-		newProbe(), newConnect(), newDoctor(), newProxy(), newServe(), newSessions(), newKick(),
+		newProbe(), newDoctor(), newConnect(), newProxy(), newServe(), newSessions(), newKick(),
 		newPending(), newApprove(), newDeny(), newStatus(), newTop(), newReload(), newLogLevel(),
 		newTLSServe(), newTLSConnect(), newTunnel(), newHealth(), newFleet(), newVersion())
 	root.InitDefaultHelpCmd()

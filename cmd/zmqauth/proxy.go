@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zmqauth/zmqauth/admin"
+	"github.com/zmqauth/zmqauth/internal/notify"
 	"github.com/zmqauth/zmqauth/internal/privatedir"
 	"github.com/zmqauth/zmqauth/internal/proxy"
 )
@@ -73,6 +74,7 @@ func newProxy() *cobra.Command {
 				Reload:    reload,
 				Version:   thisBuild().version,
 				Views:     views,
+				Manager:   notify.New(log),
 			})
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,

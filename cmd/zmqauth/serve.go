@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zmqauth/zmqauth/admin"
+	"github.com/zmqauth/zmqauth/internal/notify"
 	"github.com/zmqauth/zmqauth/internal/zapservice"
 )
 
@@ -43,6 +44,7 @@ func newServe() *cobra.Command {
 			defer stop()
 			return zapservice.Run(cmd.Context(), zapservice.Options{
 				Config: o.config, Log: log, Reload: reload, Views: views,
+				Manager: notify.New(log),
 			})
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,

@@ -21,6 +21,7 @@ import (
 	"github.com/zmqauth/zmqauth/admin"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/links"
+	"github.com/zmqauth/zmqauth/internal/notify"
 	"github.com/zmqauth/zmqauth/internal/privatedir"
 	"github.com/zmqauth/zmqauth/internal/reminder"
 )
@@ -39,7 +40,8 @@ type Options struct {
 
 	Version string // of the program, for its report to a fleet
 
-	Views admin.Views // what others see of the proxy; the Program has its Name, Version and log
+	Views   admin.Views     // what others see of the proxy; the Program has its Name, Version and log
+	Manager *notify.Manager // of the service; nil: there is none
 }
 
 // proxy is the process: one context, one Authenticator, many frontends.
@@ -52,6 +54,8 @@ type proxy struct {
 	frontends *frontendSet
 	links     *links.Set
 	wrong     *reminder.Alarm // the policy in the file is not in force
+	manager   *notify.Manager
+	linger    time.Duration
 	served    served
 	progress  *admin.Progress
 	enrolment *enrolment
@@ -108,7 +112,8 @@ func Run(ctx context.Context, o Options) (err error) {
 	p := &proxy{path: o.Config, sockets: sockets, config: config, log: o.Log, auth: auth,
 		links:     links.NewSet(links.Options{Log: o.Log, Linger: o.Linger}),
 		frontends: newFrontendSet(auth, o.Log, o.Linger, ctx.Done()), wrong: reminder.NewAlarm(),
-		enrolment: enrolment, fleet: member, progress: admin.NewProgress()}
+		enrolment: enrolment, fleet: member, progress: admin.NewProgress(),
+		manager: o.Manager, linger: o.Linger}
 	defer p.wrong.Clear()
 	p.warn()
 	closeViews, err := p.views(o.Views).Open(ctx, auth, feed, o.Log, p.progress)
@@ -121,12 +126,14 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	p.progress.Begin()
+	p.manager.Ready(p.status())
 	o.Log.Info(MessageReady, "frontends", len(config.frontends), "links", len(config.links))
 	return p.serve(ctx, o.Reload)
 }
 
 // serve handles the events of the whole process until one of them ends it.
 func (p *proxy) serve(ctx context.Context, reload <-chan os.Signal) error {
+	defer p.manager.Stopping()
 	defer p.progress.End()
 	authEnded := make(chan error, 1)
 	go func() { authEnded <- p.auth.Wait() }()
@@ -136,11 +143,13 @@ func (p *proxy) serve(ctx context.Context, reload <-chan os.Signal) error {
 			p.log.Info(MessageEnds)
 			return nil
 		case <-reload:
-			_ = p.reload(ctx) // which has logged it
+			_ = p.told(ctx) // which has logged it
 		case result := <-p.progress.Orders():
-			result <- p.reload(ctx)
+			result <- p.told(ctx)
 		case <-p.wrong.C():
 			p.wrong.Again()
+		case <-p.manager.C():
+			p.manager.Beat(p.auth.IsAlive(), p.status())
 		case err := <-authEnded:
 			// No client can be admitted any more. The process ends, so that its supervisor
 			// starts another.
@@ -161,6 +170,21 @@ func orUnknown(err error) error {
 		return errors.New("it does not say why")
 	}
 	return err
+}
+
+// moment is what changes of a policy may take besides the time to linger.
+const moment = time.Minute
+
+// told is reload, of which the service manager is told.
+func (p *proxy) told(ctx context.Context) error {
+	return p.manager.Reload(p.auth.IsAlive, p.linger+moment, p.status,
+		func() error { return p.reload(ctx) })
+}
+
+// status says in one line, for the service manager, how the proxy serves.
+func (p *proxy) status() string {
+	return fmt.Sprintf("frontends: %d, links: %d, sessions: %d%s", len(p.config.frontends),
+		len(p.config.links), len(p.auth.Sessions()), p.progress.Reloads.Warning())
 }
 
 // reload reads the policy again and puts it in force. If it is wrong, everything stays as it was.
@@ -212,6 +236,7 @@ func (p *proxy) update(ctx context.Context, config *Config) error {
 
 // stop ends all frontends and links at the same time, and waits for them.
 func (p *proxy) stop() error {
+	defer p.manager.Busy(p.auth.IsAlive, p.linger+moment)()
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)

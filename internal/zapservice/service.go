@@ -13,6 +13,7 @@ import (
 
 	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/admin"
+	"github.com/zmqauth/zmqauth/internal/notify"
 	"github.com/zmqauth/zmqauth/internal/reminder"
 	"github.com/zmqauth/zmqauth/zapproxy"
 )
@@ -33,7 +34,8 @@ type Options struct {
 	Log    *slog.Logger     // never nil
 	Reload <-chan os.Signal // each signal makes Run read the policy again; nil: never
 
-	Views admin.Views // what others see of the service; the Program has its Name, Version and log
+	Views   admin.Views     // what others see of it; the Program has its Name, Version and log
+	Manager *notify.Manager // of the service; nil: there is none
 }
 
 // service is the process.
@@ -86,12 +88,14 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	s.progress.Begin()
+	s.Manager.Ready(s.status())
 	o.Log.Info(MessageReady, "services", len(c.services), "programs", len(c.rules.Programs))
 	return s.serve(ctx)
 }
 
 // serve handles the events of the process until one of them ends it.
 func (s *service) serve(ctx context.Context) error {
+	defer s.Manager.Stopping()
 	defer s.progress.End()
 	for {
 		select {
@@ -99,15 +103,33 @@ func (s *service) serve(ctx context.Context) error {
 			s.Log.Info(MessageEnds)
 			return nil
 		case <-s.Reload:
-			_ = s.reload(ctx) // which has logged it
+			_ = s.told(ctx) // which has logged it
 		case result := <-s.progress.Orders():
-			result <- s.reload(ctx)
+			result <- s.told(ctx)
 		case <-s.wrong.C():
 			s.wrong.Again()
+		case <-s.Manager.C():
+			s.Manager.Beat(s.auth.IsAlive(), s.status())
 		case err := <-s.failed:
 			return err
 		}
 	}
+}
+
+// reloadTime limits how long the service manager is told that a reload goes on.
+const reloadTime = time.Minute
+
+// told is reload, of which the service manager is told.
+func (s *service) told(ctx context.Context) error {
+	return s.Manager.Reload(s.auth.IsAlive, reloadTime, s.status,
+		func() error { return s.reload(ctx) })
+}
+
+// status says in one line, for the service manager, how the service is.
+func (s *service) status() string {
+	stats := s.auth.Stats()
+	return fmt.Sprintf("services: %d, allowed: %d, denied: %d%s", len(s.running), stats.Allowed,
+		stats.Denied, s.progress.Reloads.Warning())
 }
 
 // reload reads the policy again and puts it in force. If it is wrong, everything stays as it was.
