@@ -78,7 +78,8 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newKeygen(), newList(), newShow(), newPubkey(), newPasswd(), newCheck(),
 		newProbe(), newDoctor(), newConnect(), newProxy(), newServe(), newSessions(), newKick(),
 		newPending(), newApprove(), newDeny(), newStatus(), newTop(), newReload(), newLogLevel(),
-		newTLSServe(), newTLSConnect(), newTunnel(), newHealth(), newFleet(), newVersion())
+		newTLSServe(), newTLSConnect(), newTunnel(), newHealth(), newFleet(), newMan(),
+		newVersion())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
