@@ -12,8 +12,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/must"
 )
 
-// TestMan: every command that the help shows has a manual page, without a fault that groff finds, and
-// with all words of the help.
+// TestMan: every command that the help shows has a manual page, without a fault that groff finds,
+// and with all words of the help.
 func TestMan(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "man1")
 	if out, err := exec.Command(binary, "man", dir).CombinedOutput(); err != nil {

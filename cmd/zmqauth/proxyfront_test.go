@@ -329,7 +329,8 @@ func TestFrontIPC(t *testing.T) {
 
 // TestFrontFlood: whom limits and rules turn away never reaches libzmq. The others get in.
 func TestFrontFlood(t *testing.T) {
-	g := startFronted(t, "connection-rate = 1/h", "connection-burst = 2", "exempt = 127.0.0.1 127.0.0.5")
+	g := startFronted(t, "connection-rate = 1/h", "connection-burst = 2",
+		"exempt = 127.0.0.1 127.0.0.5")
 	at := strings.TrimPrefix(g.endpoint("orders"), "tcp://")
 	reset := 0
 	for i := range 100 {
