@@ -31,6 +31,7 @@ var layers = map[string][]string{
 	"internal/relay":      {},
 	"internal/reminder":   {},
 	"internal/table":      {},
+	"internal/unixpeer":   {},
 	"internal/z85":        {},
 	"internal/zap":        {},
 	"internal/zmtp":       {},
@@ -71,6 +72,7 @@ var layers = map[string][]string{
 	// tool's TLS and SSH.
 	"admin": {
 		".", "enrol", "internal/acl", "internal/files", "internal/privatedir", "internal/reminder",
+		"internal/unixpeer",
 	},
 	"enrol": {".", "internal/admission"},
 	"front": {
@@ -88,7 +90,7 @@ var layers = map[string][]string{
 	"zapproxy": {
 		".", "internal/backlog", "internal/backoff", "internal/endpoint", "internal/files",
 		"internal/libzmq", "internal/privatedir", "internal/reminder", "internal/zap",
-		"internal/zmtp",
+		"internal/unixpeer", "internal/zmtp",
 	},
 	"internal/links": {
 		"internal/backoff", "internal/endpoint", "internal/files", "internal/policyfile",

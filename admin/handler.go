@@ -214,7 +214,7 @@ func (c *Control) kick(w http.ResponseWriter, r *http.Request) error {
 	}
 	who := clientOf(r.Context())
 	c.cfg.Log.Info("zmqauth: sessions were ended through the control socket", "sessions", count,
-		"chosen", chosen, "uid", who.uid, "pid", who.pid)
+		"chosen", chosen, "uid", who.UID, "pid", who.PID)
 	return newEncoder(patient{w, c.cfg.patience}).Encode(kicked{count})
 }
 

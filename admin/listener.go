@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/reminder"
+	"github.com/zmqauth/zmqauth/internal/unixpeer"
 )
 
 const (
@@ -33,15 +34,9 @@ type listener struct {
 // client is a connection.
 type client struct {
 	net.Conn
-	credentials
-	trusted bool
-	release func() // once
-}
-
-// credentials are those of the process that has connected.
-type credentials struct {
-	uid, gid, pid int
-	groups        []int // the supplementary ones
+	unixpeer.Process // that has connected; zero where it is not known
+	trusted          bool
+	release          func() // once
 }
 
 func newListener(l *net.UnixListener, owner int, group *int, log *slog.Logger) *listener {
@@ -66,7 +61,7 @@ func (l *listener) Accept() (net.Conn, error) {
 
 // admit finds out whose a connection is. It returns nil where there is no room for it.
 func (l *listener) admit(conn *net.UnixConn) *client {
-	peer, err := credentialsOf(conn)
+	peer, err := unixpeer.Of(conn)
 	if err != nil {
 		return nil // it has gone, or the system does not say
 	}
@@ -75,7 +70,7 @@ func (l *listener) admit(conn *net.UnixConn) *client {
 		room = l.strangers
 		if count, due := l.refused.Due(time.Now()); due {
 			l.log.Warn("zmqauth: a process that may not use the "+l.what+" was refused",
-				"uid", peer.uid, "pid", peer.pid, "times", count)
+				"uid", peer.UID, "pid", peer.PID, "times", count)
 		}
 	}
 	select {
@@ -87,9 +82,9 @@ func (l *listener) admit(conn *net.UnixConn) *client {
 }
 
 // trusts tells whether a process may use the socket.
-func (l *listener) trusts(c credentials) bool {
-	return c.uid == 0 || c.uid == l.owner ||
-		l.group != nil && (c.gid == *l.group || slices.Contains(c.groups, *l.group))
+func (l *listener) trusts(p unixpeer.Process) bool {
+	return p.UID == 0 || p.UID == l.owner ||
+		l.group != nil && (p.GID == *l.group || slices.Contains(p.Groups, *l.group))
 }
 
 // Close closes a connection, and makes room for another.

@@ -86,7 +86,7 @@ func (c *Control) setLevel(w http.ResponseWriter, r *http.Request) error {
 // tellOrder logs what somebody has ordered.
 func (c *Control) tellOrder(r *http.Request, what string, more ...any) {
 	who := clientOf(r.Context())
-	c.cfg.Log.Info(what, append(more, "uid", who.uid, "pid", who.pid)...)
+	c.cfg.Log.Info(what, append(more, "uid", who.UID, "pid", who.PID)...)
 }
 
 // readBody reads a request that is one JSON object, or empty.

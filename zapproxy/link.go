@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/unixpeer"
 	"github.com/zmqauth/zmqauth/internal/zap"
 	"github.com/zmqauth/zmqauth/internal/zmtp"
 )
@@ -56,7 +57,8 @@ func (l *Listener) admit(conn net.Conn) {
 // peerOf is who has connected. Of a peer that has come by TCP the key is not known yet.
 func (l *Listener) peerOf(conn net.Conn) (Peer, error) {
 	if unix, ok := conn.(*net.UnixConn); ok {
-		return processOf(unix)
+		p, err := unixpeer.Of(unix)
+		return Peer{UID: p.UID, GID: p.GID, PID: p.PID, Groups: p.Groups}, err
 	}
 	return Peer{UID: -1, GID: -1, PID: -1, Address: conn.RemoteAddr().String()}, nil
 }

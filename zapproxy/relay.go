@@ -20,6 +20,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
+	"github.com/zmqauth/zmqauth/internal/unixpeer"
 	"github.com/zmqauth/zmqauth/internal/zap"
 	"github.com/zmqauth/zmqauth/internal/zmtp"
 )
@@ -209,7 +210,7 @@ func shake(ctx context.Context, conn net.Conn, curve *zmtp.Curve) (*zmtp.Conn, e
 
 // checkService checks that the process that listens at a path is one whose answers count.
 func checkService(conn *net.UnixConn, path string) error {
-	service, err := processOf(conn)
+	service, err := unixpeer.Of(conn)
 	if err != nil || service.UID == 0 || service.UID == os.Geteuid() {
 		return err
 	}

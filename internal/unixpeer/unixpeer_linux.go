@@ -1,4 +1,4 @@
-package zapproxy
+package unixpeer
 
 import (
 	"net"
@@ -7,9 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processOf asks the kernel who is at the other end of a Unix socket: who has connected, or who
-// listens.
-func processOf(conn *net.UnixConn) (p Peer, err error) {
+// Of is who is at the other end of a connection.
+func Of(conn *net.UnixConn) (p Process, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return p, err
@@ -19,7 +18,7 @@ func processOf(conn *net.UnixConn) (p Peer, err error) {
 		if cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err != nil {
 			return
 		}
-		p = Peer{UID: int(cred.Uid), GID: int(cred.Gid), PID: int(cred.Pid), Groups: groupsOf(fd)}
+		p = Process{int(cred.Uid), int(cred.Gid), int(cred.Pid), groupsOf(fd)}
 	})
 	if failed != nil {
 		return p, failed
