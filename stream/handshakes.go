@@ -62,8 +62,9 @@ func (h *handshakes) of(network netip.Prefix) int { return len(h.networks[networ
 // Clients that have sent something are protected from newcomers, but only as long as silent ones
 // are if their address will still have as many handshakes as the newcomer's. In the addresses with
 // fewer handshakes than the largest, a silent client is protected as long as one that has sent
-// something. If every handshake is protected, victim returns nil and the time after which there
-// may be one.
+// something, and one that has is protected from the larger crowds for the whole timeout: a crowd
+// evicts its own. If every handshake is protected, victim returns nil and the time after which
+// there may be one.
 func (h *handshakes) victim(
 	newcomer netip.Prefix, now time.Time, timeout time.Duration,
 ) (c *session, wait time.Duration) {
@@ -79,6 +80,8 @@ func (h *handshakes) victim(
 		}
 		if len(crowd) >= h.of(newcomer)+2 {
 			quietly, aloud = silent, silent
+		} else if len(crowd) < h.of(newcomer) {
+			aloud = timeout
 		}
 		for _, c := range crowd {
 			wait = min(wait, aloud-now.Sub(c.begun))

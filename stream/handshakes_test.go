@@ -50,6 +50,8 @@ func TestVictim(t *testing.T) {
 			{two, time.Second / 5, true}, {two, time.Second / 10, true}}, two, -1, time.Second / 10},
 		"of the largest crowd, for another address": {[]client{{one, 4 * time.Second / 10, false},
 			{two, time.Second / 5, true}, {two, time.Second / 10, true}}, other, 1, 0},
+		"none: a crowd evicts its own": {[]client{{one, 6 * time.Second / 10, true},
+			{two, time.Second / 5, true}, {two, time.Second / 10, true}}, two, -1, 3 * time.Second / 10},
 		"none: as many as the newcomer's": {[]client{{one, time.Second / 5, true},
 			{two, time.Second / 5, true}}, other, -1, 3 * time.Second / 10},
 		"none: the newcomer's own": {[]client{{one, time.Second / 5, true},
