@@ -33,7 +33,7 @@ PORTABLE := ./stream ./sshtunnel ./internal/files ./internal/privatedir ./intern
 SYSTEMS  := darwin freebsd windows
 # Leaves: pure Go, whose tests and fuzz targets run on a machine without libzmq, too.
 LEAVES   := $(addprefix ./internal/,acl admission backlog backoff certfile endpoint executor files follow keyfiles keyset \
-                                    passhash passwd policyfile principal privatedir relay reminder table z85 zap zpl)
+                                    passhash passwd pause policyfile principal privatedir relay reminder table z85 zap zpl)
 
 .PHONY: demo fleet-demo test lint fuzz soak cuts fleet-schedules browser bench languages docker-demo docker-test \
 	deps deps-run deps-docker deps-browser deps-languages docker-engine

@@ -10,6 +10,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/keyfiles"
+	"github.com/zmqauth/zmqauth/internal/pause"
 	"github.com/zmqauth/zmqauth/internal/table"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -52,6 +53,7 @@ func newCertificateDirectory(a *Authenticator, path string) *certificateDirector
 // or holds too much.
 func (d *certificateDirectory) load() error {
 	var broken []certfile.Result // what is wrong with files counts only if all is read
+	var pauses pause.Pauses
 	for result, err := range certfile.ReadAll(d.path, d.limit, d.files.Grow) {
 		switch {
 		case err != nil:
@@ -68,6 +70,7 @@ func (d *certificateDirectory) load() error {
 	}
 	first := make([]*certificateFile, 0, d.files.Len())
 	for file := range d.files.All() {
+		pauses.Step()
 		if file.IsFirst() {
 			first = append(first, file)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -82,7 +83,7 @@ func (f *passwordFile) Load(data []byte, stamp files.Stamp) error {
 		return err
 	}
 	f.source.Accept()
-	f.replace(passwd.NewTable(users))
+	f.replace(passwd.NewTable(len(users), maps.All(users)))
 	f.report(problems)
 	return nil
 }

@@ -3,7 +3,6 @@ package zmqauth
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/zmqauth/zmqauth/internal/follow"
@@ -35,15 +34,23 @@ func (a *Authenticator) ConfigurePlain(domain string, passwords map[string]strin
 	if err := checkDomain(domain); err != nil {
 		return err
 	}
-	users := make(map[string]*passwd.User[*credential], len(passwords))
-	for _, name := range slices.Sorted(maps.Keys(passwords)) {
-		user, err := passwd.NewUser[*credential](name, passwords[name], nil)
-		if err != nil {
-			return fmt.Errorf("zmqauth: domain %q: user %.40q: %w", domain, name, err)
+	broken, why := "", error(nil) // the first in the order of the names
+	users := passwd.NewTable(len(passwords), func(yield func(string, *passwd.User[*credential]) bool) {
+		for name, password := range passwords {
+			user, err := passwd.NewUser[*credential](name, password, nil)
+			if err != nil {
+				if why == nil || name < broken {
+					broken, why = name, err
+				}
+			} else if !yield(name, user) {
+				return
+			}
 		}
-		users[name] = user
+	})
+	if why != nil {
+		return fmt.Errorf("zmqauth: domain %q: user %.40q: %w", domain, broken, why)
 	}
-	return a.configurePlain(domain, &plainSetup{credentials: withUsers(passwd.NewTable(users))})
+	return a.configurePlain(domain, &plainSetup{credentials: withUsers(users)})
 }
 
 // withUsers are credentials with these users.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -177,7 +178,8 @@ func verifyPassword(cmd *cobra.Command, path, user string) error {
 	if err := passhash.CheckPassword(password); err != nil {
 		return err
 	}
-	_, isRight, attempt := passwd.NewTable(f.users).Check([]byte(user), []byte(password))
+	users := passwd.NewTable(len(f.users), maps.All(f.users))
+	_, isRight, attempt := users.Check([]byte(user), []byte(password))
 	if !isRight && attempt != nil {
 		isRight = attempt.Matches([]byte(password))
 	}

@@ -3,10 +3,11 @@ package acl
 import (
 	"errors"
 	"fmt"
-	"maps"
+	"iter"
 	"net/netip"
 	"slices"
 
+	"github.com/zmqauth/zmqauth/internal/pause"
 	"github.com/zmqauth/zmqauth/internal/table"
 )
 
@@ -34,7 +35,7 @@ var ErrMixed = errors.New("a scope holds allowed or denied addresses, not both")
 // same however long they are.
 type List struct {
 	kind     Kind
-	networks table.Table[netip.Prefix, struct{}]
+	networks table.Table[network, struct{}]
 	lengths  []length // those that occur in networks; never changed
 	ipcAny   bool
 	ipcIDs   table.Table[rule, struct{}]
@@ -91,15 +92,18 @@ func (l *List) Remove(entries []string) error {
 		return err
 	}
 	lengths := slices.Clone(l.lengths)
+	var pauses pause.Pauses
 	for _, r := range rules {
+		pauses.Step()
 		switch {
 		case r.ipc == ipcAny:
 			l.ipcAny = false
 		case r.ipc != "":
 			l.ipcIDs = l.ipcIDs.Without(r)
 		default:
-			if _, ok := l.networks.Get(r.network); ok {
-				l.networks = l.networks.Without(r.network)
+			key := networkOf(r.network)
+			if _, ok := l.networks.Get(key); ok {
+				l.networks = l.networks.Without(key)
 				lengths = count(lengths, r.network.Bits(), -1)
 			}
 		}
@@ -114,7 +118,9 @@ func (l *List) Remove(entries []string) error {
 
 func parseRules(entries []string) ([]rule, error) {
 	rules := make([]rule, len(entries))
+	var pauses pause.Pauses
 	for i, entry := range entries {
+		pauses.Step()
 		rule, err := parseRule(entry)
 		if err != nil {
 			return nil, err
@@ -126,26 +132,34 @@ func parseRules(entries []string) ([]rule, error) {
 
 // insert adds rules. A List that this one was copied from does not see them.
 func (l *List) insert(rules []rule) {
-	networks := make(map[netip.Prefix]struct{}, len(rules))
-	lengths := slices.Clone(l.lengths)
+	networks := make([]network, 0, len(rules)) // that are not known
+	var pauses pause.Pauses
 	for _, r := range rules {
+		pauses.Step()
 		switch {
 		case r.ipc == ipcAny:
 			l.ipcAny = true
 		case r.ipc != "":
 			l.ipcIDs = l.ipcIDs.With(r, struct{}{})
 		default:
-			if _, known := l.networks.Get(r.network); known {
-				continue
-			}
-			if _, twice := networks[r.network]; !twice {
-				networks[r.network] = struct{}{}
-				lengths = count(lengths, r.network.Bits(), 1)
+			if key := networkOf(r.network); !l.has(key) {
+				networks = append(networks, key)
 			}
 		}
 	}
-	l.networks = l.networks.WithAll(len(networks), maps.All(networks))
-	l.lengths = lengths
+	before := l.networks.Len()
+	l.networks = l.networks.WithAll(len(networks), func(yield func(network, struct{}) bool) {
+		for _, n := range networks {
+			if !yield(n, struct{}{}) {
+				return
+			}
+		}
+	})
+	if l.networks.Len() < before+len(networks) { // some came twice
+		l.lengths = countAll(nil, keys(l.networks.All()))
+	} else {
+		l.lengths = countAll(slices.Clone(l.lengths), slices.Values(networks))
+	}
 	l.collectFew()
 }
 
@@ -155,7 +169,7 @@ func (l *List) collectFew() {
 		return
 	}
 	for network := range l.networks.All() {
-		l.few = append(l.few, rule{network: network})
+		l.few = append(l.few, rule{network: network.prefix()})
 	}
 	for r := range l.ipcIDs.All() {
 		l.few = append(l.few, r)
@@ -172,6 +186,26 @@ func count(lengths []length, bits, change int) []length {
 		return slices.Delete(lengths, at, at+1)
 	}
 	return lengths
+}
+
+// countAll counts some networks more.
+func countAll(lengths []length, networks iter.Seq[network]) []length {
+	var pauses pause.Pauses
+	for n := range networks {
+		pauses.Step()
+		lengths = count(lengths, int(n.bits), 1)
+	}
+	return lengths
+}
+
+func keys[K, V any](pairs iter.Seq2[K, V]) iter.Seq[K] {
+	return func(yield func(K) bool) {
+		for key := range pairs {
+			if !yield(key) {
+				return
+			}
+		}
+	}
 }
 
 // passes judges a peer by the list.
@@ -210,11 +244,16 @@ func (l *List) namesIP(ip netip.Addr) bool {
 		if err != nil {
 			continue
 		}
-		if _, ok := l.networks.Get(network); ok {
+		if l.has(networkOf(network)) {
 			return true
 		}
 	}
 	return false
+}
+
+func (l *List) has(n network) bool {
+	_, ok := l.networks.Get(n)
+	return ok
 }
 
 func (l *List) namesID(property ipcProperty, id int64) bool {

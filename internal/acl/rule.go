@@ -15,6 +15,26 @@ type rule struct {
 	id      int64 // for ipcUID, ipcGID and ipcPID
 }
 
+// network is a network as the key of a table. It has no pointer, as a netip.Prefix has, which the
+// garbage collector would follow in each of a million.
+type network struct {
+	ip   [16]byte
+	bits uint8 // of an address of that family
+	is4  bool
+}
+
+func networkOf(p netip.Prefix) network {
+	return network{p.Addr().As16(), uint8(p.Bits()), p.Addr().Is4()}
+}
+
+func (n network) prefix() netip.Prefix {
+	ip := netip.AddrFrom16(n.ip)
+	if n.is4 {
+		ip = ip.Unmap()
+	}
+	return netip.PrefixFrom(ip, int(n.bits))
+}
+
 // ipcProperty is the property of IPC peers that a rule is about, in the spelling of entries. It is
 // "" for a network.
 type ipcProperty string

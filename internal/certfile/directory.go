@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/zmqauth/zmqauth/internal/files"
+	"github.com/zmqauth/zmqauth/internal/pause"
 	"github.com/zmqauth/zmqauth/internal/zpl"
 )
 
@@ -165,6 +166,9 @@ func loadAll(dir *files.Dir, entries []files.Entry) iter.Seq[*Result] {
 	}
 }
 
+// pauseFiles is how many files are read without a pause.
+const pauseFiles = 8
+
 // loadBlock is some files that one goroutine reads, one after the other.
 type loadBlock struct {
 	loader  Loader
@@ -176,7 +180,10 @@ type loadBlock struct {
 func (b *loadBlock) load(dir *files.Dir) {
 	defer b.loaded.Done()
 	b.results = b.results[:0]
-	for _, entry := range b.entries {
+	for i, entry := range b.entries {
+		if i%pauseFiles == 0 {
+			pause.Now()
+		}
 		b.results = append(b.results, b.loader.load(dir, entry))
 	}
 }

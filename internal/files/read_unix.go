@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zmqauth/zmqauth/internal/pause"
 )
 
 // openFlags open a file without waiting, such as for the writer of a FIFO.
@@ -49,15 +51,21 @@ func readAt(dir int, path string, limit int, buffer []byte) ([]byte, Stamp, erro
 	return data, stamp, err
 }
 
+// maxRead is how many bytes are read at once. The system lets nobody else run meanwhile.
+const maxRead = 256 << 10
+
 // readUpTo reads size bytes, or until the end of the file if that comes first.
 func readUpTo(fd, size int, buffer []byte) ([]byte, error) {
 	n := 0
 	for {
-		got, err := retry(func() (int, error) { return unix.Read(fd, buffer[n:]) })
+		part := buffer[n:min(len(buffer), n+maxRead)]
+		got, err := retry(func() (int, error) { return unix.Read(fd, part) })
 		if err != nil {
 			return nil, err
 		}
-		n += got
+		if n += got; got == maxRead {
+			pause.Now()
+		}
 		switch {
 		case n == len(buffer):
 			return nil, ErrGrowing

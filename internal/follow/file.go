@@ -4,10 +4,12 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/files"
+	"github.com/zmqauth/zmqauth/internal/pause"
 )
 
 const (
@@ -243,10 +245,16 @@ func (f *File) sameContent() bool {
 	return before == f.digest
 }
 
+// chunkSize is how many bytes are hashed without a pause.
+const chunkSize = 64 << 10
+
 func (f *File) digestOf(data []byte) (sum digest) {
 	hash := sha256.New()
 	hash.Write(f.salt[:])
-	hash.Write(data)
+	for chunk := range slices.Chunk(data, chunkSize) {
+		pause.Now()
+		hash.Write(chunk)
+	}
 	hash.Sum(sum[:0])
 	return sum
 }

@@ -8,6 +8,8 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"runtime"
+
+	"github.com/zmqauth/zmqauth/internal/pause"
 )
 
 const keySize = 32 // bytes
@@ -25,7 +27,9 @@ type Set struct {
 // set, whether it is among keys or not.
 func New[K ~[keySize]byte](keys []K) *Set {
 	s := newSet(2*len(keys) + 1)
+	var pauses pause.Pauses
 	for _, key := range keys {
+		pauses.Step()
 		s.insert(key)
 	}
 	return s

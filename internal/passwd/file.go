@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/zmqauth/zmqauth/internal/passhash"
+	"github.com/zmqauth/zmqauth/internal/pause"
 )
 
 // Limits of a password file. For its size see passhash.MaxFileSize.
@@ -40,8 +41,10 @@ func ParseFile[V any](data []byte, maxUsers int, value V) (
 	users map[string]*User[V], problems []Problem, clear int, err error) {
 	users = make(map[string]*User[V])
 	number, more := 0, 0
+	var pauses pause.Pauses
 	for line := range bytes.Lines(data) {
 		number++
+		pauses.Step()
 		name, u, isClear, err := parseLine(line, number, value)
 		if name != "" {
 			delete(users, name)

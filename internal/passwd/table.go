@@ -10,12 +10,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
 
 	"github.com/zmqauth/zmqauth/internal/passhash"
+	"github.com/zmqauth/zmqauth/internal/pause"
 	"github.com/zmqauth/zmqauth/internal/table"
 )
 
@@ -126,11 +128,13 @@ type cost struct {
 	hash  *passhash.Hash
 }
 
-// NewTable is the table of some users.
-func NewTable[V any](users map[string]*User[V]) (t Table[V]) {
-	t.users = t.users.WithAll(len(users), maps.All(users))
+// NewTable is the table of some users, n of them at most. A later one of a name counts.
+func NewTable[V any](n int, users iter.Seq2[string, *User[V]]) (t Table[V]) {
+	t.users = t.users.WithAll(n, users)
 	byCost := make(map[string]*cost)
-	for _, u := range users {
+	var pauses pause.Pauses
+	for _, u := range t.users.All() {
+		pauses.Step()
 		if u.hash == nil {
 			continue
 		}

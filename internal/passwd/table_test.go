@@ -2,6 +2,7 @@ package passwd
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -34,7 +35,7 @@ func tableOf(t testing.TB, atOnce bool, users map[string]string) (table Table[in
 		table = table.With(name, all[name])
 	}
 	if atOnce {
-		return NewTable(all)
+		return NewTable(len(all), maps.All(all))
 	}
 	return table
 }

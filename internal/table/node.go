@@ -1,6 +1,10 @@
 package table
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/zmqauth/zmqauth/internal/pause"
+)
 
 // The shape of the tree. Leaves have six entries on average. With more slots for each node the
 // tree would be flatter, but its leaves would be emptier after they split.
@@ -114,8 +118,9 @@ func (n *node[K, V]) all(yield func(K, V) bool) bool {
 
 // builder makes a tree of many entries without the trees in between.
 type builder[K comparable, V any] struct {
-	at   func(i int) (K, V)
-	size int
+	at     func(i int) (K, V)
+	size   int
+	pauses pause.Pauses
 }
 
 // build makes the node of some entries. Each is half of its hash and its number, and they are in
@@ -139,6 +144,7 @@ func (b *builder[K, V]) build(order []uint64, depth int) *node[K, V] {
 func (b *builder[K, V]) leaf(order []uint64) *node[K, V] {
 	n := &node[K, V]{entries: make([]entry[K, V], 0, len(order))}
 	for _, o := range order {
+		b.pauses.Step()
 		key, value := b.at(int(uint32(o)))
 		if at := n.index(key); at >= 0 {
 			n.entries[at].value = value

@@ -4,9 +4,12 @@
 package table
 
 import (
+	"cmp"
 	"hash/maphash"
 	"iter"
 	"slices"
+
+	"github.com/zmqauth/zmqauth/internal/pause"
 )
 
 // Table is a table of values by keys. The zero value is empty. A copy is the same table.
@@ -24,11 +27,16 @@ func hashOf[K comparable](key K) uint64 { return maphash.Comparable(seed, key) }
 // twice, the last one counts. n is below 1<<32.
 func Of[K comparable, V any](n int, at func(i int) (K, V)) Table[K, V] {
 	order := make([]uint64, n) // half of a hash, and the number: in the order of the tree
+	var pauses pause.Pauses
 	for i := range order {
+		pauses.Step()
 		key, _ := at(i)
 		order[i] = hashOf(key)&^(1<<32-1) | uint64(i)
 	}
-	slices.Sort(order)
+	slices.SortFunc(order, func(a, b uint64) int {
+		pauses.Step()
+		return cmp.Compare(a, b)
+	})
 	b := builder[K, V]{at: at}
 	root := b.build(order, 0)
 	return Table[K, V]{root, b.size}.orNone()
@@ -92,8 +100,10 @@ func (t Table[K, V]) WithAll(n int, more iter.Seq2[K, V]) Table[K, V] {
 		return t
 	}
 	all := make([]entry[K, V], 0, t.Len()+n)
+	var pauses pause.Pauses
 	for _, source := range []iter.Seq2[K, V]{t.All(), more} {
 		for key, value := range source {
+			pauses.Step()
 			all = append(all, entry[K, V]{key, value})
 		}
 	}
