@@ -3,7 +3,6 @@ package zmqauth
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +22,7 @@ import (
 type Credentials struct {
 	changing sync.Mutex // held while a new set is made of the one in force
 	now      atomic.Pointer[credentialSet]
+	isDraft  bool // of Update
 }
 
 // Entry is what is known of a key, a user or a principal. The zero value says nothing: the user id
@@ -39,26 +39,50 @@ type Entry struct {
 // credentialSet is what Credentials hold. It never changes, but is replaced.
 type credentialSet struct {
 	keys       table.Table[PublicKey, *credential]
+	added      []keyEntry  // of a draft: keys that are to be put into keys, all at once
 	bulk       *keyset.Set // further keys, of which nothing else is known
 	users      passwd.Table[*credential]
 	principals table.Table[string, *credential] // patterns, too
+}
+
+type keyEntry struct {
+	key   PublicKey
+	known *credential
 }
 
 var noCredentials credentialSet
 
 // set is what is in force.
 func (c *Credentials) set() *credentialSet {
-	if set := c.now.Load(); set != nil {
-		return set
+	set := c.now.Load()
+	switch {
+	case set == nil:
+		return &noCredentials
+	case set.added != nil:
+		return set.settled()
 	}
-	return &noCredentials
+	return set
+}
+
+// settled is the set with the added keys in their place.
+func (s *credentialSet) settled() *credentialSet {
+	settled := *s
+	settled.added = nil
+	settled.keys = s.keys.WithAll(len(s.added), func(yield func(PublicKey, *credential) bool) {
+		for _, e := range s.added {
+			if !yield(e.key, e.known) {
+				return
+			}
+		}
+	})
+	return &settled
 }
 
 // credential is an Entry as decisions use it. nil is the zero Entry.
 type credential struct {
-	identity            Identity
-	metadata            []byte // identity's, encoded
-	complete            bool   // metadata has Config.Properties, too; identity is zero
+	userID              string // "": the mechanism's default
+	metadata            []byte // encoded
+	complete            bool   // metadata has Config.Properties, too
 	notBefore, notAfter time.Time
 	suspended           bool
 }
@@ -77,13 +101,9 @@ func newCredential(e Entry) (*credential, error) {
 		e.NotAfter.IsZero() && !e.Suspended {
 		return nil, nil
 	}
-	c := &credential{identity: e.Identity, notBefore: e.NotBefore, notAfter: e.NotAfter,
-		suspended: e.Suspended}
-	if len(e.Identity.Metadata) > 0 {
-		c.identity.Metadata = maps.Clone(e.Identity.Metadata)
-		c.metadata = zap.EncodeMetadata(c.identity.Metadata, nil)
-	}
-	return c, nil
+	return &credential{userID: e.Identity.UserID,
+		metadata:  zap.EncodeMetadata(e.Identity.Metadata, nil),
+		notBefore: e.NotBefore, notAfter: e.NotAfter, suspended: e.Suspended}, nil
 }
 
 // until returns a copy that is refused from a time on, at the latest. That ends a period, and keeps
@@ -147,7 +167,11 @@ func (c *Credentials) SetKey(key PublicKey, e Entry) error {
 		return fmt.Errorf("zmqauth: key %s: %w", key, err)
 	}
 	return c.change(func(next *credentialSet) error {
-		next.keys = next.keys.With(key, known)
+		if c.isDraft {
+			next.added = append(next.added, keyEntry{key, known})
+		} else {
+			next.keys = next.keys.With(key, known)
+		}
 		return nil
 	})
 }
@@ -194,6 +218,7 @@ func (c *Credentials) SetPrincipal(pattern string, e Entry) error {
 // DeleteKey takes a key away. It does nothing where there is none.
 func (c *Credentials) DeleteKey(key PublicKey) {
 	_ = c.change(func(next *credentialSet) error {
+		*next = *next.settled()
 		next.keys = next.keys.Without(key)
 		return nil
 	})
@@ -225,7 +250,7 @@ func (c *Credentials) Update(change func(*Credentials) error) error {
 		return errors.New("zmqauth: Update: the function is nil")
 	}
 	return c.change(func(next *credentialSet) error {
-		var draft Credentials
+		draft := Credentials{isDraft: true}
 		draft.now.Store(next)
 		if err := change(&draft); err != nil {
 			return err
@@ -239,7 +264,10 @@ func (c *Credentials) Update(change func(*Credentials) error) error {
 func (c *Credentials) change(edit func(next *credentialSet) error) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	next := *c.set()
+	var next credentialSet
+	if set := c.now.Load(); set != nil {
+		next = *set
+	}
 	if err := edit(&next); err != nil {
 		return err
 	}
@@ -286,13 +314,13 @@ func (a *Authenticator) metadataOf(c *credential) []byte {
 	case c.complete || len(a.metadataNames) == 0:
 		return c.metadata
 	}
-	return zap.EncodeMetadata(c.identity.Metadata, a.metadataNames)
+	return zap.CompleteMetadata(c.metadata, a.metadataNames)
 }
 
 // idOf is the user id of an acceptance by c, which may be nil.
 func idOf(c *credential, defaultID string) string {
-	if c == nil || c.identity.UserID == "" {
+	if c == nil || c.userID == "" {
 		return defaultID
 	}
-	return c.identity.UserID
+	return c.userID
 }

@@ -187,10 +187,7 @@ func (c *credential) accept(context.Context, string, PublicKey) (*Identity, erro
 	if c == nil {
 		return &Identity{}, nil
 	}
-	if c.complete {
-		return &Identity{Metadata: zap.DecodeMetadata(c.metadata)}, nil
-	}
-	return &c.identity, nil
+	return &Identity{UserID: c.userID, Metadata: zap.DecodeMetadata(c.metadata)}, nil
 }
 
 func (a *Authenticator) askAboutKey(cb CurveCallback, domain string, key PublicKey) *inquiry {

@@ -76,11 +76,7 @@ func parse(key string, text []byte) (Entry, error) {
 		return e, fmt.Errorf("larger than %d bytes", MaxValue)
 	}
 	var v value
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	if e.Kind != KindServer {
-		decoder.DisallowUnknownFields()
-	}
-	if err := decoder.Decode(&v); err != nil {
+	if err := json.Unmarshal(text, &v); err != nil {
 		return e, errNotCanonical // what json says may repeat a secret
 	}
 	e.State, e.UserID, e.Metadata, e.Hash = v.State, v.UserID, v.Metadata, Hash(v.Hash)

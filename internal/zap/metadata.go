@@ -17,12 +17,39 @@ func EncodeMetadata(properties map[string]string, required []string) []byte {
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		frame = AppendProperty(frame, name, properties[name])
 	}
+	return CompleteMetadata(slices.Clone(frame), required) // without spare room
+}
+
+// CompleteMetadata returns a metadata frame with an empty value for each name in required that is
+// not in it. It does not change the frame.
+func CompleteMetadata(frame []byte, required []string) []byte {
+	complete := slices.Clip(frame)
 	for _, name := range required {
-		if _, ok := properties[name]; !ok {
-			frame = AppendProperty(frame, name, "")
+		if !hasProperty(frame, name) {
+			complete = AppendProperty(complete, name, "")
 		}
 	}
-	return frame
+	return complete
+}
+
+func hasProperty(frame []byte, name string) bool {
+	for len(frame) > 0 {
+		known, _, rest := cutProperty(frame)
+		if string(known) == name {
+			return true
+		}
+		frame = rest
+	}
+	return false
+}
+
+// cutProperty returns the first property of a frame and what follows it.
+func cutProperty(frame []byte) (name, value, rest []byte) {
+	begin := 1 + int(frame[0])
+	name, frame = frame[1:begin], frame[begin:]
+	const lengthSize = 4
+	end := lengthSize + int(binary.BigEndian.Uint32(frame))
+	return name, frame[lengthSize:end], frame[end:]
 }
 
 // DecodeMetadata is the properties of a frame that EncodeMetadata has made, required ones among
@@ -33,11 +60,8 @@ func DecodeMetadata(frame []byte) map[string]string {
 	}
 	properties := make(map[string]string)
 	for len(frame) > 0 {
-		name := 1 + int(frame[0])
-		value := name + 4
-		end := value + int(binary.BigEndian.Uint32(frame[name:]))
-		properties[string(frame[1:name])] = string(frame[value:end])
-		frame = frame[end:]
+		name, value, rest := cutProperty(frame)
+		properties[string(name)], frame = string(value), rest
 	}
 	return properties
 }
