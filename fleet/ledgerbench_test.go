@@ -32,8 +32,7 @@ func BenchmarkReset(b *testing.B) {
 		must.OK(b, e.Sign(testFleet, signerOf(1)))
 		entries[i] = e
 	})
-	sums, err := Sums(testFleet, entries, signer)
-	must.OK(b, err)
+	sums, _ := Sums(testFleet, entries, signer)
 	for i := range sums {
 		sums[i].Revision = 1
 		must.OK(b, sums[i].Sign(testFleet, signerOf(1)))

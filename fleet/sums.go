@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 )
@@ -29,24 +30,43 @@ func sumOf(fleet, key string, text []byte) sum {
 // Sums are entries of KindSums for many others, unsigned, without By, Why, At and revision. A
 // signer who puts them vouches that those others are signed, and a server that loads them all at
 // once verifies his few signatures in place of all of theirs. Entries that none of the signers has
-// signed are left out. Sums let nobody in: what is known and newer still holds.
-func Sums(fleet string, entries []Entry, signers ...ed25519.PublicKey) ([]Entry, error) {
+// signed are left out. Sums let nobody in: what is known and newer still holds. Among them are those
+// that take the place of earlier ones, and vouch for nothing. count is how many entries have a sum.
+func Sums(fleet string, entries []Entry, signers ...ed25519.PublicKey) (
+	made []Entry, count int) {
+	earlier := make(map[string]bool)
+	var others []Entry // so that a signature counts, and no earlier sum
+	for _, e := range entries {
+		if e.Kind != KindSums {
+			others = append(others, e)
+		} else if e.Err() == nil {
+			earlier[e.Name] = true
+		}
+	}
 	var all []sum
-	known := newLedger(trust{fleet: fleet, signers: signers}).verify(entries)
+	known := newLedger(trust{fleet: fleet, signers: signers}).verify(others)
 	for i, v := range known.verdicts {
-		if v.err == nil && !v.skipped && !entries[i].isForLoading() {
+		if v.err == nil && !v.skipped && !others[i].isForLoading() {
 			all = append(all, sumOf(fleet, known.keys[i], v.text))
 		}
 	}
-	var made []Entry
 	for part := range slices.Chunk(all, maxSums) {
-		e := Entry{Kind: KindSums, Name: strconv.Itoa(len(made)), State: Granted}
-		for _, one := range part {
-			e.Sums = append(e.Sums, one[:]...)
-		}
-		made = append(made, e)
+		made = append(made, sumsOf(strconv.Itoa(len(made)), part))
+		delete(earlier, made[len(made)-1].Name)
 	}
-	return made, nil
+	for _, name := range slices.Sorted(maps.Keys(earlier)) {
+		made = append(made, sumsOf(name, make([]sum, 1)))
+	}
+	return made, len(all)
+}
+
+// sumsOf is an entry that has these sums.
+func sumsOf(name string, sums []sum) Entry {
+	e := Entry{Kind: KindSums, Name: name, State: Granted}
+	for _, one := range sums {
+		e.Sums = append(e.Sums, one[:]...)
+	}
+	return e
 }
 
 func (e Entry) checkSums() error {

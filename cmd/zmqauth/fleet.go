@@ -33,7 +33,7 @@ func newFleet() *cobra.Command {
 	cmd.AddCommand(newFleetInit(), newFleetAddServer(), newFleetAddAdmin(), newFleetRemove(),
 		newFleetJoin(), newFleetStatus(), newFleetAddKey(), newFleetAddUser(), newFleetAddPrincipal(),
 		newFleetAllow(), newFleetRevoke(), newFleetList(), newFleetHistory(),
-		newFleetAudit(), newFleetPending(), newFleetApprove(), newFleetDeny())
+		newFleetAudit(), newFleetPending(), newFleetApprove(), newFleetDeny(), newFleetSeal())
 	return cmd
 }
 

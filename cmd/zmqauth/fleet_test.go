@@ -21,7 +21,6 @@ import (
 	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/enrol"
 	"github.com/zmqauth/zmqauth/fleet"
-	"github.com/zmqauth/zmqauth/internal/fleetfile"
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/proxy"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
@@ -302,8 +301,7 @@ func TestFleetEnrols(t *testing.T) {
 // TestFleetStolenServer: who has a server's file can change nothing.
 func TestFleetStolenServer(t *testing.T) {
 	w := newFleetWorld(t, "one")
-	stolen, err := fleetfile.ReadMember(filepath.Join(w.dir, "fleet/one.server"))
-	must.OK(t, err)
+	stolen := w.member("one.server")
 	conn, err := stolen.Connect(nil, false)
 	must.OK(t, err)
 	t.Cleanup(conn.Close)
@@ -383,8 +381,7 @@ func TestFleetSnapshot(t *testing.T) {
 func TestFleetOfPassword(t *testing.T) {
 	w := newFleetWorld(t, "one")
 	w.run("fleet", "add-user", "bob", "--domain", "jobs")
-	stolen, err := fleetfile.ReadMember(filepath.Join(w.dir, "fleet/one.server"))
-	must.OK(t, err)
+	stolen := w.member("one.server")
 	conn, err := stolen.Connect(nil, false)
 	must.OK(t, err)
 	t.Cleanup(conn.Close)

@@ -64,7 +64,8 @@ func (w *world) fill(count int) {
 		}
 	}
 	<-js.PublishAsyncComplete()
-	must.OK(w, w.admin.Seal(context.Background(), testfleet.Name, "admin", admin, w.config.Signer))
+	_, err = w.admin.Seal(context.Background(), testfleet.Name, "admin", admin, w.config.Signer)
+	must.OK(w, err)
 }
 
 // BenchmarkLoad is the time in which a server that has no snapshot loads everything, and the memory

@@ -338,8 +338,13 @@ func TestSeal(t *testing.T) {
 	must.OK(t, s.Create(t.Context(), 1))
 	grant(t, s, 1)
 	signer := admin.Public().(ed25519.PublicKey)
-	must.OK(t, s.Seal(t.Context(), "test", "ann", admin, signer))
-	must.OK(t, s.Seal(t.Context(), "test", "ann", admin, signer))
+	for range 2 {
+		count, err := s.Seal(t.Context(), "test", "ann", admin, signer)
+		must.OK(t, err)
+		if count != 1 {
+			t.Errorf("%d entries are sealed", count)
+		}
+	}
 	entries, _, err := s.Load(t.Context())
 	must.OK(t, err)
 	current, refused := fleet.Current("test", entries, signer)
