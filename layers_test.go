@@ -71,8 +71,8 @@ var layers = map[string][]string{
 	// 4: what is below the proxy: a listener before a socket, who runs it, and the engine of the
 	// tool's TLS and SSH.
 	"admin": {
-		".", "enrol", "internal/acl", "internal/files", "internal/privatedir", "internal/reminder",
-		"internal/unixpeer",
+		".", "enrol", "internal/acl", "internal/admission", "internal/files", "internal/privatedir",
+		"internal/reminder", "internal/unixpeer",
 	},
 	"enrol": {".", "internal/admission"},
 	"front": {

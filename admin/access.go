@@ -7,8 +7,11 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/zmqauth/zmqauth/internal/admission"
 )
 
 // sight is what a client may see.
@@ -33,12 +36,15 @@ type tcpListener struct {
 	loopback bool
 	owner    int           // a user
 	own      chan struct{} // a token for each connection of root and the owner
-	others   chan struct{} // the same, of all others
+
+	mu     sync.Mutex
+	others map[admission.Client]int // how many connections each of the others has
+	count  int                      // how many they have together
 }
 
 func newTCPListener(l *net.TCPListener, loopback bool) *tcpListener {
 	return &tcpListener{TCPListener: l, loopback: loopback, owner: os.Geteuid(),
-		own: make(chan struct{}, maxConnections), others: make(chan struct{}, maxConnections)}
+		own: make(chan struct{}, maxConnections), others: make(map[admission.Client]int)}
 }
 
 // Accept returns the next connection for which there is room. Those without are closed.
@@ -48,28 +54,59 @@ func (l *tcpListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		trusted, room := l.trusts(conn), l.others
-		if trusted {
-			room = l.own
+		if c := l.admit(conn); c != nil {
+			return c, nil
 		}
-		select {
-		case room <- struct{}{}:
-			return &client{Conn: conn, trusted: trusted,
-				release: sync.OnceFunc(func() { <-room })}, nil
-		default:
-			_ = conn.Close()
-		}
+		_ = conn.Close()
 	}
 }
 
-// trusts tells whether a process of root or of the owner has connected, on this host.
-func (l *tcpListener) trusts(conn *net.TCPConn) bool {
-	if !l.loopback {
+// admit finds out whose a connection is. It returns nil where there is no room for it.
+func (l *tcpListener) admit(conn *net.TCPConn) *client {
+	remote := addressOfConn(conn.RemoteAddr())
+	who := remote.Addr().String()
+	if l.loopback {
+		uid, known := ownerOf(addressOfConn(conn.LocalAddr()), remote)
+		if known && (uid == 0 || uid == l.owner) {
+			select {
+			case l.own <- struct{}{}:
+				return &client{Conn: conn, trusted: true, release: sync.OnceFunc(func() { <-l.own })}
+			default:
+				return nil
+			}
+		}
+		if !known {
+			uid = -1
+		}
+		who = "localhost:" + strconv.Itoa(uid) // as ZAP has it for IPC
+	}
+	other := admission.ClientOf(who)
+	if !l.enter(other) {
+		return nil
+	}
+	return &client{Conn: conn, release: sync.OnceFunc(func() { l.leave(other) })}
+}
+
+// enter counts a connection of one who is neither root nor the owner. It returns false where that
+// one, or all of them, have too many.
+func (l *tcpListener) enter(other admission.Client) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.count >= maxConnections || l.others[other] >= maxOfOne {
 		return false
 	}
-	local, remote := addressOfConn(conn.LocalAddr()), addressOfConn(conn.RemoteAddr())
-	uid, ok := ownerOf(local, remote)
-	return ok && (uid == 0 || uid == l.owner)
+	l.count++
+	l.others[other]++
+	return true
+}
+
+func (l *tcpListener) leave(other admission.Client) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count--
+	if l.others[other]--; l.others[other] == 0 {
+		delete(l.others, other)
+	}
 }
 
 func addressOfConn(a net.Addr) netip.AddrPort {

@@ -55,7 +55,8 @@ type HTTP struct {
 	server  *http.Server
 	hub     *hub
 	secrets *secrets
-	metrics http.Handler
+	metrics http.Handler // for those who may see everything
+	numbers http.Handler // the same, for all others
 	address net.Addr
 	close   func() error // once
 }
@@ -71,8 +72,12 @@ const (
 
 const (
 	// maxConnections is how many connections those have who may see everything, and how many all
-	// others have.
+	// others have. maxOfOne is how many of the latter one user of this host, or one address, has.
 	maxConnections = 128
+	maxOfOne       = 32
+	// maxGathering is how many requests gather metrics at the same time: of those who may see
+	// everything, and of all others. The rest of them wait.
+	maxGathering = 2
 	// bindTime is how long it may take to find out whether somebody listens at a path.
 	bindTime = 5 * time.Second
 )
@@ -165,9 +170,11 @@ func listenHTTP(ctx context.Context, address string, cfg HTTPConfig) (*HTTP, err
 	}
 	h := &HTTP{cfg: cfg, kind: kind, secrets: secrets, hub: newHub(cfg.Auth, &cfg.Program),
 		address: listener.Addr()}
-	if h.metrics, err = metricsHandler(cfg); err != nil {
+	registry, err := newRegistry(cfg)
+	if err != nil {
 		return nil, errors.Join(err, listener.Close(), remove())
 	}
+	h.metrics, h.numbers = metricsHandler(registry), metricsHandler(registry)
 	h.server = &http.Server{
 		Handler:           http.HandlerFunc(h.serve),
 		ReadHeaderTimeout: headerTime,
@@ -232,14 +239,27 @@ func listenAt(ctx context.Context, kind place, at string, cfg HTTPConfig) (
 	return peers, socket.Remove, nil
 }
 
-// metricsHandler serves the metrics of the Authenticator, of the process and of Go.
-func metricsHandler(cfg HTTPConfig) (http.Handler, error) {
+// newRegistry has the metrics of the Authenticator, of the process and of Go.
+func newRegistry(cfg HTTPConfig) (*prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()
-	err := errors.Join(registry.Register(Collector(cfg.Auth, &cfg.Program)),
+	return registry, errors.Join(registry.Register(Collector(cfg.Auth, &cfg.Program)),
 		registry.Register(collectors.NewGoCollector()),
 		registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})))
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		MaxRequestsInFlight: 4, Timeout: requestTime}), err
+}
+
+// metricsHandler serves metrics. Who takes an answer slowly keeps nobody waiting: it is whole before
+// it is sent.
+func metricsHandler(registry *prometheus.Registry) http.Handler {
+	gather := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	turns := make(chan struct{}, maxGathering)
+	return http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case turns <- struct{}{}:
+			defer func() { <-turns }()
+			gather.ServeHTTP(w, r)
+		case <-r.Context().Done():
+		}
+	}), requestTime, "the metrics have taken too long\n")
 }
 
 // Addr is where it listens: for port 0 with the port that the system has chosen.

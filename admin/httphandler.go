@@ -36,6 +36,10 @@ func (h *HTTP) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
+	metrics := h.numbers
+	if sees == seesAll {
+		metrics = h.metrics
+	}
 	route, known := map[string]struct {
 		wants  sight
 		answer http.HandlerFunc
@@ -43,7 +47,7 @@ func (h *HTTP) serve(w http.ResponseWriter, r *http.Request) {
 		"/":         {seesNumbers, file("index.html", "text/html; charset=utf-8")},
 		"/page.css": {seesNumbers, file("page.css", "text/css; charset=utf-8")},
 		"/page.js":  {seesNumbers, file("page.js", "text/javascript; charset=utf-8")},
-		"/metrics":  {seesNumbers, h.metrics.ServeHTTP},
+		"/metrics":  {seesNumbers, metrics.ServeHTTP},
 		"/healthz":  {seesHealth, h.healthy},
 		"/readyz":   {seesHealth, h.ready},
 		"/events":   {seesAll, h.events},
