@@ -1,0 +1,123 @@
+//go:build linux
+
+package admin
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+)
+
+// stranger runs a Python program as another user, until its input ends, and waits for its first
+// line. end ends it.
+func stranger(t *testing.T, uid uint32, script string, args ...string) (said string, end func()) {
+	t.Helper()
+	needRoot(t)
+	python := testpeer.Program(t, "python3", "/usr/bin/python3", "python3")
+	cmd := exec.Command(python, append([]string{"-c", script}, args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	cmd.Dir, cmd.Stderr = "/", os.Stderr
+	stdin, err := cmd.StdinPipe()
+	must.OK(t, err)
+	stdout, err := cmd.StdoutPipe()
+	must.OK(t, err)
+	must.OK(t, cmd.Start())
+	said, err = bufio.NewReader(stdout).ReadString('\n')
+	must.OK(t, err)
+	return said, func() { must.OK(t, errors.Join(stdin.Close(), cmd.Wait())) }
+}
+
+// hostPort is where a server listens.
+func hostPort(s *served) (host, port string) {
+	at := addressOfConn(s.Addr())
+	return at.Addr().String(), fmt.Sprint(at.Port())
+}
+
+// holdConnections opens connections, gets an answer at each, and keeps those that stay open. It says
+// how many that are.
+const holdConnections = `
+import socket, sys
+host, port, many = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+held = []
+for _ in range(many):
+    s = socket.create_connection((host, port), 30)
+    try:
+        s.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        if s.recv(1):
+            held.append(s)
+    except OSError:
+        pass
+print(len(held), flush=True)
+sys.stdin.read()
+`
+
+// TestUserTakesNoRoomOfOthers: one user of the host cannot keep another from the page, who is
+// neither root nor the owner: Prometheus has a user of its own.
+func TestUserTakesNoRoomOfOthers(t *testing.T) {
+	s := serveHTTP(t, "127.0.0.1:0", HTTPConfig{})
+	host, port := hostPort(s)
+	said, end := stranger(t, 4242, holdConnections, host, port, fmt.Sprint(2*maxConnections))
+	defer end()
+	if want := fmt.Sprintln(maxOfOne); said != want {
+		t.Errorf("a user has %q connections, want %q", said, want)
+	}
+	as := syscall.Credential{Uid: 4243, Gid: 4243}
+	url := "http://" + s.Addr().String()
+	for _, path := range []string{"/metrics", "/healthz"} {
+		if got := curlAs(t, as, url+path); got != "200" {
+			t.Errorf("%s: %s", path, got)
+		}
+	}
+	if got := curlAs(t, syscall.Credential{Uid: 4242, Gid: 4242}, url+"/healthz"); got == "200" {
+		t.Error("the user has another connection")
+	}
+	s.expect(t, "owner", everything)
+}
+
+// askAlways asks for the metrics by many connections all the time.
+const askAlways = `
+import http.client, sys, threading
+host, port, many = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+begun = threading.Semaphore(0)
+def ask():
+    while True:
+        try:
+            c = http.client.HTTPConnection(host, port, timeout=30)
+            while True:
+                c.request("GET", "/metrics")
+                c.getresponse().read()
+                begun.release()
+        except OSError:
+            pass
+for _ in range(many):
+    threading.Thread(target=ask, daemon=True).start()
+for _ in range(many):
+    begun.acquire()
+print("begun", flush=True)
+sys.stdin.read()
+`
+
+// TestMetricsForEverybody: a user who asks for the metrics all the time keeps nobody from them.
+func TestMetricsForEverybody(t *testing.T) {
+	s := serveHTTP(t, "127.0.0.1:0", HTTPConfig{})
+	host, port := hostPort(s)
+	_, end := stranger(t, 4242, askAlways, host, port, "16")
+	defer end()
+	as := syscall.Credential{Uid: 4243, Gid: 4243}
+	for range 20 {
+		if answer, text := s.do(t, http.MethodGet, "/metrics"); answer.StatusCode != http.StatusOK {
+			t.Fatalf("root: %s: %s", answer.Status, text)
+		}
+		if got := curlAs(t, as, "http://"+s.Addr().String()+"/metrics"); got != "200" {
+			t.Fatalf("another user: %s", got)
+		}
+	}
+}
