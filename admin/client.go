@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"syscall"
 	"time"
+
+	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
 
 // Client uses a control socket. Make one with [NewClient]. Its methods may be called by any
@@ -29,7 +31,8 @@ const (
 	maxFailure = 4 << 10
 )
 
-// NewClient makes a Client of the socket at path. It connects for each call.
+// NewClient makes a Client of the socket at path. It connects for each call, and asks only a process
+// of root, of this user, or of the user to whom the socket's directory belongs.
 func NewClient(path string) *Client {
 	c := &Client{path: path}
 	c.http.Transport, c.patient.Transport = c.transport(answerTime), c.transport(0)
@@ -39,7 +42,15 @@ func NewClient(path string) *Client {
 // transport reaches the socket. The answer begins within wait; 0: whenever it does.
 func (c *Client) transport(wait time.Duration) http.RoundTripper {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", c.path)
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", c.path)
+		if err != nil {
+			return nil, err
+		}
+		if err := privatedir.CheckServer(conn.(*net.UnixConn), c.path); err != nil {
+			_ = conn.Close()
+			return nil, err
+		}
+		return conn, nil
 	}
 	return &http.Transport{DialContext: dial, DisableKeepAlives: true, ResponseHeaderTimeout: wait}
 }

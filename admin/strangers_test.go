@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -119,5 +121,48 @@ func TestMetricsForEverybody(t *testing.T) {
 		if got := curlAs(t, as, "http://"+s.Addr().String()+"/metrics"); got != "200" {
 			t.Fatalf("another user: %s", got)
 		}
+	}
+}
+
+// falseControl listens at the path of a control socket in the place of a proxy, and answers that an
+// attacker's key waits.
+const falseControl = `
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen(5)
+print("listening", flush=True)
+c, _ = s.accept()
+if c.recv(4096):
+    body = b'{"pending": [{"domain": "d", "directory": "/etc/zmqauth/clients"}]}'
+    c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+c.close()
+`
+
+// TestFalseControlSocket: what another user says at the path of a control socket is not believed.
+func TestFalseControlSocket(t *testing.T) {
+	dir := t.TempDir()
+	must.OK(t, os.Chmod(filepath.Dir(dir), 0o755))
+	must.OK(t, os.Chmod(dir, 0o777|os.ModeSticky))
+	path := filepath.Join(dir, "c")
+	_, end := stranger(t, 4242, falseControl, path)
+	defer end()
+	all, _, err := NewClient(path).Pending(t.Context())
+	if err == nil || len(all) > 0 || !strings.Contains(err.Error(), "user 4242 listens") {
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
+// TestControlSocketOfOwner: the user to whom the directory belongs is believed.
+func TestControlSocketOfOwner(t *testing.T) {
+	dir := t.TempDir()
+	testpeer.GiveAway(t, dir, 4242, 4242)
+	must.OK(t, os.Chmod(filepath.Dir(dir), 0o755))
+	path := filepath.Join(dir, "c")
+	_, end := stranger(t, 4242, falseControl, path)
+	defer end()
+	all, _, err := NewClient(path).Pending(t.Context())
+	if err != nil || len(all) != 1 {
+		t.Errorf("%v, %v", all, err)
 	}
 }

@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/pebbe/zmq4"
@@ -18,9 +15,8 @@ import (
 	"github.com/zmqauth/zmqauth/internal/backlog"
 	"github.com/zmqauth/zmqauth/internal/backoff"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
-	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/libzmq"
-	"github.com/zmqauth/zmqauth/internal/unixpeer"
+	"github.com/zmqauth/zmqauth/internal/privatedir"
 	"github.com/zmqauth/zmqauth/internal/zap"
 	"github.com/zmqauth/zmqauth/internal/zmtp"
 )
@@ -194,7 +190,7 @@ func dialFile(ctx context.Context, path string) (*zmtp.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkService(conn.(*net.UnixConn), path); err != nil {
+	if err := privatedir.CheckServer(conn.(*net.UnixConn), path); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
@@ -206,31 +202,6 @@ func shake(ctx context.Context, conn net.Conn, curve *zmtp.Curve) (*zmtp.Conn, e
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	return zmtp.Client(conn, relayConfig(curve))
-}
-
-// checkService checks that the process that listens at a path is one whose answers count.
-func checkService(conn *net.UnixConn, path string) error {
-	service, err := unixpeer.Of(conn)
-	if err != nil || service.UID == 0 || service.UID == os.Geteuid() {
-		return err
-	}
-	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	switch {
-	case !ok || int(owner.Uid) != service.UID:
-		return fmt.Errorf("user %d listens at %s, who is neither root nor this user, nor the owner of "+
-			"the directory", service.UID, path)
-	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("others can write %s: chmod go-w %s", dir, dir)
-	}
-	return files.CheckParent(dir)
 }
 
 // connect keeps a connection to the service.
