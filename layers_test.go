@@ -16,11 +16,11 @@ const module = "github.com/zmqauth/zmqauth"
 // downwards only. The root is ".".
 var layers = map[string][]string{
 	// 0: leaves, each with one subject.
-	"internal/acl":        {"internal/table"},
+	"internal/acl":        {"internal/pause", "internal/table"},
 	"internal/backlog":    {},
 	"internal/backoff":    {},
 	"internal/endpoint":   {},
-	"internal/files":      {},
+	"internal/files":      {"internal/pause"},
 	"internal/keyfiles":   {"internal/files"},
 	"internal/keyset":     {"internal/pause"},
 	"internal/logs":       {},
@@ -31,7 +31,7 @@ var layers = map[string][]string{
 	"internal/privatedir": {"internal/files", "internal/unixpeer"},
 	"internal/relay":      {},
 	"internal/reminder":   {},
-	"internal/table":      {},
+	"internal/table":      {"internal/pause"},
 	"internal/unixpeer":   {},
 	"internal/z85":        {},
 	"internal/zap":        {},
@@ -39,9 +39,11 @@ var layers = map[string][]string{
 	"internal/zpl":        {},
 
 	// 1: files that are followed, files that configure, users.
-	"internal/certfile": {"internal/files", "internal/z85", "internal/zap", "internal/zpl"},
-	"internal/follow":   {"internal/files", "internal/reminder"},
-	"internal/passwd":   {"internal/passhash", "internal/pause", "internal/table"},
+	"internal/certfile": {
+		"internal/files", "internal/pause", "internal/z85", "internal/zap", "internal/zpl",
+	},
+	"internal/follow": {"internal/files", "internal/pause", "internal/reminder"},
+	"internal/passwd": {"internal/passhash", "internal/pause", "internal/table"},
 	"internal/policyfile": {
 		"internal/acl", "internal/endpoint", "internal/files", "internal/principal", "internal/zpl",
 	},

@@ -129,6 +129,13 @@ func (p *process) kill() {
 func (p *process) signal(t *testing.T, s syscall.Signal) {
 	t.Helper()
 	must.OK(t, p.Process.Signal(s))
+	if s == syscall.SIGSTOP { // its threads stop one after the other
+		var state syscall.WaitStatus
+		_, err := syscall.Wait4(p.Process.Pid, &state, syscall.WUNTRACED, nil)
+		if must.OK(t, err); !state.Stopped() {
+			t.Fatal("the process has ended")
+		}
+	}
 }
 
 // startService starts a service in a process of its own.
