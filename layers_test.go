@@ -90,9 +90,9 @@ var layers = map[string][]string{
 	"internal/fleetfile": {"fleet/natsstore", "internal/files", "internal/reminder", "internal/zpl"},
 	"internal/doctor":    {".", "internal/endpoint", "internal/zmtp"},
 	"zapproxy": {
-		".", "internal/backlog", "internal/backoff", "internal/endpoint", "internal/files",
-		"internal/libzmq", "internal/privatedir", "internal/reminder", "internal/zap",
-		"internal/unixpeer", "internal/zmtp",
+		".", "internal/admission", "internal/backlog", "internal/backoff", "internal/endpoint",
+		"internal/files", "internal/libzmq", "internal/privatedir", "internal/reminder",
+		"internal/unixpeer", "internal/zap", "internal/zmtp",
 	},
 	"internal/links": {
 		"internal/backoff", "internal/endpoint", "internal/files", "internal/policyfile",

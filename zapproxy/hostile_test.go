@@ -587,6 +587,42 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// TestSilentStrangers: who connects over TCP and makes no handshake keeps no relay from its link.
+func TestSilentStrangers(t *testing.T) {
+	certificate, known := fixedCertificate(30), fixedCertificate(31)
+	server := &zapproxy.Server{Handler: handler(t), Certificate: certificate}
+	must.OK(t, server.SetRules(zapproxy.Rules{Programs: []zapproxy.Program{{Name: "orders",
+		Keys: []zmqauth.PublicKey{known.Public}, Domains: []string{zmqauth.AnyDomain}}}}))
+	at := serveAt(t, server, "tcp://127.0.0.1:*")
+	address := strings.TrimPrefix(at, "tcp://")
+	own := raw("DEALER", &zmtp.Curve{Public: known.Public, Secret: *known.Secret,
+		Server: certificate.Public})
+	early, err := net.Dial("tcp", address) // its handshake begins first, and goes on
+	must.OK(t, err)
+	const many = 300 // more than handshakes may go on
+	silent := make([]net.Conn, many)
+	for i := range silent {
+		silent[i], err = (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).Dial("tcp",
+			address)
+		must.OK(t, err)
+		defer silent[i].Close()
+	}
+	for range 5 {
+		nc, err := net.Dial("tcp", address)
+		must.OK(t, err)
+		c, err := zmtp.Client(nc, own)
+		if err != nil {
+			t.Fatalf("a relay has no link: %v", err)
+		}
+		c.Close()
+	}
+	c, err := zmtp.Client(early, own)
+	if err != nil {
+		t.Fatalf("a handshake from an address with few has given way: %v", err)
+	}
+	c.Close()
+}
+
 // TestDeafRelays: who takes nothing keeps nobody.
 func TestDeafRelays(t *testing.T) {
 	at := serve(t, &zapproxy.Server{Handler: handler(t), Logger: slog.New(slog.DiscardHandler)})

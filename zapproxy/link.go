@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zmqauth/zmqauth/internal/admission"
 	"github.com/zmqauth/zmqauth/internal/unixpeer"
 	"github.com/zmqauth/zmqauth/internal/zap"
 	"github.com/zmqauth/zmqauth/internal/zmtp"
@@ -21,6 +22,8 @@ type link struct {
 	ctx    context.Context // ends with the link
 	end    context.CancelFunc
 	tenant *tenant
+	begun  time.Time
+	from   admission.Client // of one that has come by TCP
 
 	mu   sync.Mutex
 	peer Peer
@@ -40,7 +43,10 @@ func (l *Listener) admit(conn net.Conn) {
 		_ = conn.Close()
 		return
 	}
-	k := &link{l: l, conn: conn, peer: peer}
+	k := &link{l: l, conn: conn, peer: peer, begun: time.Now()}
+	if !l.unix {
+		k.from = admission.ClientOf(addressOf(conn))
+	}
 	k.ctx, k.end = context.WithCancel(context.Background())
 	if !l.s.tenants.add(k) {
 		l.s.refuse("zmqauth: a relay was refused, because there are too many links", &peer)
@@ -62,6 +68,9 @@ func (l *Listener) peerOf(conn net.Conn) (Peer, error) {
 	}
 	return Peer{UID: -1, GID: -1, PID: -1, Address: conn.RemoteAddr().String()}, nil
 }
+
+// addressOf is the IP address of who has connected over TCP.
+func addressOf(conn net.Conn) string { return conn.RemoteAddr().(*net.TCPAddr).IP.String() }
 
 // run serves a link until it ends.
 func (k *link) run() {

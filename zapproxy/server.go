@@ -66,7 +66,7 @@ type Server struct {
 // The limits of a server.
 const (
 	// maxLinks is how many connections there are at once, at one endpoint; maxLinksOf is how many of
-	// them one user, or one key, may have.
+	// them one user, or one key, may have, and all those whose key is not known yet.
 	maxLinks   = 1024
 	maxLinksOf = 256
 	// maxOpen is how many questions of one user, or one key, may be open. One more is answered 300.

@@ -1,8 +1,11 @@
 package zapproxy
 
 import (
+	"slices"
 	"strconv"
 	"sync"
+
+	"github.com/zmqauth/zmqauth/internal/admission"
 )
 
 // tenant is a user, or a key, with all its links. What it may have at once is limited, so that one
@@ -50,17 +53,45 @@ func tenantOf(p *Peer) string {
 	case p.Key != [32]byte{}:
 		return "key " + string(p.Key[:])
 	}
-	return ""
+	return unproven
 }
 
-// add enters a link. It returns false where there are too many.
+// unproven names those whose key is not known yet.
+const unproven = ""
+
+// add enters a link. It returns false where there are too many. Handshakes give way to newer ones:
+// a relay makes its own faster than strangers can connect.
 func (t *tenants) add(k *link) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	name := tenantOf(&k.peer)
+	if owner := t.byName[name]; name == unproven && owner != nil && owner.links >= maxLinksOf {
+		t.evict()
+	}
 	if len(t.links) >= maxLinks {
 		return false
 	}
-	return t.enter(k, tenantOf(&k.peer))
+	return t.enter(k, name)
+}
+
+// evict ends the oldest handshake of the address that has most of them. The caller holds mu.
+func (t *tenants) evict() {
+	crowds := make(map[admission.Client][]*link)
+	var largest []*link
+	for k, name := range t.links {
+		if name != unproven {
+			continue
+		}
+		crowd := append(crowds[k.from], k)
+		crowds[k.from] = crowd
+		if len(crowd) > len(largest) {
+			largest = crowd
+		}
+	}
+	oldest := slices.MinFunc(largest, func(a, b *link) int { return a.begun.Compare(b.begun) })
+	t.leave(unproven)
+	delete(t.links, oldest)
+	oldest.cut()
 }
 
 // enter gives a link to a tenant. The caller holds mu.
@@ -123,7 +154,7 @@ func (t *tenants) cut(out func(*Peer) bool) {
 		k.mu.Lock()
 		peer := k.peer
 		k.mu.Unlock()
-		if tenantOf(&peer) == "" {
+		if tenantOf(&peer) == unproven {
 			continue // its handshake asks the rules
 		}
 		if out(&peer) {
