@@ -73,8 +73,8 @@ var layers = map[string][]string{
 	// 4: what is below the proxy: a listener before a socket, who runs it, and the engine of the
 	// tool's TLS and SSH.
 	"admin": {
-		".", "enrol", "internal/acl", "internal/admission", "internal/files", "internal/privatedir",
-		"internal/reminder", "internal/unixpeer",
+		".", "enrol", "fleet", "internal/acl", "internal/admission", "internal/files",
+		"internal/privatedir", "internal/reminder", "internal/unixpeer",
 	},
 	"enrol": {".", "internal/admission"},
 	"front": {
@@ -231,7 +231,7 @@ func TestRootCompilesLittle(t *testing.T) {
 // TestFleetIsApart: nothing of a fleet's engine is built for a program that does not import its
 // store.
 func TestFleetIsApart(t *testing.T) {
-	for _, p := range list(t, true, ".", "./fleet", "./stream", "./sshtunnel") {
+	for _, p := range list(t, true, ".", "./admin", "./fleet", "./stream", "./sshtunnel") {
 		if strings.HasPrefix(p.ImportPath, "github.com/nats-io/") {
 			t.Errorf("%s is built", p.ImportPath)
 		}

@@ -23,11 +23,15 @@ const (
 	seesAll
 )
 
-var (
-	errNotServing = errors.New("the authenticator does not serve")
-	errRebinding  = errors.New("the Host of the request is no name of this host's loopback " +
-		"address: use localhost or the address itself")
-)
+// reason is an error that everybody may see: it has no words of a client or a file.
+type reason string
+
+func (r reason) Error() string { return string(r) }
+
+const errNotServing = reason("the authenticator does not serve")
+
+var errRebinding = errors.New("the Host of the request is no name of this host's loopback " +
+	"address: use localhost or the address itself")
 
 // tcpListener accepts connections, and bounds their number. On a loopback address it asks the
 // kernel whose they are.

@@ -45,7 +45,15 @@ var (
 	descGood    = describe("config_timestamp_seconds", "When a configuration was put in force last.")
 	descCurrent = describe("config_current",
 		"1 if the last reload has put the configuration in force, 0 if something was wrong with it.")
-	descBuild = describe("build_info", "1, with the version of the program.", "version")
+	descFleetAge = describe("fleet_age_seconds",
+		"Time since the last proof of being up to date with the fleet.")
+	descFleetFresh = describe("fleet_fresh",
+		"1 while the fleet's news are fresh, 0 from half of the time on after which nobody new gets in.")
+	descFleetClosed = describe("fleet_closed",
+		"1 while nobody new gets in to the fleet's domains, because its news are too old.")
+	descFleetEntries  = describe("fleet_entries", "Entries of the fleet that let clients in.", "kind")
+	descFleetRevision = describe("fleet_revision", "The last change of the fleet that was applied.")
+	descBuild         = describe("build_info", "1, with the version of the program.", "version")
 )
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -77,6 +85,12 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		out <- descReloads
 		out <- descGood
 		out <- descCurrent
+	}
+	if c.p.Fleet != nil {
+		for _, d := range []*prometheus.Desc{descFleetAge, descFleetFresh, descFleetClosed,
+			descFleetEntries, descFleetRevision} {
+			out <- d
+		}
 	}
 	if c.p.Version != "" {
 		out <- descBuild
@@ -161,6 +175,9 @@ func (c *collector) collectProgram(s sink) {
 			s.gauge(descGood, seconds(r.Good))
 		}
 		s.gauge(descCurrent, one(r.Last == "" || r.Last == ReloadOK))
+	}
+	if f := c.p.membership(); f != nil {
+		f.collect(s)
 	}
 	if c.p.Version != "" {
 		s.gauge(descBuild, 1, c.p.Version)

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/zmqauth/zmqauth/fleet"
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
@@ -33,9 +35,12 @@ func fullProgram() Program {
 // TestMetrics: promtool has nothing to say about the metrics, and they have what was decided.
 func TestMetrics(t *testing.T) {
 	promtool := testpeer.Program(t, "prometheus", "promtool")
-	auth := newAuth(t, nil)
-	must.OK(t, auth.ConfigurePlainFile("jobs", passwordFile(t)))
-	s := serveHTTP(t, "127.0.0.1:0", HTTPConfig{Auth: auth, Program: fullProgram()})
+	auth, member, _ := newMember(t)
+	must.OK(t, errors.Join(auth.ConfigurePlain("orders", map[string]string{"ann": "a"}),
+		auth.ConfigurePlainFile("jobs", passwordFile(t))))
+	program := fullProgram()
+	program.Fleet = member
+	s := serveHTTP(t, "127.0.0.1:0", HTTPConfig{Auth: auth, Program: program})
 	ask(t, auth, "orders", "10.0.0.1", "ann", "a")
 	ask(t, auth, "orders", "10.0.0.1", "ann", "b")
 	ask(t, auth, "orders", "10.0.0.1", "mallory<b>\n", "b")
@@ -60,7 +65,7 @@ func TestMetrics(t *testing.T) {
 		`zmqauth_reloads_total{result="failed"} 1`, `zmqauth_build_info{version="v1"} 1`,
 		`zmqauth_followed_age_seconds{domain="jobs",kind="password file",path="`,
 		`zmqauth_followed_age_seconds{domain="",kind="fleet",path="nats://�"} 36`,
-		"go_goroutines", "process_open_fds",
+		"zmqauth_fleet_fresh 1", `zmqauth_fleet_entries{kind="principal"} 0`, "go_goroutines", "process_open_fds",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, regexp.MustCompile("(?m)^zmq.*").FindAllString(text, -1))
@@ -121,6 +126,7 @@ func TestDashboard(t *testing.T) {
 	must.OK(t, err)
 	descriptions := make(chan *prometheus.Desc, 100)
 	program := fullProgram()
+	program.Fleet = new(fleet.Member) // which Describe does not ask
 	Collector(newAuth(t, nil), &program).Describe(descriptions)
 	close(descriptions)
 	known := make(map[string]string)

@@ -131,7 +131,7 @@ func (c HTTPConfig) Check(address string) error {
 //	/         the status page, which changes nothing
 //	/metrics  for Prometheus: numbers, and no word about any client
 //	/healthz  200 while requests are judged, else 503
-//	/readyz   200 while the program is ready, too
+//	/readyz   200 while the program is ready, too, and a fleet's news are not too old
 //
 // The address is HOST:PORT or unix:PATH.
 //

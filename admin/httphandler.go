@@ -112,22 +112,29 @@ func (h *HTTP) healthy(w http.ResponseWriter, _ *http.Request) {
 	if !h.cfg.Auth.IsAlive() {
 		err = errNotServing
 	}
-	answer(w, err)
+	answer(w, "", err)
 }
 
 func (h *HTTP) ready(w http.ResponseWriter, _ *http.Request) {
-	answer(w, h.cfg.Program.ready(h.cfg.Auth))
+	warning, err := h.cfg.Program.ready(h.cfg.Auth)
+	answer(w, warning, err)
 }
 
-// answer says yes, or why not: no words of a client or a file.
-func answer(w http.ResponseWriter, err error) {
+// answer says yes, and a warning, or no, and the reason if everybody may see it.
+func answer(w http.ResponseWriter, warning string, err error) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	text := "ok"
 	if err != nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = w.Write([]byte("no\n"))
-		return
+		text, warning = "no", ""
+		if why, ok := errors.AsType[reason](err); ok {
+			warning = why.Error()
+		}
 	}
-	_, _ = w.Write([]byte("ok\n"))
+	if warning != "" {
+		text += ": " + warning
+	}
+	_, _ = w.Write([]byte(text + "\n"))
 }
 
 // events sends what the page shows, as server-sent events, until either side ends it.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/enrol"
+	"github.com/zmqauth/zmqauth/fleet"
 )
 
 // Program is what is shown of a program besides its Authenticator. The zero value is good for use:
@@ -30,6 +31,7 @@ type Program struct {
 	// fleet's store. It must not block. nil: nothing.
 	Followed func() []Followed
 
+	Fleet    *fleet.Member  // the program's membership in a fleet; nil: there is none
 	Reloads  *Reloads       // of the program's configuration; nil: there are none
 	Refusals *Refusals      // those of late; nil: they are not kept
 	Level    *slog.LevelVar // of the program's log, to be changed; nil: it stays as it is
@@ -154,6 +156,7 @@ type Status struct {
 	Queues    []Queue       `json:"queues"`
 	Followed  []Followed    `json:"followed"`
 	Reloads   *ReloadStatus `json:"reloads,omitempty"`
+	Fleet     *Fleet        `json:"fleet,omitempty"`
 }
 
 // Sessions is how many sessions a domain has.
@@ -188,8 +191,8 @@ func (p *Program) status(auth *zmqauth.Authenticator) Status {
 		Requests: stats.Requests, Pending: stats.Pending, TurnedAway: stats.TurnedAway,
 		Broken: stats.BrokenEntries, Unreported: stats.Unreported,
 		SessionOf: []Sessions{}, Decisions: []Decisions{}, Queues: []Queue{},
-		Followed: p.followed(auth)}
-	if err := p.ready(auth); err != nil {
+		Followed: p.followed(auth), Fleet: p.membership()}
+	if _, err := p.ready(auth); err != nil {
 		s.Why = err.Error()
 	} else {
 		s.Ready = true
@@ -216,15 +219,17 @@ func (p *Program) status(auth *zmqauth.Authenticator) Status {
 	return s
 }
 
-// ready tells why a program does not serve.
-func (p *Program) ready(auth *zmqauth.Authenticator) error {
+// ready tells why a program does not serve. warning is why it soon will not.
+func (p *Program) ready(auth *zmqauth.Authenticator) (warning string, err error) {
 	if !auth.IsAlive() {
-		return errNotServing
+		return "", errNotServing
 	}
-	if p.Ready == nil {
-		return nil
+	if p.Ready != nil {
+		if err := p.Ready(); err != nil {
+			return "", err
+		}
 	}
-	return p.Ready()
+	return p.membership().ready()
 }
 
 // followed is all that is followed, by domain and kind.

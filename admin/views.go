@@ -24,9 +24,9 @@ const (
 	ending
 )
 
-var (
-	errStarting = errors.New("the program is starting")
-	errEnding   = errors.New("the program ends")
+const (
+	errStarting = reason("the program is starting")
+	errEnding   = reason("the program ends")
 )
 
 // NewProgress is the Progress of a program that is starting, and that takes orders.

@@ -61,14 +61,22 @@ func (m *Member) Health() error {
 	case m.closed:
 		return m.err
 	case !m.loaded || m.proof.IsZero():
-		return fmt.Errorf("fleet: the store has not answered yet, nobody new gets in: %s", m.trouble)
+		return fmt.Errorf("fleet: the store has not answered yet, nobody new gets in%s", m.because())
 	case m.age == stale:
-		return fmt.Errorf("fleet: the news are %v old, nobody new gets in: %s", old, m.trouble)
+		return fmt.Errorf("fleet: the news are %v old, nobody new gets in%s", old, m.because())
 	case m.age > fresh:
-		return fmt.Errorf("fleet: the news are %v old, at %v nobody new gets in: %s", old, limit,
-			m.trouble)
+		return fmt.Errorf("fleet: the news are %v old, at %v nobody new gets in%s", old, limit,
+			m.because())
 	}
 	return nil
+}
+
+// because is what keeps a member from following, as the end of a sentence.
+func (m *Member) because() string {
+	if m.trouble == "" {
+		return ""
+	}
+	return ": " + m.trouble
 }
 
 // Age is how old the last proof of being up to date is, for metrics; ok is false if there is none.

@@ -127,6 +127,10 @@ function showStatus(s) {
 		[f.domain, f.kind, f.path, f.changed ? `${ago(f.changed, now)} ago` : "",
 			f.since ? [`not for ${ago(f.since, now)}: ${f.error || ""}`, "bad"] : ["yes", "good"]]));
 	byID("no-followed").hidden = s.followed.length > 0;
+	const f = s.fleet, fleet = byID("fleet");
+	fleet.textContent = !f ? "" : f.problem || "The fleet's news are fresh: revision " +
+		`${f.position.revision}, ${f.keys} keys, ${f.users} users, ${f.principals} principals.`;
+	fleet.className = f && f.problem ? "bad" : "";
 	const r = s.reloads, reloads = byID("reloads");
 	reloads.textContent = !r || !r.last ? "" : r.last === "ok" ?
 		`The policy was reloaded ${ago(r.at, now)} ago.` :

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/admin"
 	"github.com/zmqauth/zmqauth/enrol"
 	"github.com/zmqauth/zmqauth/fleet"
 	"github.com/zmqauth/zmqauth/internal/must"
@@ -400,4 +402,55 @@ func TestFleetOfPassword(t *testing.T) {
 			t.Errorf("%v shows %s", args, out)
 		}
 	}
+}
+
+// TestFleetStale: while nobody new gets in because no engine proves that the news are fresh,
+// /readyz, the metrics, status and health say so, until one does again.
+func TestFleetStale(t *testing.T) {
+	w := newFleetWorld(t, "one")
+	dir := mkdir(t, w.dir, "one")
+	w.run("fleet", "join", "fleet/one.server", "--to", "one/fleet.conf")
+	conf, err := os.OpenFile(filepath.Join(dir, "fleet.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	must.OK(t, err)
+	_, err = conf.WriteString("max-stale = 6s\n")
+	must.OK(t, errors.Join(err, conf.Close()))
+	identity(t, dir, "server")
+	g := &guarded{proxyProcess: startProxy(t, dir, fleetConfig("fleet.conf", "tcp://127.0.0.1:9"),
+		"--control", "control.sock", "--http", "127.0.0.1:0")}
+	page := fmt.Sprint("http://", g.waitFor(admin.MessageHTTP, nil)["http"])
+	health := func() *proxyHealth {
+		t.Helper()
+		out, _, _ := g.tool("health", "--config", "zmqauth.zpl", "--json")
+		var report healthReport
+		must.OK(t, json.Unmarshal([]byte(out), &report))
+		return report.Proxy
+	}
+	isReady := func() bool {
+		status, text := getPage(t, page+"/readyz")
+		if status != http.StatusOK && text != "no: the fleet's news are too old: nobody new gets in to "+
+			"its domains\n" {
+			t.Errorf("%d: %s", status, text)
+		}
+		return status == http.StatusOK
+	}
+	if h := health(); !h.Healthy || h.Fleet == nil || h.Fleet.Suspended {
+		t.Errorf("with an engine: %+v", h)
+	}
+	must.OK(t, w.engine.cmd.Process.Kill())
+	<-w.engine.exited
+	g.waitFor("zmqauth: the fleet's news are old, half of the time until nobody new gets in is over", nil)
+	testpeer.Eventually(t, "the proxy is not ready", func() bool { return !isReady() })
+	if h := health(); h.Healthy || !h.Fleet.Suspended ||
+		!strings.Contains(h.Error, "not ready: fleet: the news are ") {
+		t.Errorf("without an engine: %+v", h)
+	}
+	if _, text := getPage(t, page+"/metrics"); !strings.Contains(text, "\nzmqauth_fleet_closed 1\n") ||
+		!strings.Contains(text, "\nzmqauth_fleet_fresh 0\n") {
+		t.Error(text)
+	}
+	if out, _, code := g.tool("status"); code != 1 || !strings.Contains(out, "nobody new gets in") {
+		t.Errorf("status: %d, %s", code, out)
+	}
+	w.startEngine()
+	testpeer.Eventually(t, "the proxy is ready again", isReady)
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,7 +22,7 @@ import (
 )
 
 func newHealth() *cobra.Command {
-	var config string
+	var config, control string
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "health --config FILE",
@@ -35,7 +37,11 @@ func newHealth() *cobra.Command {
 			"certificates of the frontends and links. The user who runs health must be able to read\n" +
 			"them, and nobody else may write them. Run it as the proxy's user: a proxy that cannot\n" +
 			"read a file any more goes on with what it has read before.\n\n" +
-			"The exit code is 0 if all frontends and links have answered and all files are good.",
+			"With --control it asks the proxy, too, whether it is ready. A member of a fleet is not\n" +
+			"while nobody new gets in because its news are too old, and warns of that from half of the\n" +
+			"time on.\n\n" +
+			"The exit code is 0 if all frontends and links have answered, all files are good, and the\n" +
+			"proxy is ready.",
 		Example: "  zmqauth health --config zmqauth.zpl",
 		Args:    cobra.ExactArgs(0),
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
@@ -47,9 +53,12 @@ func newHealth() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
-			report, err := checkHealth(ctx, config)
+			report, err := checkHealth(ctx, config, cmp.Or(control, os.Getenv(controlVariable)))
 			if out := newOutput(cmd); out.json {
 				return errors.Join(out.printJSON(report), err)
+			}
+			if report.Proxy != nil && report.Proxy.Warning != "" {
+				printError(errors.New("warning: " + report.Proxy.Warning))
 			}
 			return err
 		}),
@@ -58,6 +67,8 @@ func newHealth() *cobra.Command {
 	cmd.Flags().StringVar(&config, "config", "", "the policy, with frontends or links")
 	cmd.Flags().DurationVar(&timeout, "timeout", 3*time.Second,
 		"how long all frontends and links together may take")
+	cmd.Flags().StringVar(&control, "control", "", "ask the proxy at this control socket, too "+
+		"(default $"+controlVariable+")")
 	addJSON(cmd)
 	return cmd
 }
@@ -69,6 +80,7 @@ type healthReport struct {
 	Frontends []frontendHealth `json:"frontends"`
 	Links     []linkHealth     `json:"links"`
 	Files     []fileHealth     `json:"files"`
+	Proxy     *proxyHealth     `json:"proxy,omitempty"` // it was asked
 }
 
 // frontendHealth says whether a frontend answers.
@@ -80,9 +92,10 @@ type frontendHealth struct {
 	Error   string `json:"error,omitempty"`
 }
 
-// checkHealth checks all frontends and links of a policy and all files that it names. The error
-// joins one error for each fault. The report has the same faults.
-func checkHealth(ctx context.Context, config string) (healthReport, error) {
+// checkHealth checks all frontends and links of a policy and all files that it names, and asks the
+// proxy at a control socket unless that is empty. The error joins one error for each fault. The
+// report has the same faults.
+func checkHealth(ctx context.Context, config, control string) (healthReport, error) {
 	report := healthReport{
 		Frontends: []frontendHealth{}, Links: []linkHealth{}, Files: []fileHealth{},
 	}
@@ -111,6 +124,11 @@ func checkHealth(ctx context.Context, config string) (healthReport, error) {
 				Err: fmt.Errorf("%s: %s: %s", file.Entry, file.Path, file.Error)})
 		}
 		report.Files = append(report.Files, file)
+	}
+	if control != "" {
+		if report.Proxy, err = askProxy(ctx, control); err != nil {
+			faults = append(faults, err)
+		}
 	}
 	report.Healthy = len(faults) == 0
 	return report, errors.Join(faults...)

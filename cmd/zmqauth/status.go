@@ -17,7 +17,8 @@ func newStatus() *cobra.Command {
 		Short: "Show what a proxy does: decisions, sessions, queues, and how old its files are",
 		Long: "status shows whether a proxy is ready, what it has decided since its start, by domain,\n" +
 			"mechanism and reason, who waits, and what it follows. Exit code 1 means that it is not\n" +
-			"ready, that the policy in the file is not in force, or that a file cannot be used.\n\n" +
+			"ready, that the policy in the file is not in force, that a file cannot be used, or that\n" +
+			"the news of its fleet are old.\n\n" +
 			whichSocket,
 		Example: "  zmqauth status --control /run/zmqauth/control.sock",
 		Args:    cobra.ExactArgs(0),
@@ -51,6 +52,9 @@ func isGood(s admin.Status) bool {
 			return false
 		}
 	}
+	if s.Fleet != nil && s.Fleet.Problem != "" {
+		return false
+	}
 	return s.Ready && (s.Reloads == nil || s.Reloads.Last == "" || s.Reloads.Last == admin.ReloadOK)
 }
 
@@ -66,7 +70,7 @@ func printProxyStatus(out output, s admin.Status) error {
 		[2]string{"unanswered", strconv.FormatUint(s.Pending, 10)},
 		[2]string{"turned away", strconv.FormatUint(s.TurnedAway, 10)},
 		[2]string{"broken entries", strconv.FormatUint(s.Broken, 10)},
-		[2]string{"reload", reloadText(s)})
+		[2]string{"fleet", fleetText(s.Fleet)}, [2]string{"reload", reloadText(s)})
 	if err != nil {
 		return err
 	}
@@ -105,6 +109,18 @@ func reloadText(s admin.Status) string {
 		text += ": " + s.Reloads.Error
 	}
 	return text
+}
+
+// fleetText is how fresh a member of a fleet is; empty: it is none.
+func fleetText(f *admin.Fleet) string {
+	switch {
+	case f == nil:
+		return ""
+	case f.Problem != "":
+		return f.Problem
+	}
+	return fmt.Sprintf("up to date %.0f s ago, revision %d, keys %d, users %d, principals %d", f.Age,
+		f.Position.Revision, f.Keys, f.Users, f.Principals)
 }
 
 func decisionRows(s admin.Status) (rows [][]string) {

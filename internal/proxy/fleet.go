@@ -164,6 +164,18 @@ func (m *membership) Close() (err error) {
 	return err
 }
 
+// warning is what a status line says about the age of the fleet's news: nothing while they are
+// fresh.
+func (m *membership) warning() string {
+	if m == nil || m.member.Health() == nil {
+		return ""
+	}
+	if m.member.Status().Suspended {
+		return "; the fleet's news are too old, nobody new gets in"
+	}
+	return "; the fleet's news are old"
+}
+
 // check tells whether a policy that is read again has the same fleet.
 func (m *membership) check(c *Config) error {
 	var file *fleetfile.Member

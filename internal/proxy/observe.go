@@ -12,7 +12,7 @@ func (p *proxy) views(v admin.Views) admin.Views {
 	v.Program.Frontends = p.served.names
 	v.Program.Desk, v.Program.CertificatesOf = p.enrolment.desk, p.enrolment.certificatesOf
 	if p.fleet != nil {
-		v.Program.Followed = p.fleet.followed
+		v.Program.Followed, v.Program.Fleet = p.fleet.followed, p.fleet.member
 	}
 	return v
 }

@@ -184,7 +184,7 @@ func (p *proxy) told(ctx context.Context) error {
 // status says in one line, for the service manager, how the proxy serves.
 func (p *proxy) status() string {
 	return fmt.Sprintf("frontends: %d, links: %d, sessions: %d%s", len(p.config.frontends),
-		len(p.config.links), len(p.auth.Sessions()), p.progress.Reloads.Warning())
+		len(p.config.links), len(p.auth.Sessions()), p.progress.Reloads.Warning()+p.fleet.warning())
 }
 
 // reload reads the policy again and puts it in force. If it is wrong, everything stays as it was.
