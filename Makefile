@@ -24,7 +24,7 @@ RUN_PACKAGES  := gcc libc6-dev pkg-config libzmq3-dev
 TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc krb5-admin-server krb5-user \
                  openssh-server openssh-client openssl curl stunnel4 python3-rpyc rsyslog rsyslog-czmq \
                  python3-ipykernel python3-jupyter-client haproxy prometheus tmux systemd groff-base strace \
-                 g++ cppzmq-dev ruby-ffi-rzmq php-zmq libzmq-ffi-perl
+                 g++ cppzmq-dev ruby-ffi-rzmq php-zmq libzmq-ffi-perl iproute2
 LANGUAGE_PACKAGES := $(RUN_PACKAGES) default-jdk-headless libzmq-java cargo librust-zmq-dev \
                      ghc libghc-zeromq4-haskell-dev
 

@@ -220,6 +220,47 @@ func TestAccess(t *testing.T) {
 	}
 }
 
+// What decides may fail, or ask for another try.
+func TestNoDecision(t *testing.T) {
+	for status, want := range map[string]struct {
+		limit     time.Duration
+		seen, try string
+	}{
+		"500": {patience, "status 500", "its log has the error"},
+		"300": {impatience, "has not answered the handshake in time", "another try (300)"},
+	} {
+		zctx := testzmq.NewContext(t)
+		decides(t, zctx, status)
+		socket := testzmq.NewSocket(t, zctx, zmq4.ROUTER)
+		must.OK(t, zmqauth.NullServer(socket, "d"))
+		must.OK(t, socket.Bind("tcp://127.0.0.1:*"))
+		text, err := socket.GetLastEndpoint()
+		must.OK(t, err)
+		r := examine(t, want.limit, text, doctor.Client{Enter: enter(t, text, null)})
+		wantBad(t, r, doctor.StepAccess, want.seen, want.try)
+	}
+}
+
+// decides answers every question of a context's servers with a status, until the context ends.
+func decides(t *testing.T, zctx *zmq4.Context, status string) {
+	t.Helper()
+	handler, err := zctx.NewSocket(zmq4.REP)
+	must.OK(t, err)
+	must.OK(t, handler.Bind("inproc://zeromq.zap.01"))
+	go func() {
+		defer handler.Close()
+		for {
+			request, err := handler.RecvMessage(0)
+			if err != nil {
+				return
+			}
+			if _, err := handler.SendMessage("1.0", request[1], status, "", "", ""); err != nil {
+				return
+			}
+		}
+	}()
+}
+
 func TestServerKey(t *testing.T) {
 	cert, err := zmqauth.NewCertificate()
 	must.OK(t, err)

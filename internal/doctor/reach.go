@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -96,21 +97,30 @@ func (x *examination) tryAddresses(ctx context.Context) bool {
 		}
 	}
 	x.dial = answer
-	switch {
-	case len(answer) == 0:
+	if len(answer) == 0 {
 		return x.add(StepConnect, Bad, strings.Join(seen, "; "), tryDial(errs[0]))
-	case len(seen) > 0:
-		return x.add(StepConnect, Note, strings.Join(answer, " ")+" accepts connections; "+
-			strings.Join(seen, "; "), "have the server bind all its addresses, or take the others out of "+
-			"the name: programs may try the first one only")
 	}
-	return x.add(StepConnect, Good, strings.Join(answer, " ")+" accepts connections", "")
+	result, accepts, try := Good, strings.Join(answer, " ")+" accepts connections", []string(nil)
+	if len(seen) > 0 {
+		result, try = Note, append(try, tryAllAddresses)
+	}
+	if !slices.ContainsFunc(answer, isIPv4) {
+		result, try = Note, append(try, tryIPv6)
+	}
+	return x.add(StepConnect, result, strings.Join(append([]string{accepts}, seen...), "; "),
+		strings.Join(try, "; "))
 }
+
+func isIPv4(addr string) bool { return !strings.HasPrefix(addr, "[") }
 
 func tryDial(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return tryRefused
+	case errors.Is(err, syscall.EHOSTUNREACH):
+		return tryHost
+	case errors.Is(err, fs.ErrPermission):
+		return tryForbidden
 	case isTimeout(err):
 		return tryTimeout
 	}

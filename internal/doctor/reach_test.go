@@ -41,8 +41,42 @@ func TestOneAddressAnswers(t *testing.T) {
 			!strings.HasSuffix(seen, ": connection refused") {
 			t.Error(seen)
 		}
+		try := x.Steps[1].Try
+		if !strings.Contains(try, tryAllAddresses) ||
+			strings.Contains(try, tryIPv6) != (listen == "::1") {
+			t.Errorf("%s: %s", listen, try)
+		}
 		if len(x.dial) != 1 || x.dial[0] != listener.Addr().String() {
 			t.Errorf("the next steps go to %v", x.dial)
+		}
+	}
+}
+
+// A server that is reached by IPv6 alone has a note: libzmq's programs need an option.
+func TestOnlyIPv6(t *testing.T) {
+	testpeer.NeedIPv6(t)
+	listener, err := net.Listen("tcp", "[::1]:0")
+	must.OK(t, err)
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	must.OK(t, err)
+	for _, host := range []string{"six.example", "[::1]"} {
+		at, err := endpoint.ParseConnect("tcp://" + host + ":" + port)
+		must.OK(t, err)
+		x := newExamination(t.Context(), at)
+		x.lookup = func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("::1")}, nil
+		}
+		if !x.reach(t.Context()) {
+			t.Fatalf("%+v", x.Steps)
+		}
+		if host != "[::1]" && !strings.HasSuffix(x.Steps[0].Seen, "none (A), ::1 (AAAA)") {
+			t.Error(x.Steps[0].Seen)
+		}
+		last := x.Steps[len(x.Steps)-1]
+		if last.Name != StepConnect || last.Result != Note || last.Try != tryIPv6 ||
+			last.Seen != listener.Addr().String()+" accepts connections" {
+			t.Errorf("%s: %+v", host, last)
 		}
 	}
 }

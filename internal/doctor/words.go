@@ -47,7 +47,19 @@ const (
 		"binds 127.0.0.1 is reached from its own host alone, and one in a container through a " +
 		"published port"
 	tryTimeout = "look at firewalls, security groups and the address: packets to it vanish"
-	tryRoute   = "look at this host's network and routes (ip route get ADDRESS)"
+	tryHost    = "look whether that host is on, and at firewalls that reject: this host or a router " +
+		"says that nobody is at the address (ip route get ADDRESS)"
+	tryForbidden = "look at this host's firewall and routing rules (nft list ruleset, ip rule): one " +
+		"of them forbids the connection"
+	tryRoute = "look at this host's network and routes (ip route get ADDRESS)"
+)
+
+// What to try where somebody is reached.
+const (
+	tryAllAddresses = "have the server bind all its addresses, or take the others out of the name: " +
+		"programs may try the first one only"
+	tryIPv6 = "in programs: libzmq reaches IPv6 only with the option ZMQ_IPV6 (pyzmq: socket.ipv6 = " +
+		"True), and without it waits for ever; zmqauth.Connect needs no option"
 )
 
 // What to try where a port does not speak ZeroMQ.
