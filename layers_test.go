@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/must"
 )
 
 const module = "github.com/zmqauth/zmqauth"
@@ -70,44 +73,40 @@ var layers = map[string][]string{
 	"sshtunnel": {"internal/files", "internal/privatedir", "internal/reminder"},
 	"zaptest":   {},
 
-	// 4: what is below the proxy: a listener before a socket, who runs it, and the engine of the
-	// tool's TLS and SSH.
-	"admin": {
-		".", "enrol", "fleet", "internal/acl", "internal/admission", "internal/files",
-		"internal/privatedir", "internal/reminder", "internal/unixpeer",
-	},
+	// 4: services before and beside the library.
 	"enrol": {".", "internal/admission"},
 	"front": {
 		".", "internal/endpoint", "internal/files", "internal/libzmq", "internal/privatedir",
 		"internal/relay", "internal/session",
 	},
-	// 4: the engine of the tool's TLS and SSH; shared credentials.
 	"fleet": {
 		".", "enrol", "internal/acl", "internal/backoff", "internal/files", "internal/passhash",
 		"internal/principal", "internal/reminder", "internal/zap",
 	},
 	"fleet/natsstore":    {"fleet"},
 	"internal/fleetfile": {"fleet/natsstore", "internal/files", "internal/reminder", "internal/zpl"},
-	"internal/doctor":    {".", "internal/endpoint", "internal/zmtp"},
 	"zapproxy": {
 		".", "internal/admission", "internal/backlog", "internal/backoff", "internal/endpoint",
 		"internal/files", "internal/libzmq", "internal/privatedir", "internal/reminder",
 		"internal/unixpeer", "internal/zap", "internal/zmtp",
 	},
+
+	// 5: what commands of the tool run.
+	"admin": {
+		".", "enrol", "fleet", "internal/acl", "internal/admission", "internal/files",
+		"internal/privatedir", "internal/reminder", "internal/unixpeer",
+	},
+	"internal/doctor": {".", "internal/endpoint", "internal/zmtp"},
 	"internal/links": {
 		"internal/backoff", "internal/endpoint", "internal/files", "internal/policyfile",
 		"internal/privatedir", "internal/reminder", "sshtunnel", "stream",
 	},
-
-	// 5: the engine of the tool's proxy.
 	"internal/proxy": {
 		".", "admin", "enrol", "fleet", "fleet/natsstore", "front", "internal/endpoint", "internal/files",
 		"internal/fleetfile", "internal/libzmq", "internal/links", "internal/notify",
 		"internal/policyfile",
 		"internal/privatedir", "internal/reminder",
 	},
-
-	// 5: the engine of the tool's service for other processes.
 	"internal/zapservice": {
 		".", "admin", "internal/notify", "internal/policyfile", "internal/privatedir",
 		"internal/reminder", "zapproxy",
@@ -224,6 +223,27 @@ func TestRootCompilesLittle(t *testing.T) {
 	for _, p := range list(t, true, ".") {
 		if p.Module != nil && !slices.Contains(allowed, p.Module.Path) {
 			t.Errorf("the root builds %s of the module %s", p.ImportPath, p.Module.Path)
+		}
+	}
+}
+
+// TestLayersAreDrawn: the drawing and the table of docs/design.md have every package of the layers.
+func TestLayersAreDrawn(t *testing.T) {
+	drawing, err := os.ReadFile("docs/layers.svg")
+	must.OK(t, err)
+	text, err := os.ReadFile("docs/design.md")
+	must.OK(t, err)
+	for name := range layers {
+		word := strings.TrimPrefix(name, "internal/")
+		if name == "." {
+			word = "zmqauth"
+		}
+		if !strings.Contains(string(drawing), ">"+word+"</text>") {
+			t.Errorf("docs/layers.svg has no %s", word)
+		}
+		if !strings.Contains(string(text), "`"+name+"`") &&
+			!strings.Contains(string(text), "`"+word+"`") {
+			t.Errorf("docs/design.md has no %s", name)
 		}
 	}
 }
