@@ -21,7 +21,7 @@ func swapSize(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("ZMQAUTH_SWAP_SIZE")
 	if text == "" {
-		return 50_000
+		return 20_000
 	}
 	size, err := strconv.Atoi(text)
 	must.OK(t, err)

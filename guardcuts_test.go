@@ -262,22 +262,15 @@ func (c *clients) work(n int, orders <-chan string) {
 		s := c.socket(name, "secret", cert)
 		events, reader := c.watch(s)
 		must.OK(c, s.Connect(c.endpoint))
-		var fd int
-		for event := range events {
-			if event.kind == zmq4.EVENT_CONNECTED {
-				fd = event.value
-			}
-			if event.kind == zmq4.EVENT_HANDSHAKE_SUCCEEDED {
-				break
-			}
-		}
-		name, err := unix.Getsockname(fd)
+		port, err := port(events)
 		if err != nil {
 			c.busy.Add(-1)
 			fmt.Println(n, "cut before it was up:", err)
+			must.OK(c, s.Close())
+			<-reader
 			continue
 		}
-		fmt.Println(n, "up", name.(*unix.SockaddrInet4).Port)
+		fmt.Println(n, "up", port)
 		select {
 		case <-orders: // "bye"
 			must.OK(c, s.Close())
@@ -290,6 +283,30 @@ func (c *clients) work(n int, orders <-chan string) {
 		}
 		<-reader
 	}
+}
+
+// port waits until a client is connected and let in, and is its port. With several I/O threads
+// libzmq may report either first.
+func port(events <-chan socketEvent) (int, error) {
+	fd, isIn := -1, false
+	for event := range events {
+		switch event.kind {
+		case zmq4.EVENT_CONNECTED:
+			fd = event.value
+		case zmq4.EVENT_HANDSHAKE_SUCCEEDED:
+			isIn = true
+		default:
+			return 0, fmt.Errorf("%v", event.kind)
+		}
+		if isIn && fd >= 0 {
+			break
+		}
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		return 0, err
+	}
+	return name.(*unix.SockaddrInet4).Port, nil
 }
 
 // socket is a client that does not come back by itself.

@@ -29,6 +29,7 @@ type handshake struct {
 	gssapi     bool
 	connected  time.Time // of the handshake under way, zero: none
 	descriptor int       // of its connection
+	succeeded  bool      // it has succeeded, though its connection may not be known yet
 	cuts       int       // handshakes cut off at once, in a row
 	firstCut   time.Time // when the first of them had begun
 
@@ -241,7 +242,8 @@ func (h *handshake) reconsiderFamily(ctx context.Context) error {
 	return h.connect(ctx)
 }
 
-// next takes one event; done tells that the handshake has succeeded.
+// next takes one event; done tells that the handshake has succeeded, and on which descriptor is
+// known. With several I/O threads libzmq may report the handshake before the connection.
 func (h *handshake) next() (done bool, err error) {
 	event, address, value, err := h.monitor.RecvEvent(zmq4.DONTWAIT)
 	if err != nil {
@@ -257,12 +259,15 @@ func (h *handshake) next() (done bool, err error) {
 	switch event {
 	case zmq4.EVENT_CONNECTED:
 		h.reached, h.connected, h.descriptor = true, time.Now(), value
+		return h.succeeded, nil
 	case zmq4.EVENT_HANDSHAKE_SUCCEEDED:
-		return true, nil
+		h.succeeded = true
+		return !h.connected.IsZero(), nil
 	case zmq4.EVENT_HANDSHAKE_FAILED_AUTH:
 		return false, &RefusalError{Status: value, Events: h.events}
 	case zmq4.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq4.EVENT_HANDSHAKE_FAILED_PROTOCOL,
 		zmq4.EVENT_DISCONNECTED:
+		h.succeeded = false
 		h.ended()
 	}
 	return false, nil
