@@ -121,7 +121,9 @@ var layers = map[string][]string{
 		"internal/passwd", "internal/policyfile", "internal/privatedir", "internal/proxy",
 		"internal/zap", "internal/zapservice",
 	},
-	"cmd/zmqauth-engine": {"fleet/natsstore", "internal/files", "internal/fleetfile"},
+	"cmd/zmqauth-engine": {
+		"fleet/natsstore", "internal/files", "internal/fleetfile", "internal/notify",
+	},
 }
 
 // observers are the packages that may import any other, and that no other may import.

@@ -13,6 +13,7 @@ import (
 	"github.com/zmqauth/zmqauth/fleet/natsstore"
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/fleetfile"
+	"github.com/zmqauth/zmqauth/internal/notify"
 )
 
 // The messages of the log that others wait for.
@@ -28,24 +29,28 @@ const (
 	startTime    = 60 * time.Second // for what is on disk to be read
 	lookInterval = time.Second      // between two looks at the list of members
 	createTime   = 4 * time.Second  // elections take 4 to 9 s
+	reloadTime   = time.Minute      // the longest time for another list of members
 )
 
 // engine is the running server, with what it was made from.
 type engine struct {
-	file   *fleetfile.EngineFile
-	log    *slog.Logger
-	server *server.Server
-	read   files.Stamp // of the list of members
-	bucket string
+	file    *fleetfile.EngineFile
+	log     *slog.Logger
+	manager *notify.Manager // of the service; nil: there is none
+	server  *server.Server
+	read    files.Stamp // of the list of members
+	bucket  string
+	created bool // the bucket is there
 }
 
 // serve runs an engine until ctx ends.
-func serve(ctx context.Context, path string, log *slog.Logger, reload <-chan os.Signal) error {
+func serve(ctx context.Context, path string, log *slog.Logger, manager *notify.Manager,
+	reload <-chan os.Signal) error {
 	file, err := fleetfile.ReadEngine(path)
 	if err != nil {
 		return err
 	}
-	e := &engine{file: file, log: log}
+	e := &engine{file: file, log: log, manager: manager}
 	options, err := e.options()
 	if err != nil {
 		return err
@@ -64,6 +69,8 @@ func serve(ctx context.Context, path string, log *slog.Logger, reload <-chan os.
 	}
 	log.Info(messageReady, "engine", file.Name, "address", e.server.Addr().String(),
 		"store", file.Store)
+	manager.Ready(e.status())
+	defer manager.Stopping()
 	created := make(chan error, 1)
 	go func() { created <- e.create(ctx) }()
 	err = e.watch(ctx, reload, created)
@@ -83,27 +90,43 @@ func (e *engine) watch(ctx context.Context, reload <-chan os.Signal, created <-c
 			if err != nil && ctx.Err() == nil {
 				return err
 			}
+			e.created = err == nil
 		case <-reload:
-			e.reload()
+			_ = e.manager.Reload(e.isAlive, reloadTime, e.status, e.reload) // which has logged it
 		case <-look.C:
 			if stamp, err := files.StampOf(e.file.Members); err == nil && stamp != e.read {
-				e.reload()
+				_ = e.reload() // the same
 			}
+		case <-e.manager.C():
+			e.manager.Beat(e.isAlive(), e.status())
 		}
 	}
 }
 
+// isAlive tells whether the engine keeps anything.
+func (e *engine) isAlive() bool { return e.server.Running() && e.server.JetStreamEnabled() }
+
+// status says in one line, for the service manager, how the engine is.
+func (e *engine) status() string {
+	status := fmt.Sprintf("connections: %d", e.server.NumClients())
+	if !e.created {
+		status += ", the bucket is not there yet"
+	}
+	return status
+}
+
 // reload puts the list of members in force. If it is wrong, the one before stays.
-func (e *engine) reload() {
+func (e *engine) reload() error {
 	options, err := e.options()
 	if err == nil {
 		err = e.server.ReloadOptions(options)
 	}
 	if err != nil {
 		e.log.Error(messageWrong, "error", err)
-		return
+		return err
 	}
 	e.log.Info(messageMembers, "members", len(options.Nkeys))
+	return nil
 }
 
 // create makes the bucket, or brings it to the settings that it has to have. With several engines

@@ -65,7 +65,7 @@ func start(t *testing.T, dir, name string) *running {
 	r := &running{reload: make(chan os.Signal), cancel: cancel, ended: make(chan error, 1)}
 	go func() {
 		r.ended <- serve(ctx, filepath.Join(dir, name+".engine"),
-			slog.New(slog.NewTextHandler(&r.log, nil)), r.reload)
+			slog.New(slog.NewTextHandler(&r.log, nil)), nil, r.reload)
 	}()
 	t.Cleanup(func() { r.stop(t) })
 	return r

@@ -19,6 +19,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/spf13/pflag"
+
+	"github.com/zmqauth/zmqauth/internal/notify"
 )
 
 const (
@@ -71,7 +73,7 @@ func run(args []string, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop) // after that a second signal kills the process
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
-	if err := serve(ctx, flags.Arg(0), log, reload); err != nil {
+	if err := serve(ctx, flags.Arg(0), log, notify.New(log), reload); err != nil {
 		fmt.Fprintln(stderr, "zmqauth-engine:", err)
 		return exitFailure
 	}

@@ -104,6 +104,24 @@ func TestServiceManager(t *testing.T) {
 	}
 }
 
+// TestEngineOfServiceManager: so does an engine.
+func TestEngineOfServiceManager(t *testing.T) {
+	m := startManager(t, filepath.Join(t.TempDir(), "notify"))
+	t.Setenv("WATCHDOG_USEC", "200000")
+	w := newFleetWorld(t, "one")
+	m.wants("READY=1\n", "STATUS=connections: 0, the bucket is not there yet\n")
+	m.until("WATCHDOG=1\nSTATUS=connections: 0\n")
+	for range 3 {
+		m.until("WATCHDOG=1\n")
+	}
+	must.OK(t, w.engine.cmd.Process.Signal(syscall.SIGHUP))
+	m.wants("RELOADING=1\n", "MONOTONIC_USEC=")
+	m.until("READY=1\n")
+	w.engine.waitFor("zmqauth-engine: another list of members is in force", nil)
+	must.OK(t, w.engine.stop(syscall.SIGTERM))
+	m.until("STOPPING=1\n")
+}
+
 // TestWatchdogOfAnother: a watchdog that is not for this process gets no sign of life.
 func TestWatchdogOfAnother(t *testing.T) {
 	m := startManager(t, filepath.Join(t.TempDir(), "notify"))

@@ -25,15 +25,18 @@ func TestUnits(t *testing.T) {
 	const limit = 2.0
 	units, err := filepath.Glob("../../docs/systemd/*.service")
 	must.OK(t, err)
-	if len(units) != 2 {
+	if len(units) != 3 {
 		t.Fatal(units)
 	}
+	engine, err := engineProgram()
+	must.OK(t, err)
 	for _, unit := range units {
 		text, err := os.ReadFile(unit)
 		must.OK(t, err)
 		here := filepath.Join(t.TempDir(), filepath.Base(unit)) // with a program that is there
 		must.OK(t, os.WriteFile(here,
-			[]byte(strings.ReplaceAll(string(text), "/usr/bin/zmqauth ", binary+" ")), 0o600))
+			[]byte(strings.NewReplacer("/usr/bin/zmqauth ", binary+" ", "/usr/bin/zmqauth-engine ",
+				engine+" ").Replace(string(text))), 0o600))
 		out, err := exec.Command("systemd-analyze", "verify", "--man=no", here).CombinedOutput()
 		if err != nil || len(out) > 0 {
 			t.Errorf("%s: %v\n%s", unit, err, out)
@@ -48,6 +51,9 @@ func TestUnits(t *testing.T) {
 		exposed, err := strconv.ParseFloat(string(found[1]), 64)
 		if must.OK(t, err); exposed >= limit {
 			t.Errorf("%s: exposure %.1f, want less than %.1f\n%s", unit, exposed, limit, out)
+		}
+		if strings.HasPrefix(filepath.Base(unit), "zmqauth-engine") {
+			continue // it has no flags
 		}
 		lines := regexp.MustCompile(`(?m)^Exec(?:Start|Reload)=/usr/bin/zmqauth (.*)$`)
 		commands := lines.FindAllStringSubmatch(string(text), -1)
@@ -151,10 +157,10 @@ func syscallsOf(t *testing.T, set string) (names []string) {
 	return names
 }
 
-// TestUnitFilter: the proxy makes no system call that its unit forbids, from its start to its end.
-// libzmq would end the process.
-func TestUnitFilter(t *testing.T) {
-	unit, err := os.ReadFile("../../docs/systemd/zmqauth-proxy.service")
+// allowedBy are the system calls that a unit of docs/systemd allows.
+func allowedBy(t *testing.T, name string) map[string]bool {
+	t.Helper()
+	unit, err := os.ReadFile(filepath.Join("../../docs/systemd", name))
 	must.OK(t, err)
 	allowed := map[string]bool{"fchmodat2": true, "syscall_0x1c4": true} // there is a way without it
 	line := regexp.MustCompile(`(?m)^SystemCallFilter=(~?)(.*)$`)
@@ -168,6 +174,27 @@ func TestUnitFilter(t *testing.T) {
 	if !allowed["read"] || allowed["setuid"] {
 		t.Fatal("the filter was not understood")
 	}
+	return allowed
+}
+
+// traced are the system calls in a trace. Those that are not allowed are faults.
+func traced(t *testing.T, path string, allowed map[string]bool) map[string]bool {
+	t.Helper()
+	trace, err := os.ReadFile(path)
+	must.OK(t, err)
+	made := make(map[string]bool)
+	for _, call := range regexp.MustCompile(`(?m)^\d+ +(\w+)\(`).FindAllSubmatch(trace, -1) {
+		if name := string(call[1]); !made[name] && !allowed[name] {
+			t.Errorf("%s is forbidden", name)
+		}
+		made[string(call[1])] = true
+	}
+	return made
+}
+
+// TestUnitFilter: the proxy makes no system call that its unit forbids, from its start to its end.
+// libzmq would end the process.
+func TestUnitFilter(t *testing.T) {
 	dir := t.TempDir()
 	server, client := identity(t, dir, "server"), filepath.Join(dir, "client.key_secret")
 	identity(t, dir, "client")
@@ -186,16 +213,26 @@ func TestUnitFilter(t *testing.T) {
 		}
 	}
 	must.OK(t, p.stop(syscall.SIGTERM))
-	trace, err := os.ReadFile(filepath.Join(dir, "trace"))
-	must.OK(t, err)
-	made := make(map[string]bool)
-	for _, call := range regexp.MustCompile(`(?m)^\d+ +(\w+)\(`).FindAllSubmatch(trace, -1) {
-		if name := string(call[1]); !made[name] && !allowed[name] {
-			t.Errorf("%s is forbidden", name)
-		}
-		made[string(call[1])] = true
-	}
+	made := traced(t, filepath.Join(dir, "trace"), allowedBy(t, "zmqauth-proxy.service"))
 	if !made["sched_setscheduler"] || !made["accept4"] {
 		t.Errorf("the trace is not that of a proxy: %v", made)
+	}
+}
+
+// TestEngineFilter: nor does the engine.
+func TestEngineFilter(t *testing.T) {
+	program, err := engineProgram()
+	must.OK(t, err)
+	w := newFleetWorld(t, "one")
+	identity(t, w.dir, "ann")
+	must.OK(t, w.engine.stop(syscall.SIGTERM))
+	w.engine = &proxyProcess{t: t, dir: w.dir, program: "strace", exited: make(chan struct{})}
+	w.engine.start("-D", "-f", "-qq", "-o", "trace", program, "fleet/engine-1.engine")
+	w.engine.waitFor("zmqauth-engine: the bucket is there", nil)
+	w.run("fleet", "add-key", "ann.key", "--domain", "d")
+	must.OK(t, w.engine.stop(syscall.SIGTERM))
+	made := traced(t, filepath.Join(w.dir, "trace"), allowedBy(t, "zmqauth-engine.service"))
+	if !made["accept4"] || !made["fsync"] {
+		t.Errorf("the trace is not that of an engine: %v", made)
 	}
 }
