@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/zmqauth/zmqauth/enrol"
 	"github.com/zmqauth/zmqauth/fleet"
 )
 
@@ -78,26 +78,29 @@ func (c *console) pending(ctx context.Context) ([]fleet.Pending, error) {
 	}), nil
 }
 
-// pick finds the key with that fingerprint, in one domain.
+// pick is what asks with that fingerprint: see enrol.Find. Several servers may have seen it.
 func (c *console) pick(ctx context.Context, fingerprint, domain string) (found fleet.Pending,
 	err error) {
 	list, err := c.pending(ctx)
 	if err != nil {
 		return found, err
 	}
-	domains := make(map[string]bool)
-	for _, p := range list {
-		if p.Fingerprint() == fingerprint && (domain == "" || p.Domain == domain) {
-			found, domains[p.Domain] = p, true
-		}
+	seen := make(map[string]bool)
+	list = slices.DeleteFunc(list, func(p fleet.Pending) bool {
+		key := p.Grant("", nil).Key()
+		again := seen[key]
+		seen[key] = true
+		return again
+	})
+	requests := make([]enrol.Request, len(list))
+	for i, p := range list {
+		requests[i] = enrol.Request{Key: p.Key, Domain: p.Domain}
 	}
-	switch len(domains) {
-	case 0:
-		return found, errors.New("no key with this fingerprint asks to be let in")
-	case 1:
-		return found, nil
+	i, err := enrol.Find(requests, fingerprint, domain)
+	if err != nil {
+		return found, err
 	}
-	return found, errors.New("it asks in several domains: --domain says in which")
+	return list[i], nil
 }
 
 func newFleetApprove() *cobra.Command {
@@ -105,7 +108,8 @@ func newFleetApprove() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "approve FINGERPRINT [--user U] [--meta NAME=VALUE]…",
 		Short: "Let in a key that asks for it",
-		Long: "approve lets in a key that is pending, in the domain in which it asked.\n\n" +
+		Long: "approve lets in a key that is pending, in the domain in which it asked. 16 characters\n" +
+			"of the fingerprint, behind SHA256:, are enough.\n\n" +
 			waitHelp,
 		Example: "  zmqauth fleet approve SHA256:… --user ann --meta Role=operator",
 		Args:    cobra.ExactArgs(1),
