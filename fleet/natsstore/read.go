@@ -173,48 +173,80 @@ func (s *Store) state(ctx context.Context) (*state, error) {
 	return &now, nil
 }
 
-// load reads everything: of entries all changes, of reports the last of each server. It ends where
-// the leader's log has ended since: an engine that is behind would not have what others have
-// dropped already.
-func (s *Store) load(ctx context.Context) (entries []fleet.Entry, p fleet.Position, err error) {
+// load reads everything: of entries all changes, of reports the last of each server. What has come
+// is parsed while more is read.
+func (s *Store) load(ctx context.Context) ([]fleet.Entry, fleet.Position, error) {
 	begun, err := s.state(ctx)
+	if err != nil {
+		return nil, fleet.Position{}, err
+	}
+	l := loading{reports: make(map[string]int)}
+	l.entries = make([]fleet.Entry, 0, min(begun.State.Messages, maxPresize))
+	batches, parsed := make(chan []*stored, 2), make(chan struct{})
+	go func() {
+		defer close(parsed)
+		for found := range batches {
+			l.take(found, s.parse(found))
+		}
+	}()
+	p := fleet.Position{Epoch: begun.epoch()}
+	p.Revision, err = s.readAll(ctx, p.Epoch, batches)
+	close(batches)
+	<-parsed
 	if err != nil {
 		return nil, p, err
 	}
-	p.Epoch = begun.epoch()
-	entries = make([]fleet.Entry, 0, min(begun.State.Messages, maxPresize))
-	reports := make(map[string]int)
+	p.Mark = l.mark
+	return l.entries, p, nil
+}
+
+// readAll reads all messages, and returns the sequence of the last one. It ends where the leader's
+// log has ended since: an engine that is behind would not have what others have dropped already.
+func (s *Store) readAll(ctx context.Context, epoch string, batches chan<- []*stored) (
+	last uint64, err error) {
 	for {
-		found, err := s.batch(ctx, s.stream(), request{Sequence: p.Revision + 1,
+		found, err := s.batch(ctx, s.stream(), request{Sequence: last + 1,
 			NextBySubject: s.subject(">"), Batch: batchSize})
 		if err != nil {
-			return nil, p, err
-		}
-		for i, e := range s.parse(found) {
-			p.Revision = found[i].sequence
-			if e.Kind == fleet.KindServer {
-				if at, known := reports[e.Name]; known {
-					entries[at] = e
-					continue
-				}
-				reports[e.Name] = len(entries)
-			} else {
-				p.Mark = found[i].mark()
-			}
-			entries = append(entries, e)
+			return last, err
 		}
 		if len(found) > 0 {
+			last = found[len(found)-1].sequence
+			batches <- found
 			continue
 		}
 		now, err := s.state(ctx)
 		switch {
 		case err != nil:
-			return nil, p, err
-		case now.epoch() != p.Epoch:
-			return nil, p, s.failed("loading", errors.New("it was replaced meanwhile"))
-		case p.Revision >= now.State.LastSequence:
-			return entries, p, nil
+			return last, err
+		case now.epoch() != epoch:
+			return last, s.failed("loading", errors.New("it was replaced meanwhile"))
+		case last >= now.State.LastSequence:
+			return last, nil
 		}
+	}
+}
+
+// loading is what has been loaded.
+type loading struct {
+	entries []fleet.Entry
+	reports map[string]int // where the last report of a server is
+	mark    string         // of the last change
+}
+
+// take takes the entries of messages, which are in the order of the log.
+func (l *loading) take(found []*stored, entries []fleet.Entry) {
+	for i, e := range entries {
+		if e.Kind == fleet.KindServer {
+			if at, known := l.reports[e.Name]; known {
+				l.entries[at] = e
+				continue
+			}
+			l.reports[e.Name] = len(l.entries)
+		} else {
+			l.mark = found[i].mark()
+		}
+		l.entries = append(l.entries, e)
 	}
 }
 
