@@ -9,6 +9,7 @@
 # make browser  the status page in a real browser, and the picture of it in docs/
 # make languages    the relays of docs/languages.md whose compilers are large: Java, Rust, Haskell
 # make fleet-demo    three engines and four proxies of a fleet on this host: a key is let in, and revoked everywhere
+# make deb, make deb-test    a Debian package in DEB_OUT, and what a system does with it
 # make bench    beside zmq4, czmq, pyzmq and a loop in C that answers every request with yes; stunnel4 and ssh -L
 #
 # Each installs what it needs where that is missing: on Debian and its kin as root or with sudo.
@@ -17,6 +18,7 @@ FUZZTIME ?= 60s
 SOAKTIME ?= 5m
 CUTS ?= 60000
 SCHEDULES ?= 200
+DEB_OUT ?= .
 
 BROWSER_PACKAGES = $(RUN_PACKAGES) chromium
 DOCKER_PACKAGES := debootstrap
@@ -25,6 +27,7 @@ TEST_PACKAGES := $(RUN_PACKAGES) python3-zmq libczmq-dev apache2-utils krb5-kdc 
                  openssh-server openssh-client openssl curl stunnel4 python3-rpyc rsyslog rsyslog-czmq \
                  python3-ipykernel python3-jupyter-client haproxy prometheus tmux systemd groff-base strace \
                  g++ cppzmq-dev ruby-ffi-rzmq php-zmq libzmq-ffi-perl iproute2
+DEB_PACKAGES := $(RUN_PACKAGES) dpkg-dev git lintian debootstrap
 LANGUAGE_PACKAGES := $(RUN_PACKAGES) default-jdk-headless libzmq-java cargo librust-zmq-dev \
                      ghc libghc-zeromq4-haskell-dev
 
@@ -35,8 +38,8 @@ SYSTEMS  := darwin freebsd windows
 LEAVES   := $(addprefix ./internal/,acl admission backlog backoff certfile endpoint executor files follow keyfiles keyset \
                                     passhash passwd pause policyfile principal privatedir relay reminder table z85 zap zpl)
 
-.PHONY: demo fleet-demo test lint fuzz soak cuts fleet-schedules browser bench languages docker-demo docker-test \
-	deps deps-run deps-docker deps-browser deps-languages docker-engine
+.PHONY: demo fleet-demo test lint fuzz soak cuts fleet-schedules browser bench languages docker-demo docker-test deb deb-test \
+	deps deps-run deps-docker deps-browser deps-languages deps-deb docker-engine
 
 demo: deps-run
 	go run ./examples/demo
@@ -88,6 +91,12 @@ bench: deps
 docker-demo docker-test: deps-docker
 	docker/$(@:docker-%=%).sh
 
+deb: deps-deb
+	packaging/deb.sh $(DEB_OUT)
+
+deb-test: deps-deb
+	packaging/deb-test.sh
+
 deps-docker: docker-engine
 docker-engine:
 	@. docker/engine.sh
@@ -98,7 +107,8 @@ deps-run: PACKAGES := $(RUN_PACKAGES)
 deps-docker: PACKAGES := $(DOCKER_PACKAGES)
 deps-browser: PACKAGES := $(BROWSER_PACKAGES)
 deps-languages: PACKAGES := $(LANGUAGE_PACKAGES)
-deps deps-run deps-docker deps-browser deps-languages:
+deps-deb: PACKAGES := $(DEB_PACKAGES)
+deps deps-run deps-docker deps-browser deps-languages deps-deb:
 	@command -v go >/dev/null || { echo "Go 1.26 or later is needed: https://go.dev/dl/" >&2; exit 1; }
 	@if command -v dpkg-query >/dev/null; then \
 		missing=; \

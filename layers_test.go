@@ -20,6 +20,7 @@ const module = "github.com/zmqauth/zmqauth"
 var layers = map[string][]string{
 	// 0: leaves, each with one subject.
 	"internal/acl":        {"internal/pause", "internal/table"},
+	"internal/activation": {},
 	"internal/backlog":    {},
 	"internal/backoff":    {},
 	"internal/endpoint":   {},
@@ -102,7 +103,8 @@ var layers = map[string][]string{
 		"internal/privatedir", "internal/reminder", "sshtunnel", "stream",
 	},
 	"internal/proxy": {
-		".", "admin", "enrol", "fleet", "fleet/natsstore", "front", "internal/endpoint", "internal/files",
+		".", "admin", "enrol", "fleet", "fleet/natsstore", "front", "internal/activation",
+		"internal/endpoint", "internal/files",
 		"internal/fleetfile", "internal/libzmq", "internal/links", "internal/notify",
 		"internal/policyfile",
 		"internal/privatedir", "internal/reminder",
@@ -114,7 +116,8 @@ var layers = map[string][]string{
 
 	// 6: what is run.
 	"cmd/zmqauth": {
-		".", "admin", "enrol", "fastcurve", "fleet", "fleet/natsstore", "internal/doctor",
+		".", "admin", "enrol", "fastcurve", "fleet", "fleet/natsstore", "internal/activation",
+		"internal/doctor",
 		"internal/endpoint",
 		"internal/files",
 		"internal/fleetfile", "internal/links", "internal/logs", "internal/notify", "internal/passhash",

@@ -51,6 +51,10 @@ type Config struct {
 	// process. nil: nobody else may.
 	Group *int
 
+	// Listener is a Unix socket that listens at the path already, such as one that systemd passes. A
+	// duplicate is used, and the file at the path stays. nil: Listen makes one.
+	Listener *os.File
+
 	// Frontends is that of Program, where Program has none.
 	Frontends func(zmqauth.Session) []string
 
@@ -60,7 +64,6 @@ type Config struct {
 // Control is a control socket. Make one with [Listen].
 type Control struct {
 	cfg    Config
-	socket *privatedir.Socket
 	server *http.Server
 	lists  chan struct{} // a token for each list of sessions that is being sent
 	close  func() error  // once
@@ -102,18 +105,9 @@ func listen(ctx context.Context, path string, cfg Config) (*Control, error) {
 	if cfg.Auth == nil || cfg.Feed == nil {
 		return nil, errors.New("Config has no Auth or no Feed")
 	}
-	access := privatedir.Access{Mode: 0o600, Group: cfg.Group}
-	if cfg.Group != nil {
-		access.Mode = 0o660
-	}
-	file, socket, err := privatedir.ListenFile(ctx, path, access)
+	unix, remove, err := listenUnix(ctx, path, cfg.Group, cfg.Listener)
 	if err != nil {
 		return nil, err
-	}
-	inherited, err := net.FileListener(file)
-	_ = file.Close() // the listener has a descriptor of its own
-	if err != nil {
-		return nil, errors.Join(err, socket.Remove())
 	}
 	cfg.patience = cmp.Or(cfg.patience, writeTime)
 	if cfg.Log == nil {
@@ -122,7 +116,7 @@ func listen(ctx context.Context, path string, cfg Config) (*Control, error) {
 	if cfg.Program.Frontends != nil {
 		cfg.Frontends = cfg.Program.Frontends
 	}
-	c := &Control{cfg: cfg, socket: socket, lists: make(chan struct{}, maxLists)}
+	c := &Control{cfg: cfg, lists: make(chan struct{}, maxLists)}
 	c.server = &http.Server{
 		Handler:           http.HandlerFunc(c.serve),
 		ReadHeaderTimeout: headerTime,
@@ -135,19 +129,49 @@ func listen(ctx context.Context, path string, cfg Config) (*Control, error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		l := newListener(inherited.(*net.UnixListener), os.Geteuid(), cfg.Group, cfg.Log)
+		l := newListener(unix, os.Geteuid(), cfg.Group, cfg.Log)
 		if err := c.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			cfg.Log.Error("zmqauth: the control socket has ended", "error", err)
 		}
 	}()
 	c.close = sync.OnceValue(func() error {
-		err := socket.Remove() // while it listens: afterwards the path may be somebody else's
+		err := remove() // while it listens: afterwards the path may be somebody else's
 		err = errors.Join(err, c.server.Close())
 		<-ended
 		return err
 	})
 	return c, nil
 }
+
+// listenUnix listens at a path, or takes a listener there. remove takes away the file that this has
+// made, while it listens.
+func listenUnix(ctx context.Context, path string, group *int, inherited *os.File) (
+	l *net.UnixListener, remove func() error, err error) {
+	file, remove := inherited, func() error { return nil }
+	if inherited == nil {
+		access := privatedir.Access{Mode: 0o600, Group: group}
+		if group != nil {
+			access.Mode = 0o660
+		}
+		made, socket, err := privatedir.ListenFile(ctx, path, access)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer made.Close() // the listener has a descriptor of its own
+		file, remove = made, socket.Remove
+	}
+	listener, err := net.FileListener(file)
+	if err != nil {
+		return nil, nil, errors.Join(err, remove())
+	}
+	l, ok := listener.(*net.UnixListener)
+	if !ok {
+		return nil, nil, errors.Join(errNotUnix, listener.Close(), remove())
+	}
+	return l, remove, nil
+}
+
+var errNotUnix = errors.New("the Listener is no Unix socket")
 
 // Close ends the socket and its connections, and removes its file. Later calls do nothing.
 func (c *Control) Close() error { return c.close() }

@@ -22,7 +22,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/zmqauth/zmqauth"
-	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
 
 // HTTPConfig is what ListenHTTP needs.
@@ -44,6 +43,10 @@ type HTTPConfig struct {
 	// has the CAs whose clients see everything. Empty: there is no TLS, and there are no such clients.
 	// Files that have changed are read again within 5 s.
 	CertFile, KeyFile, ClientCAFile string
+
+	// Listener is a socket that listens at the address already, such as one that systemd passes. A
+	// duplicate is used, and the file of a Unix socket stays. nil: ListenHTTP makes one.
+	Listener *os.File
 
 	patience time.Duration // with who takes no part of an answer; 0: writeTime
 }
@@ -209,7 +212,7 @@ func listenAt(ctx context.Context, kind place, at string, cfg HTTPConfig) (
 	l net.Listener, remove func() error, err error) {
 	remove = func() error { return nil }
 	if kind != atSocket {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", at)
+		l, err := listenTCP(ctx, at, cfg.Listener)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -217,26 +220,36 @@ func listenAt(ctx context.Context, kind place, at string, cfg HTTPConfig) (
 		if kind == atLoopback && !bound.IP.IsLoopback() {
 			return nil, nil, errors.Join(fmt.Errorf("%s is no loopback address", bound.IP), l.Close())
 		}
-		return newTCPListener(l.(*net.TCPListener), kind == atLoopback), remove, nil
+		return newTCPListener(l, kind == atLoopback), remove, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, bindTime)
 	defer cancel()
-	access := privatedir.Access{Mode: 0o600, Group: cfg.Group}
-	if cfg.Group != nil {
-		access.Mode = 0o660
-	}
-	file, socket, err := privatedir.ListenFile(ctx, at, access)
+	unix, remove, err := listenUnix(ctx, at, cfg.Group, cfg.Listener)
 	if err != nil {
 		return nil, nil, err
 	}
-	inherited, err := net.FileListener(file)
-	_ = file.Close() // the listener has a descriptor of its own
-	if err != nil {
-		return nil, nil, errors.Join(err, socket.Remove())
-	}
-	peers := newListener(inherited.(*net.UnixListener), os.Geteuid(), cfg.Group, cfg.Log)
+	peers := newListener(unix, os.Geteuid(), cfg.Group, cfg.Log)
 	peers.what = "status page's socket"
-	return peers, socket.Remove, nil
+	return peers, remove, nil
+}
+
+// listenTCP listens at an address, or takes a listener there.
+func listenTCP(ctx context.Context, at string, inherited *os.File) (*net.TCPListener, error) {
+	if inherited == nil {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", at)
+		if err != nil {
+			return nil, err
+		}
+		return l.(*net.TCPListener), nil
+	}
+	l, err := net.FileListener(inherited)
+	if err != nil {
+		return nil, err
+	}
+	if l, ok := l.(*net.TCPListener); ok {
+		return l, nil
+	}
+	return nil, errors.Join(errors.New("the Listener is not TCP"), l.Close())
 }
 
 // newRegistry has the metrics of the Authenticator, of the process and of Go.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"sync/atomic"
 
 	"github.com/zmqauth/zmqauth"
@@ -86,6 +87,8 @@ type Views struct {
 	Control      string // the path of the control socket; empty: there is none
 	ControlGroup *int   // whose members may use it, besides root and this user; nil: nobody else
 
+	ControlListener *os.File // listens at the path already; nil: nothing does
+
 	HTTP     string     // where metrics and the status page are; empty: nowhere
 	HTTPWith HTTPConfig // who may see them: all but its Auth, Program and Log
 
@@ -108,7 +111,8 @@ func (v Views) Open(ctx context.Context, auth *zmqauth.Authenticator, feed *Feed
 	defer cancel()
 	if v.Control != "" {
 		control, err := Listen(ctx, v.Control, Config{
-			Auth: auth, Feed: feed, Log: log, Group: v.ControlGroup, Program: v.Program})
+			Auth: auth, Feed: feed, Log: log, Group: v.ControlGroup, Program: v.Program,
+			Listener: v.ControlListener})
 		if err != nil {
 			return close, err
 		}

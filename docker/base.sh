@@ -10,6 +10,8 @@
 # Go. The script needs root, debootstrap and a Docker engine. It does not make images again that are there already.
 set -eu
 
+. "$(dirname "$0")/root.sh"
+
 suite=$1
 plain=zmqauth-base:$suite with_go=zmqauth-base-go:$suite
 
@@ -17,13 +19,7 @@ make_plain() {
     directory=$(mktemp -d)
     trap 'rm -rf "$directory"' EXIT
     root=$directory/root
-    debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "${MIRROR-http://deb.debian.org/debian}" \
-        >"$directory/log" 2>&1 || { tail -n 20 "$directory/log" >&2; exit 1; }
-    apt-config dump | grep -E '^Acquire::(http|https|Check-|Retries)' >"$root/etc/apt/apt.conf.d/80acquire" || true
-    if ls /usr/local/share/ca-certificates/*.crt >/dev/null 2>&1; then
-        cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/"
-        chroot "$root" update-ca-certificates >/dev/null 2>&1
-    fi
+    make_root "$suite" "$root"
     # apt keeps no packages that it has fetched, as in a registry's images of Debian.
     cat >"$root/etc/apt/apt.conf.d/90no-cache" <<'END'
 DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb"; };

@@ -15,6 +15,8 @@ func scripts() map[string]func(*testing.T, *reader) {
 		"docs/observe.md":   walkObserve,
 		"docs/languages.md": walkLanguages,
 
+		"docs/kubernetes.md": walkKubernetes,
+
 		"examples/gssapi/README.md": passKerberos,
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
+	"os"
 	"slices"
 	"time"
 
@@ -36,6 +37,11 @@ type Config struct {
 	// file's group; nil: as the system chooses.
 	Mode  fs.FileMode
 	Group *int
+
+	// Listener is a socket that listens at the endpoint already, such as one that systemd passes. The
+	// Front takes a duplicate, and leaves the file of an ipc endpoint alone: Mode and Group mean
+	// nothing then. nil: the Front makes one.
+	Listener *os.File
 
 	// Replace is a Front with the same endpoint that this one takes the place of. No client is lost
 	// that waits to be accepted. The other one accepts nobody any more, and keeps the connections

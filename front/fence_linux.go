@@ -213,12 +213,16 @@ func newTCP(family int) (int, error) {
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
 	}
-	err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	if err != nil {
+	if err := setNoDelay(fd); err != nil {
 		_ = unix.Close(fd)
-		return -1, os.NewSyscallError("setsockopt TCP_NODELAY", err)
+		return -1, err
 	}
 	return fd, nil
+}
+
+func setNoDelay(fd int) error {
+	return os.NewSyscallError("setsockopt TCP_NODELAY",
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
 }
 
 // share lets other sockets of this user have the same address.

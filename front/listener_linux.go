@@ -41,6 +41,9 @@ func listen(text string, cfg *Config) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Listener != nil {
+		return inherit(spec, cfg.Listener)
+	}
 	if spec.Transport == endpoint.TCP {
 		return listenTCP(spec)
 	}
@@ -58,14 +61,48 @@ func listen(text string, cfg *Config) (*listener, error) {
 		return nil, files.Bare(err)
 	}
 	defer file.Close()
-	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err == nil {
-		err = unix.SetNonblock(fd, true) // Fd has made it block
-	}
+	fd, err := privatedir.Duplicate(file)
 	if err != nil {
 		return nil, errors.Join(err, socket.Remove())
 	}
 	return &listener{fd: fd, spec: spec, text: spec.String(), file: socket}, nil
+}
+
+// inherit takes a socket that listens already.
+func inherit(spec endpoint.Endpoint, file *os.File) (*listener, error) {
+	fd, err := privatedir.Duplicate(file)
+	if err != nil {
+		return nil, err
+	}
+	text, err := inherited(spec, fd)
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("the listener %s: %w", file.Name(), err)
+	}
+	return &listener{fd: fd, spec: spec, text: text}, nil
+}
+
+// inherited prepares a socket that listens already, and returns its endpoint.
+func inherited(spec endpoint.Endpoint, fd int) (text string, err error) {
+	listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	if err != nil {
+		return "", os.NewSyscallError("getsockopt SO_ACCEPTCONN", err)
+	}
+	bound, err := unix.Getsockname(fd)
+	if err != nil {
+		return "", os.NewSyscallError("getsockname", err)
+	}
+	at, isTCP := addrPortOf(bound)
+	if listens == 0 || isTCP != (spec.Transport == endpoint.TCP) {
+		return "", errors.New("it does not listen for the transport of the endpoint")
+	}
+	if !isTCP {
+		return spec.String(), nil
+	}
+	if err := setNoDelay(fd); err != nil {
+		return "", err
+	}
+	return endpoint.TCP + "://" + at.String(), setAccepted(fd)
 }
 
 func listenTCP(spec endpoint.Endpoint) (*listener, error) {
@@ -113,14 +150,20 @@ var acceptedOptions = []struct{ level, name, value int }{
 	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 4},
 }
 
-func openTCP(fd, family int, name unix.Sockaddr) error {
+// setAccepted sets the options of the connections that a listener accepts.
+func setAccepted(fd int) error {
 	for _, option := range acceptedOptions {
 		if err := unix.SetsockoptInt(fd, option.level, option.name, option.value); err != nil {
 			return os.NewSyscallError("setsockopt", err)
 		}
 	}
-	if err := setReset(fd, true); err != nil { // until a client is admitted
-		return os.NewSyscallError("setsockopt SO_LINGER", err)
+	// Until a client is admitted.
+	return os.NewSyscallError("setsockopt SO_LINGER", setReset(fd, true))
+}
+
+func openTCP(fd, family int, name unix.Sockaddr) error {
+	if err := setAccepted(fd); err != nil {
+		return err
 	}
 	if family == unix.AF_INET6 { // of both families, as with libzmq
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0); err != nil {

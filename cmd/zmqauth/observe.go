@@ -1,9 +1,14 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/zmqauth/zmqauth/admin"
+	"github.com/zmqauth/zmqauth/internal/activation"
 	"github.com/zmqauth/zmqauth/internal/privatedir"
 )
 
@@ -49,4 +54,28 @@ func (o *httpOptions) config() (cfg admin.HTTPConfig, err error) {
 		return cfg, usagef("--http %s: %w", o.address, err)
 	}
 	return cfg, nil
+}
+
+// inherited is the listening socket that is at the address already, or nil.
+func (o *httpOptions) inherited(from *activation.Sockets) *os.File {
+	if path, ok := strings.CutPrefix(o.address, "unix:"); ok {
+		return inheritedFile(from, path)
+	}
+	if strings.HasPrefix(o.address, "/") {
+		return inheritedFile(from, o.address)
+	}
+	return from.At(activation.TCP, o.address)
+}
+
+// inheritedFile is the listening Unix socket that is at a path already, or nil. Paths that systemd
+// passes are absolute.
+func inheritedFile(from *activation.Sockets, path string) *os.File {
+	if path == "" {
+		return nil
+	}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil // the working directory is gone: nobody listens there
+	}
+	return from.At(activation.Unix, absolute)
 }

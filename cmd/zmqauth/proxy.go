@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zmqauth/zmqauth/admin"
+	"github.com/zmqauth/zmqauth/internal/activation"
 	"github.com/zmqauth/zmqauth/internal/notify"
 	"github.com/zmqauth/zmqauth/internal/privatedir"
 	"github.com/zmqauth/zmqauth/internal/proxy"
@@ -45,6 +46,8 @@ func newProxy() *cobra.Command {
 			"proxy. Root and its user may use the socket, and the group of --control-group.\n\n" +
 			"With --http it serves a status page, /metrics for Prometheus, /healthz and /readyz.\n" +
 			httpHelp + "\n\n" +
+			"Where systemd passes listening sockets (LISTEN_FDS), frontends, --control and --http take\n" +
+			"those that listen at their addresses. One that listens elsewhere is an error.\n\n" +
 			"SIGTERM and SIGINT end the proxy and all of these. A second signal ends it at once.\n\n" +
 			"proxy logs every decision: refusals at the level INFO, acceptances at DEBUG. SIGUSR1 turns\n" +
 			"the latter off and on. Of one address --log-limit refusals are logged in a minute, and\n" +
@@ -60,7 +63,11 @@ func newProxy() *cobra.Command {
 				return err
 			}
 			defer flush()
-			views, err := o.views("zmqauth proxy")
+			inherited, err := activation.Inherit()
+			if err != nil {
+				return err
+			}
+			views, err := o.views("zmqauth proxy", inherited)
 			if err != nil {
 				return err
 			}
@@ -75,6 +82,7 @@ func newProxy() *cobra.Command {
 				Version:   thisBuild().version,
 				Views:     views,
 				Manager:   notify.New(log),
+				Inherited: inherited,
 			})
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -114,8 +122,10 @@ func (o *proxyOptions) addViews(cmd *cobra.Command) {
 	o.http.addHTTP(cmd)
 }
 
-// views are what these flags describe, for a program of that name. The log has been made.
-func (o *proxyOptions) views(name string) (v admin.Views, err error) {
+// views are what these flags describe, for a program of that name. They take those of the listening
+// sockets that are at their addresses. The log has been made.
+func (o *proxyOptions) views(name string, inherited *activation.Sockets) (v admin.Views,
+	err error) {
 	v = admin.Views{Control: o.control, HTTP: o.http.address, Program: admin.Program{
 		Name: name, Version: thisBuild().version, Level: o.log.level, Refusals: o.log.refusals}}
 	if o.controlGroup != "" {
@@ -123,6 +133,10 @@ func (o *proxyOptions) views(name string) (v admin.Views, err error) {
 			return v, usagef("--control-group: %w", err)
 		}
 	}
-	v.HTTPWith, err = o.http.config()
-	return v, err
+	if v.HTTPWith, err = o.http.config(); err != nil {
+		return v, err
+	}
+	v.ControlListener = inheritedFile(inherited, o.control)
+	v.HTTPWith.Listener = o.http.inherited(inherited)
+	return v, nil
 }

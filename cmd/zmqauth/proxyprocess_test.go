@@ -34,7 +34,8 @@ const patience = 30 * time.Second
 type proxyProcess struct {
 	t       testing.TB
 	dir     string
-	program string // "": zmqauth
+	program string     // "": zmqauth
+	extra   []*os.File // that the program gets besides, from descriptor 3 on
 	cmd     *exec.Cmd
 	exited  chan struct{}
 	err     error // the outcome of the process; read it after exited
@@ -69,7 +70,7 @@ func (p *proxyProcess) start(args ...string) {
 	t := p.t
 	t.Helper()
 	p.cmd = exec.Command(cmp.Or(p.program, binary), append(args, "--log-format", "json")...)
-	p.cmd.Dir = p.dir
+	p.cmd.Dir, p.cmd.ExtraFiles = p.dir, p.extra
 	stderr, err := p.cmd.StderrPipe()
 	must.OK(t, err)
 	must.OK(t, p.cmd.Start())

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zmqauth/zmqauth/admin"
+	"github.com/zmqauth/zmqauth/internal/activation"
 	"github.com/zmqauth/zmqauth/internal/notify"
 	"github.com/zmqauth/zmqauth/internal/zapservice"
 )
@@ -36,7 +37,14 @@ func newServe() *cobra.Command {
 				return err
 			}
 			defer flush()
-			views, err := o.views("zmqauth serve")
+			inherited, err := activation.Inherit()
+			if err != nil {
+				return err
+			}
+			views, err := o.views("zmqauth serve", inherited)
+			if err == nil {
+				err = inherited.Unused()
+			}
 			if err != nil {
 				return err
 			}

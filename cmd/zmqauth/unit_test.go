@@ -69,6 +69,24 @@ func TestUnits(t *testing.T) {
 	}
 }
 
+// TestSocketUnit: systemd understands the socket unit of docs/systemd, for its service.
+func TestSocketUnit(t *testing.T) {
+	dir := t.TempDir()
+	var units []string
+	for _, name := range []string{"zmqauth-proxy.service", "zmqauth-proxy.socket"} {
+		text, err := os.ReadFile(filepath.Join("../../docs/systemd", name))
+		must.OK(t, err)
+		units = append(units, filepath.Join(dir, name))
+		must.OK(t, os.WriteFile(units[len(units)-1],
+			[]byte(strings.ReplaceAll(string(text), "/usr/bin/zmqauth ", binary+" ")), 0o600))
+	}
+	out, err := exec.Command("systemd-analyze",
+		append([]string{"verify", "--man=no"}, units...)...).CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // aclFor is an access control list (linux/posix_acl_xattr.h) as systemd gives a credential to a
 // user: its owner and that user may read.
 func aclFor(uid uint32) []byte {

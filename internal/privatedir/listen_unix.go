@@ -62,6 +62,20 @@ func ListenFile(ctx context.Context, path string, access Access) (*os.File, *Soc
 	return file, socket, nil
 }
 
+// Duplicate returns another descriptor of a listening socket, which does not block, for a program
+// that accepts the connections by other means than package net. The caller closes both.
+func Duplicate(file *os.File) (fd int, err error) {
+	fd, err = unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("dup", err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil { // Fd has made it block
+		_ = unix.Close(fd)
+		return -1, os.NewSyscallError("fcntl O_NONBLOCK", err)
+	}
+	return fd, nil
+}
+
 // Access says who may connect to a Unix socket. The zero value leaves that to the umask.
 type Access struct {
 	Mode  fs.FileMode // of the file, whatever the umask; 0: as the umask has it

@@ -11,6 +11,7 @@ import (
 
 	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/fleet/natsstore"
+	"github.com/zmqauth/zmqauth/internal/activation"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/files"
 	"github.com/zmqauth/zmqauth/internal/fleetfile"
@@ -49,8 +50,9 @@ func Load(path string) (*Config, error) {
 }
 
 // loadServed reads a policy, and what its frontends and links need. It is an error if there are
-// none. sockets is for those between the two.
-func loadServed(path string, sockets *privatedir.Dir) (*Config, error) {
+// none. sockets is for those between the two; the frontends take those that inherited has.
+func loadServed(path string, sockets *privatedir.Dir, inherited *activation.Sockets) (*Config,
+	error) {
 	config, err := Load(path)
 	if err == nil {
 		config.joinTLS(sockets)
@@ -61,6 +63,9 @@ func loadServed(path string, sockets *privatedir.Dir) (*Config, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	for i := range config.frontends {
+		config.frontends[i].inherit(inherited)
 	}
 	return config, nil
 }

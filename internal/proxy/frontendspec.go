@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 
 	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/front"
+	"github.com/zmqauth/zmqauth/internal/activation"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/policyfile"
 	"github.com/zmqauth/zmqauth/internal/privatedir"
@@ -22,6 +25,7 @@ type frontendSpec struct {
 	policyfile.Frontend
 	certificate *zmqauth.Certificate // of a CURVE frontend, with the secret key; else nil
 	access      privatedir.Access    // to an ipc endpoint with a file
+	inherited   *os.File             // listens at the endpoint already; nil: nothing does
 }
 
 // same tells whether two specs describe the same frontend. Where the entry stands in the file does
@@ -83,13 +87,24 @@ func (s frontendSpec) open(zctx *zmq4.Context) (front, back *zmq4.Socket, err er
 	return front, back, nil
 }
 
+// inherit finds the socket that listens at the endpoint already, if there is one.
+func (s *frontendSpec) inherit(from *activation.Sockets) {
+	switch at, err := endpoint.ParseBind(s.Bind); {
+	case err != nil: // which bind reports
+	case at.Transport == endpoint.IPC:
+		s.inherited = from.At(activation.Unix, at.Path)
+	default:
+		s.inherited = from.At(activation.TCP, net.JoinHostPort(at.Addr().String(), at.Port))
+	}
+}
+
 // limits are what strangers may cost; nil: there are none.
 func (s frontendSpec) limits() *zmqauth.Limits { return (*zmqauth.Limits)(s.Limits) }
 
 // frontConfig is the settings of the front, which there is.
 func (s frontendSpec) frontConfig(log *slog.Logger) *front.Config {
 	return &front.Config{Limits: s.limits(), ProxyProtocol: s.Front.ProxyProtocol, Logger: log,
-		Mode: s.access.Mode, Group: s.access.Group}
+		Mode: s.access.Mode, Group: s.access.Group, Listener: s.inherited}
 }
 
 // maxMessage is the size in bytes of the largest message that a client may send.

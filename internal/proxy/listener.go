@@ -56,6 +56,8 @@ func (l *listener) bind(auth *zmqauth.Authenticator, spec frontendSpec, log *slo
 	case err != nil:
 	case spec.Front != nil:
 		err = l.bindFront(auth, at, spec, log)
+	case spec.inherited != nil:
+		err = l.bindTo(spec.Bind, spec.inherited)
 	case at.HasFile():
 		err = l.bindFile(at.Path, spec)
 	default:
@@ -102,18 +104,23 @@ func (l *listener) bindFile(path string, spec frontendSpec) error {
 		return files.Bare(err)
 	}
 	defer file.Close()
-	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err == nil {
-		err = unix.SetNonblock(fd, true) // Fd has made it block
-	}
-	if err == nil {
-		err = libzmq.BindDescriptor(l.front, "ipc://"+path, fd)
-	}
-	if err != nil {
-		_ = unix.Close(fd)
+	if err := l.bindTo("ipc://"+path, file); err != nil {
 		return errors.Join(err, socket.Remove())
 	}
 	l.file = socket
+	return nil
+}
+
+// bindTo has libzmq accept the connections of a socket that listens at the endpoint.
+func (l *listener) bindTo(endpoint string, file *os.File) error {
+	fd, err := privatedir.Duplicate(file)
+	if err != nil {
+		return err
+	}
+	if err := libzmq.BindDescriptor(l.front, endpoint, fd); err != nil {
+		_ = unix.Close(fd)
+		return err
+	}
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/admin"
+	"github.com/zmqauth/zmqauth/internal/activation"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/links"
 	"github.com/zmqauth/zmqauth/internal/notify"
@@ -42,6 +43,9 @@ type Options struct {
 
 	Views   admin.Views     // what others see of the proxy; the Program has its Name, Version and log
 	Manager *notify.Manager // of the service; nil: there is none
+
+	// Inherited are listening sockets. Those that neither a frontend nor the views use are an error.
+	Inherited *activation.Sockets
 }
 
 // proxy is the process: one context, one Authenticator, many frontends.
@@ -55,6 +59,7 @@ type proxy struct {
 	links     *links.Set
 	wrong     *reminder.Alarm // the policy in the file is not in force
 	manager   *notify.Manager
+	inherited *activation.Sockets
 	linger    time.Duration
 	served    served
 	progress  *admin.Progress
@@ -70,8 +75,11 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, sockets.Remove()) }()
-	config, err := loadServed(o.Config, sockets)
+	config, err := loadServed(o.Config, sockets, o.Inherited)
 	if err != nil {
+		return err
+	}
+	if err := o.Inherited.Unused(); err != nil {
 		return err
 	}
 	zctx, err := zmq4.NewContext()
@@ -113,7 +121,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		links:     links.NewSet(links.Options{Log: o.Log, Linger: o.Linger}),
 		frontends: newFrontendSet(auth, o.Log, o.Linger, ctx.Done()), wrong: reminder.NewAlarm(),
 		enrolment: enrolment, fleet: member, progress: admin.NewProgress(),
-		manager: o.Manager, linger: o.Linger}
+		manager: o.Manager, inherited: o.Inherited, linger: o.Linger}
 	defer p.wrong.Clear()
 	p.warn()
 	closeViews, err := p.views(o.Views).Open(ctx, auth, feed, o.Log, p.progress)
@@ -189,7 +197,7 @@ func (p *proxy) status() string {
 
 // reload reads the policy again and puts it in force. If it is wrong, everything stays as it was.
 func (p *proxy) reload(ctx context.Context) error {
-	config, err := loadServed(p.path, p.sockets)
+	config, err := loadServed(p.path, p.sockets, p.inherited)
 	message, result := MessageWrong, admin.ReloadFailed
 	if err == nil {
 		err = p.fleet.check(config)
