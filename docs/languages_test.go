@@ -176,7 +176,7 @@ func (l language) write(t *testing.T, page *page, dir, link, at string) {
 	for _, b := range page.blocks {
 		if b.heading == l.heading && b.info == l.info {
 			name := programName.FindString(b.intro)
-			text := strings.Replace(b.text, "ipc:///run/zmqauth/zap/zap.sock", link, 1)
+			text := strings.Replace(b.text, "ipc:///run/zmqauth-serve/zap/zap.sock", link, 1)
 			text = strings.Replace(text, "tcp://127.0.0.1:5555", at, 1)
 			must.OK(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 			return

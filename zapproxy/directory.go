@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/zmqauth/zmqauth/internal/files"
 )
@@ -31,7 +32,12 @@ func makeDirectory(dir string, group *int) error {
 	if err := files.CheckParent(dir); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is not there: make it; %s is then made in it", filepath.Dir(dir),
+			filepath.Base(dir))
+	}
+	if err != nil {
 		return err
 	}
 	mode := fs.FileMode(0o700)

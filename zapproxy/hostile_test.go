@@ -497,7 +497,7 @@ func TestDirectory(t *testing.T) {
 	must.OK(t, os.Chmod(made, 0o711))
 	for at, want := range map[string]string{
 		"ipc://" + made + "/zap.sock":      "chmod o-rwx " + made,
-		"ipc://" + base + "/no/where/sock": "no such file",
+		"ipc://" + base + "/no/where/sock": "is not there: make it",
 		"ipc://@name":                      "neither",
 		"tcp://127.0.0.1:*":                "certificate",
 		"inproc://x":                       "",

@@ -89,7 +89,8 @@ func (c *connection) judge(ctx context.Context, t *trial, domain, address, mecha
 		v.Decision, v.Reason, v.Rule)}
 	if decision.Status != statusAccepted {
 		step.Result = wrong
-		step.Try = "change that line or what it names, and reload the proxy (SIGHUP)"
+		step.Try = "change what that line names, which the proxy follows; or the line itself, and " +
+			"reload the proxy (SIGHUP)"
 		if wrong == doctor.Note {
 			step.Try = "reload the proxy: the server that runs has accepted this client"
 		}

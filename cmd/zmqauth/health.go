@@ -141,6 +141,10 @@ func readPolicy(config string) (*policyfile.Policy, error) {
 		return nil, err
 	}
 	policy, err := policyfile.Parse(config, text)
+	if err == nil && len(policy.Services) > 0 {
+		return policy, errors.New("this is a policy of zmqauth serve, which health does not check: " +
+			"zmqauth status, or /readyz of --http, tells whether it is ready")
+	}
 	if err == nil && len(policy.Frontends)+len(links.Of(policy)) == 0 {
 		err = fmt.Errorf("the policy has nothing to serve: %w", proxy.ErrNothing)
 	}

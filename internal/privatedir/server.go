@@ -19,29 +19,51 @@ func CheckServer(conn *net.UnixConn, path string) error {
 	if err != nil || server.UID == 0 || server.UID == os.Geteuid() {
 		return err
 	}
-	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
 	if err != nil {
 		return files.Bare(err)
 	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return files.Bare(err)
+	first := dir
+	for {
+		owned, err := ownsAlone(server.UID, dir)
+		if err != nil {
+			return err
+		}
+		above := filepath.Dir(dir)
+		if !owned || above == dir {
+			break
+		}
+		dir = above
 	}
-	stamp, err := files.StampOf(dir)
-	if err != nil {
-		return err
-	}
-	owner, _ := stamp.Owner()
-	switch {
-	case owner != server.UID:
+	if dir == first {
 		return fmt.Errorf("user %d listens at %s, who is neither root nor this user, nor the owner of "+
 			"the directory", server.UID, path)
-	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("others can write %s: chmod go-w %s", dir, dir)
 	}
-	if err := files.CheckParent(dir); err != nil {
+	if err := files.CheckDirectory(dir); err != nil {
 		return fmt.Errorf("user %d listens at %s, and may not be the one who is meant: %w", server.UID,
 			path, err)
 	}
 	return nil
+}
+
+// ownsAlone tells whether a directory belongs to a user. It is an error if others can write it.
+func ownsAlone(uid int, dir string) (bool, error) {
+	stamp, err := files.StampOf(dir)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", dir, err)
+	}
+	if owner, _ := stamp.Owner(); owner != uid {
+		return false, nil
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return false, files.Bare(err)
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return false, fmt.Errorf("others can write %s: chmod go-w %s", dir, dir)
+	}
+	return true, nil
 }
