@@ -7,7 +7,6 @@ import (
 
 	"github.com/zmqauth/zmqauth/internal/follow"
 	"github.com/zmqauth/zmqauth/internal/keyset"
-	"github.com/zmqauth/zmqauth/internal/pause"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -117,12 +116,8 @@ func (a *Authenticator) ConfigureCurveKeys(domain string, keys ...PublicKey) err
 	if err := checkDomain(domain); err != nil {
 		return err
 	}
-	var pauses pause.Pauses
-	for i, key := range keys {
-		pauses.Step()
-		if key == (PublicKey{}) {
-			return fmt.Errorf("zmqauth: domain %q: key %d is zero", domain, i)
-		}
+	if i := keyset.IndexZero(keys); i >= 0 {
+		return fmt.Errorf("zmqauth: domain %q: key %d is zero", domain, i)
 	}
 	c := new(Credentials)
 	c.now.Store(&credentialSet{bulk: keyset.New(keys)})

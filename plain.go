@@ -34,21 +34,9 @@ func (a *Authenticator) ConfigurePlain(domain string, passwords map[string]strin
 	if err := checkDomain(domain); err != nil {
 		return err
 	}
-	broken, why := "", error(nil) // the first in the order of the names
-	users := passwd.NewTable(len(passwords), func(yield func(string, *passwd.User[*credential]) bool) {
-		for name, password := range passwords {
-			user, err := passwd.NewUser[*credential](name, password, nil)
-			if err != nil {
-				if why == nil || name < broken {
-					broken, why = name, err
-				}
-			} else if !yield(name, user) {
-				return
-			}
-		}
-	})
-	if why != nil {
-		return fmt.Errorf("zmqauth: domain %q: user %.40q: %w", domain, broken, why)
+	users, name, err := passwd.TableOf[*credential](passwords)
+	if err != nil {
+		return fmt.Errorf("zmqauth: domain %q: user %.40q: %w", domain, name, err)
 	}
 	return a.configurePlain(domain, &plainSetup{credentials: withUsers(users)})
 }

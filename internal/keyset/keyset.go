@@ -35,6 +35,17 @@ func New[K ~[keySize]byte](keys []K) *Set {
 	return s
 }
 
+// IndexZero returns where the zero key is; -1: nowhere.
+func IndexZero[K ~[keySize]byte](keys []K) int {
+	var pauses pause.Pauses
+	for i, key := range keys {
+		if pauses.Step(); key == (K{}) {
+			return i
+		}
+	}
+	return -1
+}
+
 // newSet returns an empty set with count slots. At least one slot must stay free, because a search
 // ends at a free slot.
 func newSet(count int) *Set {

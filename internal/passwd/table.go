@@ -150,6 +150,25 @@ func NewTable[V any](n int, users iter.Seq2[string, *User[V]]) (t Table[V]) {
 	return t
 }
 
+// TableOf is the table of users with passwords or hashes, of whom nothing else is known. broken is
+// the first in the order of the names for whom [NewUser] has an error, and err that error.
+func TableOf[V any](passwords map[string]string) (t Table[V], broken string, err error) {
+	var nothing V
+	t = NewTable(len(passwords), func(yield func(string, *User[V]) bool) {
+		for name, password := range passwords {
+			user, why := NewUser(name, password, nothing)
+			if why != nil {
+				if err == nil || name < broken {
+					broken, err = name, why
+				}
+			} else if !yield(name, user) {
+				return
+			}
+		}
+	})
+	return t, broken, err
+}
+
 // Len is how many users there are.
 func (t Table[V]) Len() int { return t.users.Len() }
 
