@@ -4,8 +4,10 @@ package admin
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -82,6 +84,43 @@ func TestUserTakesNoRoomOfOthers(t *testing.T) {
 		t.Error("the user has another connection")
 	}
 	s.expect(t, "owner", everything)
+}
+
+// TestAddressTakesNoRoomOfOthers: the same, of an address of another host.
+func TestAddressTakesNoRoomOfOthers(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	must.OK(t, err)
+	defer inner.Close()
+	l := newTCPListener(inner.(*net.TCPListener), false)
+	admitted := func(from string) *client {
+		t.Helper()
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		near, err := dialer.Dial("tcp", l.Addr().String())
+		must.OK(t, err)
+		t.Cleanup(func() { _ = near.Close() })
+		far, err := l.AcceptTCP()
+		must.OK(t, err)
+		t.Cleanup(func() { _ = far.Close() })
+		return l.admit(far)
+	}
+	var first *client
+	for i := range maxOfOne {
+		c := admitted("127.0.0.2")
+		if c == nil || c.trusted {
+			t.Fatalf("connection %d: %+v", i, c)
+		}
+		first = cmp.Or(first, c)
+	}
+	if admitted("127.0.0.2") != nil {
+		t.Error("one more is let in")
+	}
+	if admitted("127.0.0.3") == nil {
+		t.Error("another address is not let in")
+	}
+	must.OK(t, first.Close())
+	if admitted("127.0.0.2") == nil {
+		t.Error("a connection that has ended leaves no room")
+	}
 }
 
 // askAlways asks for the metrics by many connections all the time.
