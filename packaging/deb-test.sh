@@ -32,7 +32,7 @@ files() {
 
 # What the package depends on, and systemctl, are there before and after.
 within apt-get update -q >/dev/null
-within apt-get install -y -q --no-install-recommends systemd libzmq5 >/dev/null 2>&1
+within apt-get install -y -q --no-install-recommends systemd libzmq5 procps >/dev/null 2>&1
 # systemctl and the helper of maintainers' scripts keep these.
 mkdir -p "$new/var/lib/systemd/deb-systemd-helper-enabled" "$new/etc/systemd/system/multi-user.target.wants"
 files >"$directory/before"

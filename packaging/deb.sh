@@ -89,7 +89,7 @@ Version: $version
 Architecture: $architecture
 Maintainer: $maintainer
 Installed-Size: $(du -k -s --apparent-size --exclude=DEBIAN "$root" | cut -f 1)
-Depends: $depends, init-system-helpers (>= 1.54~)
+Depends: $depends, init-system-helpers (>= 1.54~), procps
 Section: net
 Priority: optional
 Homepage: https://github.com/zmqauth/zmqauth
