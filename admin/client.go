@@ -31,8 +31,8 @@ const (
 	maxFailure = 4 << 10
 )
 
-// NewClient makes a Client of the socket at path. It connects for each call, and asks only a process
-// of root, of this user, or of the user to whom the socket's directory belongs.
+// NewClient makes a Client of the socket at path. It connects for each call, and asks only a
+// process of root, of this user, or of the user to whom the socket's directory belongs.
 func NewClient(path string) *Client {
 	c := &Client{path: path}
 	c.http.Transport, c.patient.Transport = c.transport(answerTime), c.transport(0)

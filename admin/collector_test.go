@@ -65,7 +65,8 @@ func TestMetrics(t *testing.T) {
 		`zmqauth_reloads_total{result="failed"} 1`, `zmqauth_build_info{version="v1"} 1`,
 		`zmqauth_followed_age_seconds{domain="jobs",kind="password file",path="`,
 		`zmqauth_followed_age_seconds{domain="",kind="fleet",path="nats://�"} 36`,
-		"zmqauth_fleet_fresh 1", `zmqauth_fleet_entries{kind="principal"} 0`, "go_goroutines", "process_open_fds",
+		"zmqauth_fleet_fresh 1", `zmqauth_fleet_entries{kind="principal"} 0`,
+		"go_goroutines", "process_open_fds",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, regexp.MustCompile("(?m)^zmq.*").FindAllString(text, -1))

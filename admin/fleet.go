@@ -5,7 +5,7 @@ import "github.com/zmqauth/zmqauth/fleet"
 // Fleet is how a member of a fleet stands, in JSON.
 type Fleet struct {
 	fleet.Status
-	Age     float64 `json:"age_seconds"`       // of the last proof of being up to date; 0: there was none
+	Age     float64 `json:"age_seconds"`       // of the last proof that it is up to date; 0: none
 	Problem string  `json:"problem,omitempty"` // what fleet.Member.Health says
 }
 

@@ -260,8 +260,8 @@ func newRegistry(cfg HTTPConfig) (*prometheus.Registry, error) {
 		registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})))
 }
 
-// metricsHandler serves metrics. Who takes an answer slowly keeps nobody waiting: it is whole before
-// it is sent.
+// metricsHandler serves metrics. Who takes an answer slowly keeps nobody waiting: it is whole
+// before it is sent.
 func metricsHandler(registry *prometheus.Registry) http.Handler {
 	gather := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	turns := make(chan struct{}, maxGathering)

@@ -45,8 +45,8 @@ func hostPort(s *served) (host, port string) {
 	return at.Addr().String(), fmt.Sprint(at.Port())
 }
 
-// holdConnections opens connections, gets an answer at each, and keeps those that stay open. It says
-// how many that are.
+// holdConnections opens connections, gets an answer at each, and keeps those that stay open. It
+// says how many that are.
 const holdConnections = `
 import socket, sys
 host, port, many = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])

@@ -30,8 +30,9 @@ func sumOf(fleet, key string, text []byte) sum {
 // Sums are entries of KindSums for many others, unsigned, without By, Why, At and revision. A
 // signer who puts them vouches that those others are signed, and a server that loads them all at
 // once verifies his few signatures in place of all of theirs. Entries that none of the signers has
-// signed are left out. Sums let nobody in: what is known and newer still holds. Among them are those
-// that take the place of earlier ones, and vouch for nothing. count is how many entries have a sum.
+// signed are left out. Sums let nobody in: what is known and newer still holds. Among them are
+// those that take the place of earlier ones, and vouch for nothing. count is how many entries have
+// a sum.
 func Sums(fleet string, entries []Entry, signers ...ed25519.PublicKey) (
 	made []Entry, count int) {
 	earlier := make(map[string]bool)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestMan: groff finds no fault in the manual page of the package, which has every flag of the help.
+// TestMan: groff finds no fault in the package's manual page, which has every flag of the help.
 func TestMan(t *testing.T) {
 	show := exec.Command("groff", "-man", "-ww", "-Tascii", "-rLL=1000n", "-P-c", "-P-b", "-P-o",
 		"-P-u", "../../packaging/zmqauth-engine.1")

@@ -438,7 +438,8 @@ func TestFleetStale(t *testing.T) {
 	}
 	must.OK(t, w.engine.cmd.Process.Kill())
 	<-w.engine.exited
-	g.waitFor("zmqauth: the fleet's news are old, half of the time until nobody new gets in is over", nil)
+	g.waitFor("zmqauth: the fleet's news are old, half of the time until nobody new gets in is over",
+		nil)
 	testpeer.Eventually(t, "the proxy is not ready", func() bool { return !isReady() })
 	if h := health(); h.Healthy || !h.Fleet.Suspended ||
 		!strings.Contains(h.Error, "not ready: fleet: the news are ") {

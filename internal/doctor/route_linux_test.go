@@ -14,7 +14,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// Where no packet gets through, it is said what the network answers. The network is one of the test.
+// Where no packet gets through, it is said what the network answers. It is a network of the test.
 func TestNobodyIsReached(t *testing.T) {
 	own := &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET}
 	if os.Getuid() != 0 {

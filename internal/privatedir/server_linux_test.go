@@ -36,9 +36,10 @@ func TestCheckServer(t *testing.T) {
 		aboveMode, dirMode fs.FileMode
 		want               string
 	}{
-		"its own directory":               {0, service, 0o755, 0o710, ""},
-		"below its own":                   {service, service, 0o755, 0o710, ""},
-		"this user's":                     {os.Geteuid(), 0, 0o755, 0o777 | os.ModeSticky, "nor the owner"},
+		"its own directory": {0, service, 0o755, 0o710, ""},
+		"below its own":     {service, service, 0o755, 0o710, ""},
+		"this user's": {os.Geteuid(), 0, 0o755, 0o777 | os.ModeSticky,
+			"nor the owner"},
 		"below another user's":            {other, service, 0o755, 0o710, "may not be the one"},
 		"the group writes":                {0, service, 0o755, 0o770, "others can write"},
 		"the group writes above":          {service, service, 0o775, 0o710, "others can write"},
