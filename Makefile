@@ -50,7 +50,7 @@ fleet-demo: deps-run
 # Before the rest a gigabyte through a tunnel, which would take minutes under the race detector, and the
 # leaves without cgo.
 test: deps
-	CGO_ENABLED=0 go test $(LEAVES)
+	CGO_ENABLED=0 go test -short $(LEAVES)
 	go test -count=1 -run '^TestBigTransfer$$' ./sshtunnel
 	go test -race -timeout 20m ./...
 

@@ -88,9 +88,10 @@ type Desk struct {
 	open   map[string]time.Time // domains, and until when; zero: for ever
 	wait   map[place]*waiting
 	counts map[admission.Client]int
-	having []int     // how many clients have so many keys
-	stale  time.Time // no key has waited for too long before that
-	denied map[place]time.Time
+	having []int               // how many clients have so many keys
+	stale  time.Time           // no key has waited for too long before that
+	denied map[place]time.Time // until when
+	letIn  map[place]time.Time // until when they may still be unknown
 	missed uint64
 }
 
@@ -114,7 +115,7 @@ func New(o Options) *Desk {
 		options: o, now: time.Now,
 		open: make(map[string]time.Time), wait: make(map[place]*waiting),
 		counts: make(map[admission.Client]int), having: make([]int, o.PerAddress+1),
-		denied: make(map[place]time.Time),
+		denied: make(map[place]time.Time), letIn: make(map[place]time.Time),
 	}
 }
 
@@ -172,6 +173,9 @@ func (d *Desk) UnknownKey(domain string, key zmqauth.PublicKey, address string) 
 	}
 	if until, ok := d.denied[at]; ok && now.Before(until) {
 		return false
+	}
+	if until, ok := d.letIn[at]; ok && now.Before(until) {
+		return true
 	}
 	if w := d.wait[at]; w != nil {
 		w.Tries++
@@ -325,39 +329,44 @@ func (d *Desk) Find(fingerprint, domain string) (Request, error) {
 	return all[i], nil
 }
 
-// Remove takes a key off the list, for one because it has been let in.
-func (d *Desk) Remove(r Request) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if w := d.wait[place{r.Domain, r.Key}]; w != nil {
-		d.remove(w)
-	}
-}
+// settleTime is how long a key that has been let in may still be unknown: a directory is read, or a
+// fleet is told, a moment later.
+const settleTime = time.Minute
+
+// Remove takes a key off the list, for one because it has been let in. It does not come back within
+// a minute: until its certificate is known, its client is told to try again.
+func (d *Desk) Remove(r Request) { d.decide(r, d.letIn, settleTime) }
 
 // Deny takes a key off the list, and has it refused for as long as a key waits. It tells the client
 // so the next time that it tries.
-func (d *Desk) Deny(r Request) {
-	d.Remove(r)
+func (d *Desk) Deny(r Request) { d.decide(r, d.denied, d.options.Expiry) }
+
+// decide takes a key off the list, and remembers for some time what was decided.
+func (d *Desk) decide(r Request, decided map[place]time.Time, hold time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now := d.now()
-	if len(d.denied) >= d.options.Max {
-		d.forgetDenials(now)
+	now, at := d.now(), place{r.Domain, r.Key}
+	if w := d.wait[at]; w != nil {
+		d.remove(w)
 	}
-	d.denied[place{r.Domain, r.Key}] = now.Add(d.options.Expiry)
+	if len(decided) >= d.options.Max {
+		forgetOne(decided, now)
+	}
+	decided[at] = now.Add(hold)
 }
 
-// forgetDenials makes room for one more denial.
-func (d *Desk) forgetDenials(now time.Time) {
+// forgetOne forgets the decisions that hold no more, and at least the oldest one.
+func forgetOne(decided map[place]time.Time, now time.Time) {
+	before := len(decided)
 	var oldest place
-	for at, until := range d.denied {
+	for at, until := range decided {
 		if !now.Before(until) {
-			delete(d.denied, at)
-		} else if end, ok := d.denied[oldest]; !ok || until.Before(end) {
+			delete(decided, at)
+		} else if end, ok := decided[oldest]; !ok || until.Before(end) {
 			oldest = at
 		}
 	}
-	if len(d.denied) >= d.options.Max {
-		delete(d.denied, oldest)
+	if len(decided) == before {
+		delete(decided, oldest)
 	}
 }

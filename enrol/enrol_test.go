@@ -202,3 +202,29 @@ func BenchmarkUnknownKey(b *testing.B) {
 		d.UnknownKey("a", key(n), fmt.Sprintf("10.%d.%d.%d", n>>16&255, n>>8&255, n&255))
 	}
 }
+
+// TestLetInAndStillUnknown: a key that was let in, and tries before its certificate is known, does
+// not come back to the list, but is told to try again. If it is still unknown later, it waits anew.
+func TestLetInAndStillUnknown(t *testing.T) {
+	d := New(Options{})
+	now := time.Now()
+	d.now = func() time.Time { return now }
+	d.Open("d", time.Time{})
+	key := zmqauth.PublicKey{1}
+	for _, step := range []struct {
+		later   time.Duration
+		waiting int
+	}{{0, 0}, {settleTime - 1, 0}, {settleTime, 1}} {
+		if step.later == 0 {
+			d.UnknownKey("d", key, "192.0.2.1")
+			d.Remove(d.Pending()[0])
+		}
+		now = now.Add(step.later)
+		if !d.UnknownKey("d", key, "192.0.2.1") {
+			t.Errorf("after %v: not told to try again", step.later)
+		}
+		if got := len(d.Pending()); got != step.waiting {
+			t.Errorf("after %v: %d wait", step.later, got)
+		}
+	}
+}

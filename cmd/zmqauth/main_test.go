@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,14 +94,27 @@ func mode(ts *testscript.TestScript, neg bool, args []string) {
 // socket of a program in the background.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(2 * time.Millisecond) {
-		_, err := os.Lstat(ts.MkAbs(args[0]))
-		if errors.Is(err, fs.ErrNotExist) == neg {
+		info, err := os.Lstat(ts.MkAbs(args[0]))
+		if errors.Is(err, fs.ErrNotExist) == neg && (neg || err == nil && isUp(ts, info, args[0])) {
 			return
 		}
 		if time.Now().After(deadline) {
 			ts.Fatalf("%s: not within 30 s (%v)", args[0], err)
 		}
 	}
+}
+
+// isUp tells whether a file is complete: a socket is when it takes connections.
+func isUp(ts *testscript.TestScript, info fs.FileInfo, path string) bool {
+	if info.Mode().Type() != fs.ModeSocket {
+		return true
+	}
+	conn, err := net.Dial("unix", ts.MkAbs(path))
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
 }
 
 // keyof sets a variable to the public key of a certificate: keyof VARIABLE FILE

@@ -79,6 +79,9 @@ func cost(t *testing.T) float64 {
 // processor (0.3 % of one that does nothing else), and no more than a quarter of them would if the
 // cost were linear. A change in the last of them is seen all the same.
 func TestIdle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes most of a minute")
+	}
 	if !testpeer.Child(t, nil) {
 		return
 	}

@@ -149,11 +149,12 @@ func (f *frontend) remaining() time.Duration {
 	return max(0, time.Until(f.forwarder.drain.deadline))
 }
 
-// run starts the goroutine, which calls ended as its last act.
+// run starts the goroutine, which calls ended before it is done: whoever waits for it knows what is
+// left.
 func (f *frontend) run(ended func(*frontend)) {
 	go func() {
-		defer ended(f)
 		defer close(f.done)
+		defer ended(f)
 		err := f.forwarder.run(tasks{f.work, f.serviceStalled, f.serviceChanged, f.listenerTold})
 		if err != nil {
 			f.err = f.locate(err)
