@@ -15,17 +15,6 @@ import (
 // foreignID is the id of a user, and of a group, that is neither root's nor that of the tests.
 const foreignID = 4242
 
-// giveAway changes the owner and the group of a file. -1 leaves the user or the group as it is.
-// Only root can do that.
-func giveAway(t testing.TB, path string, uid, gid int) {
-	t.Helper()
-	err := os.Chown(path, uid, gid)
-	if err != nil && os.Getuid() != 0 && os.Getenv("CI") == "" {
-		t.Skipf("only root can give a file away: %v", err)
-	}
-	must.OK(t, err)
-}
-
 // trustCases tell whether a file or a directory is to be trusted.
 var trustCases = map[string]struct {
 	uid, gid int         // -1: the test's own
@@ -102,7 +91,7 @@ func TestTrust(t *testing.T) {
 				if test.fault == "" && kind.line != 0 {
 					location = fmt.Sprintf("%s:%d: a password in clear", path, kind.line)
 				}
-				giveAway(t, path, test.uid, test.gid)
+				testpeer.GiveAway(t, path, test.uid, test.gid)
 				must.OK(t, os.Chmod(path, mode))
 				err := kind.load(t, path)
 				if want == "" {
@@ -170,11 +159,11 @@ func TestDirectoryLosesTrust(t *testing.T) {
 		"others can write it":          {chmodTo(0o777), chmodTo(0o755), written},
 		"all can write it, but sticky": {chmodTo(0o777 | fs.ModeSticky), chmodTo(0o755), written},
 		"another group can write it": {func(t *testing.T, dir string) {
-			giveAway(t, dir, -1, foreignID)
+			testpeer.GiveAway(t, dir, -1, foreignID)
 			must.OK(t, os.Chmod(dir, 0o775))
 		}, chmodTo(0o755), "group 4242 can write it"},
-		"another user's": {func(t *testing.T, dir string) { giveAway(t, dir, foreignID, -1) },
-			func(t *testing.T, dir string) { giveAway(t, dir, os.Getuid(), -1) }, "user 4242 owns it"},
+		"another user's": {func(t *testing.T, dir string) { testpeer.GiveAway(t, dir, foreignID, -1) },
+			func(t *testing.T, dir string) { testpeer.GiveAway(t, dir, os.Getuid(), -1) }, "user 4242 owns it"},
 		"replaced by another": {func(t *testing.T, dir string) {
 			must.OK(t, os.Rename(dir, dir+".good"))
 			must.OK(t, os.Mkdir(dir, 0o755))
@@ -254,11 +243,11 @@ func TestFollowedFileLosesTrust(t *testing.T) {
 		"others can write it": {chmodTo(0o622), chmodTo(0o600),
 			"others can write it (mode 0622): chmod o-w "},
 		"another group can write it": {func(t *testing.T, path string) {
-			giveAway(t, path, -1, foreignID)
+			testpeer.GiveAway(t, path, -1, foreignID)
 			must.OK(t, os.Chmod(path, 0o660))
 		}, chmodTo(0o640), "group 4242 can write it"},
-		"another user's": {func(t *testing.T, path string) { giveAway(t, path, foreignID, -1) },
-			func(t *testing.T, path string) { giveAway(t, path, os.Getuid(), -1) }, "user 4242 owns it"},
+		"another user's": {func(t *testing.T, path string) { testpeer.GiveAway(t, path, foreignID, -1) },
+			func(t *testing.T, path string) { testpeer.GiveAway(t, path, os.Getuid(), -1) }, "user 4242 owns it"},
 	} {
 		t.Run("certificate/"+name, func(t *testing.T) {
 			s, have := newCertificateStore(t, "ann.key")

@@ -334,7 +334,7 @@ func TestManyClients(t *testing.T) {
 // TestWhoMayUseIt: users other than root and the owner are refused although the mode of the file
 // lets them in, unless the group is theirs.
 func TestWhoMayUseIt(t *testing.T) {
-	needRoot(t)
+	testpeer.NeedRoot(t)
 	curl := testpeer.Program(t, "curl", "curl")
 	const nobody, special, other = 65534, 4242, 4243
 	group := special
@@ -377,7 +377,7 @@ func among(uid uint32, many int, one uint32) syscall.Credential {
 
 // TestManyStrangers: those who may not use the socket take no room from those who may.
 func TestManyStrangers(t *testing.T) {
-	needRoot(t)
+	testpeer.NeedRoot(t)
 	python := testpeer.Program(t, "python3", "/usr/bin/python3", "python3")
 	const script = `
 import select, socket, sys
@@ -413,15 +413,6 @@ sys.stdin.read()
 	}
 	c.sessions(t, Selector{})
 	must.OK(t, errors.Join(stdin.Close(), cmd.Wait()))
-}
-
-// needRoot skips a test that has to be other users.
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		testpeer.Without(t, "root", errors.New("this user cannot be another one"))
-		t.Skip("it needs root, to be other users")
-	}
 }
 
 // openToAll lets the modes of the socket and of its directory keep nobody out.

@@ -346,7 +346,7 @@ func curlAs(t *testing.T, as syscall.Credential, args ...string) string {
 
 // TestOtherUsers: a user of this host sees on loopback numbers alone, and with the token the rest.
 func TestOtherUsers(t *testing.T) {
-	needRoot(t)
+	testpeer.NeedRoot(t)
 	tokenFile := filepath.Join(t.TempDir(), "token")
 	must.OK(t, os.WriteFile(tokenFile, []byte(token), 0o600))
 	const user, nobody = 4242, 65534
@@ -383,7 +383,7 @@ func TestOtherUsers(t *testing.T) {
 // TestUnixSocket: nobody but root, the owner and the group sees anything at a socket, whatever the
 // modes of the files become.
 func TestUnixSocket(t *testing.T) {
-	needRoot(t)
+	testpeer.NeedRoot(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "http.sock")
 	group := 4242

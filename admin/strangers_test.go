@@ -24,7 +24,7 @@ import (
 // line. end ends it.
 func stranger(t *testing.T, uid uint32, script string, args ...string) (said string, end func()) {
 	t.Helper()
-	needRoot(t)
+	testpeer.NeedRoot(t)
 	python := testpeer.Program(t, "python3", "/usr/bin/python3", "python3")
 	cmd := exec.Command(python, append([]string{"-c", script}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}

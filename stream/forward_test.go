@@ -308,11 +308,12 @@ func gone(
 func TestForwardDeliversLastWords(t *testing.T) {
 	testpeer.NothingLeft(t)
 	l := newListener(t)
-	read, got := make(chan struct{}), make(chan int64, 1)
+	read, got, known := make(chan struct{}), make(chan int64, 1), make(chan struct{})
 	pour(t, l, func(conn net.Conn) {
 		<-read
 		n, _ := io.Copy(io.Discard, conn)
 		got <- n
+		<-known
 		_ = conn.Close()
 	})
 	client, p, ended := gone(t, l, patience)
@@ -329,9 +330,15 @@ func TestForwardDeliversLastWords(t *testing.T) {
 	if sum := <-got; sum != int64(n) {
 		t.Errorf("%d of %d bytes arrive", sum, n)
 	}
-	// nil: the backend's goroutine had no turn to send more before it ended.
-	if err := <-ended; err != nil && !strings.HasSuffix(err.Error(), "broken pipe") &&
-		!strings.HasSuffix(err.Error(), "connection reset by peer") {
+	testpeer.Eventually(t, "what the backend sends has shown that the client is gone", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.halves[1].broken
+	})
+	close(known)
+	if err := <-ended; err == nil ||
+		!strings.HasSuffix(err.Error(), "broken pipe") &&
+			!strings.HasSuffix(err.Error(), "connection reset by peer") {
 		t.Error(err)
 	}
 }

@@ -423,10 +423,7 @@ const nobody = 65534
 // asNobody is a program of Python that another user runs.
 func asNobody(t *testing.T, program string, args ...string) (output string, err error) {
 	t.Helper()
-	if os.Getuid() != 0 {
-		testpeer.Without(t, "root", errors.New("not root"))
-		t.Skip("only root can become another user")
-	}
+	testpeer.NeedRoot(t)
 	c := command("/usr/bin/python3", append([]string{"-c", program}, args...)...)
 	c.Dir = "/"
 	c.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}

@@ -186,10 +186,7 @@ func writeOf(t *testing.T, path string, uid int, mode fs.FileMode) error {
 // TestLockOfAnother: root takes the lock of another user, and the file is that user's: he can take
 // it over. Root's own file is one that root is about to give him.
 func TestLockOfAnother(t *testing.T) {
-	if os.Geteuid() != 0 {
-		testpeer.Without(t, "root", fs.ErrPermission)
-		t.Skip("only root takes the locks of others")
-	}
+	testpeer.NeedRoot(t)
 	const ann = 4242
 	dir := t.TempDir()
 	lock, err := TakeLock(t.Context(), dir, ann, time.Minute)

@@ -156,10 +156,7 @@ func TestNoJournal(t *testing.T) {
 func TestRealJournal(t *testing.T) {
 	journald := testpeer.Program(t, "systemd", "/usr/lib/systemd/systemd-journald")
 	journalctl := testpeer.Program(t, "systemd", "journalctl")
-	if os.Geteuid() != 0 {
-		testpeer.Without(t, "root", errors.New("the journal needs it"))
-		t.Skip("the journal needs root")
-	}
+	testpeer.NeedRoot(t)
 	if !testpeer.Mounting(t) {
 		return
 	}

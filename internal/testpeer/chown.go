@@ -20,3 +20,12 @@ func GiveAway(t testing.TB, path string, uid, gid int) {
 		t.Fatal(err)
 	}
 }
+
+// NeedRoot skips a test that has to be other users. It fails in CI, see [Without].
+func NeedRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		Without(t, "root", fs.ErrPermission)
+		t.Skip("only root can be other users")
+	}
+}
