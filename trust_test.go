@@ -163,7 +163,8 @@ func TestDirectoryLosesTrust(t *testing.T) {
 			must.OK(t, os.Chmod(dir, 0o775))
 		}, chmodTo(0o755), "group 4242 can write it"},
 		"another user's": {func(t *testing.T, dir string) { testpeer.GiveAway(t, dir, foreignID, -1) },
-			func(t *testing.T, dir string) { testpeer.GiveAway(t, dir, os.Getuid(), -1) }, "user 4242 owns it"},
+			func(t *testing.T, dir string) { testpeer.GiveAway(t, dir, os.Getuid(), -1) },
+			"user 4242 owns it"},
 		"replaced by another": {func(t *testing.T, dir string) {
 			must.OK(t, os.Rename(dir, dir+".good"))
 			must.OK(t, os.Mkdir(dir, 0o755))
@@ -247,7 +248,8 @@ func TestFollowedFileLosesTrust(t *testing.T) {
 			must.OK(t, os.Chmod(path, 0o660))
 		}, chmodTo(0o640), "group 4242 can write it"},
 		"another user's": {func(t *testing.T, path string) { testpeer.GiveAway(t, path, foreignID, -1) },
-			func(t *testing.T, path string) { testpeer.GiveAway(t, path, os.Getuid(), -1) }, "user 4242 owns it"},
+			func(t *testing.T, path string) { testpeer.GiveAway(t, path, os.Getuid(), -1) },
+			"user 4242 owns it"},
 	} {
 		t.Run("certificate/"+name, func(t *testing.T) {
 			s, have := newCertificateStore(t, "ann.key")
