@@ -2,9 +2,9 @@ package zmqauth
 
 import (
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -86,10 +86,7 @@ func TestConnectByNameWaits(t *testing.T) {
 	if !withHosts(t, testHosts) {
 		return
 	}
-	listener, err := net.Listen("tcp", "[::1]:0")
-	must.OK(t, err)
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	must.OK(t, errors.Join(err, listener.Close()))
+	port := strconv.Itoa(testpeer.FreePort(t))
 	outcome := make(chan error)
 	go func() {
 		_, err := connect(t, "tcp://both.test:"+port, nullClient)

@@ -3,6 +3,7 @@ package docs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -111,7 +112,7 @@ func (l language) walk(t *testing.T, page *page) {
 	dir, err := os.MkdirTemp("/tmp", "lang") // the path of a socket is short
 	must.OK(t, err)
 	t.Cleanup(func() { must.OK(t, os.RemoveAll(dir)) })
-	link, at := "ipc://"+dir+"/zap/zap.sock", "tcp://127.0.0.1:"+freePort(t, "0")
+	link, at := "ipc://"+dir+"/zap/zap.sock", fmt.Sprint("tcp://127.0.0.1:", testpeer.FreePort(t))
 	l.write(t, page, dir, link, at)
 	if l.build != nil {
 		build := exec.Command(testpeer.Program(t, l.install, l.build[0]), l.build[1:]...)

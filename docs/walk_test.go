@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,12 +47,9 @@ func freePort(t testing.TB, port string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
-		listener, err = net.Listen("tcp", "127.0.0.1:0")
+		return strconv.Itoa(testpeer.FreePort(t))
 	}
-	must.OK(t, err)
 	must.OK(t, listener.Close())
-	_, port, err = net.SplitHostPort(listener.Addr().String())
-	must.OK(t, err)
 	return port
 }
 

@@ -36,7 +36,7 @@ func TestForwardTo(t *testing.T) {
 	dir, err := os.MkdirTemp("", "forward")
 	must.OK(t, err)
 	t.Cleanup(func() { must.OK(t, os.RemoveAll(dir)) })
-	path, port := filepath.Join(dir, "socket"), freePort(t)
+	path, port := filepath.Join(dir, "socket"), testpeer.FreePort(t)
 	endpoints := map[string]bool{}
 	for local, want := range map[string]string{
 		"ipc://" + path:                         "ipc://" + path,

@@ -103,7 +103,7 @@ func TestJump(t *testing.T) {
 	})
 	t.Run("nobody at the end", func(t *testing.T) {
 		cfg := last.config(t)
-		cfg.Port = freePort(t)
+		cfg.Port = testpeer.FreePort(t)
 		cfg.Jumps = []Config{first.config(t)}
 		openFails(t, cfg, fmt.Sprint("127.0.0.1:", cfg.Port), "Connection refused")
 	})

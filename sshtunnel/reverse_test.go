@@ -5,6 +5,7 @@ package sshtunnel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -103,7 +104,8 @@ func TestReverseIsRestored(t *testing.T) {
 	dir, err := os.MkdirTemp("", "reverse")
 	must.OK(t, err)
 	t.Cleanup(func() { must.OK(t, os.RemoveAll(dir)) })
-	port, err := tunnel.Reverse(patient(t), "tcp://127.0.0.1:0", local)
+	remote := fmt.Sprint("tcp://127.0.0.1:", testpeer.FreePort(t))
+	port, err := tunnel.Reverse(patient(t), remote, local)
 	must.OK(t, err)
 	path, err := tunnel.Reverse(patient(t), "ipc://"+filepath.Join(dir, "socket"), local)
 	must.OK(t, err)

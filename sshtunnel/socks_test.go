@@ -43,7 +43,7 @@ func TestSOCKS(t *testing.T) {
 	must.OK(t, err)
 	_, target, err := net.SplitHostPort(echo(t))
 	must.OK(t, err)
-	closed := strconv.Itoa(freePort(t))
+	closed := strconv.Itoa(testpeer.FreePort(t))
 	for _, endpoint := range []string{private, port} {
 		for _, host := range []string{"127.0.0.1", "localhost"} {
 			conn := dialEndpoint(t, endpoint)

@@ -135,11 +135,3 @@ func keygen(t testing.TB, args ...string) {
 		t.Fatalf("ssh-keygen %q: %v\n%s", args, err, out)
 	}
 }
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must.OK(t, err)
-	must.OK(t, listener.Close())
-	return listener.Addr().(*net.TCPAddr).Port
-}

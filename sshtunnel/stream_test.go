@@ -264,7 +264,7 @@ func TestDialErrors(t *testing.T) {
 	testpeer.NothingLeft(t)
 	server := newSSHD(t)
 	tunnel := open(t, server.config(t))
-	nobody := fmt.Sprint("127.0.0.1:", freePort(t))
+	nobody := fmt.Sprint("127.0.0.1:", testpeer.FreePort(t))
 	_, err := tunnel.Dial(patient(t), "tcp", nobody)
 	var answer *ssh.OpenChannelError
 	saysAll(t, err, nobody, "Connection refused", server.User+"@127.0.0.1")

@@ -155,7 +155,7 @@ func TestServerComesLater(t *testing.T) {
 	cfg := server.config(t)
 	cfg.Logger = log.Logger()
 	tunnel := open(t, cfg)
-	endpoint := fmt.Sprint("tcp://127.0.0.1:", freePort(t))
+	endpoint := fmt.Sprint("tcp://127.0.0.1:", testpeer.FreePort(t))
 	req := newREQ(t, ctx)
 	must.OK(t, tunnel.Connect(req, endpoint))
 	testpeer.Eventually(t, "it has been tried three times", func() bool {

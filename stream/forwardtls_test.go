@@ -125,9 +125,7 @@ func TestForwardTLSFailures(t *testing.T) {
 	testpeer.NothingLeft(t)
 	ca, foreign := newAuthority(t, "CA"), newAuthority(t, "another CA")
 	server := ca.issue("server")
-	l := newListener(t)
-	remote := l.Addr().String()
-	must.OK(t, l.Close())
+	remote := fmt.Sprint("127.0.0.1:", testpeer.FreePort(t))
 	log := &logbuffer.Buffer{}
 	var dir = t.TempDir()
 	id := ca.issue("ann")

@@ -21,16 +21,12 @@ import (
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
-// freeAddress is an address on loopback that was free a moment ago, and so was the port for other
-// engines.
+// freeAddress is an address on loopback that nobody uses, and nor is the port for other engines.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for {
-		one, err := net.Listen("tcp", "127.0.0.1:0")
-		must.OK(t, err)
-		port := one.Addr().(*net.TCPAddr).Port
+		port := testpeer.FreePort(t)
 		other, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+2000))
-		must.OK(t, one.Close())
 		if err == nil {
 			must.OK(t, other.Close())
 			return fmt.Sprintf("127.0.0.1:%d", port)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -230,13 +229,10 @@ func bindLocal(t testing.TB, socket *zmq4.Socket) string {
 	return endpoint
 }
 
-// freeEndpoint returns an endpoint that was free a moment ago.
+// freeEndpoint returns an endpoint that nobody uses.
 func freeEndpoint(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must.OK(t, err)
-	must.OK(t, listener.Close())
-	return "tcp://" + listener.Addr().String()
+	return fmt.Sprint("tcp://127.0.0.1:", testpeer.FreePort(t))
 }
 
 // enter connects a socket and returns the outcome of the handshake. It uses CURVE if own is not

@@ -123,15 +123,5 @@ func accepts(network, address string) bool {
 	return err == nil
 }
 
-// freePort returns a port that was free a moment ago, for programs that cannot report which port
-// the kernel has chosen. Another process may take the port first.
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
-}
-
 // portAttempts is how many ports to try before giving up.
 const portAttempts = 5

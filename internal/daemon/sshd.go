@@ -78,7 +78,7 @@ func StartSSHD(directory, pam string, lines ...string) (*SSHD, error) {
 		return nil, err
 	}
 	for range portAttempts {
-		if s.Port, err = freePort(); err == nil {
+		if s.Port, err = FreePort(); err == nil {
 			err = s.Start()
 		}
 		if err == nil {

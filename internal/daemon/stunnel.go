@@ -45,7 +45,7 @@ func StartStunnel(
 }
 
 func startStunnel(program, directory string, options []string) (*Stunnel, error) {
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -18,6 +19,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/doctor"
 	"github.com/zmqauth/zmqauth/internal/endpoint"
 	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
@@ -76,10 +78,7 @@ func peer(t *testing.T, serve func(net.Conn)) string {
 }
 
 func TestNobodyListens(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must.OK(t, err)
-	text := "tcp://" + listener.Addr().String()
-	must.OK(t, listener.Close())
+	text := fmt.Sprint("tcp://127.0.0.1:", testpeer.FreePort(t))
 	wantBad(t, examine(t, patience, text, doctor.Client{}), doctor.StepConnect,
 		"connection refused", "start the server")
 }

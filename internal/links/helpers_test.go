@@ -107,13 +107,10 @@ func (w *world) serve(name, listen string, more ...string) string {
 		"    key = server.key\n    %s\n", name, listen, w.echo, strings.Join(more, "\n    "))
 }
 
-// freePort is an address that was free a moment ago.
+// freePort is an address that nobody uses.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must.OK(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprint("127.0.0.1:", testpeer.FreePort(t))
 }
 
 // dial connects with TLS as a client of the CA.

@@ -50,6 +50,16 @@ func Python(t testing.TB, module, install string) string {
 	return ""
 }
 
+// FreePort returns a port of 127.0.0.1 that nobody uses and that the system gives to nobody.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	port, err := daemon.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
 // Eventually waits until condition holds, and fails the test after 30 s. what describes the
 // condition in the failure.
 func Eventually(t testing.TB, what string, condition func() bool) {

@@ -7,10 +7,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -157,11 +157,10 @@ func (e *Engines) user(name string, role natsstore.Role) natsstore.User {
 // freePorts are ports that nobody uses now.
 func freePorts(t testing.TB, count int) (ports []int) {
 	t.Helper()
-	for range count {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must.OK(t, err)
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	for len(ports) < count {
+		if port := testpeer.FreePort(t); !slices.Contains(ports, port) {
+			ports = append(ports, port)
+		}
 	}
 	return ports
 }
