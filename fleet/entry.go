@@ -100,7 +100,7 @@ type Entry struct {
 	Revision  uint64
 	Signature []byte // Ed25519, see Sign
 
-	text   []byte // what ParseEntry has read; nil: the entry did not come from there
+	text   string // what ParseEntry has read; empty: the entry did not come from there
 	key    string // of an entry that cannot be read, else empty
 	broken error  // why it cannot be read
 }

@@ -97,7 +97,7 @@ func (m *Member) noteChange(e Entry) {
 	p := m.position
 	l := line{Position: &p}
 	if r, known := m.ledger.records[e.Key()]; known {
-		l.Key, l.Revision, l.Value = e.Key(), r.revision, r.value
+		l.Key, l.Revision, l.Value = e.Key(), r.revision, json.RawMessage(r.value)
 	}
 	m.journal.add(l)
 	m.changed = true

@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"runtime"
@@ -38,7 +37,7 @@ type ledger struct {
 type record struct {
 	revision uint64 // the highest that was seen
 	state    State  // "": a log that took the place of another does not have the entry
-	value    []byte // the entry, encoded; nil where the state is ""
+	value    string // the entry, encoded; empty where the state is ""
 }
 
 // standing is what an entry means for its clients.
@@ -80,11 +79,11 @@ func admit(old record, e Entry, v verdict) (r record, same bool, err error) {
 	switch {
 	case v.err != nil:
 		return old, false, v.err
-	case bytes.Equal(old.value, v.text):
+	case old.value == v.text:
 		return old, true, nil
 	}
 	// A revocation counts however old it seems: who wrote it may not have seen the grant.
-	isOld := e.Revision < old.revision || e.Revision == old.revision && old.value != nil
+	isOld := e.Revision < old.revision || e.Revision == old.revision && old.value != ""
 	if isOld && e.State != Revoked {
 		return old, false, entryError(e.Key(), ErrOutdated)
 	}
@@ -274,7 +273,7 @@ type verified struct {
 
 // verdict is what is known of an entry before it is admitted.
 type verdict struct {
-	text    []byte // the entry, encoded
+	text    string // the entry, encoded
 	err     error  // why it does not count
 	skipped bool   // another one holds, whatever this one is
 }
@@ -358,13 +357,14 @@ func inParallel(count int, do func(i int)) {
 }
 
 func (l *ledger) verifyOne(e Entry, vouched map[sum]bool) (v verdict) {
-	if v.text = e.text; v.text == nil {
-		if v.text, v.err = e.Encode(); v.err != nil {
+	if v.text = e.text; v.text == "" {
+		text, err := e.Encode()
+		if v.text, v.err = string(text), err; err != nil {
 			return v
 		}
 	}
 	key := e.Key()
-	if bytes.Equal(l.records[key].value, v.text) ||
+	if l.records[key].value == v.text ||
 		len(vouched) > 0 && vouched[sumOf(l.trust.fleet, key, v.text)] {
 		return v
 	}

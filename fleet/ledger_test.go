@@ -146,7 +146,7 @@ func (w *world) restart() {
 	must.OK(w, err)
 	for key, r := range w.ledger.records {
 		if got := restored.records[key]; got.revision != r.revision || got.state != r.state ||
-			string(got.value) != string(r.value) || restored.standing(key) != w.ledger.standing(key) {
+			got.value != r.value || restored.standing(key) != w.ledger.standing(key) {
 			w.Errorf("%s is another one after a restart", key)
 		}
 	}
@@ -161,7 +161,7 @@ func (w *world) check() {
 		if w.ledger.standing(key) != in {
 			continue
 		}
-		e, err := ParseEntry(key, w.ledger.records[key].value)
+		e, err := parse(key, w.ledger.records[key].value)
 		must.OK(w, err)
 		must.OK(w, w.ledger.trust.verify(e))
 		_, announced := w.noticed[key]
@@ -285,7 +285,7 @@ func TestLedgerLoads(t *testing.T) {
 			fresh := newLedger(w.ledger.trust)
 			fresh.reset(log, fresh.verify(log))
 			for key, r := range w.ledger.records {
-				if got := fresh.records[key]; got.state != r.state || string(got.value) != string(r.value) {
+				if got := fresh.records[key]; got.state != r.state || got.value != r.value {
 					t.Fatalf("seed %d: %s is %s@%d, not %s@%d", seed, key, got.state, got.revision,
 						r.state, r.revision)
 				}

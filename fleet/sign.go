@@ -31,7 +31,7 @@ func (e *Entry) Sign(fleet string, by ed25519.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	e.Signature, e.text = ed25519.Sign(by, message), nil
+	e.Signature, e.text = ed25519.Sign(by, message), ""
 	return nil
 }
 

@@ -71,7 +71,7 @@ func (l *ledger) encode(p Position, proof time.Time) ([]byte, error) {
 		keys[key] = l.records[key]
 	}
 	for key, r := range keys {
-		next := line{Key: key, Revision: r.revision, Value: r.value}
+		next := line{Key: key, Revision: r.revision, Value: json.RawMessage(r.value)}
 		if e, announced := l.notices[key]; announced {
 			text, err := e.Encode()
 			if err != nil {
@@ -187,7 +187,7 @@ func (l *ledger) restore(from parsed, entries map[string]*Entry) {
 	}
 	switch {
 	case from.entry != nil:
-		l.records[from.Key] = record{from.Revision, from.entry.State, from.Value}
+		l.records[from.Key] = record{from.Revision, from.entry.State, from.entry.text}
 		l.settle(*from.entry)
 		entries[from.Key] = from.entry
 	case from.Revision > 0:

@@ -20,11 +20,13 @@ const (
 )
 
 // sumOf is the sum of an entry in a fleet. text is the entry, encoded.
-func sumOf(fleet, key string, text []byte) sum {
-	h := sha256.New()
-	fmt.Fprintf(h, "%s\x00%s\x00%s\x00", summed, fleet, key)
-	h.Write(text)
-	return sum(h.Sum(nil))
+func sumOf(fleet, key, text string) sum {
+	var space [1024]byte // enough for most
+	b := append(space[:0], summed...)
+	for _, part := range []string{fleet, key, text} {
+		b = append(append(b, 0), part...)
+	}
+	return sha256.Sum256(b)
 }
 
 // Sums are entries of KindSums for many others, unsigned, without By, Why, At and revision. A

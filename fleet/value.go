@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,7 +56,7 @@ func (e Entry) encode() ([]byte, error) {
 // An error names the key and never a secret; the entry that comes with it is for the Sink, too,
 // which refuses it, counts it and logs it.
 func ParseEntry(key string, text []byte) (Entry, error) {
-	e, err := parse(key, text)
+	e, err := parse(key, string(text))
 	if err != nil {
 		err = entryError(key, err)
 		return Entry{key: key, broken: err}, err
@@ -67,7 +66,7 @@ func ParseEntry(key string, text []byte) (Entry, error) {
 
 var errNotCanonical = errors.New("the value is not in the canonical form that Encode writes")
 
-func parse(key string, text []byte) (Entry, error) {
+func parse(key, text string) (Entry, error) {
 	e, err := parseKey(key)
 	if err != nil {
 		return e, err
@@ -75,8 +74,18 @@ func parse(key string, text []byte) (Entry, error) {
 	if len(text) > MaxValue {
 		return e, fmt.Errorf("larger than %d bytes", MaxValue)
 	}
+	if e.Kind != KindServer {
+		if scanned, ok := e.scan(text); ok {
+			return scanned, scanned.check()
+		}
+	}
+	return e.unmarshal(text)
+}
+
+// unmarshal reads any value of an entry whose key is known.
+func (e Entry) unmarshal(text string) (Entry, error) {
 	var v value
-	if err := json.Unmarshal(text, &v); err != nil {
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
 		return e, errNotCanonical // what json says may repeat a secret
 	}
 	e.State, e.UserID, e.Metadata, e.Hash = v.State, v.UserID, v.Metadata, Hash(v.Hash)
@@ -86,6 +95,7 @@ func parse(key string, text []byte) (Entry, error) {
 		text string
 		time *time.Time
 	}{{v.NotBefore, &e.NotBefore}, {v.NotAfter, &e.NotAfter}, {v.At, &e.At}} {
+		var err error
 		if *field.time, err = parseTime(field.text); err != nil {
 			return e, err
 		}
@@ -96,9 +106,11 @@ func parse(key string, text []byte) (Entry, error) {
 	if e.Kind == KindServer {
 		return e, nil
 	}
-	if e.text, err = e.encode(); err != nil || !bytes.Equal(e.text, text) {
+	again, err := e.encode()
+	if err != nil || string(again) != text {
 		return e, errNotCanonical
 	}
+	e.text = text
 	return e, nil
 }
 

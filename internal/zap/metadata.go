@@ -75,15 +75,16 @@ func AppendProperty(dst []byte, name, value string) []byte {
 	return append(dst, value...)
 }
 
-// CheckMetadata checks all properties with CheckProperty, sorted by name, and returns the first
-// error.
-func CheckMetadata(properties map[string]string) error {
-	for _, name := range slices.Sorted(maps.Keys(properties)) {
-		if err := CheckProperty(name, properties[name]); err != nil {
-			return err
+// CheckMetadata checks all properties with CheckProperty, and returns the error of the one whose name
+// is the first.
+func CheckMetadata(properties map[string]string) (err error) {
+	var first string
+	for name, value := range properties {
+		if fault := CheckProperty(name, value); fault != nil && (err == nil || name < first) {
+			first, err = name, fault
 		}
 	}
-	return nil
+	return err
 }
 
 // CheckProperty returns an error if libzmq cannot carry the property, or if libzmq sets a property
