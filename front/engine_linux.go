@@ -114,7 +114,12 @@ func (e *engine) open(text string, cfg *Config) (err error) {
 	if old != nil {
 		e.public.takeFile(old.engine.public)
 		old.engine.accepting = false
-		go func() { _ = old.engine.endListening() }()
+		go func() {
+			_ = old.engine.endListening()
+			for _, l := range e.loops {
+				l.post(l.lookAgain)
+			}
+		}()
 	}
 	return nil
 }

@@ -167,6 +167,23 @@ func testReplace(t *testing.T, endpoint string) {
 	}
 }
 
+// TestReplaceWaiting: a client that comes when a Front takes over gets in, also if nobody comes
+// after it.
+func TestReplaceWaiting(t *testing.T) {
+	testpeer.NothingLeft(t)
+	s := newServer(t, zmq4.ROUTER, "NULL", "tcp://127.0.0.1:*", nil)
+	for range 100 {
+		old := s.front
+		var err error
+		s.front, err = Listen(s.a, s.socket, old.Endpoint(), &Config{Replace: old})
+		must.OK(t, err)
+		if !s.enters(t, "") {
+			t.Fatal("not let in")
+		}
+		must.OK(t, old.Close())
+	}
+}
+
 // TestTooFewDescriptors: the process keeps some, whoever connects, and goes on afterwards.
 func TestTooFewDescriptors(t *testing.T) {
 	if !testpeer.Child(t, nil) {

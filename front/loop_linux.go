@@ -258,6 +258,15 @@ func (l *loop) resume() {
 	}
 }
 
+// lookAgain finds the clients that wait, if the event about them went to a loop of another engine,
+// which has forgotten the listener before it came to accepting.
+func (l *loop) lookAgain() {
+	if l.listening && l.paused.IsZero() {
+		l.pause()
+		l.resume()
+	}
+}
+
 // refuseIntruders ends the connections of whoever has dialled the private endpoint.
 func (l *loop) refuseIntruders() {
 	for range maxAccepts {
