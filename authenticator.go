@@ -458,6 +458,7 @@ func (a *Authenticator) change(edit func(next *policy) error) error {
 		return err
 	}
 	a.policy.Store(next)
+	a.relay.SetRules(next.addresses)
 	old.releaseBut(next)
 	return nil
 }

@@ -33,7 +33,7 @@ var layers = map[string][]string{
 	"internal/pause":      {},
 	"internal/principal":  {},
 	"internal/privatedir": {"internal/files", "internal/unixpeer"},
-	"internal/relay":      {},
+	"internal/relay":      {"internal/acl"},
 	"internal/reminder":   {},
 	"internal/table":      {"internal/pause"},
 	"internal/unixpeer":   {},

@@ -214,13 +214,18 @@ func BenchmarkFlood(b *testing.B) {
 			for range 100 {
 				idle[which] = append(idle[which], enterOnce(which))
 			}
+			p.servers[which].front.engine.shed.lift() // that of the flood before
 			before := processorTime(b)
-			flood := startStrangers(b, p.endpoints[which], 9, count)
-			done := make(chan int)
-			go func() { done <- flood.await(b) }()
-			for in := -1; in < 0; {
+			flood := startFlood(b, p.endpoints[which], 9, count)
+			done := make(chan bool)
+			go func() {
+				defer close(done)
+				flood.await(b)
+			}()
+			for over := false; !over; {
 				select {
-				case in = <-done:
+				case <-done:
+					over = true
 				case <-time.After(20 * time.Millisecond):
 					flooded[which] = append(flooded[which], enterOnce(which))
 				}
@@ -236,6 +241,7 @@ func BenchmarkFlood(b *testing.B) {
 		b.ReportMetric(median(flooded[which]), name+"-flood-µs/entry")
 	}
 	b.ReportMetric(median(costs[1])/median(costs[0]), "ratio")
+	b.ReportMetric(median(flooded[1])/median(idle[1]), "entry-ratio")
 }
 
 // processorTime is how much of it this process has used.

@@ -112,6 +112,7 @@ type Stats struct {
 	Relayed  uint64            // connections for which the socket was dialled
 	Refused  uint64            // connections
 	Reasons  map[string]uint64 // of those
+	Dropped  uint64            // packets that begin a connection, about: by the kernel, in floods
 	Received uint64            // bytes from clients to the socket
 	Sent     uint64            // bytes from the socket to clients
 }

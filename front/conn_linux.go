@@ -90,6 +90,9 @@ func (c *conn) admit() bool {
 	e := c.loop.engine
 	if !e.a.AddressAllowed(c.from.Domain, c.from.Address) {
 		e.refusals.add(ReasonAddressDenied, c.from.Address)
+		if c.state != heading { // of a balancer's connection the kernel sees the balancer's address
+			e.shed.note(c.from.TCP.Addr(), c.since)
+		}
 		return false
 	}
 	visitor, reason := e.gate.Admit(c.from.TCP, c.since)

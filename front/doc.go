@@ -16,6 +16,20 @@
 // domain nobody else can have such an address any more. Each client being alone there, its session
 // is exact, with GSSAPI and over IPC as well.
 //
+// # Floods
+//
+// A connection from a denied address is closed, counted and logged. Where 500 of them come within a
+// second, the kernel drops those that follow from the same denied networks, for 5 s, and again if
+// the flood goes on. It drops their first packet, so that they take no place among the clients who
+// wait to be accepted. Their client hears nothing, and tries again after 1 s, 2 s, 4 s and so on.
+// The log says so. Stats.Dropped counts packets, not connections.
+//
+// Who is allowed is never dropped: every change of the address rules, and Reconfigure, end it
+// before they return. Open connections go on. Balancers are never dropped, and so nobody who comes
+// through them. Limits drop nobody. At most 128 networks are dropped at once: a network of the deny
+// list, or of an allow list all that is next to none of its networks. A Front with more than 32
+// networks of balancers, one at Config.Listener and one of IPC drop nothing.
+//
 // # The private endpoint
 //
 // The socket listens on a loopback address, which all processes of the machine can dial. The kernel

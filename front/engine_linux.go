@@ -25,6 +25,7 @@ type engine struct {
 	public *listener
 	fence  *fence
 	loops  []*loop
+	shed   *shed // nil: see newShed
 	*refusals
 
 	drained chan struct{} // closed: nobody is accepted, and no connection is open
@@ -90,6 +91,7 @@ func (e *engine) awaitSocket(started bool) {
 // reconfigure puts a Config in force that was checked.
 func (e *engine) reconfigure(cfg *Config) {
 	e.rules.Store(cfg.settings())
+	e.shed.lift() // which may drop a new balancer
 	e.gate.SetLimits((*session.Limits)(cfg.Limits))
 }
 
@@ -108,12 +110,14 @@ func (e *engine) open(text string, cfg *Config) (err error) {
 	}
 	e.refusals = newRefusals(cfg.Logger, e.public.text)
 	e.gate = session.NewGate((*session.Limits)(cfg.Limits))
+	e.shed = newShed(e)
 	if err := e.start(); err != nil {
 		return errors.Join(err, e.public.close())
 	}
 	if old != nil {
 		e.public.takeFile(old.engine.public)
 		old.engine.accepting = false
+		old.engine.shed.stop() // both have one socket, which has one filter
 		go func() {
 			_ = old.engine.endListening()
 			for _, l := range e.loops {
@@ -121,6 +125,7 @@ func (e *engine) open(text string, cfg *Config) (err error) {
 			}
 		}()
 	}
+	e.shed.start()
 	return nil
 }
 
@@ -165,6 +170,7 @@ func (e *engine) stats() Stats {
 		Relayed: uint64(e.relayed.Load()), Received: uint64(e.received.Load()),
 		Sent: uint64(e.sent.Load())}
 	s.Refused, s.Reasons = e.refusals.counts()
+	s.Dropped = e.shed.drops()
 	return s
 }
 
@@ -186,6 +192,7 @@ func (e *engine) endListening() error {
 	for _, l := range e.loops {
 		l.do(l.forgetListener)
 	}
+	e.shed.stop()
 	err := e.public.close()
 	e.checkDrained()
 	return err

@@ -28,6 +28,9 @@ type listener struct {
 	spec endpoint.Endpoint // what was asked for
 	text string            // the endpoint
 
+	// sheds says that the socket takes a filter: it is of TCP, and no other process has it.
+	sheds bool
+
 	mu   sync.Mutex
 	file *privatedir.Socket // of ipc, which close removes; nil: none
 }
@@ -136,7 +139,7 @@ func listenTCP(spec endpoint.Endpoint) (*listener, error) {
 		return nil, os.NewSyscallError("getsockname", err)
 	}
 	at, _ := addrPortOf(bound)
-	return &listener{fd: fd, spec: spec, text: endpoint.TCP + "://" + at.String()}, nil
+	return &listener{fd: fd, spec: spec, text: endpoint.TCP + "://" + at.String(), sheds: true}, nil
 }
 
 // The options of accepted connections, which they have from their listener: the calls for each
@@ -216,7 +219,7 @@ func (l *listener) duplicate(text string) (*listener, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("dup", err)
 	}
-	return &listener{fd: fd, spec: l.spec, text: l.text}, nil
+	return &listener{fd: fd, spec: l.spec, text: l.text, sheds: l.sheds}, nil
 }
 
 // takeFile makes the file of another listener l's.

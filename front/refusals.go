@@ -26,20 +26,25 @@ func newRefusals(log *slog.Logger, endpoint string) *refusals {
 	return &refusals{log: log, endpoint: endpoint, reasons: make(map[string]uint64)}
 }
 
-// add counts a refusal. A line for the log, if one is due, is written by a goroutine of its own: a
-// slow logger must not hold up the connections.
+// add counts a refusal, and logs it if that is due.
 func (r *refusals) add(reason, address string) {
 	r.mu.Lock()
 	r.reasons[reason]++
 	r.mu.Unlock()
 	count := r.tally.Note(session.Refusal{Address: address, Reason: reason}, time.Now())
-	if count == 0 {
-		return
+	if count > 0 {
+		r.warn("front: connections are refused", "reason", reason, "times", count,
+			"address", address)
 	}
+}
+
+// warn writes a line for the log by a goroutine of its own: a slow logger must not hold up the
+// connections.
+func (r *refusals) warn(message string, attributes ...any) {
+	attributes = append([]any{"endpoint", r.endpoint}, attributes...)
 	go func() {
 		defer func() { _ = recover() }() // a panic of the logger has nobody else to be told to
-		r.log.Warn("front: connections are refused", "endpoint", r.endpoint, "reason", reason,
-			"times", count, "address", address)
+		r.log.Warn(message, attributes...)
 	}()
 }
 

@@ -6,12 +6,17 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/zmqauth/zmqauth/internal/must"
 )
@@ -37,11 +42,15 @@ type strangers struct {
 
 func startStrangers(t testing.TB, endpoint string, network, count int) *strangers {
 	t.Helper()
+	return start(t, fmt.Sprintf("enter %s %d %d", endpoint, network, count))
+}
+
+func start(t testing.TB, arguments string) *strangers {
+	t.Helper()
 	self, err := os.Executable()
 	must.OK(t, err)
 	s := &strangers{command: exec.Command(self)}
-	s.command.Env = append(os.Environ(),
-		fmt.Sprintf("%s=%s %d %d", strangersVariable, endpoint, network, count))
+	s.command.Env = append(os.Environ(), strangersVariable+"="+arguments)
 	s.command.Stderr = os.Stderr
 	s.input, err = s.command.StdinPipe()
 	must.OK(t, err)
@@ -73,12 +82,25 @@ func (s *strangers) leave(t testing.TB) {
 }
 
 func playStrangers(arguments string) {
-	var endpoint string
+	var kind, endpoint string
 	var network, count int
-	_, err := fmt.Sscan(arguments, &endpoint, &network, &count)
+	_, err := fmt.Sscan(arguments, &kind, &endpoint, &network, &count)
 	if err != nil || raiseDescriptors() != nil {
 		os.Exit(1)
 	}
+	var in []io.Closer
+	if kind == "flood" {
+		playFlood(endpoint, network, count)
+	} else {
+		in = enterAll(endpoint, network, count)
+	}
+	fmt.Println(len(in))
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	runtime.KeepAlive(in)
+}
+
+// enterAll has all connect, and returns the connections of those who were let in.
+func enterAll(endpoint string, network, count int) []io.Closer {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	var in []io.Closer
@@ -104,8 +126,7 @@ func playStrangers(arguments string) {
 		})
 	}
 	all.Wait()
-	fmt.Println(len(in))
-	_, _ = io.Copy(io.Discard, os.Stdin)
+	return in
 }
 
 // raiseDescriptors lets this process have as many descriptors as it may.
@@ -116,4 +137,39 @@ func raiseDescriptors() error {
 	}
 	limit.Cur = limit.Max
 	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+}
+
+// floodRate is how many connections a flood begins in a second.
+const floodRate = 10_000
+
+// startFlood has a process of its own begin so many connections from addresses of
+// 127.network.0.0/16 at floodRate, whatever comes of them. Each speaks NULL at once.
+func startFlood(t testing.TB, endpoint string, network, count int) *strangers {
+	t.Helper()
+	return start(t, fmt.Sprintf("flood %s %d %d", endpoint, network, count))
+}
+
+func playFlood(endpoint string, network, count int) {
+	const kept = 5000 // connections that are open at once
+	to := netip.MustParseAddrPort(address(endpoint))
+	var open []int
+	begun := time.Now()
+	for i := range count {
+		time.Sleep(time.Until(begun.Add(time.Duration(i) * time.Second / floodRate)))
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			os.Exit(1)
+		}
+		from := [4]byte{127, byte(network), byte(i / 250), byte(i%250 + 1)}
+		_ = unix.Bind(fd, &unix.SockaddrInet4{Addr: from})
+		_ = unix.Connect(fd, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())})
+		_, _ = unix.SendmsgN(fd, append(greetingOf(), ready...), nil, nil, unix.MSG_NOSIGNAL)
+		if open = append(open, fd); len(open) > kept {
+			_ = unix.Close(open[0])
+			open = open[1:]
+		}
+	}
+	for _, fd := range open {
+		_ = unix.Close(fd)
+	}
 }

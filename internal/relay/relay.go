@@ -1,14 +1,18 @@
 // Package relay knows who is behind the connections that fronts make to sockets. Each client of a
 // front has a loopback address of its own there, from which the front dials. libzmq names that
-// address in its ZAP request.
+// address in its ZAP request. The package has the address rules in force for the fronts, too.
 package relay
 
 import (
 	"encoding/binary"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/zmqauth/zmqauth/internal/acl"
 )
 
 // The addresses that fronts dial from. The one after last is a broadcast address.
@@ -34,11 +38,46 @@ type Client struct {
 // Table is all clients behind fronts. The zero value is empty. Any goroutine may call its methods.
 type Table struct {
 	fronted atomic.Bool // a domain was opened
+	rules   atomic.Pointer[acl.Rules]
 
-	mu      sync.Mutex
-	next    uint32
-	clients map[netip.Addr]*Client
-	domains map[string]bool
+	mu       sync.Mutex
+	next     uint32
+	clients  map[netip.Addr]*Client
+	domains  map[string]bool
+	watchers map[*func()]struct{}
+}
+
+// SetRules tells the fronts of the address rules in force, and returns when they all know. The
+// rules must not change any more.
+func (t *Table) SetRules(r *acl.Rules) {
+	if t.rules.Swap(r) == r {
+		return
+	}
+	t.mu.Lock()
+	watchers := slices.Collect(maps.Keys(t.watchers))
+	t.mu.Unlock()
+	for _, changed := range watchers {
+		(*changed)()
+	}
+}
+
+// Rules are the address rules in force, as SetRules had them last; nil: none.
+func (t *Table) Rules() *acl.Rules { return t.rules.Load() }
+
+// Watch has a function called whenever the rules have changed, until stop is called. A call may
+// still be under way then. The function must not block.
+func (t *Table) Watch(changed func()) (stop func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.watchers == nil {
+		t.watchers = make(map[*func()]struct{})
+	}
+	t.watchers[&changed] = struct{}{}
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.watchers, &changed)
+	}
 }
 
 // Open says that a domain has a front. From then on, for ever, an address of fronts that no front

@@ -3,6 +3,8 @@ package relay
 import (
 	"net/netip"
 	"testing"
+
+	"github.com/zmqauth/zmqauth/internal/acl"
 )
 
 // TestTable: each client has an address of its own, in its domain alone; others are nobody's.
@@ -70,5 +72,29 @@ func TestTurns(t *testing.T) {
 			t.Errorf("%v, want %v", got, want)
 			break
 		}
+	}
+}
+
+// TestRules: who watches is told of other rules before SetRules returns, and not of the same.
+func TestRules(t *testing.T) {
+	var table Table
+	if table.Rules() != nil {
+		t.Error("there are rules")
+	}
+	told := 0
+	stop := table.Watch(func() { told++ })
+	table.Watch(func() {})
+	for i, rules := range []*acl.Rules{new(acl.Rules), new(acl.Rules)} {
+		for range 2 {
+			table.SetRules(rules)
+		}
+		if told != i+1 || table.Rules() != rules {
+			t.Errorf("told %d times, want %d", told, i+1)
+		}
+	}
+	stop()
+	table.SetRules(nil)
+	if told != 2 {
+		t.Error("told after the end")
 	}
 }
