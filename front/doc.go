@@ -26,9 +26,9 @@
 //
 // Who is allowed is never dropped: every change of the address rules, and Reconfigure, end it
 // before they return. Open connections go on. Balancers are never dropped, and so nobody who comes
-// through them. Limits drop nobody. At most 128 networks are dropped at once: a network of the deny
-// list, or of an allow list all that is next to none of its networks. A Front with more than 32
-// networks of balancers, one at Config.Listener and one of IPC drop nothing.
+// through them. Limits drop nobody. A denied network is one of a deny list, or the widest one
+// around an address with nobody in it whom the allow list names. At most 128 are dropped at once. A
+// Front with more than 32 networks of balancers, one at Config.Listener and one of IPC drop none.
 //
 // # The private endpoint
 //

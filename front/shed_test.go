@@ -288,14 +288,22 @@ func TestShedBalancers(t *testing.T) {
 }
 
 // TestShedEnds: after its time the next one is closed and counted again. If the flood goes on, so
-// does the dropping.
+// does the dropping. The log says so at once, and then at growing intervals.
 func TestShedEnds(t *testing.T) {
-	s := newShedding(t, "tcp://127.0.0.1:*", nil)
+	var lines logbuffer.Buffer
+	s := newShedding(t, "tcp://127.0.0.1:*",
+		&Config{Logger: slog.New(slog.NewTextHandler(&lines, nil))})
 	tune(s.front, 100*time.Millisecond)
 	must.OK(t, s.a.Deny("127.9.0.0/16"))
 	for range 3 {
 		s.flood(t, "127.9.0.1")
 		testpeer.Eventually(t, "it is closed", func() bool { return !s.drops(t, "127.9.0.1") })
+	}
+	const text = "the kernel drops connections from denied networks"
+	testpeer.Eventually(t, "a line", func() bool { return strings.Contains(lines.String(), text) })
+	log := lines.String()
+	if strings.Count(log, text) > 2 || !strings.Contains(log, "network=127.9.0.0/16") {
+		t.Error(log)
 	}
 }
 
