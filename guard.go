@@ -135,7 +135,7 @@ func (a *Authenticator) guardSocket(s *zmq4.Socket, l *Limits) error {
 	conns := a.guard.table.Load().Guard(domain, mechanism, limits)
 	a.guard.sockets[s] = guardedSocket{monitor, conns}
 	go func() {
-		monitor.Run(conns.Tell)
+		monitor.Run(conns.Tell, conns.HasWaiting)
 		conns.Close()
 		a.guard.mu.Lock()
 		defer a.guard.mu.Unlock()
@@ -173,11 +173,10 @@ func (a *Authenticator) SetLimits(s *zmq4.Socket, l *Limits) error {
 func (g *guard) find(s *zmq4.Socket) (guardedSocket, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	known, ok := g.sockets[s]
-	if !ok {
-		return guardedSocket{}, errNotGuarded
+	if known, ok := g.sockets[s]; ok {
+		return known, nil
 	}
-	return known, nil
+	return guardedSocket{}, errNotGuarded
 }
 
 // beginGuard starts what all guarded sockets share.
@@ -293,9 +292,12 @@ func (l *loop) post(o outgoing) {
 	}
 }
 
-// sendGuarded puts a reply to a guarded socket among the replies to send. It does not let in
-// anybody after a stop.
+// sendGuarded puts a guarded socket's reply among those to send. After a stop it lets nobody in.
 func (l *loop) sendGuarded(o outgoing) {
+	if !l.sending {
+		l.a.guard.table.Load().Withdraw(o.reply)
+		return
+	}
 	v := l.a.current(o.verdict, o.epoch)
 	if v.status != o.verdict.status {
 		l.a.guard.table.Load().Withdraw(o.reply)

@@ -22,7 +22,7 @@ type guarded struct {
 	creds    Credentials
 }
 
-func newGuarded(t *testing.T, bind string, cfg Config, limits *Limits) *guarded {
+func newGuarded(t testing.TB, bind string, cfg Config, limits *Limits) *guarded {
 	t.Helper()
 	g := &guarded{zctx: testzmq.NewContext(t)}
 	var err error
@@ -44,7 +44,7 @@ func newGuarded(t *testing.T, bind string, cfg Config, limits *Limits) *guarded 
 }
 
 // client connects a client with a key that is let in.
-func (g *guarded) client(t *testing.T, zctx *zmq4.Context) (*zmq4.Socket, PublicKey) {
+func (g *guarded) client(t testing.TB, zctx *zmq4.Context) (*zmq4.Socket, PublicKey) {
 	t.Helper()
 	cert, err := NewCertificate()
 	must.OK(t, err)
@@ -56,7 +56,7 @@ func (g *guarded) client(t *testing.T, zctx *zmq4.Context) (*zmq4.Socket, Public
 }
 
 // await waits until there are so many sessions.
-func (g *guarded) await(t *testing.T, count int) []Session {
+func (g *guarded) await(t testing.TB, count int) []Session {
 	t.Helper()
 	var all []Session
 	testpeer.Eventually(t, fmt.Sprintf("there are %d sessions", count), func() bool {

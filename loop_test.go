@@ -13,6 +13,7 @@ import (
 	"github.com/zmqauth/zmqauth/internal/libzmq"
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/session"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
@@ -118,6 +119,8 @@ type fakeSocket struct {
 	woken    chan bool
 	replies  chan []string
 	unbound  bool
+	closed   bool
+	onClose  func()
 }
 
 func newFakeSocket() *fakeSocket {
@@ -143,6 +146,9 @@ func (s *fakeSocket) Receive() ([]libzmq.Message, error) {
 }
 
 func (s *fakeSocket) Send(bytes []byte, sizes, frames []uint32, _ []uint8) error {
+	if s.closed {
+		panic("a message is sent on a closed socket")
+	}
 	for _, count := range frames {
 		var reply []string
 		for _, size := range sizes[:count] {
@@ -158,7 +164,13 @@ func (s *fakeSocket) Wake() { s.woken <- true }
 
 func (s *fakeSocket) Unbind() error { s.unbound = true; return nil }
 
-func (s *fakeSocket) Close() error { return nil }
+func (s *fakeSocket) Close() error {
+	s.closed = true
+	if s.onClose != nil {
+		s.onClose()
+	}
+	return nil
+}
 
 func message(body [][]byte) libzmq.Message {
 	return libzmq.Message{Frames: append(frames("peer", ""), body...)}
@@ -208,6 +220,33 @@ func TestVerdictsDoNotOutliveAStop(t *testing.T) {
 			}
 			close(a.loop.done)
 		})
+	}
+}
+
+// TestGuardedReplyAtTheEnd: a reply to a guarded socket whose turn comes when the ZAP socket is
+// closed is not sent, and lets nobody in.
+func TestGuardedReplyAtTheEnd(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	a.guard.begin.Do(a.beginGuard)
+	table := a.guard.table.Load()
+	table.Guard("d", "NULL", nil)
+	socket := newFakeSocket()
+	a.loop = newLoop(a, socket, nil)
+	a.state = stateServing
+	r := &zap.Request{Domain: []byte("d"), Address: []byte("192.0.2.1"), Mechanism: []byte("NULL")}
+	o := outgoing{ticket: newTicket(frames("peer", ""), r, nil, time.Now()),
+		verdict: a.accepted("ann", nil), epoch: a.epoch}
+	o.reply = &session.Reply{Domain: "d", Mechanism: "NULL", Address: "192.0.2.1", Send: func() {},
+		Session: a.newSession(table.NextID(), r, o.verdict, time.Now())}
+	if !table.Offer(o.reply) {
+		t.Fatal("it has to wait")
+	}
+	a.loop.closeOnce.Do(func() { close(a.loop.closing) })
+	socket.Wake()
+	socket.onClose = func() { a.loop.post(o) }
+	a.loop.run()
+	if len(socket.replies) > 0 || len(a.Sessions()) > 0 {
+		t.Errorf("%d replies, sessions %+v", len(socket.replies), a.Sessions())
 	}
 }
 

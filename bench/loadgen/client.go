@@ -14,13 +14,22 @@ type Client struct {
 	Endpoint                        string
 	Username, Password              string
 	ServerKey, PublicKey, SecretKey string // Z85
+
+	// Apart has each connection of Handshakes come from a loopback address of its own. Endpoint is one
+	// of TCP on loopback then.
+	Apart bool
 }
 
 // c returns the client for C, and a function that frees its strings.
 func (client *Client) c() (_ C.loadgen_client, free func()) {
 	s, free := cStrings(client.Endpoint, client.Username, client.Password,
 		client.ServerKey, client.PublicKey, client.SecretKey)
+	var apart C.int
+	if client.Apart {
+		apart = 1
+	}
 	return C.loadgen_client{
+		apart:    apart,
 		endpoint: s[0],
 		username: s[1], password: s[2],
 		server_key: s[3], public_key: s[4], secret_key: s[5],

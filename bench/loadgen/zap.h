@@ -65,6 +65,7 @@ typedef struct {
 	const char *endpoint;
 	const char *username, *password;
 	const char *server_key, *public_key, *secret_key;
+	int apart; // each connection comes from a loopback address of its own
 } loadgen_client;
 
 // Does that many handshakes, in_flight at once. Each has a socket of its own, which is closed when

@@ -31,8 +31,8 @@ type Message struct {
 	Truncated bool
 }
 
-// Handler receives and sends whole messages on a ROUTER socket. One goroutine owns it. Other
-// goroutines may only call Wake.
+// Handler receives and sends whole messages on a ROUTER socket, or receives them on another one.
+// One goroutine owns it. Other goroutines may only call Wake.
 type Handler struct {
 	socket   *zmq4.Socket
 	endpoint string
@@ -72,15 +72,7 @@ func (h *Handler) open() error {
 			return err
 		}
 	}
-	pointer, err := socketPointer(h.socket)
-	if err != nil {
-		return err
-	}
-	// The lock keeps a child process from inheriting the pipe before it is close-on-exec.
-	syscall.ForkLock.RLock()
-	err = errno(C.zap_handler_new(pointer, &h.c))
-	syscall.ForkLock.RUnlock()
-	if err != nil {
+	if err := h.allocate(); err != nil {
 		return err
 	}
 	if err := h.socket.Bind(h.endpoint); err != nil {
@@ -88,6 +80,18 @@ func (h *Handler) open() error {
 		return err
 	}
 	return nil
+}
+
+// allocate makes the buffer and the control pipe.
+func (h *Handler) allocate() error {
+	pointer, err := socketPointer(h.socket)
+	if err != nil {
+		return err
+	}
+	// The lock keeps a child process from inheriting the pipe before it is close-on-exec.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return errno(C.zap_handler_new(pointer, &h.c))
 }
 
 // Receive waits for messages or for a call of Wake, and returns the messages that are there. After

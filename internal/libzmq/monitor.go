@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/pebbe/zmq4"
@@ -15,7 +14,7 @@ import (
 // program if it wants them, too. It lasts as long as the socket.
 type Monitor struct {
 	socket *zmq4.Socket // kept, because its finalizer would close it
-	reader *zmq4.Socket
+	reader *Handler
 	done   chan struct{}
 
 	mu     sync.Mutex   // for what the program wants
@@ -25,6 +24,8 @@ type Monitor struct {
 }
 
 const (
+	// restInterval is the time between two looks at events of which none is urgent.
+	restInterval = 2 * time.Millisecond
 	// maxPassed is how many events wait for the program.
 	maxPassed = 100_000
 	// failedInterval is the time between two events that a connection could not be accepted, which
@@ -46,40 +47,55 @@ func NewMonitor(s *zmq4.Socket) (*Monitor, error) {
 	// The queue has no limit: a full one would block libzmq's thread.
 	err = errors.Join(reader.SetLinger(0), reader.SetRcvhwm(0), s.Monitor(endpoint, zmq4.EVENT_ALL),
 		reader.Connect(endpoint))
+	m := &Monitor{socket: s, reader: &Handler{socket: reader}, done: make(chan struct{})}
+	if err == nil {
+		err = m.reader.allocate()
+	}
 	if err != nil {
 		_ = s.Monitor("", 0) // while it has a reader
 		_ = reader.Close()
 		return nil, err
 	}
-	return &Monitor{socket: s, reader: reader, done: make(chan struct{})}, nil
+	return m, nil
 }
 
 // Done is closed when Run has returned.
 func (m *Monitor) Done() <-chan struct{} { return m.done }
 
-// Run calls told for each event, until the socket is closed or its context ends.
-func (m *Monitor) Run(told func(event zmq4.Event, value int)) {
+// Run calls told for each event, until the socket is closed or its context ends. Where nothing is
+// urgent, events are read some at a time: to be woken by each of them takes longer than to read it.
+func (m *Monitor) Run(told func(event zmq4.Event, value int), urgent func() bool) {
 	defer func() {
 		_ = m.PassTo("", 0)
 		_ = m.reader.Close()
 		close(m.done)
 	}()
 	for {
-		frames, err := m.reader.RecvMessageBytes(0)
-		if zmq4.AsErrno(err) == zmq4.Errno(syscall.EINTR) {
-			continue
+		messages, err := m.reader.Receive()
+		for _, message := range messages {
+			if !m.read(message.Frames, told) {
+				return
+			}
 		}
-		if err != nil || len(frames) < 2 || len(frames[0]) < 6 {
+		if err != nil {
 			return
 		}
-		// The form of an event: zmq_socket_monitor(3).
-		event := zmq4.Event(binary.NativeEndian.Uint16(frames[0]))
-		told(event, int(binary.NativeEndian.Uint32(frames[0][2:])))
-		m.pass(event, frames)
-		if event == zmq4.EVENT_MONITOR_STOPPED {
-			return
+		if !urgent() {
+			time.Sleep(restInterval)
 		}
 	}
+}
+
+// read reads one event. It returns false if it is the last one.
+func (m *Monitor) read(frames [][]byte, told func(event zmq4.Event, value int)) bool {
+	if len(frames) < 2 || len(frames[0]) < 6 {
+		return false
+	}
+	// The form of an event: zmq_socket_monitor(3).
+	event := zmq4.Event(binary.NativeEndian.Uint16(frames[0]))
+	told(event, int(binary.NativeEndian.Uint32(frames[0][2:])))
+	m.pass(event, frames)
+	return event != zmq4.EVENT_MONITOR_STOPPED
 }
 
 // PassTo is Socket.Monitor for the program: it binds a PAIR socket to an inproc endpoint, which

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -53,6 +54,12 @@ func (h Handle) cut() error {
 		return errGone
 	}
 	return unix.Shutdown(duplicate, unix.SHUT_RDWR)
+}
+
+// nap waits for less than a timer of Go's takes.
+func nap(d time.Duration) {
+	wait := unix.NsecToTimespec(int64(d))
+	_ = unix.Nanosleep(&wait, nil) // a signal may end it early
 }
 
 // shutdown ends a connection that has just been made, without a copy of its descriptor: there may

@@ -5,6 +5,7 @@ package session
 import (
 	"errors"
 	"net/netip"
+	"time"
 )
 
 // Handle is one connection. This system cannot tell connections apart.
@@ -23,5 +24,6 @@ type origin struct {
 	address string
 }
 
+func nap(d time.Duration)          { time.Sleep(d) }
 func (h Handle) shutdown() error   { return errGone }
 func originOf(int) (origin, error) { return origin{}, errGone }

@@ -24,10 +24,12 @@ type lane struct {
 	queue []*Reply // that wait for their turn
 	asked []*Reply // that are under way
 	seen  bool     // an effect was seen since the last one was sent
+	doubt bool     // a connection has ended that one of them may have been for
 	// unclear is how many connections have shown the effect of one of several that are under way.
 	unclear int
-	looked  time.Time
-	pause   time.Duration // from then to the next look
+	due     time.Time     // of the next look
+	soon    time.Time     // of one before that, because others wait; zero: there is none
+	pause   time.Duration // before that; 0: there is none
 
 	grouped  map[*conn]struct{}  // connections of the group
 	sessions map[*entry]struct{} // of the group
@@ -76,10 +78,23 @@ func (t *Table) Offer(r *Reply) (now bool) {
 	r.lane = t.laneOf(laneKey{r.Domain, r.Mechanism, normalAddress(r.Address)})
 	if now = len(r.lane.asked) == 0; now {
 		t.ask(r.lane, r)
-	} else {
-		r.lane.queue = append(r.lane.queue, r)
+		return now
+	}
+	r.lane.queue = append(r.lane.queue, r)
+	if len(r.lane.queue) == 1 {
+		t.expect(r.lane)
 	}
 	return now
+}
+
+// expect has a lane looked at soon: the effect of a reply may be there, and others wait. The caller
+// holds t.mu.
+func (t *Table) expect(l *lane) {
+	l.pause = firstLook
+	if soon := time.Now().Add(firstLook); l.soon.IsZero() || l.soon.After(soon) {
+		l.soon = soon
+		t.stirBy(soon)
+	}
 }
 
 // Withdraw says that a reply lets nobody in after all.
@@ -95,8 +110,10 @@ func (t *Table) Withdraw(r *Reply) {
 // ask notes that a reply is under way. The caller holds t.mu, and sends it afterwards.
 func (t *Table) ask(l *lane, r *Reply) {
 	l.asked = append(l.asked, r)
-	l.seen, l.pause, l.looked = false, firstLook, time.Now()
+	l.seen, l.doubt = false, false
+	l.due, l.soon, l.pause = time.Now().Add(lookInterval), time.Time{}, 0
 	t.busy[l] = struct{}{}
+	t.stirBy(l.due)
 }
 
 // Sent says that a reply was sent. gone says that its connection had ended before.
@@ -120,7 +137,9 @@ func (t *Table) Sent(r *Reply, gone bool) {
 		t.explain(l, r)
 		l.seen = true
 	}
-	t.stir()
+	if l.seen {
+		t.stirBy(time.Now())
+	}
 }
 
 // from is the undecided connection from a port, if it is known and there is one alone.
@@ -153,12 +172,14 @@ func (t *Table) explain(l *lane, r *Reply) bool {
 }
 
 const (
-	// firstLook is the time from a reply to the first look at its effect. It doubles with each look.
-	firstLook = 100 * time.Microsecond
-	lastLook  = 5 * time.Millisecond
-	// askAgain is after how many looks in vain the reply is sent once more, to learn whether its
-	// connection still is there: at first after some 25 ms.
-	askAgain = 10
+	// lookInterval is the time from a reply to a look at its effect, and between two looks.
+	lookInterval = 5 * time.Millisecond
+	// firstLook is the time from an event to a look because of it, where other replies wait: libzmq
+	// tells of the end of a handshake before it writes the last bytes. It doubles with each look.
+	firstLook = 50 * time.Microsecond
+	// askedAgain is after how many looks in vain the reply is sent once more, to learn whether its
+	// connection still is there: each 50 ms.
+	askedAgain = 10
 	// ambiguity is after how many looks in vain the next reply goes out nevertheless: the request may
 	// have come from a socket that is not guarded. Both are in the group then. That takes 3 s, and
 	// longer on a machine that is so busy that the looks are late: libzmq is late there, too.
@@ -171,26 +192,14 @@ const (
 )
 
 // look looks for the effect of the replies under way, and lets the next one go. It returns the
-// replies to send, and the time until the next look; 0: there is nothing to look for. The caller
-// holds t.mu.
-func (t *Table) look(l *lane, now time.Time) (send []*Reply, next time.Duration) {
-	if wait := l.pause - now.Sub(l.looked); wait > 0 && !l.seen {
-		return nil, wait
+// replies to send, and when to look next; zero: there is nothing to look for. The caller holds t.mu.
+func (t *Table) look(l *lane, now time.Time) (send []*Reply, next time.Time) {
+	if now.Before(l.next()) && !l.seen {
+		return nil, l.next()
 	}
-	l.looked = now
 	t.settle(l)
-	l.pause = min(2*l.pause, lastLook)
-	overdue := false
-	for _, r := range l.asked {
-		r.looks++
-		overdue = r.looks >= ambiguity // of the last one
-		if r.looks%askAgain == 0 || overdue {
-			send = append(send, r)
-		}
-	}
-	if overdue {
-		l.pause = patientLook
-	}
+	l.hope(now)
+	send, overdue := l.askAgain(now)
 	if len(l.queue) > 0 && (len(l.asked) == 0 || l.seen || overdue) {
 		r := l.queue[0]
 		l.queue = l.queue[1:]
@@ -200,9 +209,48 @@ func (t *Table) look(l *lane, now time.Time) (send []*Reply, next time.Duration)
 	if len(l.asked) == 0 {
 		delete(t.busy, l)
 		t.tidy(l)
-		return send, 0
+		return send, time.Time{}
 	}
-	return send, l.pause
+	return send, l.next()
+}
+
+// askAgain counts a look in vain, unless it was because of an event. It returns the replies to send
+// once more. overdue says that the last one has had its time.
+func (l *lane) askAgain(now time.Time) (send []*Reply, overdue bool) {
+	doubt, due := l.doubt, !now.Before(l.due)
+	l.doubt = false
+	for _, r := range l.asked {
+		if due {
+			r.looks++
+		}
+		overdue = r.looks >= ambiguity
+		if doubt || due && (overdue || r.looks%askedAgain == 0) {
+			send = append(send, r)
+		}
+	}
+	switch {
+	case due && overdue:
+		l.due = now.Add(patientLook)
+	case due:
+		l.due = now.Add(lookInterval)
+	}
+	return send, due && overdue
+}
+
+// hope has the lane looked at again soon, if that was because of an event and in vain.
+func (l *lane) hope(now time.Time) {
+	l.soon = time.Time{}
+	if l.pause *= 2; l.pause > 0 && l.pause < lookInterval && !l.seen {
+		l.soon = now.Add(l.pause)
+	}
+}
+
+// next is when the lane is looked at next.
+func (l *lane) next() time.Time {
+	if l.soon.IsZero() {
+		return l.due
+	}
+	return l.soon
 }
 
 // settle finds the connections on which more was written than before a reply, and what they carry.
@@ -297,6 +345,10 @@ func (l *lane) together() map[*conn]struct{} {
 func (t *Table) leave(l *lane, c *conn) {
 	delete(l.conns, c)
 	delete(l.grouped, c)
+	if !c.decided && len(l.queue) > 0 {
+		l.doubt = true
+		t.expect(l)
+	}
 	t.trim(l)
 	t.tidy(l)
 }

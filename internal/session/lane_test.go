@@ -3,6 +3,7 @@ package session
 import (
 	"net"
 	"testing"
+	"time"
 
 	"github.com/pebbe/zmq4"
 	"golang.org/x/sys/unix"
@@ -36,7 +37,7 @@ func (t *Table) show(l *lane, connections ...int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l.seen = true // no pause
-	t.look(l, l.looked)
+	t.look(l, time.Time{})
 }
 
 // TestLateRepetition: a reply that was sent once more, and explained meanwhile, says nothing about

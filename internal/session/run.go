@@ -2,19 +2,32 @@ package session
 
 import "time"
 
-// stir has the Table's goroutine look at what there is to do. The caller holds t.mu.
-func (t *Table) stir() {
+// stirBy has the Table's goroutine look at what there is to do, at that time or before. The caller
+// holds t.mu.
+func (t *Table) stirBy(at time.Time) {
+	if !at.Before(t.wakes) {
+		return
+	}
+	t.wakes = at
 	select {
 	case t.wake <- struct{}{}:
 	default:
 	}
 }
 
+const (
+	// shortest is the shortest time that a timer of Go's takes on an idle machine: it waits in
+	// epoll_wait(2). The goroutine takes a nap where that is too long.
+	shortest = time.Millisecond
+	// longestNap is how long whoever stirs the goroutine may have to wait for its end.
+	longestNap = 50 * time.Microsecond
+)
+
 // run does what is due: it looks for the effects of replies, lets the next ones go, judges new
 // sessions once more, and forgets what has ended.
 func (t *Table) run() {
 	defer close(t.done)
-	timer := time.NewTimer(sweepInterval)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
 	swept := time.Now()
 	for {
@@ -32,24 +45,30 @@ func (t *Table) run() {
 		t.mu.Lock()
 		send, next := t.lookAtAll(now)
 		fresh := t.fresh
-		t.fresh = nil
+		t.fresh, t.wakes = nil, next
 		t.mu.Unlock()
 		for _, r := range send {
 			r.Send()
 		}
 		t.judgeFresh(fresh)
-		timer.Reset(next)
+		wait := time.Until(next)
+		if wait < shortest {
+			nap(min(wait, longestNap))
+			wait = 0
+		}
+		timer.Reset(wait)
 	}
 }
 
-// lookAtAll looks at all lanes that have a reply under way. The caller holds t.mu.
-func (t *Table) lookAtAll(now time.Time) (send []*Reply, next time.Duration) {
-	next = sweepInterval
+// lookAtAll looks at all lanes that have a reply under way. It returns when to look next. The caller
+// holds t.mu.
+func (t *Table) lookAtAll(now time.Time) (send []*Reply, next time.Time) {
+	next = now.Add(sweepInterval)
 	for l := range t.busy {
-		replies, wait := t.look(l, now)
+		replies, at := t.look(l, now)
 		send = append(send, replies...)
-		if wait > 0 {
-			next = min(next, wait)
+		if !at.IsZero() && at.Before(next) {
+			next = at
 		}
 	}
 	return send, next

@@ -55,20 +55,53 @@ func (t *Table) Guards(domain string) bool {
 
 // Tell passes on an event of the socket's monitor.
 func (s *Socket) Tell(event zmq4.Event, fd int) {
+	const decided = zmq4.EVENT_HANDSHAKE_SUCCEEDED | zmq4.EVENT_HANDSHAKE_FAILED_AUTH |
+		zmq4.EVENT_HANDSHAKE_FAILED_PROTOCOL
 	opened := event == zmq4.EVENT_ACCEPTED || event == zmq4.EVENT_CONNECTED
-	if !opened && event != zmq4.EVENT_DISCONNECTED {
+	if !opened && event != zmq4.EVENT_DISCONNECTED && event&decided == 0 {
 		return
 	}
 	t := s.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if event&decided != 0 {
+		s.expect()
+		return
+	}
 	if before := s.conns[fd]; before != nil {
 		t.forget(before) // it has ended, or its end had no event
 	}
 	if opened {
 		s.open(fd, time.Now())
 	}
-	t.stir()
+}
+
+// expect has the lanes looked at in which replies wait for the one before them. An event does not
+// say which connection it is about. The caller holds t.mu.
+func (s *Socket) expect() {
+	for l := range s.table.busy {
+		if s.isWaiting(l) {
+			s.table.expect(l)
+		}
+	}
+}
+
+// isWaiting tells whether events of the socket make replies of a lane go on.
+func (s *Socket) isWaiting(l *lane) bool {
+	return len(l.queue) > 0 && l.key.domain == s.domain && l.key.mechanism == s.mechanism
+}
+
+// HasWaiting tells whether replies wait for events of the socket.
+func (s *Socket) HasWaiting() bool {
+	t := s.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for l := range t.busy {
+		if s.isWaiting(l) {
+			return true
+		}
+	}
+	return false
 }
 
 // open adds a connection, unless the limits end it. The caller holds t.mu.
@@ -111,7 +144,6 @@ func (s *Socket) Close() {
 	if t.domains[s.domain]--; t.domains[s.domain] == 0 {
 		delete(t.domains, s.domain)
 	}
-	t.stir()
 }
 
 // forget takes a connection out, and ends its session. The caller holds t.mu.

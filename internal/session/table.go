@@ -19,7 +19,7 @@ type Table struct {
 	closed chan struct{}
 	done   chan struct{}
 	round  int           // of the last Rejudge; 1: there was none
-	wake   chan struct{} // has a token while there may be something to do
+	wake   chan struct{} // has a token where the Table's goroutine sleeps too long
 
 	mu      sync.Mutex // held shortly: decisions wait for it
 	byID    map[uint64]*entry
@@ -30,6 +30,7 @@ type Table struct {
 	lanes   map[laneKey]*lane
 	busy    map[*lane]struct{} // that have a reply under way
 	fresh   []*entry           // that were not judged since they were opened
+	wakes   time.Time          // when the Table's goroutine looks next
 }
 
 // Config is what a Table needs of its owner.
