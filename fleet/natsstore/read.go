@@ -22,6 +22,7 @@ type request struct {
 	NextBySubject string `json:"next_by_subj,omitempty"`
 	LastBySubject string `json:"last_by_subj,omitempty"`
 	Batch         int    `json:"batch,omitempty"`
+	MaxBytes      int    `json:"max_bytes,omitempty"` // the batch ends behind the message that reaches it
 
 	StartTime *time.Time `json:"start_time,omitempty"` // in place of Sequence
 }
@@ -92,8 +93,12 @@ func (s *Store) direct(ctx context.Context, r request) (*stored, error) {
 // maxPresize is for how many entries there is room from the beginning.
 const maxPresize = 200_000
 
-// batchSize is how many messages are read at once while everything is loaded.
-const batchSize = 1000
+// What is read at once while everything is loaded: the engine counts what is left before each
+// batch, and two batches are in memory.
+const (
+	batchSize  = 4000 // messages
+	batchBytes = 4 << 20
+)
 
 // batch reads many messages of a stream. It returns none where there are no more.
 func (s *Store) batch(ctx context.Context, stream string, r request) (found []*stored, err error) {
@@ -118,7 +123,9 @@ func (s *Store) batch(ctx context.Context, stream string, r request) (found []*s
 		switch status := m.Header.Get(headerStatus); status {
 		case "":
 			var one *stored
-			one, err = s.stored(m)
+			if one, err = s.stored(m); len(found) == r.Batch {
+				err = s.failed("loading", errAnswer)
+			}
 			found = append(found, one)
 		case statusEnd, statusNone:
 			return found, nil
@@ -182,7 +189,7 @@ func (s *Store) load(ctx context.Context) ([]fleet.Entry, fleet.Position, error)
 	}
 	l := loading{reports: make(map[string]int)}
 	l.entries = make([]fleet.Entry, 0, min(begun.State.Messages, maxPresize))
-	batches, parsed := make(chan []*stored, 2), make(chan struct{})
+	batches, parsed := make(chan []*stored), make(chan struct{})
 	go func() {
 		defer close(parsed)
 		for found := range batches {
@@ -206,7 +213,7 @@ func (s *Store) readAll(ctx context.Context, epoch string, batches chan<- []*sto
 	last uint64, err error) {
 	for {
 		found, err := s.batch(ctx, s.stream(), request{Sequence: last + 1,
-			NextBySubject: s.subject(">"), Batch: batchSize})
+			NextBySubject: ">", Batch: batchSize, MaxBytes: batchBytes})
 		if err != nil {
 			return last, err
 		}

@@ -110,7 +110,7 @@ func (s *Store) changesSince(ctx context.Context, since time.Time) (
 
 // each reads messages of a stream until take returns false.
 func (s *Store) each(ctx context.Context, stream string, r request, take func(*stored) bool) error {
-	r.Batch = batchSize
+	r.Batch, r.MaxBytes = batchSize, batchBytes
 	for {
 		found, err := s.batch(ctx, stream, r)
 		if err != nil || len(found) == 0 {
