@@ -251,7 +251,7 @@ func (c *Credentials) Update(change func(*Credentials) error) error {
 	}
 	return c.change(func(next *credentialSet) error {
 		draft := Credentials{isDraft: true}
-		draft.now.Store(next)
+		draft.now.Store(new(*next))
 		if err := change(&draft); err != nil {
 			return err
 		}
@@ -260,18 +260,21 @@ func (c *Credentials) Update(change func(*Credentials) error) error {
 	})
 }
 
-// change puts a changed copy of the set in force. An error of edit's changes nothing.
+// change puts a changed copy of the set in force, or changes a draft, which Update has copied and
+// drops on an error. An error of edit's changes nothing.
 func (c *Credentials) change(edit func(next *credentialSet) error) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	var next credentialSet
-	if set := c.now.Load(); set != nil {
-		next = *set
+	next := c.now.Load()
+	if next == nil {
+		next = new(credentialSet)
+	} else if !c.isDraft {
+		next = new(*next)
 	}
-	if err := edit(&next); err != nil {
+	if err := edit(next); err != nil {
 		return err
 	}
-	c.now.Store(&next)
+	c.now.Store(next)
 	return nil
 }
 

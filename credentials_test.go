@@ -179,6 +179,21 @@ func TestCredentialsUpdate(t *testing.T) {
 	if n, _, _ := c.Len(); n != 0 {
 		t.Fatalf("%d keys after updates that failed", n)
 	}
+	must.OK(t, c.Update(func(draft *Credentials) error {
+		must.OK(t, draft.SetKey(keys[1], Entry{}))
+		if err := draft.Update(func(inner *Credentials) error {
+			inner.DeleteKey(keys[1])
+			return errors.Join(inner.SetKey(keys[2], Entry{}), fault)
+		}); !errors.Is(err, fault) {
+			t.Errorf("a draft of a draft: %v", err)
+		}
+		return draft.SetKey(keys[3], Entry{})
+	}))
+	for n, want := range []bool{1: true, 2: false, 3: true} {
+		if got := acceptedAs(t, a, curveRequest("d", keys[n])) != ""; got != want {
+			t.Errorf("key %d, whose update of a draft has failed: %t", n, got)
+		}
+	}
 	must.OK(t, c.Update(change(func() error { return nil })))
 	for _, key := range keys {
 		if acceptedAs(t, a, curveRequest("d", key)) == "" {

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -13,11 +12,21 @@ import (
 // name, and then an empty value for each name in required that is not among them. CheckProperty
 // must have accepted all of them. Without any property the frame is nil.
 func EncodeMetadata(properties map[string]string, required []string) []byte {
-	var frame []byte
-	for _, name := range slices.Sorted(maps.Keys(properties)) {
+	if len(properties) == 0 {
+		return CompleteMetadata(nil, required)
+	}
+	size := 0
+	names := make([]string, 0, 8) // of most, without garbage
+	for name, value := range properties {
+		size += propertySize(name, value)
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	frame := make([]byte, 0, size)
+	for _, name := range names {
 		frame = AppendProperty(frame, name, properties[name])
 	}
-	return CompleteMetadata(slices.Clone(frame), required) // without spare room
+	return CompleteMetadata(frame, required)
 }
 
 // CompleteMetadata returns a metadata frame with an empty value for each name in required that is
@@ -47,7 +56,6 @@ func hasProperty(frame []byte, name string) bool {
 func cutProperty(frame []byte) (name, value, rest []byte) {
 	begin := 1 + int(frame[0])
 	name, frame = frame[1:begin], frame[begin:]
-	const lengthSize = 4
 	end := lengthSize + int(binary.BigEndian.Uint32(frame))
 	return name, frame[lengthSize:end], frame[end:]
 }
@@ -65,6 +73,12 @@ func DecodeMetadata(frame []byte) map[string]string {
 	}
 	return properties
 }
+
+// propertySize is how many bytes AppendProperty appends.
+func propertySize(name, value string) int { return 1 + len(name) + lengthSize + len(value) }
+
+// lengthSize is the size of the length of a value.
+const lengthSize = 4
 
 // AppendProperty appends one property: the length of the name in one byte, the name, the length of
 // the value in four big-endian bytes, the value (RFC 27, "Message Format").

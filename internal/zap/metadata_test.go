@@ -14,6 +14,21 @@ func TestEncodeMetadata(t *testing.T) {
 	if DecodeMetadata(nil) != nil {
 		t.Error("no frame has properties")
 	}
+	many := make(map[string]string)
+	for c := 'z'; c >= 'a'; c-- {
+		many[string(c)] = string(c)
+	}
+	frame, last := EncodeMetadata(many, nil), ""
+	for rest := frame; len(rest) > 0; {
+		var name []byte
+		if name, _, rest = cutProperty(rest); string(name) <= last {
+			t.Errorf("%s behind %s", name, last)
+		}
+		last = string(name)
+	}
+	if !maps.Equal(DecodeMetadata(frame), many) || cap(frame) != len(frame) {
+		t.Errorf("%q", frame)
+	}
 	got := EncodeMetadata(map[string]string{"b": "2", "a": "one"}, []string{"Role", "b"})
 	want := []byte("\x01a\x00\x00\x00\x03one\x01b\x00\x00\x00\x012\x04Role\x00\x00\x00\x00")
 	if !bytes.Equal(got, want) {
