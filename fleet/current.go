@@ -8,9 +8,16 @@ import "crypto/ed25519"
 func Current(fleet string, entries []Entry, signers ...ed25519.PublicKey) (
 	current []Entry, refused []error) {
 	l := newLedger(trust{fleet: fleet, signers: signers, unsigned: len(signers) == 0})
-	changes, refused := l.reset(entries, l.verify(entries))
+	var log Log
+	log.Add(entries...)
+	changes, refused := l.reset(&log, l.verify(&log))
 	for _, c := range changes {
-		current = append(current, *c.entry)
+		e, err := c.entry()
+		if err != nil {
+			refused = append(refused, err)
+			continue
+		}
+		current = append(current, e)
 	}
 	return current, refused
 }

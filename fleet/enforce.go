@@ -54,43 +54,89 @@ func (f *enforcer) begin() error {
 // put puts changes in force, those of each domain in one step. The errors are those of entries,
 // whose clients are refused, and of the Authenticator.
 func (f *enforcer) put(changes []change) error {
-	clients := make(map[string][]change)
 	var faults []error
+	counts := make(map[string]int) // of clients, by domain, as it stands in keys
 	for _, c := range changes {
-		name := c.entry.Domain
-		switch {
-		case f.only != nil && !slices.Contains(f.only, name):
-		case c.entry.isClient():
-			clients[name] = append(clients[name], c)
-		case c.entry.Kind == KindAddresses:
-			faults = append(faults, f.putAddresses(*c.entry))
+		if c.kind.isClient() {
+			counts[c.domain()]++
+		} else if c.kind == KindAddresses {
+			faults = append(faults, f.putAddresses(c))
+		}
+	}
+	clients := make(map[string][]change, len(counts))
+	for _, c := range changes {
+		if name := c.domain(); c.kind.isClient() {
+			known := clients[name]
+			clients[name] = append(slices.Grow(known, counts[name]-len(known)), c)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(clients)) {
-		if err := f.configure(name); err != nil {
-			faults = append(faults, err)
-			continue
-		}
-		err := f.domains[name].credentials.Update(func(set *zmqauth.Credentials) error {
-			for _, c := range clients[name] {
-				if err := c.putInto(set); err != nil {
-					change{c.entry, out}.putInto(set)
-					faults = append(faults, entryError(c.entry.Key(), err))
-				}
-			}
-			return nil
-		})
-		faults = append(faults, err)
+		faults = append(faults, f.putClients(clients[name])...)
 	}
 	return errors.Join(faults...)
 }
 
+// decides tells whether the fleet decides about a domain here.
+func (f *enforcer) decides(domain string) bool {
+	return f.only == nil || slices.Contains(f.only, domain)
+}
+
+// putClients puts changes of clients of one domain in force.
+func (f *enforcer) putClients(changes []change) (faults []error) {
+	one, err := parseKey(changes[0].key)
+	if err == nil && !f.decides(one.Domain) {
+		return nil
+	}
+	if err == nil {
+		err = f.configure(one.Domain)
+	}
+	if err != nil {
+		return []error{err}
+	}
+	err = f.domains[one.Domain].credentials.Update(func(set *zmqauth.Credentials) error {
+		faults = putAll(changes, set)
+		return nil
+	})
+	return append(faults, err)
+}
+
+// putAll puts the standing of clients into credentials. The values are read on all processors, some
+// at a time, and in the same memory: an entry is many times larger than what is kept of it.
+func putAll(changes []change, set *zmqauth.Credentials) (faults []error) {
+	const atOnce = 1024
+	type read struct {
+		entry    Entry
+		err      error
+		metadata map[string]string
+	}
+	all := make([]read, min(len(changes), atOnce))
+	for part := range slices.Chunk(changes, atOnce) {
+		inParallel(len(part), func(i int) {
+			r := &all[i]
+			if r.metadata == nil {
+				r.metadata = make(map[string]string)
+			}
+			r.entry, r.err = part[i].entryInto(r.metadata)
+		})
+		for i, c := range part {
+			e, err := all[i].entry, all[i].err
+			if err == nil {
+				err = putInto(set, e, c.now)
+			}
+			if err != nil {
+				_ = putInto(set, e, out)
+				faults = append(faults, entryError(c.key, err))
+			}
+		}
+	}
+	return faults
+}
+
 // putInto puts the standing of a client into credentials. To take one away never fails.
-func (c change) putInto(set *zmqauth.Credentials) error {
-	e := c.entry
+func putInto(set *zmqauth.Credentials, e Entry, now standing) error {
 	known := zmqauth.Entry{Identity: zmqauth.Identity{UserID: e.UserID, Metadata: e.Metadata},
-		NotBefore: e.NotBefore, NotAfter: e.NotAfter, Suspended: c.now == suspended}
-	switch isIn := c.now != out; {
+		NotBefore: e.NotBefore, NotAfter: e.NotAfter, Suspended: now == suspended}
+	switch isIn := now != out; {
 	case e.Kind == KindKey && isIn:
 		return set.SetKey(e.PublicKey, known)
 	case e.Kind == KindKey:
@@ -107,7 +153,11 @@ func (c change) putInto(set *zmqauth.Credentials) error {
 	return nil
 }
 
-func (f *enforcer) putAddresses(e Entry) error {
+func (f *enforcer) putAddresses(c change) error {
+	e, err := c.entry()
+	if err != nil || !f.decides(e.Domain) {
+		return err
+	}
 	if err := f.know(e.Domain); err != nil {
 		return err
 	}

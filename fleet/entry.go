@@ -124,10 +124,11 @@ func (e Entry) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(e.String())) 
 // LogValue is String, for log/slog.
 func (e Entry) LogValue() slog.Value { return slog.StringValue(e.String()) }
 
-// isClient tells whether an entry lets clients in.
-func (e Entry) isClient() bool {
-	return e.Kind == KindKey || e.Kind == KindUser || e.Kind == KindPrincipal
-}
+// isClient tells whether entries of a kind let clients in.
+func (k Kind) isClient() bool { return k == KindKey || k == KindUser || k == KindPrincipal }
+
+// isForLoading says that entries of a kind let nobody in and mean nothing once they are loaded.
+func (k Kind) isForLoading() bool { return k == KindServer || k == KindSums }
 
 // check tells whether an entry is valid, its signature apart. The error names no key and no secret.
 func (e Entry) check() error {
@@ -168,7 +169,7 @@ func (e Entry) check() error {
 
 // extra is the name of what an entry has and its kind does not use.
 func (e Entry) extra() string {
-	client := e.isClient()
+	client := e.Kind.isClient()
 	for _, field := range []struct {
 		name     string
 		has, may bool

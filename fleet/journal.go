@@ -91,7 +91,7 @@ func unsealed(line []byte) (text []byte, ok bool) {
 
 // noteChange adds a change to the snapshot; m.mu is held.
 func (m *Member) noteChange(e Entry) {
-	if m.options.Snapshot == "" || e.isForLoading() {
+	if m.options.Snapshot == "" || e.Kind.isForLoading() {
 		return
 	}
 	p := m.position

@@ -51,8 +51,15 @@ const (
 
 // change is another standing of an entry, or another entry.
 type change struct {
-	entry *Entry
-	now   standing
+	*item
+	now standing
+}
+
+// of is the entry of a record. Without a value its key is known alone.
+func (r record) of(key string) *item {
+	e, err := parseKey(key)
+	return &item{key: key, text: r.value, state: r.state, revision: r.revision, err: err,
+		kind: e.Kind}
 }
 
 func newLedger(t trust) *ledger {
@@ -75,48 +82,45 @@ func (l *ledger) standingOf(key string, r record) standing {
 }
 
 // admit is the record that an entry makes in place of another. same says that it is that one.
-func admit(old record, e Entry, v verdict) (r record, same bool, err error) {
+func admit(old record, i *item, v verdict) (r record, same bool, err error) {
 	switch {
 	case v.err != nil:
 		return old, false, v.err
-	case old.value == v.text:
+	case old.value == i.text:
 		return old, true, nil
 	}
 	// A revocation counts however old it seems: who wrote it may not have seen the grant.
-	isOld := e.Revision < old.revision || e.Revision == old.revision && old.value != ""
-	if isOld && e.State != Revoked {
-		return old, false, entryError(e.Key(), ErrOutdated)
+	isOld := i.revision < old.revision || i.revision == old.revision && old.value != ""
+	if isOld && i.state != Revoked {
+		return old, false, entryError(i.key, ErrOutdated)
 	}
-	return record{max(e.Revision, old.revision), e.State, v.text}, false, nil
+	return record{max(i.revision, old.revision), i.state, i.text}, false, nil
 }
 
 // apply takes a change of the log.
 func (l *ledger) apply(e Entry) ([]change, error) {
-	if e.isForLoading() {
+	if e.Kind.isForLoading() {
 		return nil, nil
 	}
-	key := e.Key()
-	r, same, err := admit(l.records[key], e, l.verifyOne(e, nil))
+	i := itemOf(e)
+	r, same, err := admit(l.records[i.key], &i, l.verifyOne(&i, nil))
 	if err != nil {
 		return nil, err
 	}
-	before := l.standing(key)
-	l.records[key] = r
-	l.settle(e)
-	if now := l.standing(key); !same || now != before {
-		return []change{{&e, now}}, nil
+	before := l.standing(i.key)
+	l.records[i.key] = r
+	l.settle(&i)
+	if now := l.standing(i.key); !same || now != before {
+		return []change{{&i, now}}, nil
 	}
 	return nil, nil
 }
 
-// isForLoading says that an entry lets nobody in and means nothing once it is loaded.
-func (e Entry) isForLoading() bool { return e.Kind == KindServer || e.Kind == KindSums }
-
 // settle ends the announcement that an entry of the log confirms or withdraws.
-func (l *ledger) settle(e Entry) {
-	n, announced := l.notices[e.Key()]
-	if announced && (e.Revision > n.Revision || e.Revision == n.Revision && e.State == Revoked) {
-		delete(l.notices, e.Key())
+func (l *ledger) settle(i *item) {
+	n, announced := l.notices[i.key]
+	if announced && (i.revision > n.Revision || i.revision == n.Revision && i.state == Revoked) {
+		delete(l.notices, i.key)
 	}
 }
 
@@ -133,7 +137,7 @@ func (l *ledger) announce(e Entry) ([]change, error) {
 	switch {
 	case e.broken != nil:
 		return nil, e.broken
-	case !e.isClient() || e.State != Revoked:
+	case !e.Kind.isClient() || e.State != Revoked:
 		return nil, entryError(key, errNotice)
 	case known && e.Revision < old.revision, old.state == Revoked && e.Revision == old.revision:
 		return nil, nil // the log has decided already
@@ -150,24 +154,23 @@ func (l *ledger) announce(e Entry) ([]change, error) {
 	if before != in {
 		return nil, nil
 	}
-	held, err := parse(key, old.value)
-	return []change{{&held, suspended}}, err
+	return []change{{old.of(key), suspended}}, nil
 }
 
 // reset takes a whole log in place of another, as if each entry were applied. Grants that it does
 // not have are over. Revocations and lists of addresses that it does not have stay: to lose them
 // would let somebody in. Entries that are refused leave what holds for their key. v is what verify
-// says of the entries.
-func (l *ledger) reset(entries []Entry, v verified) (changes []change, refused []error) {
+// says of the log.
+func (l *ledger) reset(log *Log, v verified) (changes []change, refused []error) {
 	next := make(map[string]record, max(v.count, len(l.records)))
 	changes = make([]change, 0, v.count)
-	for i := range entries {
-		key := v.keys[i]
+	for i := range log.items {
+		key := log.items[i].key
 		if !v.isLast[i] {
 			continue
 		}
 		before := l.standing(key)
-		r, held, faults := l.fold(key, v.of(i), entries, v.verdicts)
+		r, held, faults := l.fold(v.of(i), log.items, v.verdicts)
 		refused = append(refused, faults...)
 		old, known := l.records[key]
 		if known || held != nil {
@@ -175,10 +178,7 @@ func (l *ledger) reset(entries []Entry, v verified) (changes []change, refused [
 		}
 		now := l.standingOf(key, r)
 		if held == nil && now != before {
-			e, err := parse(key, old.value)
-			if held = &e; err != nil {
-				refused = append(refused, err)
-			}
+			held = old.of(key)
 		}
 		if held != nil {
 			changes = append(changes, change{held, now})
@@ -188,10 +188,10 @@ func (l *ledger) reset(entries []Entry, v verified) (changes []change, refused [
 		if _, found := next[key]; found {
 			continue
 		}
-		e, err := parseKey(key)
-		if err == nil && old.state == Granted && e.isClient() {
-			old = record{revision: old.revision}
-			changes = append(changes, change{&e, out})
+		if gone := (record{revision: old.revision}); old.state == Granted &&
+			gone.of(key).kind.isClient() {
+			old = gone
+			changes = append(changes, change{gone.of(key), out})
 		}
 		next[key] = old
 	}
@@ -199,18 +199,18 @@ func (l *ledger) reset(entries []Entry, v verified) (changes []change, refused [
 	return changes, refused
 }
 
-// fold is what holds for a key after the entries at those places. held is the one that made it;
-// nil: what held before.
-func (l *ledger) fold(key string, at []int, entries []Entry, verdicts []verdict) (r record,
-	held *Entry, faults []error) {
-	r = l.records[key]
+// fold is what holds for a key after its entries, which are at those places. held is the one that
+// made it; nil: what held before.
+func (l *ledger) fold(at []int, items []item, verdicts []verdict) (r record, held *item,
+	faults []error) {
+	r = l.records[items[at[0]].key]
 	var last error
-	for _, i := range at {
-		e, v := &entries[i], verdicts[i]
-		if last = v.err; v.skipped || e.isForLoading() {
+	for _, n := range at {
+		i, v := &items[n], verdicts[n]
+		if last = v.err; v.skipped || i.kind.isForLoading() {
 			continue
 		}
-		next, same, err := admit(r, *e, v)
+		next, same, err := admit(r, i, v)
 		if last = err; err != nil && v.err != nil {
 			faults = append(faults, err)
 			last = nil
@@ -219,9 +219,9 @@ func (l *ledger) fold(key string, at []int, entries []Entry, verdicts []verdict)
 			continue
 		}
 		r = next
-		l.settle(*e)
+		l.settle(i)
 		if !same {
-			held = e
+			held = i
 		}
 	}
 	if last != nil { // what is older is history, unless it is the last word
@@ -232,25 +232,22 @@ func (l *ledger) fold(key string, at []int, entries []Entry, verdicts []verdict)
 
 // history is where the entries of each key are.
 type history struct {
-	keys     []string
 	isLast   []bool // of its key
 	previous []int  // the one of the same key before it; -1: none
 	count    int    // of different keys
 }
 
-func historyOf(entries []Entry) history {
-	h := history{make([]string, len(entries)), make([]bool, len(entries)),
-		make([]int, len(entries)), 0}
-	inParallel(len(entries), func(i int) { h.keys[i] = entries[i].Key() })
-	last := make(map[string]int, len(entries))
-	for i, key := range h.keys {
-		before, found := last[key]
+func historyOf(items []item) history {
+	h := history{isLast: make([]bool, len(items)), previous: make([]int, len(items))}
+	last := make(map[string]int, len(items))
+	for i := range items {
+		before, found := last[items[i].key]
 		if !found {
 			before = -1
 		} else {
 			h.isLast[before] = false
 		}
-		h.previous[i], h.isLast[i], last[key] = before, true, i
+		h.previous[i], h.isLast[i], last[items[i].key] = before, true, i
 	}
 	h.count = len(last)
 	return h
@@ -273,41 +270,34 @@ type verified struct {
 
 // verdict is what is known of an entry before it is admitted.
 type verdict struct {
-	text    string // the entry, encoded
-	err     error  // why it does not count
-	skipped bool   // another one holds, whatever this one is
+	err     error // why it does not count
+	skipped bool  // another one holds, whatever this one is
 }
 
 // verify verifies many entries on all processors: a signature takes longer than all the rest. Those
 // that are known already or that a sum vouches for cost less. Of those that later ones replace only
 // the last are looked at.
-func (l *ledger) verify(entries []Entry) verified {
-	verdicts := make([]verdict, len(entries))
-	h := historyOf(entries)
-	var first, second, vouching []int
-	for i := range entries {
-		e := &entries[i]
+func (l *ledger) verify(log *Log) verified {
+	items := log.items
+	verdicts := make([]verdict, len(items))
+	h := historyOf(items)
+	first := make([]int, 0, len(items))
+	var second, vouching []int
+	for i := range items {
 		verdicts[i].skipped = true
-		switch isLast := h.isLast[i]; {
-		case isLast && e.Kind == KindSums:
+		switch kind, isLast := items[i].kind, h.isLast[i]; {
+		case isLast && kind == KindSums:
 			vouching = append(vouching, i)
-		case e.isForLoading() || !isLast:
-		case h.isPlain(entries, i):
+		case kind.isForLoading() || !isLast:
+		case h.isPlain(items, i):
 			first = append(first, i)
 		default:
 			first = append(first, h.of(i)...)
 		}
 	}
-	l.verifyAll(entries, verdicts, vouching, nil)
-	known := make(map[sum]bool)
-	for _, i := range vouching {
-		if verdicts[i].err == nil {
-			for one := range slices.Chunk(entries[i].Sums, len(sum{})) {
-				known[sum(one)] = true
-			}
-		}
-	}
-	l.verifyAll(entries, verdicts, first, known)
+	l.verifyAll(items, verdicts, vouching, nil)
+	known := vouched(items, verdicts, vouching)
+	l.verifyAll(items, verdicts, first, known)
 	for _, i := range first {
 		if verdicts[i].err != nil && h.isLast[i] {
 			for _, earlier := range h.of(i) {
@@ -317,15 +307,31 @@ func (l *ledger) verify(entries []Entry) verified {
 			}
 		}
 	}
-	l.verifyAll(entries, verdicts, second, known)
+	l.verifyAll(items, verdicts, second, known)
 	return verified{h, verdicts}
+}
+
+// vouched are the sums of those entries that count.
+func vouched(items []item, verdicts []verdict, vouching []int) map[sum]bool {
+	known := make(map[sum]bool, min(len(items), len(vouching)*maxSums))
+	for _, i := range vouching {
+		if verdicts[i].err != nil {
+			continue
+		}
+		if e, err := items[i].entry(); err == nil {
+			for one := range slices.Chunk(e.Sums, len(sum{})) {
+				known[sum(one)] = true
+			}
+		}
+	}
+	return known
 }
 
 // isPlain tells whether the last entry of a key says to be the newest: then it is the one to hold
 // if it counts.
-func (h history) isPlain(entries []Entry, last int) bool {
+func (h history) isPlain(items []item, last int) bool {
 	for i := h.previous[last]; i >= 0; i = h.previous[i] {
-		if entries[i].Revision >= entries[last].Revision {
+		if items[i].revision >= items[last].revision {
 			return false
 		}
 	}
@@ -333,9 +339,9 @@ func (h history) isPlain(entries []Entry, last int) bool {
 }
 
 // verifyAll verifies the entries at those places.
-func (l *ledger) verifyAll(entries []Entry, verdicts []verdict, at []int, vouched map[sum]bool) {
+func (l *ledger) verifyAll(items []item, verdicts []verdict, at []int, vouched map[sum]bool) {
 	inParallel(len(at), func(i int) {
-		verdicts[at[i]] = l.verifyOne(entries[at[i]], vouched)
+		verdicts[at[i]] = l.verifyOne(&items[at[i]], vouched)
 	})
 }
 
@@ -356,18 +362,17 @@ func inParallel(count int, do func(i int)) {
 	wg.Wait()
 }
 
-func (l *ledger) verifyOne(e Entry, vouched map[sum]bool) (v verdict) {
-	if v.text = e.text; v.text == "" {
-		text, err := e.Encode()
-		if v.text, v.err = string(text), err; err != nil {
-			return v
-		}
+func (l *ledger) verifyOne(i *item, vouched map[sum]bool) verdict {
+	switch {
+	case i.err != nil:
+		return verdict{err: i.err}
+	case l.records[i.key].value == i.text, l.trust.unsigned,
+		len(vouched) > 0 && vouched[sumOf(l.trust.fleet, i.key, i.text)]:
+		return verdict{}
 	}
-	key := e.Key()
-	if l.records[key].value == v.text ||
-		len(vouched) > 0 && vouched[sumOf(l.trust.fleet, key, v.text)] {
-		return v
+	e, err := i.entry()
+	if err == nil {
+		err = l.trust.verify(e)
 	}
-	v.err = l.trust.verify(e)
-	return v
+	return verdict{err: err}
 }

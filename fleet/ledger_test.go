@@ -129,9 +129,17 @@ func (w *world) forge() {
 	}
 }
 
+// logOf is a log of these entries.
+func logOf(entries ...Entry) *Log {
+	log := new(Log)
+	log.Add(entries...)
+	return log
+}
+
 func (w *world) reset(entries []Entry) {
 	w.trace = append(w.trace, fmt.Sprint("reset to ", len(entries)))
-	w.ledger.reset(entries, w.ledger.verify(entries))
+	log := logOf(entries...)
+	w.ledger.reset(log, w.ledger.verify(log))
 	for _, e := range entries {
 		w.took(e)
 	}
@@ -206,12 +214,13 @@ func TestLedgerFollows(t *testing.T) {
 			case 5:
 				w.restart()
 			}
-			h := historyOf(w.log)
-			for i, key := range h.keys {
+			log := logOf(w.log...)
+			h := historyOf(log.items)
+			for i := range log.items {
 				if !h.isLast[i] {
 					continue
 				}
-				if got := w.ledger.standing(key) == in; got != (w.log[i].State == Granted) {
+				if got := w.ledger.standing(log.items[i].key) == in; got != (w.log[i].State == Granted) {
 					t.Fatalf("seed %d: %v, but in: %t", seed, w.log[i], got)
 				}
 			}
@@ -231,7 +240,7 @@ func TestLedgerReset(t *testing.T) {
 	list := Entry{Kind: KindAddresses, Domain: "d", State: Granted, List: Deny,
 		Addresses: []string{"192.0.2.1"}, Revision: 5}
 	l := newWorld(t, 0).ledger
-	all := []Entry{signed(granted), signed(revoked), signed(list)}
+	all := logOf(signed(granted), signed(revoked), signed(list))
 	changes, refused := l.reset(all, l.verify(all))
 	if len(changes) != 3 || refused != nil {
 		t.Fatalf("%v, %v", changes, refused)
@@ -239,8 +248,8 @@ func TestLedgerReset(t *testing.T) {
 	if changes, refused = l.reset(all, l.verify(all)); len(changes) > 0 || refused != nil {
 		t.Errorf("the same again: %v, %v", changes, refused)
 	}
-	changes, _ = l.reset(nil, verified{})
-	if len(changes) != 1 || changes[0].entry.Key() != granted.Key() || changes[0].now != out {
+	changes, _ = l.reset(new(Log), verified{})
+	if len(changes) != 1 || changes[0].key != granted.Key() || changes[0].now != out {
 		t.Errorf("an empty log: %v", changes)
 	}
 	older := signed(Entry{Kind: KindKey, Domain: "d", PublicKey: keyOf(1), State: Granted,
@@ -249,12 +258,13 @@ func TestLedgerReset(t *testing.T) {
 		t.Error("an older grant counts")
 	}
 	broken, _ := ParseEntry("c.d", nil)
-	again := []Entry{signed(granted), older, broken, {Kind: KindKey}}
-	changes, refused = l.reset(again[:1], l.verify(again[:1]))
+	again := logOf(signed(granted))
+	changes, refused = l.reset(again, l.verify(again))
 	if len(changes) != 1 || changes[0].now != in || refused != nil {
 		t.Errorf("the grant again: %v, %v", changes, refused)
 	}
-	changes, refused = l.reset(again[1:], l.verify(again[1:]))
+	again = logOf(older, broken, Entry{Kind: KindKey})
+	changes, refused = l.reset(again, l.verify(again))
 	if len(changes) != 0 || len(refused) != 3 || l.standing(granted.Key()) != in {
 		t.Errorf("what does not count: %v, %v", changes, refused)
 	}
@@ -281,7 +291,7 @@ func TestLedgerLoads(t *testing.T) {
 			made[i].Revision = 1
 			must.OK(t, made[i].Sign(testFleet, signerOf(1)))
 		}
-		for _, log := range [][]Entry{w.log, append(made, w.log...)} {
+		for _, log := range []*Log{logOf(w.log...), logOf(append(made, w.log...)...)} {
 			fresh := newLedger(w.ledger.trust)
 			fresh.reset(log, fresh.verify(log))
 			for key, r := range w.ledger.records {
@@ -314,7 +324,7 @@ func TestSums(t *testing.T) {
 		e := made[0]
 		e.Revision = 1
 		must.OK(t, e.Sign(testFleet, signerOf(by)))
-		all := []Entry{good, forged, e}
+		all := logOf(good, forged, e)
 		l := newWorld(t, 0).ledger
 		_, refused := l.reset(all, l.verify(all))
 		if l.standing(good.Key()) != in || l.standing(forged.Key()) != want ||

@@ -18,11 +18,7 @@ import (
 func BenchmarkReset(b *testing.B) {
 	const count = 100_000
 	signer := publicOf(signerOf(1))
-	type stored struct {
-		key  string
-		text []byte
-	}
-	log := make([]stored, 0, count)
+	values := make([]Value, 0, count)
 	entries := make([]Entry, count)
 	inParallel(count, func(i int) {
 		e := Entry{Kind: KindKey, Domain: "d", State: Granted, UserID: fmt.Sprint("user-", i),
@@ -40,10 +36,10 @@ func BenchmarkReset(b *testing.B) {
 	for _, e := range append(entries, sums...) {
 		text, err := e.Encode()
 		must.OK(b, err)
-		log = append(log, stored{e.Key(), text})
+		values = append(values, Value{e.Key(), text})
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	for name, log := range map[string][]stored{"sums": log, "signatures": log[:count]} {
+	for name, values := range map[string][]Value{"sums": values, "signatures": values[:count]} {
 		b.Run(name, func(b *testing.B) {
 			var kept float64
 			for b.Loop() {
@@ -57,13 +53,11 @@ func BenchmarkReset(b *testing.B) {
 				runtime.GC()
 				runtime.ReadMemStats(&before)
 				b.StartTimer()
-				parsed := make([]Entry, len(log))
-				inParallel(len(log), func(i int) {
-					parsed[i], _ = ParseEntry(log[i].key, log[i].text)
-				})
-				m.Sink().Reset(parsed, Position{Epoch: "e", Revision: 1})
+				log := new(Log)
+				log.Read(values)
+				m.Sink().Reset(log, Position{Epoch: "e", Revision: 1})
 				b.StopTimer()
-				parsed = nil
+				log = nil
 				runtime.GC()
 				runtime.ReadMemStats(&after)
 				kept = float64(after.HeapAlloc-before.HeapAlloc) / 1e6

@@ -12,7 +12,8 @@ import (
 // faster than package json. What it takes is canonical by construction: each field stands in its
 // place, once and not empty, and there is one way to write it. It leaves to package json what has
 // an escape or a report, and whatever is wrong: ok is false then. Texts are parts of the value.
-func (e Entry) scan(text string) (_ Entry, ok bool) {
+// The metadata is in a map that is given, whatever it had; nil: in one of its own.
+func (e Entry) scan(text string, metadata map[string]string) (_ Entry, ok bool) {
 	s := scanner{rest: text, before: '{', good: true}
 	if s.has(`"state":`) {
 		e.State = State(s.fullText())
@@ -21,7 +22,7 @@ func (e Entry) scan(text string) (_ Entry, ok bool) {
 		e.UserID = s.fullText()
 	}
 	if s.has(`"metadata":`) {
-		e.Metadata = s.properties()
+		e.Metadata = s.properties(metadata)
 	}
 	if s.has(`"hash":`) {
 		e.Hash = Hash(s.fullText())
@@ -72,14 +73,11 @@ type scanner struct {
 
 // has takes the name of a field, if it is the next one.
 func (s *scanner) has(name string) bool {
-	after, found := strings.CutPrefix(s.rest, string(s.before))
-	if found {
-		after, found = strings.CutPrefix(after, name)
+	if len(s.rest) <= len(name) || s.rest[0] != s.before || s.rest[1:1+len(name)] != name {
+		return false
 	}
-	if found {
-		s.rest, s.before = after, ','
-	}
-	return found
+	s.rest, s.before = s.rest[1+len(name):], ','
+	return true
 }
 
 // take takes a text that must be there.
@@ -130,9 +128,13 @@ func (s *scanner) texts() (list []string) {
 	return list
 }
 
-// properties takes an object of strings that is not empty, whose names ascend.
-func (s *scanner) properties() map[string]string {
-	found := make(map[string]string)
+// properties takes an object of strings that is not empty, whose names ascend, into a map; nil:
+// into a new one.
+func (s *scanner) properties(found map[string]string) map[string]string {
+	if found == nil {
+		found = make(map[string]string)
+	}
+	clear(found)
 	s.take(`{`)
 	for last := ""; s.good; {
 		name := s.text()

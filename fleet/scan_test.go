@@ -16,7 +16,7 @@ func sameAsJSON(t *testing.T, key, text string) {
 	if err != nil || len(text) > MaxValue {
 		return
 	}
-	got, err := parse(key, text)
+	got, err := parseInto(map[string]string{"x": "y"}, key, text)
 	want, wanted := bare.unmarshal(text)
 	if fmt.Sprint(err) != fmt.Sprint(wanted) || err == nil && !reflect.DeepEqual(got, want) {
 		t.Fatalf("%s %q: %v, %v\nnot %v, %v", key, text, plain(got), err, plain(want), wanted)
@@ -39,7 +39,7 @@ func TestScan(t *testing.T) {
 		text := string(encoded)
 		bare, err := parseKey(key)
 		must.OK(t, err)
-		if _, ok := bare.scan(text); !ok {
+		if _, ok := bare.scan(text, nil); !ok {
 			t.Errorf("%s is left to package json", text)
 		}
 		sameAsJSON(t, key, text)

@@ -9,19 +9,19 @@ import (
 type sink struct{ m *Member }
 
 // Reset swaps everything.
-func (s sink) Reset(entries []Entry, p Position) {
+func (s sink) Reset(log *Log, p Position) {
 	m := s.m
-	verified := m.ledger.verify(entries) // without the lock: nobody else changes the ledger
+	verified := m.ledger.verify(log) // without the lock: nobody else changes the ledger
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()
 		return
 	}
-	changes, refused := m.ledger.reset(entries, verified)
+	changes, refused := m.ledger.reset(log, verified)
 	m.check(m.enforcer.put(changes))
 	m.refuse(refused...)
 	m.position, m.loaded, m.changed = p, true, true
-	m.options.Logger.Info("zmqauth: the fleet's entries are loaded", "entries", len(entries),
+	m.options.Logger.Info("zmqauth: the fleet's entries are loaded", "entries", log.Len(),
 		"changes", len(changes), "epoch", p.Epoch, "revision", p.Revision)
 	m.judgeLocked(m.options.Clock())
 	m.mu.Unlock()

@@ -108,7 +108,7 @@ func (l *ledger) decode(text []byte) (h header, changes []change, err error) {
 		return h, nil, errDamaged
 	}
 	isTrusted := h.Trust == l.trust.digest()
-	entries := make(map[string]*Entry)
+	entries := make(map[string]*item)
 	for _, one := range l.parseLines(body, isTrusted) {
 		if one.err != nil {
 			return h, nil, one.err
@@ -142,7 +142,7 @@ func (l *ledger) decode(text []byte) (h header, changes []change, err error) {
 // parsed is a line of a snapshot.
 type parsed struct {
 	line
-	entry  *Entry // nil: it is gone
+	entry  *item  // nil: it is gone
 	notice *Entry // nil: there is none
 	err    error
 }
@@ -173,22 +173,23 @@ func (l *ledger) parseLine(text []byte, isTrusted bool) (p parsed) {
 	}
 	// Of a grant that does not count any more the revision is kept. Revocations and lists of
 	// addresses counted when they were saved: they stay.
-	if isGrant := e.isClient() && e.State == Granted; isTrusted || !isGrant ||
+	if isGrant := e.Kind.isClient() && e.State == Granted; isTrusted || !isGrant ||
 		l.trust.verify(e) == nil {
-		p.entry = &e
+		i := itemOf(e)
+		p.entry = &i
 	}
 	return p
 }
 
 // restore takes a line of a snapshot. entries are those that hold.
-func (l *ledger) restore(from parsed, entries map[string]*Entry) {
+func (l *ledger) restore(from parsed, entries map[string]*item) {
 	if from.notice != nil {
 		l.notices[from.Key] = *from.notice
 	}
 	switch {
 	case from.entry != nil:
-		l.records[from.Key] = record{from.Revision, from.entry.State, from.entry.text}
-		l.settle(*from.entry)
+		l.records[from.Key] = record{from.Revision, from.entry.state, from.entry.text}
+		l.settle(from.entry)
 		entries[from.Key] = from.entry
 	case from.Revision > 0:
 		l.records[from.Key] = record{revision: max(from.Revision, l.records[from.Key].revision)}

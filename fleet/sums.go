@@ -46,11 +46,13 @@ func Sums(fleet string, entries []Entry, signers ...ed25519.PublicKey) (
 			earlier[e.Name] = true
 		}
 	}
+	var log Log
+	log.Add(others...)
 	var all []sum
-	known := newLedger(trust{fleet: fleet, signers: signers}).verify(others)
-	for i, v := range known.verdicts {
-		if v.err == nil && !v.skipped && !others[i].isForLoading() {
-			all = append(all, sumOf(fleet, known.keys[i], v.text))
+	known := newLedger(trust{fleet: fleet, signers: signers}).verify(&log)
+	for n, v := range known.verdicts {
+		if i := &log.items[n]; v.err == nil && !v.skipped && !i.kind.isForLoading() {
+			all = append(all, sumOf(fleet, i.key, i.text))
 		}
 	}
 	for part := range slices.Chunk(all, maxSums) {

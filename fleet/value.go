@@ -66,7 +66,10 @@ func ParseEntry(key string, text []byte) (Entry, error) {
 
 var errNotCanonical = errors.New("the value is not in the canonical form that Encode writes")
 
-func parse(key, text string) (Entry, error) {
+func parse(key, text string) (Entry, error) { return parseInto(nil, key, text) }
+
+// parseInto is parse with a map for the metadata, see scan.
+func parseInto(metadata map[string]string, key, text string) (Entry, error) {
 	e, err := parseKey(key)
 	if err != nil {
 		return e, err
@@ -75,7 +78,7 @@ func parse(key, text string) (Entry, error) {
 		return e, fmt.Errorf("larger than %d bytes", MaxValue)
 	}
 	if e.Kind != KindServer {
-		if scanned, ok := e.scan(text); ok {
+		if scanned, ok := e.scan(text, metadata); ok {
 			return scanned, scanned.check()
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -69,7 +70,8 @@ func (w *world) fill(count int) {
 }
 
 // BenchmarkLoad is the time in which a server that has no snapshot loads everything, and the memory
-// that it takes: what stays, and the most on the way.
+// that it takes: what stays, and the most on the way. The processor time of the server and of the
+// engine tell what it is where they have processors of their own.
 func BenchmarkLoad(b *testing.B) {
 	count := keysOf(b)
 	w := newWorld(b, 1, 1, 1)
@@ -89,32 +91,50 @@ func BenchmarkLoad(b *testing.B) {
 			}
 		}
 	}()
+	var auth *zmqauth.Authenticator
 	var member *fleet.Member
+	var own, engines time.Duration
+	end := func() {
+		must.OK(b, member.Close())
+		must.OK(b, auth.Close())
+		auth, member = nil, nil
+	}
 	for b.Loop() {
 		b.StopTimer()
 		if member != nil {
-			must.OK(b, member.Close())
-			member = nil
-			runtime.GC()
+			end()
 		}
+		runtime.GC()
 		quiet := slog.New(slog.DiscardHandler)
-		auth, err := zmqauth.New(testzmq.NewContext(b), &zmqauth.Config{Logger: quiet})
+		var err error
+		auth, err = zmqauth.New(testzmq.NewContext(b), &zmqauth.Config{Logger: quiet})
 		must.OK(b, err)
-		b.Cleanup(func() { must.OK(b, auth.Close()) })
+		own, engines = own-used(b), engines-w.engines.Used(0)
 		b.StartTimer()
 		member, err = fleet.Join(context.Background(), auth, store, fleet.Options{
 			Fleet: testfleet.Name, Server: "s0", Signers: []ed25519.PublicKey{w.config.Signer},
 			Domains: []string{testfleet.Domain}, Logger: quiet})
 		must.OK(b, err)
+		own, engines = own+used(b), engines+w.engines.Used(0)
 	}
 	close(done)
 	<-stopped
 	if got := member.Status().Keys; got != count {
 		b.Fatalf("%d keys", got)
 	}
+	b.ReportMetric(own.Seconds()*1e3/float64(b.N), "ms-own")
+	b.ReportMetric(engines.Seconds()*1e3/float64(b.N), "ms-engine")
 	b.ReportMetric(float64(heap(true)-before)/1e6, "MB-kept")
 	b.ReportMetric(float64(max(peak, before)-before)/1e6, "MB-peak")
-	must.OK(b, member.Close())
+	end()
+}
+
+// used is the processor time that this process has used.
+func used(b *testing.B) time.Duration {
+	b.Helper()
+	var all syscall.Rusage
+	must.OK(b, syscall.Getrusage(syscall.RUSAGE_SELF, &all))
+	return time.Duration(all.Utime.Nano() + all.Stime.Nano())
 }
 
 func heap(collected bool) uint64 {

@@ -212,7 +212,7 @@ func (f *follower) load(ctx context.Context, own view) (func() error, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
-	entries, p, err := f.Store.load(ctx)
+	log, p, err := f.Store.load(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -222,7 +222,7 @@ func (f *follower) load(ctx context.Context, own view) (func() error, error) {
 		}
 		f.view, f.told = view{at: p, connection: own.connection}, proof{}
 		f.compared, f.behind = time.Now(), true
-		f.sink.Reset(entries, p)
+		f.sink.Reset(log, p)
 		return nil
 	}, nil
 }
@@ -263,7 +263,7 @@ func (f *follower) take(m *nats.Msg) {
 func (f *follower) apply(one *stored) {
 	e, _ := fleet.ParseEntry(f.keyOf(one), one.value) // the sink refuses what cannot be read
 	f.at.Revision = one.sequence
-	if e.Kind != fleet.KindServer {
+	if !f.isReport(one) {
 		f.at.Mark = one.mark()
 	}
 	f.sink.Apply(e, f.at)

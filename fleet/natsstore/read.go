@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -50,7 +48,7 @@ var errAnswer = errors.New("an answer that cannot be read")
 // stored reads a message that was read directly, or republished.
 func (s *Store) stored(m *nats.Msg) (*stored, error) {
 	sequence, err := strconv.ParseUint(m.Header.Get(headerSequence), 10, 64)
-	if err != nil {
+	if err != nil || sequence+1 == 0 { // there is always a next one
 		return nil, s.failed("reading", errAnswer)
 	}
 	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(headerTime))
@@ -63,6 +61,11 @@ func (s *Store) stored(m *nats.Msg) (*stored, error) {
 // keyOf is the key of an entry.
 func (s *Store) keyOf(one *stored) string {
 	return strings.TrimPrefix(one.subject, s.subject(""))
+}
+
+// isReport tells reports from changes of the fleet.
+func (s *Store) isReport(one *stored) bool {
+	return strings.HasPrefix(one.subject, s.subject("server."))
 }
 
 // oneRead is how long reading one message may take. Another engine may answer the next time.
@@ -96,8 +99,8 @@ const maxPresize = 200_000
 // What is read at once while everything is loaded: the engine counts what is left before each
 // batch, and two batches are in memory.
 const (
-	batchSize  = 4000 // messages
-	batchBytes = 4 << 20
+	batchSize  = 2000 // messages
+	batchBytes = 2 << 20
 )
 
 // batch reads many messages of a stream. It returns none where there are no more.
@@ -107,33 +110,45 @@ func (s *Store) batch(ctx context.Context, stream string, r request) (found []*s
 		return nil, s.failed("loading", err)
 	}
 	inbox := s.conn.NewInbox()
-	sub, err := s.conn.SubscribeSync(inbox)
+	answers := make(chan *nats.Msg, r.Batch+1) // with the end: more than that is dropped
+	sub, err := s.conn.ChanSubscribe(inbox, answers)
 	if err != nil {
 		return nil, s.failed("loading", err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // an error says that the connection is closed
-	err = s.conn.PublishRequest(directGet+stream, inbox, body)
-	for err == nil {
-		limited, cancel := context.WithTimeout(ctx, attempt)
-		m, failure := sub.NextMsgWithContext(limited)
-		cancel()
-		if failure != nil {
-			return nil, s.failed("loading", failure)
+	if err := s.conn.PublishRequest(directGet+stream, inbox, body); err != nil {
+		return nil, s.failed("loading", err)
+	}
+	late := time.NewTimer(attempt)
+	defer late.Stop()
+	found = make([]*stored, 0, r.Batch)
+	for {
+		var m *nats.Msg
+		select {
+		case m = <-answers:
+		case <-late.C:
+			return nil, s.failed("loading", context.DeadlineExceeded)
+		case <-ctx.Done():
+			return nil, s.failed("loading", context.Cause(ctx))
 		}
+		late.Reset(attempt)
 		switch status := m.Header.Get(headerStatus); status {
 		case "":
-			var one *stored
-			if one, err = s.stored(m); len(found) == r.Batch {
-				err = s.failed("loading", errAnswer)
+			one, err := s.stored(m)
+			if err != nil {
+				return nil, err
+			}
+			if len(found) == r.Batch || len(found) > 0 && one.sequence <= found[len(found)-1].sequence ||
+				one.sequence < r.Sequence {
+				return nil, s.failed("loading", errAnswer)
 			}
 			found = append(found, one)
 		case statusEnd, statusNone:
 			return found, nil
 		default:
-			err = s.failed("loading", fmt.Errorf("status %.20q", status))
+			return nil, s.failed("loading", fmt.Errorf("status %.20q", status))
 		}
 	}
-	return nil, err
 }
 
 // state is what the leader says of the stream.
@@ -182,29 +197,50 @@ func (s *Store) state(ctx context.Context) (*state, error) {
 
 // load reads everything: of entries all changes, of reports the last of each server. What has come
 // is parsed while more is read.
-func (s *Store) load(ctx context.Context) ([]fleet.Entry, fleet.Position, error) {
+func (s *Store) load(ctx context.Context) (*fleet.Log, fleet.Position, error) {
 	begun, err := s.state(ctx)
 	if err != nil {
 		return nil, fleet.Position{}, err
 	}
-	l := loading{reports: make(map[string]int)}
-	l.entries = make([]fleet.Entry, 0, min(begun.State.Messages, maxPresize))
+	p := fleet.Position{Epoch: begun.epoch()}
+	log := new(fleet.Log)
+	log.Grow(int(min(begun.State.Messages, maxPresize)))
 	batches, parsed := make(chan []*stored), make(chan struct{})
 	go func() {
 		defer close(parsed)
 		for found := range batches {
-			l.take(found, s.parse(found))
+			if mark := s.take(found, log); mark != "" {
+				p.Mark = mark
+			}
 		}
 	}()
-	p := fleet.Position{Epoch: begun.epoch()}
-	p.Revision, err = s.readAll(ctx, p.Epoch, batches)
+	last, err := s.readAll(ctx, p.Epoch, batches)
 	close(batches)
 	<-parsed
-	if err != nil {
-		return nil, p, err
+	p.Revision = last
+	return log, p, err
+}
+
+// take takes the entries of messages, which are in the order of the log. mark is that of the last
+// change of the fleet; empty: there is none.
+func (s *Store) take(found []*stored, log *fleet.Log) (mark string) {
+	values := make([]fleet.Value, 0, len(found))
+	var last *stored
+	for _, one := range found {
+		key, isOwn := strings.CutPrefix(one.subject, s.subject(""))
+		if !isOwn {
+			continue // the stream has subjects that it was not made with
+		}
+		values = append(values, fleet.Value{Key: key, Text: one.value})
+		if !s.isReport(one) {
+			last = one
+		}
 	}
-	p.Mark = l.mark
-	return l.entries, p, nil
+	log.Read(values)
+	if last != nil {
+		mark = last.mark()
+	}
+	return mark
 }
 
 // readAll reads all messages, and returns the sequence of the last one. It ends where the leader's
@@ -232,43 +268,4 @@ func (s *Store) readAll(ctx context.Context, epoch string, batches chan<- []*sto
 			return last, nil
 		}
 	}
-}
-
-// loading is what has been loaded.
-type loading struct {
-	entries []fleet.Entry
-	reports map[string]int // where the last report of a server is
-	mark    string         // of the last change
-}
-
-// take takes the entries of messages, which are in the order of the log.
-func (l *loading) take(found []*stored, entries []fleet.Entry) {
-	for i, e := range entries {
-		if e.Kind == fleet.KindServer {
-			if at, known := l.reports[e.Name]; known {
-				l.entries[at] = e
-				continue
-			}
-			l.reports[e.Name] = len(l.entries)
-		} else {
-			l.mark = found[i].mark()
-		}
-		l.entries = append(l.entries, e)
-	}
-}
-
-// parse parses what was read, on all processors. The sink refuses what cannot be read.
-func (s *Store) parse(found []*stored) []fleet.Entry {
-	entries := make([]fleet.Entry, len(found))
-	var wg sync.WaitGroup
-	share := max(1, (len(found)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
-	for from := 0; from < len(found); from += share {
-		wg.Go(func() {
-			for i := from; i < min(from+share, len(found)); i++ {
-				entries[i], _ = fleet.ParseEntry(s.keyOf(found[i]), found[i].value)
-			}
-		})
-	}
-	wg.Wait()
-	return entries
 }

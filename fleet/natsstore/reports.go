@@ -161,7 +161,11 @@ func (s *Store) Pending(ctx context.Context) (all []fleet.Pending, err error) {
 // Load reads everything: of entries all changes that the bucket has, in the order of the log, of
 // each server the last report. fleet.Current tells what of it holds.
 func (s *Store) Load(ctx context.Context) ([]fleet.Entry, fleet.Position, error) {
-	return s.load(ctx)
+	log, p, err := s.load(ctx)
+	if err != nil {
+		return nil, p, err
+	}
+	return slices.Collect(log.Entries()), p, nil
 }
 
 // History reads all changes of a key that the bucket has, the oldest first.
@@ -180,7 +184,7 @@ func (s *Store) History(ctx context.Context, key string) (found []fleet.Entry, e
 // a second then, and verify each signature otherwise. count is how many entries have sums.
 func (s *Store) Seal(ctx context.Context, name, who string, by ed25519.PrivateKey,
 	signers ...ed25519.PublicKey) (count int, err error) {
-	entries, _, err := s.load(ctx)
+	entries, _, err := s.Load(ctx)
 	if err != nil {
 		return 0, err
 	}

@@ -190,16 +190,18 @@ func (s *Store) Follow(ctx context.Context, from fleet.Position, sink fleet.Sink
 }
 
 func deliver(sink fleet.Sink, items []item, end fleet.Position, reset bool) {
-	var all []fleet.Entry
+	var all []fleet.Value
 	for _, i := range items {
-		e, _ := fleet.ParseEntry(i.key, i.value) // the sink refuses what cannot be read
+		all = append(all, fleet.Value{Key: i.key, Text: i.value})
 		if !reset {
+			e, _ := fleet.ParseEntry(i.key, i.value) // the sink refuses what cannot be read
 			sink.Apply(e, fleet.Position{Epoch: end.Epoch, Revision: i.revision})
 		}
-		all = append(all, e)
 	}
 	if reset {
-		sink.Reset(all, end)
+		var log fleet.Log
+		log.Read(all)
+		sink.Reset(&log, end)
 	}
 }
 

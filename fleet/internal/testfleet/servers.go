@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -331,8 +332,8 @@ func (t tappedSink) event(what string, e fleet.Entry) {
 }
 
 // Reset tells of the last entry of each key: that is the one that holds, if nobody forges.
-func (t tappedSink) Reset(entries []fleet.Entry, p fleet.Position) {
-	last := make(map[string]int)
+func (t tappedSink) Reset(log *fleet.Log, p fleet.Position) {
+	entries, last := slices.Collect(log.Entries()), make(map[string]int)
 	for i, e := range entries {
 		last[e.Key()] = i
 	}
@@ -341,7 +342,7 @@ func (t tappedSink) Reset(entries []fleet.Entry, p fleet.Position) {
 			t.event(Granting, e)
 		}
 	}
-	t.Sink.Reset(entries, p)
+	t.Sink.Reset(log, p)
 	for i, e := range entries {
 		if e.State == fleet.Revoked && last[e.Key()] == i {
 			t.event(Revoked, e)
