@@ -260,16 +260,13 @@ func (c *Credentials) Update(change func(*Credentials) error) error {
 	})
 }
 
-// change puts a changed copy of the set in force, or changes a draft, which Update has copied and
-// drops on an error. An error of edit's changes nothing.
+// change puts a changed copy in force, or changes a draft. An error of edit's changes nothing.
 func (c *Credentials) change(edit func(next *credentialSet) error) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	next := c.now.Load()
-	if next == nil {
-		next = new(credentialSet)
-	} else if !c.isDraft {
-		next = new(*next)
+	if !c.isDraft {
+		next = new(*c.set())
 	}
 	if err := edit(next); err != nil {
 		return err

@@ -20,7 +20,7 @@ type request struct {
 	NextBySubject string `json:"next_by_subj,omitempty"`
 	LastBySubject string `json:"last_by_subj,omitempty"`
 	Batch         int    `json:"batch,omitempty"`
-	MaxBytes      int    `json:"max_bytes,omitempty"` // the batch ends behind the message that reaches it
+	MaxBytes      int    `json:"max_bytes,omitempty"` // the message that reaches it is the last
 
 	StartTime *time.Time `json:"start_time,omitempty"` // in place of Sequence
 }

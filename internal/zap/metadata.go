@@ -89,8 +89,8 @@ func AppendProperty(dst []byte, name, value string) []byte {
 	return append(dst, value...)
 }
 
-// CheckMetadata checks all properties with CheckProperty, and returns the error of the one whose name
-// is the first.
+// CheckMetadata checks all properties with CheckProperty, and returns the error of the one whose
+// name is the first.
 func CheckMetadata(properties map[string]string) (err error) {
 	var first string
 	for name, value := range properties {
