@@ -109,7 +109,8 @@ func testHole(t *testing.T) {
 	must.OK(t, s.a.AllowDomain("d", "127.0.0.0/8"))
 	stop, output := startAttack(t, s)
 	var honest atomic.Int64
-	for round := 0; honest.Load() < 300; round++ {
+	intruders := func() uint64 { return s.front.Stats().Reasons[ReasonIntruder] }
+	for round := 0; honest.Load() < 300 || intruders() < 100; round++ { // both have had many turns
 		conn := dial(t, s.front.Endpoint(), fmt.Sprintf("127.0.1.%d", 1+round%250))
 		if !enter(t, conn) {
 			t.Fatal("an honest client is not let in")
@@ -130,9 +131,6 @@ func testHole(t *testing.T) {
 	}
 	t.Logf("%d honest clients, %d tries, %d binds refused; %v", honest.Load(), tries, held,
 		s.front.Stats().Reasons)
-	if n := s.front.Stats().Reasons[ReasonIntruder]; n == 0 {
-		t.Error("no intruder was counted")
-	}
 	for len(s.decisions) > 0 {
 		if d := <-s.decisions; !strings.HasPrefix(d.Address, "127.0.1.") {
 			t.Errorf("a decision about somebody else: %+v", d)
