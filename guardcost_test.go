@@ -264,6 +264,9 @@ func newCrowd(t testing.TB, count int) *crowd {
 	to := strings.TrimPrefix(c.endpoint, "tcp://")
 	for n := range count { // a DEALER connects once to each endpoint
 		must.OK(t, client.Connect(fmt.Sprintf("tcp://127.33.%d.%d:0;%s", n/250, n%250+1, to)))
+		if n%500 == 499 {
+			c.await(t, n+1)
+		}
 	}
 	c.await(t, count)
 	return c
@@ -353,14 +356,12 @@ func TestCutMany(t *testing.T) {
 // 12,000 descriptors.
 func BenchmarkCut5000(b *testing.B) {
 	const count = 5000
-	c := newCrowd(b, count)
 	var worst time.Duration
 	for b.Loop() {
-		worst = max(worst, c.cut(b))
 		b.StopTimer()
-		must.OK(b, c.creds.SetKey(c.key, Entry{}))
-		c.await(b, count) // libzmq connects again
+		c := newCrowd(b, count)
 		b.StartTimer()
+		worst = max(worst, c.cut(b))
 	}
 	b.ReportMetric(float64(worst.Milliseconds()), "ms/worst")
 }
