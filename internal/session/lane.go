@@ -29,7 +29,7 @@ type lane struct {
 	unclear int
 	due     time.Time     // of the next look
 	soon    time.Time     // of one before that, because others wait; zero: there is none
-	pause   time.Duration // before that; 0: there is none
+	pause   time.Duration // from that to the next one of its kind; 0: there is none
 
 	grouped  map[*conn]struct{}  // connections of the group
 	sessions map[*entry]struct{} // of the group
@@ -90,10 +90,10 @@ func (t *Table) Offer(r *Reply) (now bool) {
 // expect has a lane looked at soon: the effect of a reply may be there, and others wait. The caller
 // holds t.mu.
 func (t *Table) expect(l *lane) {
-	l.pause = firstLook
-	if soon := time.Now().Add(firstLook); l.soon.IsZero() || l.soon.After(soon) {
-		l.soon = soon
-		t.stirBy(soon)
+	l.pause = firstPause
+	if now := time.Now(); l.soon.IsZero() || l.soon.After(now) {
+		l.soon = now
+		t.stirBy(now)
 	}
 }
 
@@ -174,9 +174,9 @@ func (t *Table) explain(l *lane, r *Reply) bool {
 const (
 	// lookInterval is the time from a reply to a look at its effect, and between two looks.
 	lookInterval = 5 * time.Millisecond
-	// firstLook is the time from an event to a look because of it, where other replies wait: libzmq
-	// tells of the end of a handshake before it writes the last bytes. It doubles with each look.
-	firstLook = 50 * time.Microsecond
+	// firstPause is the time from a look because of an event to the next one: libzmq tells of the end
+	// of a handshake just before it writes the last bytes. It doubles with each look.
+	firstPause = 50 * time.Microsecond
 	// askedAgain is after how many looks in vain the reply is sent once more, to learn whether its
 	// connection still is there: each 50 ms.
 	askedAgain = 10
@@ -240,8 +240,9 @@ func (l *lane) askAgain(now time.Time) (send []*Reply, overdue bool) {
 // hope has the lane looked at again soon, if that was because of an event and in vain.
 func (l *lane) hope(now time.Time) {
 	l.soon = time.Time{}
-	if l.pause *= 2; l.pause > 0 && l.pause < lookInterval && !l.seen {
+	if l.pause > 0 && l.pause < lookInterval && !l.seen {
 		l.soon = now.Add(l.pause)
+		l.pause *= 2
 	}
 }
 
