@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/zmqauth/zmqauth"
@@ -68,6 +69,25 @@ func BenchmarkReset(b *testing.B) {
 				b.StartTimer()
 			}
 			b.ReportMetric(kept, "MB-kept")
+		})
+	}
+}
+
+// BenchmarkParseEntry is what one entry costs, whose name needs no escape, or has one.
+func BenchmarkParseEntry(b *testing.B) {
+	for name, user := range map[string]string{"plain": "ann", "escaped": "<ann>"} {
+		b.Run(name, func(b *testing.B) {
+			e := validEntries()["c.global.0101"+strings.Repeat("0", 60)]
+			e.UserID, e.Metadata = user, map[string]string{"Role": "operator"}
+			must.OK(b, e.Sign(testFleet, signerOf(1)))
+			key := e.Key()
+			text, err := e.Encode()
+			must.OK(b, err)
+			b.ReportAllocs()
+			for b.Loop() {
+				_, err = ParseEntry(key, text)
+			}
+			must.OK(b, err)
 		})
 	}
 }
