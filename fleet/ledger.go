@@ -188,10 +188,10 @@ func (l *ledger) reset(log *Log, v verified) (changes []change, refused []error)
 		if _, found := next[key]; found {
 			continue
 		}
-		if gone := (record{revision: old.revision}); old.state == Granted &&
-			gone.of(key).kind.isClient() {
+		gone := record{revision: old.revision}
+		if held := gone.of(key); old.state == Granted && held.kind.isClient() {
 			old = gone
-			changes = append(changes, change{gone.of(key), out})
+			changes = append(changes, change{held, out})
 		}
 		next[key] = old
 	}

@@ -180,8 +180,8 @@ func (s *Store) History(ctx context.Context, key string) (found []fleet.Entry, e
 }
 
 // Seal puts the sums of everything that the signers have signed, see fleet.Sums, signed by one of
-// them, whose name is who. It is for after many changes: servers load 100,000 entries in less than
-// a second then, and verify each signature otherwise. count is how many entries have sums.
+// them, whose name is who. It is for after many changes: servers load 100,000 entries in about a
+// second then, and verify each signature otherwise. count is how many entries have sums.
 func (s *Store) Seal(ctx context.Context, name, who string, by ed25519.PrivateKey,
 	signers ...ed25519.PublicKey) (count int, err error) {
 	entries, _, err := s.Load(ctx)
