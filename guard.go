@@ -135,7 +135,7 @@ func (a *Authenticator) guardSocket(s *zmq4.Socket, l *Limits) error {
 	conns := a.guard.table.Load().Guard(domain, mechanism, limits)
 	a.guard.sockets[s] = guardedSocket{monitor, conns}
 	go func() {
-		monitor.Run(conns.Tell, conns.HasWaiting)
+		monitor.Run(conns.Tell)
 		conns.Close()
 		a.guard.mu.Lock()
 		defer a.guard.mu.Unlock()

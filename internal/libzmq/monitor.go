@@ -24,8 +24,6 @@ type Monitor struct {
 }
 
 const (
-	// restInterval is the time between two looks at events of which none is urgent.
-	restInterval = 2 * time.Millisecond
 	// maxPassed is how many events wait for the program.
 	maxPassed = 100_000
 	// failedInterval is the time between two events that a connection could not be accepted, which
@@ -62,9 +60,9 @@ func NewMonitor(s *zmq4.Socket) (*Monitor, error) {
 // Done is closed when Run has returned.
 func (m *Monitor) Done() <-chan struct{} { return m.done }
 
-// Run calls told for each event, until the socket is closed or its context ends. Where nothing is
-// urgent, events are read some at a time: to be woken by each of them takes longer than to read it.
-func (m *Monitor) Run(told func(event zmq4.Event, value int), urgent func() bool) {
+// Run calls told for each event and the endpoint that it is about, until the socket is closed or its
+// context ends.
+func (m *Monitor) Run(told func(event zmq4.Event, value int, endpoint string)) {
 	defer func() {
 		_ = m.PassTo("", 0)
 		_ = m.reader.Close()
@@ -80,20 +78,19 @@ func (m *Monitor) Run(told func(event zmq4.Event, value int), urgent func() bool
 		if err != nil {
 			return
 		}
-		if !urgent() {
-			time.Sleep(restInterval)
-		}
 	}
 }
 
 // read reads one event. It returns false if it is the last one.
-func (m *Monitor) read(frames [][]byte, told func(event zmq4.Event, value int)) bool {
+func (m *Monitor) read(
+	frames [][]byte, told func(event zmq4.Event, value int, endpoint string),
+) bool {
 	if len(frames) < 2 || len(frames[0]) < 6 {
 		return false
 	}
 	// The form of an event: zmq_socket_monitor(3).
 	event := zmq4.Event(binary.NativeEndian.Uint16(frames[0]))
-	told(event, int(binary.NativeEndian.Uint32(frames[0][2:])))
+	told(event, int(binary.NativeEndian.Uint32(frames[0][2:])), string(frames[1]))
 	m.pass(event, frames)
 	return event != zmq4.EVENT_MONITOR_STOPPED
 }

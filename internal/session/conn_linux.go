@@ -103,6 +103,23 @@ func originOf(fd int) (origin, error) {
 	return origin{}, errors.New("neither TCP nor IPC")
 }
 
+// hasPort tells whether one of the two ends of a TCP connection has a port.
+func hasPort(fd, port int) bool {
+	for _, name := range []func(int) (unix.Sockaddr, error){unix.Getsockname, unix.Getpeername} {
+		switch name, _ := name(fd); name := name.(type) {
+		case *unix.SockaddrInet4:
+			if name.Port == port {
+				return true
+			}
+		case *unix.SockaddrInet6:
+			if name.Port == port {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func tcpOrigin(addr netip.Addr, port int) origin {
 	return origin{client: netip.AddrPortFrom(addr, uint16(port)), address: addr.String()}
 }

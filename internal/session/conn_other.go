@@ -26,4 +26,5 @@ type origin struct {
 
 func nap(d time.Duration)          { time.Sleep(d) }
 func (h Handle) shutdown() error   { return errGone }
+func hasPort(int, int) bool        { return false }
 func originOf(int) (origin, error) { return origin{}, errGone }

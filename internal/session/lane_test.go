@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -47,8 +48,8 @@ func TestLateRepetition(t *testing.T) {
 	table.Close() // whatever it looks for, the test looks for
 	s := table.Guard("d", mechanismPlain, nil)
 	first, second := accepted(t), accepted(t)
-	s.Tell(zmq4.EVENT_ACCEPTED, first)
-	s.Tell(zmq4.EVENT_ACCEPTED, second)
+	s.Tell(zmq4.EVENT_ACCEPTED, first, "")
+	s.Tell(zmq4.EVENT_ACCEPTED, second, "")
 	reply := func(user string) *Reply {
 		return &Reply{Domain: "d", Mechanism: mechanismPlain, Address: "127.0.0.1", Send: func() {},
 			Session: &Session{ID: table.NextID(), UserID: user}}
@@ -84,7 +85,7 @@ func TestGroupIsOver(t *testing.T) {
 	var fds []int
 	for range 3 {
 		fds = append(fds, accepted(t))
-		s.Tell(zmq4.EVENT_ACCEPTED, fds[len(fds)-1])
+		s.Tell(zmq4.EVENT_ACCEPTED, fds[len(fds)-1], "")
 	}
 	var replies []*Reply
 	for _, user := range []string{"ann", "bob", "eve"} {
@@ -114,5 +115,58 @@ func TestGroupIsOver(t *testing.T) {
 	}
 	if all := table.Sessions(); len(all) != 1 || all[0].UserID != "eve" {
 		t.Errorf("%+v", all)
+	}
+}
+
+// TestLateEvent: where an event comes so late that something else has the descriptor, that is left
+// alone, also by limits.
+func TestLateEvent(t *testing.T) {
+	table, _ := newTable(t, 0, always)
+	s := table.Guard("d", mechanismPlain, &Limits{MaxConns: 1})
+	ours, foreign, other := accepted(t), accepted(t), accepted(t)
+	at := func(fd int) string {
+		name, err := unix.Getsockname(fd)
+		must.OK(t, err)
+		return fmt.Sprintf("tcp://0.0.0.0:%d", name.(*unix.SockaddrInet4).Port)
+	}
+	s.Tell(zmq4.EVENT_ACCEPTED, ours, at(ours))
+	s.Tell(zmq4.EVENT_ACCEPTED, foreign, at(ours))
+	if s.conns[ours] == nil || s.conns[foreign] != nil || table.Refused() > 0 {
+		t.Errorf("%v, %d refused", s.conns, table.Refused())
+	}
+	if n, err := unix.Write(foreign, []byte("x")); n != 1 {
+		t.Errorf("it was cut: %v", err)
+	}
+	s.Tell(zmq4.EVENT_ACCEPTED, other, at(other)) // one too many
+	if _, err := unix.Write(other, []byte("x")); err == nil || table.Refused() != 1 {
+		t.Errorf("%v, %d refused", err, table.Refused())
+	}
+}
+
+// TestMistakenConnection: where events come so late that a connection was taken for the one before
+// it on its descriptor, whose end then ended its session, it is cut: nobody is in without a session.
+func TestMistakenConnection(t *testing.T) {
+	table, _ := newTable(t, 0, always)
+	table.Close() // whatever it looks for, the test looks for
+	s := table.Guard("d", mechanismPlain, nil)
+	fd := accepted(t)
+	s.Tell(zmq4.EVENT_ACCEPTED, fd, "") // of the one before
+	ann := &Reply{Domain: "d", Mechanism: mechanismPlain, Address: "127.0.0.1", Send: func() {},
+		Session: &Session{ID: table.NextID(), UserID: "ann"}}
+	if !table.Offer(ann) {
+		t.Fatal("it waits")
+	}
+	table.Sent(ann, false)
+	table.show(ann.lane, fd)
+	if !table.Alive(ann.Session.ID) {
+		t.Fatal("no session")
+	}
+	s.Tell(zmq4.EVENT_DISCONNECTED, fd, "") // of the one before
+	s.Tell(zmq4.EVENT_ACCEPTED, fd, "")
+	if table.Alive(ann.Session.ID) || s.conns[fd] != nil {
+		t.Errorf("%v", s.conns)
+	}
+	if _, err := unix.Write(fd, []byte("x")); err == nil {
+		t.Error("it lives on")
 	}
 }

@@ -3,6 +3,8 @@ package session
 import (
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pebbe/zmq4"
@@ -15,8 +17,9 @@ type Socket struct {
 	mechanism string
 
 	// Guarded by the table's mutex.
-	limits *limiter      // nil: there are none
-	conns  map[int]*conn // by descriptor
+	limits *limiter       // nil: there are none
+	conns  map[int]*conn  // by descriptor
+	ended  map[int]Handle // connections that had a reply, by descriptor, until it is used again
 }
 
 // conn is a connection of a guarded socket.
@@ -35,7 +38,8 @@ type conn struct {
 
 // Guard adds a socket: its ZAP domain and its mechanism, as ZAP names it. nil limits are none.
 func (t *Table) Guard(domain, mechanism string, limits *Limits) *Socket {
-	s := &Socket{table: t, domain: domain, mechanism: mechanism, conns: make(map[int]*conn)}
+	s := &Socket{table: t, domain: domain, mechanism: mechanism,
+		conns: make(map[int]*conn), ended: make(map[int]Handle)}
 	if limits != nil {
 		s.limits = newLimiter(*limits)
 	}
@@ -53,8 +57,9 @@ func (t *Table) Guards(domain string) bool {
 	return t.domains[domain] > 0
 }
 
-// Tell passes on an event of the socket's monitor.
-func (s *Socket) Tell(event zmq4.Event, fd int) {
+// Tell passes on an event of the socket's monitor, about an endpoint that it is bound or connected
+// to.
+func (s *Socket) Tell(event zmq4.Event, fd int, endpoint string) {
 	const decided = zmq4.EVENT_HANDSHAKE_SUCCEEDED | zmq4.EVENT_HANDSHAKE_FAILED_AUTH |
 		zmq4.EVENT_HANDSHAKE_FAILED_PROTOCOL
 	opened := event == zmq4.EVENT_ACCEPTED || event == zmq4.EVENT_CONNECTED
@@ -72,44 +77,45 @@ func (s *Socket) Tell(event zmq4.Event, fd int) {
 		t.forget(before) // it has ended, or its end had no event
 	}
 	if opened {
-		s.open(fd, time.Now())
+		s.open(fd, portOf(endpoint), time.Now())
 	}
+}
+
+// portOf is the port of an endpoint of TCP; 0: it has none.
+func portOf(endpoint string) int {
+	address, isTCP := strings.CutPrefix(endpoint, "tcp://")
+	port, err := strconv.ParseUint(address[strings.LastIndexByte(address, ':')+1:], 10, 16)
+	if !isTCP || err != nil {
+		return 0
+	}
+	return int(port)
 }
 
 // expect has the lanes looked at in which replies wait for the one before them. An event does not
 // say which connection it is about. The caller holds t.mu.
 func (s *Socket) expect() {
 	for l := range s.table.busy {
-		if s.isWaiting(l) {
+		if len(l.queue) > 0 && l.key.domain == s.domain && l.key.mechanism == s.mechanism {
 			s.table.expect(l)
 		}
 	}
 }
 
-// isWaiting tells whether events of the socket make replies of a lane go on.
-func (s *Socket) isWaiting(l *lane) bool {
-	return len(l.queue) > 0 && l.key.domain == s.domain && l.key.mechanism == s.mechanism
-}
-
-// HasWaiting tells whether replies wait for events of the socket.
-func (s *Socket) HasWaiting() bool {
-	t := s.table
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for l := range t.busy {
-		if s.isWaiting(l) {
-			return true
-		}
-	}
-	return false
-}
-
-// open adds a connection, unless the limits end it. The caller holds t.mu.
-func (s *Socket) open(fd int, now time.Time) {
+// open adds a connection, unless the limits end it. The event may be late: the connection may have
+// ended, and something else may have its descriptor. What has another port than the endpoint is
+// somebody else's. The caller holds t.mu.
+func (s *Socket) open(fd, port int, now time.Time) {
 	handle, err := handleOf(fd)
-	if err != nil {
+	if err != nil || port != 0 && !hasPort(fd, port) {
 		return // it has ended already
 	}
+	if s.ended[fd] == handle {
+		// Events were so late that it was taken for the one before it, and so was its end. Its reply is
+		// out, and its session over.
+		_ = handle.cut()
+		return
+	}
+	delete(s.ended, fd)
 	from, err := originOf(fd)
 	if err != nil {
 		return
@@ -149,6 +155,9 @@ func (s *Socket) Close() {
 // forget takes a connection out, and ends its session. The caller holds t.mu.
 func (t *Table) forget(c *conn) {
 	delete(c.socket.conns, c.handle.fd)
+	if c.decided {
+		c.socket.ended[c.handle.fd] = c.handle
+	}
 	if c.socket.limits != nil {
 		c.socket.limits.leave(c, time.Now())
 	}
