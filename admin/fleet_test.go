@@ -23,9 +23,7 @@ type fleetStore struct{ proof time.Time }
 func (s fleetStore) Follow(ctx context.Context, _ fleet.Position, sink fleet.Sink) error {
 	key := fleet.Entry{Kind: fleet.KindKey, Domain: "d", PublicKey: zmqauth.PublicKey{1},
 		State: fleet.Granted, Revision: 1}
-	var log fleet.Log
-	log.Add(key)
-	sink.Reset(&log, fleet.Position{Epoch: "e", Revision: 7})
+	sink.Reset([]fleet.Entry{key}, fleet.Position{Epoch: "e", Revision: 7})
 	sink.Fresh(s.proof)
 	<-ctx.Done()
 	return ctx.Err()

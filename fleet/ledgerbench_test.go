@@ -56,7 +56,7 @@ func BenchmarkReset(b *testing.B) {
 				b.StartTimer()
 				log := new(Log)
 				log.Read(values)
-				m.Sink().Reset(log, Position{Epoch: "e", Revision: 1})
+				log.Reset(m.Sink(), Position{Epoch: "e", Revision: 1})
 				b.StopTimer()
 				log = nil
 				runtime.GC()

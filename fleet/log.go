@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Log is what a store has read of everything, in the order of its log, for Sink. It keeps the value
+// Log is what a store has read of everything, in the order of its log, for LogSink. It keeps the value
 // of an entry and little else; of each server's reports the last. The zero value is empty. One
 // goroutine at a time may use it.
 type Log struct {
@@ -102,6 +102,15 @@ func (l *Log) Entries() iter.Seq[Entry] {
 			}
 		}
 	}
+}
+
+// Reset gives a sink everything.
+func (l *Log) Reset(s Sink, p Position) {
+	if taker, ok := s.(LogSink); ok {
+		taker.ResetLog(l, p)
+		return
+	}
+	s.Reset(slices.Collect(l.Entries()), p)
 }
 
 // domain is the part of the key that says the domain.

@@ -453,7 +453,7 @@ func TestApplyOrder(t *testing.T) {
 	s := newServer(t, memstore.New())
 	s.join()
 	sink := s.member.Sink()
-	sink.Reset(new(fleet.Log), fleet.Position{Epoch: "x", Revision: 10})
+	sink.Reset(nil, fleet.Position{Epoch: "x", Revision: 10})
 	grant := sign(t, keyEntry(1, fleet.Granted), 1)
 	for _, p := range []fleet.Position{{Epoch: "x", Revision: 10}, {Epoch: "x", Revision: 3},
 		{Epoch: "y", Revision: 11}} {

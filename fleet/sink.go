@@ -9,7 +9,14 @@ import (
 type sink struct{ m *Member }
 
 // Reset swaps everything.
-func (s sink) Reset(log *Log, p Position) {
+func (s sink) Reset(entries []Entry, p Position) {
+	var log Log
+	log.Add(entries...)
+	s.ResetLog(&log, p)
+}
+
+// ResetLog swaps everything.
+func (s sink) ResetLog(log *Log, p Position) {
 	m := s.m
 	verified := m.ledger.verify(log) // without the lock: nobody else changes the ledger
 	m.mu.Lock()

@@ -23,9 +23,9 @@ func (p Position) Includes(other Position) bool {
 
 // Sink takes what a Store follows. One goroutine at a time may call it, but Notice, which any may.
 type Sink interface {
-	// Reset replaces everything, in one step. What counts of the entries with one key is decided as
-	// if each were applied.
-	Reset(log *Log, p Position)
+	// Reset replaces everything, in one step. The entries are in the order of the log. What counts
+	// of those with one key is decided as if each were applied; of reports the last is enough.
+	Reset(entries []Entry, p Position)
 	// Apply takes one change. Those at or before the last position are ignored.
 	Apply(e Entry, p Position)
 	// Fresh says that everything has been applied that was in the log at that time. It must be
@@ -33,6 +33,12 @@ type Sink interface {
 	Fresh(at time.Time)
 	// Notice takes the announcement of a revocation, which may come before or without the log.
 	Notice(e Entry)
+}
+
+// LogSink is a Sink that takes what Reset takes as a [Log], which is smaller. A Member's is one.
+type LogSink interface {
+	Sink
+	ResetLog(log *Log, p Position)
 }
 
 // Store is where the entries of a fleet are. Its methods may be called by many goroutines.

@@ -19,11 +19,11 @@ type view struct {
 
 func newView() *view { return &view{changed: make(chan struct{}, 1)} }
 
-func (v *view) Reset(log *fleet.Log, p fleet.Position) {
+func (v *view) Reset(entries []fleet.Entry, p fleet.Position) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.reports, v.at = make(map[string]fleet.Status), p
-	for e := range log.Entries() {
+	for _, e := range entries {
 		v.take(e)
 	}
 	v.tell()

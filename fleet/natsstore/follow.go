@@ -222,7 +222,7 @@ func (f *follower) load(ctx context.Context, own view) (func() error, error) {
 		}
 		f.view, f.told = view{at: p, connection: own.connection}, proof{}
 		f.compared, f.behind = time.Now(), true
-		f.sink.Reset(log, p)
+		log.Reset(f.sink, p)
 		return nil
 	}, nil
 }

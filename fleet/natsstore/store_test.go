@@ -77,12 +77,12 @@ type recorder struct {
 	faults  []string
 }
 
-func (r *recorder) Reset(log *fleet.Log, p fleet.Position) {
+func (r *recorder) Reset(entries []fleet.Entry, p fleet.Position) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.resets++
 	r.entries, r.at = make(map[string]fleet.Entry), p
-	for e := range log.Entries() {
+	for _, e := range entries {
 		r.entries[e.Key()] = e
 	}
 }

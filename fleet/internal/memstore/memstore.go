@@ -201,7 +201,7 @@ func deliver(sink fleet.Sink, items []item, end fleet.Position, reset bool) {
 	if reset {
 		var log fleet.Log
 		log.Read(all)
-		sink.Reset(&log, end)
+		log.Reset(sink, end)
 	}
 }
 

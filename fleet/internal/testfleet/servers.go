@@ -331,8 +331,14 @@ func (t tappedSink) event(what string, e fleet.Entry) {
 	}
 }
 
-// Reset tells of the last entry of each key: that is the one that holds, if nobody forges.
-func (t tappedSink) Reset(log *fleet.Log, p fleet.Position) {
+func (t tappedSink) Reset(entries []fleet.Entry, p fleet.Position) {
+	var log fleet.Log
+	log.Add(entries...)
+	t.ResetLog(&log, p)
+}
+
+// ResetLog tells of the last entry of each key: that is the one that holds, if nobody forges.
+func (t tappedSink) ResetLog(log *fleet.Log, p fleet.Position) {
 	entries, last := slices.Collect(log.Entries()), make(map[string]int)
 	for i, e := range entries {
 		last[e.Key()] = i
@@ -342,7 +348,7 @@ func (t tappedSink) Reset(log *fleet.Log, p fleet.Position) {
 			t.event(Granting, e)
 		}
 	}
-	t.Sink.Reset(log, p)
+	log.Reset(t.Sink, p)
 	for i, e := range entries {
 		if e.State == fleet.Revoked && last[e.Key()] == i {
 			t.event(Revoked, e)
