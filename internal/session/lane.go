@@ -76,15 +76,31 @@ func (t *Table) Offer(r *Reply) (now bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r.lane = t.laneOf(laneKey{r.Domain, r.Mechanism, normalAddress(r.Address)})
-	if now = len(r.lane.asked) == 0; now {
-		t.ask(r.lane, r)
-		return now
+	l := r.lane
+	if len(l.asked) == 0 && len(l.queue) == 0 && l.mayGo(r, false) {
+		t.ask(l, r)
+		return true
 	}
-	r.lane.queue = append(r.lane.queue, r)
-	if len(r.lane.queue) == 1 {
-		t.expect(r.lane)
+	l.queue = append(l.queue, r)
+	if len(l.queue) == 1 {
+		if _, busy := t.busy[l]; !busy {
+			l.due, t.busy[l] = time.Now().Add(lookInterval), struct{}{}
+		}
+		t.expect(l)
 	}
-	return now
+	return false
+}
+
+// mayGo tells whether a reply may go out. Where no effect can be seen, one whose port is known waits
+// for the event that tells of its connection, but not for ever; due counts that time.
+func (l *lane) mayGo(r *Reply, due bool) bool {
+	if l.limit > 0 || r.Port == 0 || l.from(r.Port) != nil {
+		return true
+	}
+	if due {
+		r.looks++
+	}
+	return r.looks >= ambiguity
 }
 
 // expect has a lane looked at soon: the effect of a reply may be there, and others wait. The caller
@@ -109,7 +125,7 @@ func (t *Table) Withdraw(r *Reply) {
 
 // ask notes that a reply is under way. The caller holds t.mu, and sends it afterwards.
 func (t *Table) ask(l *lane, r *Reply) {
-	l.asked = append(l.asked, r)
+	l.asked, r.looks = append(l.asked, r), 0
 	l.seen, l.doubt = false, false
 	l.due, l.soon, l.pause = time.Now().Add(lookInterval), time.Time{}, 0
 	t.busy[l] = struct{}{}
@@ -199,14 +215,15 @@ func (t *Table) look(l *lane, now time.Time) (send []*Reply, next time.Time) {
 	}
 	t.settle(l)
 	l.hope(now)
+	due := !now.Before(l.due)
 	send, overdue := l.askAgain(now)
-	if len(l.queue) > 0 && (len(l.asked) == 0 || l.seen || overdue) {
+	if len(l.queue) > 0 && (len(l.asked) == 0 || l.seen || overdue) && l.mayGo(l.queue[0], due) {
 		r := l.queue[0]
 		l.queue = l.queue[1:]
 		t.ask(l, r)
 		send = append(send, r)
 	}
-	if len(l.asked) == 0 {
+	if len(l.asked) == 0 && len(l.queue) == 0 {
 		delete(t.busy, l)
 		t.tidy(l)
 		return send, time.Time{}
@@ -354,6 +371,20 @@ func (t *Table) leave(l *lane, c *conn) {
 	t.tidy(l)
 }
 
+// trimAge is how old a session of a group is before it may be one that must have ended. Events that
+// tell of connections may be late.
+const trimAge = 2 * time.Second
+
+// trimOld ends the sessions of groups that were too young for that before. The caller holds t.mu.
+func (t *Table) trimOld() {
+	lanes := t.untrimmed
+	t.untrimmed = make(map[*lane]struct{})
+	for l := range lanes {
+		t.trim(l)
+		t.tidy(l)
+	}
+}
+
 // trim ends the sessions of the group that must have ended: of each kind there are no more than
 // connections. Which of several alike has ended makes no difference. The caller holds t.mu.
 func (t *Table) trim(l *lane) {
@@ -363,7 +394,8 @@ func (t *Table) trim(l *lane) {
 	}
 	alike := make(map[Session][]*entry)
 	for e := range l.sessions {
-		if l.isAsked(e) {
+		if l.isAsked(e) || time.Since(e.Since) < trimAge {
+			t.untrimmed[l] = struct{}{}
 			continue // its connection may be one that is not known yet
 		}
 		kind := e.Session

@@ -170,3 +170,77 @@ func TestMistakenConnection(t *testing.T) {
 		t.Error("it lives on")
 	}
 }
+
+// TestGroupBeforeItsEvents: sessions of a group do not end because the events that tell of their
+// connections are late. Once they are old, there are no more than connections.
+func TestGroupBeforeItsEvents(t *testing.T) {
+	table, _ := newTable(t, 0, always)
+	table.Close() // whatever it looks for, the test looks for
+	s := table.Guard("d", mechanismGSSAPI, nil)
+	enter := func(user string, since time.Time) *Reply {
+		r := &Reply{Domain: "d", Mechanism: mechanismGSSAPI, Address: "127.0.0.1", Send: func() {},
+			Session: &Session{ID: table.NextID(), UserID: user, Since: since}}
+		if !table.Offer(r) {
+			t.Fatal("it waits")
+		}
+		table.Sent(r, false)
+		return r
+	}
+	ann, bob := enter("ann", time.Now()), enter("bob", time.Now())
+	one, two := accepted(t), accepted(t)
+	s.Tell(zmq4.EVENT_ACCEPTED, one, "")
+	s.Tell(zmq4.EVENT_ACCEPTED, two, "")
+	if !table.Alive(ann.Session.ID) || !table.Alive(bob.Session.ID) {
+		t.Fatal("a session has ended")
+	}
+	old := time.Now().Add(-2 * trimAge)
+	carol := enter("carol", old)
+	s.Tell(zmq4.EVENT_DISCONNECTED, one, "")
+	s.Tell(zmq4.EVENT_DISCONNECTED, two, "")
+	if table.Alive(carol.Session.ID) || !table.Alive(ann.Session.ID) {
+		t.Error("the old session lives, or a young one has ended")
+	}
+	for _, r := range []*Reply{ann, bob} {
+		r.entry.Since = old
+	}
+	table.sweep(time.Now())
+	if left := table.Sessions(); len(left) > 0 || len(table.lanes) > 0 {
+		t.Errorf("%+v, %d lanes", left, len(table.lanes))
+	}
+}
+
+// TestPortWaitsForItsEvent: a reply whose port is known waits until its connection is, so that its
+// session is exact. It does not wait for ever.
+func TestPortWaitsForItsEvent(t *testing.T) {
+	for _, comes := range []bool{true, false} {
+		table, _ := newTable(t, 0, always)
+		table.Close() // whatever it looks for, the test looks for
+		s := table.Guard("d", mechanismGSSAPI, nil)
+		fd := accepted(t)
+		name, err := unix.Getpeername(fd)
+		must.OK(t, err)
+		r := &Reply{Domain: "d", Mechanism: mechanismGSSAPI, Address: "127.0.0.1", Send: func() {},
+			Port:    uint16(name.(*unix.SockaddrInet4).Port),
+			Session: &Session{ID: table.NextID(), UserID: "ann", Since: time.Now()}}
+		if table.Offer(r) {
+			t.Fatal("it does not wait")
+		}
+		if comes {
+			s.Tell(zmq4.EVENT_ACCEPTED, fd, "")
+		}
+		looks := 0
+		table.mu.Lock()
+		for now := time.Now(); len(r.lane.asked) == 0 && looks < 10*ambiguity; looks++ {
+			now = now.Add(lookInterval)
+			table.look(r.lane, now)
+		}
+		table.mu.Unlock()
+		if comes != (looks == 1) || len(r.lane.asked) != 1 {
+			t.Errorf("%v: %d looks, %d replies", comes, looks, len(r.lane.asked))
+		}
+		table.Sent(r, false)
+		if all := table.Sessions(); len(all) != 1 || all[0].Exact != comes {
+			t.Errorf("%+v", all)
+		}
+	}
+}

@@ -136,6 +136,9 @@ func (s *Socket) open(fd, port int, now time.Time) {
 	s.conns[fd] = c
 	c.lane = s.table.laneOf(laneKey{s.domain, s.mechanism, from.address})
 	c.lane.conns[c] = struct{}{}
+	if len(c.lane.queue) > 0 {
+		s.table.expect(c.lane)
+	}
 }
 
 // Close forgets the socket. Its sessions have ended: libzmq has closed it.
@@ -174,6 +177,7 @@ const sweepInterval = time.Second
 // sweep forgets the connections whose descriptors are closed, and ends those that take too long.
 func (t *Table) sweep(now time.Time) {
 	t.mu.Lock()
+	t.trimOld()
 	var all []*conn
 	for s := range t.sockets {
 		all = slices.AppendSeq(all, maps.Values(s.conns))

@@ -21,16 +21,17 @@ type Table struct {
 	round  int           // of the last Rejudge; 1: there was none
 	wake   chan struct{} // has a token where the Table's goroutine sleeps too long
 
-	mu      sync.Mutex // held shortly: decisions wait for it
-	byID    map[uint64]*entry
-	all     []*entry       // of byID, in no order
-	counts  map[string]int // of byID, by domain
-	sockets map[*Socket]struct{}
-	domains map[string]int // of the sockets, with how many there are
-	lanes   map[laneKey]*lane
-	busy    map[*lane]struct{} // that have a reply under way
-	fresh   []*entry           // that were not judged since they were opened
-	wakes   time.Time          // when the Table's goroutine looks next
+	mu        sync.Mutex // held shortly: decisions wait for it
+	byID      map[uint64]*entry
+	all       []*entry       // of byID, in no order
+	counts    map[string]int // of byID, by domain
+	sockets   map[*Socket]struct{}
+	domains   map[string]int // of the sockets, with how many there are
+	lanes     map[laneKey]*lane
+	busy      map[*lane]struct{} // that have a reply under way
+	untrimmed map[*lane]struct{} // whose group has young sessions, perhaps too many
+	fresh     []*entry           // that were not judged since they were opened
+	wakes     time.Time          // when the Table's goroutine looks next
 }
 
 // Config is what a Table needs of its owner.
@@ -59,17 +60,18 @@ type entry struct {
 // New makes a Table. Close ends it.
 func New(cfg Config) *Table {
 	t := &Table{
-		cfg:     cfg,
-		byID:    make(map[uint64]*entry),
-		counts:  make(map[string]int),
-		sockets: make(map[*Socket]struct{}),
-		domains: make(map[string]int),
-		lanes:   make(map[laneKey]*lane),
-		busy:    make(map[*lane]struct{}),
-		wake:    make(chan struct{}, 1),
-		closed:  make(chan struct{}),
-		done:    make(chan struct{}),
-		round:   1,
+		cfg:       cfg,
+		byID:      make(map[uint64]*entry),
+		counts:    make(map[string]int),
+		sockets:   make(map[*Socket]struct{}),
+		domains:   make(map[string]int),
+		lanes:     make(map[laneKey]*lane),
+		busy:      make(map[*lane]struct{}),
+		untrimmed: make(map[*lane]struct{}),
+		wake:      make(chan struct{}, 1),
+		closed:    make(chan struct{}),
+		done:      make(chan struct{}),
+		round:     1,
 	}
 	go t.run()
 	return t
