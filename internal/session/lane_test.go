@@ -76,6 +76,23 @@ func TestLateRepetition(t *testing.T) {
 	}
 }
 
+// TestTurn: nobody passes those who wait.
+func TestTurn(t *testing.T) {
+	table, _ := newTable(t, 0, always)
+	table.Close() // whatever it looks for, the test looks for
+	reply := func() *Reply {
+		return &Reply{Domain: "d", Mechanism: mechanismPlain, Address: "192.0.2.1", Send: func() {}}
+	}
+	first, second, third := reply(), reply(), reply()
+	if !table.Offer(first) || table.Offer(second) {
+		t.Fatal("not one at a time")
+	}
+	table.Sent(first, true)
+	if table.Offer(third) {
+		t.Error("it is sent before one that waits")
+	}
+}
+
 // TestGroupIsOver: where the effects of two replies were seen together, both are in a group; the
 // next reply is alone again.
 func TestGroupIsOver(t *testing.T) {

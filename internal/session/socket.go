@@ -19,7 +19,7 @@ type Socket struct {
 	// Guarded by the table's mutex.
 	limits *limiter       // nil: there are none
 	conns  map[int]*conn  // by descriptor
-	ended  map[int]Handle // connections that had a reply, by descriptor, until it is used again
+	ended  map[int]Handle // that may have had a reply, by descriptor, until it is used again
 }
 
 // conn is a connection of a guarded socket.
@@ -157,10 +157,8 @@ func (s *Socket) Close() {
 
 // forget takes a connection out, and ends its session. The caller holds t.mu.
 func (t *Table) forget(c *conn) {
+	before := len(t.all)
 	delete(c.socket.conns, c.handle.fd)
-	if c.decided {
-		c.socket.ended[c.handle.fd] = c.handle
-	}
 	if c.socket.limits != nil {
 		c.socket.limits.leave(c, time.Now())
 	}
@@ -168,6 +166,9 @@ func (t *Table) forget(c *conn) {
 		t.end(c.session)
 	}
 	t.leave(c.lane, c)
+	if c.decided || len(t.all) < before { // a session of its group has ended for it
+		c.socket.ended[c.handle.fd] = c.handle
+	}
 }
 
 // sweepInterval is the time between two looks for connections that have ended without an event:
