@@ -302,8 +302,5 @@ func (l *loop) sendGuarded(o outgoing) {
 	if v.status != o.verdict.status {
 		l.a.guard.table.Load().Withdraw(o.reply)
 	}
-	l.reply(o.ticket.envelope, &o.ticket.request, v)
-	if n := len(l.offered); n > 0 {
-		l.offered[n-1] = o.reply
-	}
+	l.reply(o.ticket.envelope, &o.ticket.request, v, o.reply)
 }

@@ -286,7 +286,7 @@ func (l *loop) finish(envelope [][]byte, r *zap.Request, arrived time.Time, v ve
 	l.tally.Add(&l.a.tally, r.Domain, r.Mechanism, v.reason, v.status, arrived)
 	v = l.a.tellFront(r, v)
 	if l.sending && !l.offer(envelope, r, arrived, v) {
-		l.reply(envelope, r, v)
+		l.reply(envelope, r, v, nil)
 	}
 	if l.a.reports.wants(v.status) {
 		l.untold = append(l.untold, untold{subjectOf(r, arrived), v})
@@ -323,10 +323,10 @@ func (l *loop) deliver(d delivery) {
 	}
 }
 
-// reply puts a verdict among the replies to send.
-func (l *loop) reply(envelope [][]byte, r *zap.Request, v verdict) {
+// reply puts a verdict among the replies to send. offered is nil, or a guarded socket's.
+func (l *loop) reply(envelope [][]byte, r *zap.Request, v verdict, offered *session.Reply) {
 	l.frames = append(l.frames, 0)
-	l.offered = append(l.offered, nil)
+	l.offered = append(l.offered, offered)
 	for _, frame := range envelope {
 		l.frame(frame)
 	}

@@ -365,3 +365,23 @@ func TestHugeReplyGivesItsMemoryBack(t *testing.T) {
 		return stats.HeapAlloc < size
 	})
 }
+
+// TestGuardedReplyThatFillsTheBuffer: a reply that has the buffer sent at once is known as sent.
+func TestGuardedReplyThatFillsTheBuffer(t *testing.T) {
+	a := newAuthenticator(t, Config{})
+	a.guard.begin.Do(a.beginGuard)
+	table := a.guard.table.Load()
+	table.Guard("d", "NULL", nil)
+	socket := newFakeSocket()
+	a.loop = newLoop(a, socket, nil)
+	r := &zap.Request{Domain: []byte("d"), Address: []byte("localhost:1:2:3"),
+		Mechanism: []byte("NULL")}
+	accepted := a.accepted("ann", make([]byte, maxReplies))
+	if !a.loop.offer(frames("peer", ""), r, time.Now(), accepted) {
+		t.Fatal("it is not offered")
+	}
+	if len(socket.replies) != 1 || len(a.Sessions()) != 1 {
+		t.Errorf("%d replies, sessions %+v", len(socket.replies), a.Sessions())
+	}
+	close(a.loop.done) // it has never run
+}
