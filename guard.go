@@ -268,7 +268,8 @@ func (l *loop) offer(envelope [][]byte, r *zap.Request, arrived time.Time, v ver
 	}
 	o := outgoing{ticket: newTicket(envelope, r, nil, arrived), verdict: v, epoch: l.a.epoch}
 	o.reply = &session.Reply{Domain: string(r.Domain), Mechanism: string(r.Mechanism),
-		Address: string(r.Origin()), Refused: v.status == zap.StatusDenied}
+		Address: string(r.Origin()), Refused: v.status == zap.StatusDenied,
+		Silent: v.status == zap.StatusTemporary}
 	if c, _ := l.a.relay.Find(r.Domain, r.Origin()); c != nil {
 		o.reply.Port = c.Port
 	}

@@ -40,6 +40,7 @@ type Reply struct {
 	Domain, Mechanism, Address string
 	Session                    *Session // that it opens; nil: none
 	Refused                    bool     // for good, not until the next try
+	Silent                     bool     // libzmq writes nothing on it: it has no effect to look for
 	Port                       uint16   // from which nobody else can connect; 0: not known
 
 	// Send sends the reply, now or soon, and then calls Sent. It must not block. It is called again
@@ -152,6 +153,8 @@ func (t *Table) Sent(r *Reply, gone bool) {
 		t.join(l, r)
 		t.explain(l, r)
 		l.seen = true
+	case r.Silent:
+		l.seen = t.explain(l, r) || l.seen // its connection may be there for long
 	}
 	if l.seen {
 		t.stirBy(time.Now())
