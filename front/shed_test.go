@@ -100,6 +100,7 @@ func (s *server) dropped() []netip.Prefix {
 
 // TestShed: in a flood the kernel drops those who are denied, and nobody else.
 func TestShed(t *testing.T) {
+	needFilters(t)
 	testpeer.NeedIPv6(t)
 	for _, c := range []struct {
 		name, endpoint string
@@ -175,6 +176,7 @@ func TestShedBelowFlood(t *testing.T) {
 
 // TestShedRulesChange: whom other rules let in gets in at once, while the flood goes on.
 func TestShedRulesChange(t *testing.T) {
+	needFilters(t)
 	testpeer.NothingLeft(t)
 	s := newShedding(t, "tcp://127.0.0.1:*", nil)
 	must.OK(t, s.a.Deny("127.9.0.0/16"))
@@ -255,6 +257,7 @@ func retransmits(t *testing.T, conn *net.TCPConn) uint32 {
 // TestShedOpenConnection: the connection of an address that is dropped goes on. The decision is the
 // Authenticator's.
 func TestShedOpenConnection(t *testing.T) {
+	needFilters(t)
 	s := newShedding(t, "tcp://127.0.0.1:*", nil)
 	conn := dial(t, s.front.Endpoint(), "127.9.0.1")
 	testpeer.Eventually(t, "it is accepted", func() bool { return s.front.Stats().Open == 1 })
@@ -277,6 +280,7 @@ func TestShedOpenConnection(t *testing.T) {
 // TestShedBalancers: a balancer is never dropped, whoever comes through it, and whichever rules are
 // about its own address.
 func TestShedBalancers(t *testing.T) {
+	needFilters(t)
 	const balancer, second = "127.9.0.8", "127.9.0.9"
 	through := func(t *testing.T, s *server, from, client string) bool {
 		conn := dial(t, s.front.Endpoint(), from)

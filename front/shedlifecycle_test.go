@@ -22,6 +22,7 @@ import (
 // TestShedEnds: after its time the next one is closed and counted again. If the flood goes on, so
 // does the dropping. The log says so at once, and then at growing intervals.
 func TestShedEnds(t *testing.T) {
+	needFilters(t)
 	var lines logbuffer.Buffer
 	s := newShedding(t, "tcp://127.0.0.1:*",
 		&Config{Logger: slog.New(slog.NewTextHandler(&lines, nil))})
@@ -41,6 +42,7 @@ func TestShedEnds(t *testing.T) {
 
 // TestShedClose: a Front can be closed in a flood.
 func TestShedClose(t *testing.T) {
+	needFilters(t)
 	testpeer.NothingLeft(t)
 	for range 5 {
 		s := newShedding(t, "tcp://127.0.0.1:*", nil)
@@ -64,6 +66,7 @@ func TestShedClose(t *testing.T) {
 // TestShedReplace: a Front that takes the place of another one begins without a filter, has one of
 // its own when the flood goes on, and keeps it when the other one has ended.
 func TestShedReplace(t *testing.T) {
+	needFilters(t)
 	testpeer.NothingLeft(t)
 	s := newShedding(t, "tcp://127.0.0.1:*", nil)
 	must.OK(t, s.a.Deny("127.9.0.0/16"))
@@ -129,6 +132,7 @@ func TestShedNoFilter(t *testing.T) {
 
 // TestShedManyNetworks: where more networks flood than the kernel is given, it has the last ones.
 func TestShedManyNetworks(t *testing.T) {
+	needFilters(t)
 	s := newShedding(t, "tcp://127.0.0.1:*", nil)
 	const count = maxNetworks + 2*maxSeen
 	entries := make([]string, count)
@@ -146,6 +150,7 @@ func TestShedManyNetworks(t *testing.T) {
 
 // TestShedStopped: after Stop nobody passes, but not for a rule that the kernel could be told.
 func TestShedStopped(t *testing.T) {
+	needFilters(t)
 	s := newShedding(t, "tcp://127.0.0.1:*", nil)
 	must.OK(t, s.a.Deny("127.9.0.0/16"))
 	must.OK(t, s.a.Stop())

@@ -104,6 +104,10 @@ func (g generator) separator() string {
 	return g.one(" ", " ", " ", "\t", "  ", "=", " = ", "\t=\t")
 }
 
+// inMatch separates a criterion of Match from its argument. Version 10 of ssh takes no spaces around
+// the sign there.
+func (g generator) inMatch() string { return g.one(" ", " ", "\t", "  ", "=") }
+
 func (g generator) patterns(separator string) string {
 	var all []string
 	for range g.IntN(3) + 1 {
@@ -124,14 +128,14 @@ func (g generator) criteria() string {
 			all = append(all, not+"exec "+g.one("true", "false", `"test %n = gateway"`, `"exit 3"`,
 				`"test '%h %p %r' = 'gateway 1 ann'"`))
 		case 2:
-			all = append(all, not+g.one("user", "localuser")+g.separator()+
+			all = append(all, not+g.one("user", "localuser")+g.inMatch()+
 				g.one("ann", "root", "ann,bob", "!root,*", "Ann"))
 		case 3:
 			if g.oddly(10) {
 				all = append(all, g.one("group x", "host", "user #", "tagged", "all x"))
 			}
 		default:
-			all = append(all, not+g.one("host", "originalhost", "HOST")+g.separator()+
+			all = append(all, not+g.one("host", "originalhost", "HOST")+g.inMatch()+
 				strings.ReplaceAll(g.patterns(","), `"`, ""))
 		}
 	}

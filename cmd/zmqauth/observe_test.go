@@ -66,10 +66,11 @@ func TestProxyObserved(t *testing.T) {
 	g.enter(t, "ann")
 	const counted = `zmqauth_decisions_total{domain="orders",mechanism="CURVE",reason="unknown-key",` +
 		`status="400"}`
-	if _, text := getPage(t, page+"/metrics"); !strings.Contains(text, counted) ||
-		!strings.Contains(text, `zmqauth_sessions{domain="orders"} 1`) {
-		t.Error(text)
-	}
+	testpeer.Eventually(t, "metrics show both", func() bool {
+		_, text := getPage(t, page+"/metrics")
+		return strings.Contains(text, counted) &&
+			strings.Contains(text, `zmqauth_sessions{domain="orders"} 1`)
+	})
 	out, errs, code := g.tool("status")
 	for _, want := range []string{"state           ready", "unknown-key", "sessions        1",
 		filepath.Join(g.dir, "clients")} {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/zmqauth/zmqauth/internal/must"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
 
 // childOf names what the test program prints as a child: where At finds a socket.
@@ -76,6 +77,7 @@ func TestAt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
 	loopback, at := listening(t, "tcp4", "127.0.0.1:0")
 	everywhere, atAll := listening(t, "tcp4", "0.0.0.0:0")
+	testpeer.NeedIPv6(t)
 	six, atSix := listening(t, "tcp6", "[::1]:0")
 	file, _ := listening(t, "unix", path)
 	_, port, err := net.SplitHostPort(at)

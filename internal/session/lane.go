@@ -128,7 +128,7 @@ func (t *Table) Withdraw(r *Reply) {
 func (t *Table) ask(l *lane, r *Reply) {
 	l.asked, r.looks = append(l.asked, r), 0
 	l.seen, l.doubt = false, false
-	l.due, l.soon, l.pause = time.Now().Add(lookInterval), time.Time{}, 0
+	l.due, l.soon, l.pause = time.Now().Add(firstLook), time.Time{}, 0
 	t.busy[l] = struct{}{}
 	t.stirBy(l.due)
 }
@@ -191,7 +191,8 @@ func (t *Table) explain(l *lane, r *Reply) bool {
 }
 
 const (
-	// lookInterval is the time from a reply to a look at its effect, and between two looks.
+	// firstLook is the time from a reply to a look at its effect, lookInterval that between two looks.
+	firstLook    = time.Millisecond
 	lookInterval = 5 * time.Millisecond
 	// firstPause is the time from a look because of an event to the next one: libzmq tells of the end
 	// of a handshake just before it writes the last bytes. It doubles with each look.

@@ -5,9 +5,9 @@ Prints what it has seen of each channel.
 """
 import sys
 
+import jupyter_client
 import zmq
 import zmq.asyncio
-from jupyter_client import BlockingKernelClient
 
 KEYS = [key.encode() for key in sys.argv[2:5]]
 
@@ -33,8 +33,14 @@ class Socket(Keys, zmq.Socket):
     pass
 
 
+class Context(zmq.Context):
+    _socket_class = Socket
+
+
 def main():
-    client = BlockingKernelClient(context=AsyncContext())
+    blocking = jupyter_client.version_info >= (8,)
+    context = Context() if blocking else AsyncContext()
+    client = jupyter_client.BlockingKernelClient(context=context)
     client.load_connection_file(sys.argv[1])
     # The client's own heartbeat only tells when it has failed.
     heart = Socket(zmq.Context.instance(), zmq.REQ)
