@@ -140,6 +140,7 @@ func (t *Table) Sent(r *Reply, gone bool) {
 	l := r.lane
 	switch {
 	case gone:
+		t.settle(l) // its connection may still be open, and show that the first one had come
 		if t.explain(l, r) { // it may be a repetition, of one that was explained meanwhile
 			l.seen = true
 			l.unclear = max(0, l.unclear-1) // it may be one of them

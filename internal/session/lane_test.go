@@ -93,6 +93,42 @@ func TestTurn(t *testing.T) {
 	}
 }
 
+// TestGoneAfterItsEffect: libzmq ends what a repetition goes to before it closes the connection. What
+// that shows is not the effect of the next reply.
+func TestGoneAfterItsEffect(t *testing.T) {
+	table, _ := newTable(t, 0, always)
+	table.Close() // whatever it looks for, the test looks for
+	s := table.Guard("d", mechanismPlain, nil)
+	ends, stays := accepted(t), accepted(t)
+	s.Tell(zmq4.EVENT_ACCEPTED, ends, "")
+	s.Tell(zmq4.EVENT_ACCEPTED, stays, "")
+	reply := func(user string) *Reply {
+		return &Reply{Domain: "d", Mechanism: mechanismPlain, Address: "127.0.0.1", Send: func() {},
+			Session: &Session{ID: table.NextID(), UserID: user}}
+	}
+	ann, bob := reply("ann"), reply("bob")
+	if !table.Offer(ann) {
+		t.Fatal("it waits")
+	}
+	table.Sent(ann, false)
+	_, err := unix.Write(ends, make([]byte, 1+beforeReply(mechanismPlain)))
+	must.OK(t, err)
+	table.Sent(ann, true) // a repetition
+	if !table.Offer(bob) {
+		t.Fatal("it waits")
+	}
+	table.Sent(bob, false)
+	table.show(bob.lane)
+	if table.Alive(bob.Session.ID) {
+		t.Error("it is on the connection of another one")
+	}
+	table.show(bob.lane, stays)
+	s.Tell(zmq4.EVENT_DISCONNECTED, ends, "")
+	if all := table.Sessions(); len(all) != 1 || all[0].UserID != "bob" {
+		t.Errorf("%+v", all)
+	}
+}
+
 // TestGroupIsOver: where the effects of two replies were seen together, both are in a group; the
 // next reply is alone again.
 func TestGroupIsOver(t *testing.T) {
