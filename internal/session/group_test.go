@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/pebbe/zmq4"
 	"golang.org/x/sys/unix"
@@ -54,4 +55,43 @@ func TestMistakenConnectionOfGroup(t *testing.T) {
 	if alive := table.Alive(ann.Session.ID); !alive && err == nil {
 		t.Error("it is in without a session")
 	}
+}
+
+// TestExactAgain: where the effect of a reply was not seen for long, what came after it is in a
+// group. Once its connection has gone, sessions are exact again, although those of the group last.
+func TestExactAgain(t *testing.T) {
+	const clients = 5
+	table, _ := newTable(t, 0, always)
+	table.Close() // whatever it looks for, the test looks for
+	s := table.Guard("d", mechanismPlain, nil)
+	reply := func() *Reply {
+		return &Reply{Domain: "d", Mechanism: mechanismPlain, Address: "127.0.0.1", Send: func() {},
+			Session: &Session{ID: table.NextID(), Since: time.Now()}}
+	}
+	lost, first := reply(), reply()
+	table.Offer(lost)
+	first.lane = lost.lane
+	table.mu.Lock()
+	table.ask(lost.lane, first) // it has waited long enough
+	table.mu.Unlock()
+	var last *Reply
+	for n := range clients {
+		fd := accepted(t)
+		s.Tell(zmq4.EVENT_ACCEPTED, fd, "")
+		if n > 0 {
+			last = reply()
+			table.Offer(last)
+			table.show(lost.lane) // if it has to wait
+		}
+		table.show(lost.lane, fd)
+		if n == 0 {
+			table.Sent(lost, true)
+		}
+	}
+	for _, s := range table.Sessions() {
+		if s.ID == last.Session.ID && s.Exact {
+			return
+		}
+	}
+	t.Errorf("%+v", table.Sessions())
 }

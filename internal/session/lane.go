@@ -25,8 +25,8 @@ type lane struct {
 	asked []*Reply // that are under way
 	seen  bool     // an effect was seen since the last one was sent
 	doubt bool     // a connection has ended that one of them may have been for
-	// unclear is how many connections have shown the effect of one of several that are under way.
-	unclear int
+	// unclear are open connections that have shown the effect of one of several that are under way.
+	unclear map[*conn]struct{}
 	due     time.Time     // of the next look
 	soon    time.Time     // of one before that, because others wait; zero: there is none
 	pause   time.Duration // from that to the next one of its kind; 0: there is none
@@ -55,7 +55,8 @@ type Reply struct {
 func (t *Table) laneOf(key laneKey) *lane {
 	l := t.lanes[key]
 	if l == nil {
-		l = &lane{key: key, conns: make(map[*conn]struct{}), limit: beforeReply(key.mechanism)}
+		l = &lane{key: key, conns: make(map[*conn]struct{}),
+			unclear: make(map[*conn]struct{}), limit: beforeReply(key.mechanism)}
 		if isIPC(key.address) {
 			l.limit = 0
 		}
@@ -140,10 +141,9 @@ func (t *Table) Sent(r *Reply, gone bool) {
 	l := r.lane
 	switch {
 	case gone:
-		t.settle(l) // its connection may still be open, and show that the first one had come
+		t.settle(l)          // its connection may still be open, and show that the first one had come
 		if t.explain(l, r) { // it may be a repetition, of one that was explained meanwhile
 			l.seen = true
-			l.unclear = max(0, l.unclear-1) // it may be one of them
 		}
 	case l.limit == 0 && r.entry == nil && l.from(r.Port) != nil:
 		c := l.from(r.Port)
@@ -185,7 +185,7 @@ func (t *Table) explain(l *lane, r *Reply) bool {
 	}
 	l.asked = slices.Delete(l.asked, i, i+1)
 	if len(l.asked) == 0 {
-		l.unclear = 0
+		clear(l.unclear)
 	}
 	t.tidy(l)
 	return true
@@ -298,19 +298,30 @@ func (t *Table) settle(l *lane) {
 	}
 	for _, c := range grown {
 		l.group(c)
+		l.unclear[c] = struct{}{}
 	}
 	for _, r := range l.asked {
 		t.join(l, r)
 	}
-	l.unclear += len(grown)
 	if len(l.asked) > maxUnexplained {
 		l.limit = 0
 	}
-	if l.unclear >= len(l.asked) || l.limit == 0 {
+	if l.countUnclear() >= len(l.asked) || l.limit == 0 {
 		for len(l.asked) > 0 {
 			t.explain(l, l.asked[0])
 		}
 	}
+}
+
+// countUnclear is how many of the connections that may be for several replies are open: so many of
+// the replies under way have had their effect. The others' are not, or they will be gone.
+func (l *lane) countUnclear() (count int) {
+	for c := range l.unclear {
+		if c.handle.isOpen() {
+			count++
+		}
+	}
+	return count
 }
 
 // bind says that a reply was for that connection. The caller holds t.mu.
@@ -368,6 +379,7 @@ func (l *lane) together() map[*conn]struct{} {
 func (t *Table) leave(l *lane, c *conn) {
 	delete(l.conns, c)
 	delete(l.grouped, c)
+	delete(l.unclear, c)
 	if !c.decided && len(l.queue) > 0 {
 		l.doubt = true
 		t.expect(l)
