@@ -297,3 +297,24 @@ func TestPortWaitsForItsEvent(t *testing.T) {
 		}
 	}
 }
+
+// TestEndBeforeBeginning: with several I/O threads libzmq may tell of a connection's end before its
+// beginning. If another one has the descriptor then, that is known by the first of two events.
+func TestEndBeforeBeginning(t *testing.T) {
+	table, _ := newTable(t, 0, always)
+	table.Close() // whatever it looks for, the test looks for
+	s := table.Guard("d", mechanismPlain, nil)
+	fd := accepted(t)
+	s.Tell(zmq4.EVENT_DISCONNECTED, fd, "") // of the one before
+	s.Tell(zmq4.EVENT_ACCEPTED, fd, "")     // of the one before
+	ann := &Reply{Domain: "d", Mechanism: mechanismPlain, Address: "127.0.0.1", Send: func() {},
+		Session: &Session{ID: table.NextID(), UserID: "ann"}}
+	table.Offer(ann)
+	table.Sent(ann, false)
+	table.show(ann.lane, fd)
+	s.Tell(zmq4.EVENT_ACCEPTED, fd, "")
+	_, err := unix.Write(fd, []byte("x"))
+	if !table.Alive(ann.Session.ID) || err != nil {
+		t.Errorf("alive %t, %v", table.Alive(ann.Session.ID), err)
+	}
+}

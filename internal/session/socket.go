@@ -74,6 +74,9 @@ func (s *Socket) Tell(event zmq4.Event, fd int, endpoint string) {
 		return
 	}
 	if before := s.conns[fd]; before != nil {
+		if opened && before.handle.isOpen() {
+			return // it was taken for the one before it, whose end was told of before its beginning
+		}
 		t.forget(before) // it has ended, or its end had no event
 	}
 	if opened {
