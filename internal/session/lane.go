@@ -27,6 +27,7 @@ type lane struct {
 	doubt bool     // a connection has ended that one of them may have been for
 	// unclear are open connections that have shown the effect of one of several that are under way.
 	unclear map[*conn]struct{}
+	told    int           // of the connections without a known reply: to try again
 	due     time.Time     // of the next look
 	soon    time.Time     // of one before that, because others wait; zero: there is none
 	pause   time.Duration // from that to the next one of its kind; 0: there is none
@@ -154,8 +155,9 @@ func (t *Table) Sent(r *Reply, gone bool) {
 		t.join(l, r)
 		t.explain(l, r)
 		l.seen = true
-	case r.Silent:
-		l.seen = t.explain(l, r) || l.seen // its connection may be there for long
+	case r.Silent && t.explain(l, r): // its connection may be there for long
+		l.seen = true
+		l.told++
 	}
 	if l.seen {
 		t.stirBy(time.Now())

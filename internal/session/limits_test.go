@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/pebbe/zmq4"
 )
 
 // bench tries connections on a limiter, by a clock of its own.
@@ -225,5 +227,35 @@ func TestNearLimit(t *testing.T) {
 	limit := descriptorLimit()
 	if isNearLimit(3) || !isNearLimit(int(limit)-1) || !isNearLimit(int(limit)-minHeadroom) {
 		t.Errorf("of %d descriptors", limit)
+	}
+}
+
+// TestTryAgainIsNoFailure: who was told to try again has not failed, whatever number of times.
+func TestTryAgainIsNoFailure(t *testing.T) {
+	table, _ := newTable(t, 0, always)
+	table.Close() // whatever it looks for, the test looks for
+	s := table.Guard("d", mechanismPlain, &Limits{Penalty: time.Hour})
+	come := func(told bool) {
+		fd := accepted(t)
+		s.Tell(zmq4.EVENT_ACCEPTED, fd, "")
+		if told {
+			r := &Reply{Domain: "d", Mechanism: mechanismPlain, Address: "127.0.0.1", Silent: true,
+				Send: func() {}}
+			table.Offer(r)
+			table.Sent(r, false)
+		}
+		s.Tell(zmq4.EVENT_DISCONNECTED, fd, "")
+	}
+	for range 5 {
+		come(true)
+	}
+	come(false) // the first failure is free
+	come(false)
+	if refused := table.Refused(); refused > 0 {
+		t.Errorf("%d were refused", refused)
+	}
+	come(false)
+	if table.Refused() != 1 {
+		t.Error("failures do not count")
 	}
 }

@@ -162,6 +162,10 @@ func (s *Socket) Close() {
 func (t *Table) forget(c *conn) {
 	before := len(t.all)
 	delete(c.socket.conns, c.handle.fd)
+	if !c.decided && c.lane.told > 0 {
+		c.lane.told--
+		c.failed = true // for the limits: there is nothing more to count
+	}
 	if c.socket.limits != nil {
 		c.socket.limits.leave(c, time.Now())
 	}
