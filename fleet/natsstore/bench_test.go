@@ -200,6 +200,9 @@ func BenchmarkRevocationLeaderKilled(b *testing.B) {
 // newBusyWorld has all servers with a session of one key, and all keys.
 func newBusyWorld(b *testing.B, engines int) (*world, zmqauth.PublicKey) {
 	b.Helper()
+	usual := patience
+	patience = 10 * time.Minute
+	b.Cleanup(func() { patience = usual })
 	servers := serversOf(b)
 	w := newWorld(b, engines, min(benchProcesses, servers), servers)
 	w.fill(keysOf(b))
