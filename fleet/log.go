@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Log is what a store has read of everything, in the order of its log, for LogSink. It keeps the value
-// of an entry and little else; of each server's reports the last. The zero value is empty. One
-// goroutine at a time may use it.
+// Log is what a store has read of everything, in the order of its log, for LogSink. It keeps the
+// value of an entry and little else; of each server's reports the last. The zero value is empty.
+// One goroutine at a time may use it.
 type Log struct {
 	items   []item
 	reports map[string]int // where the report of a server is

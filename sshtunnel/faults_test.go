@@ -167,8 +167,8 @@ func TestServersThatAreNone(t *testing.T) {
 		})
 	}
 	t.Run("nobody", func(t *testing.T) {
-		cfg := Config{Host: fmt.Sprint("127.0.0.1:", testpeer.FreePort(t)), User: "ann", ConfigFile: "none",
-			Agent: "none"}
+		cfg := Config{Host: fmt.Sprint("127.0.0.1:", testpeer.FreePort(t)), User: "ann",
+			ConfigFile: "none", Agent: "none"}
 		openFails(t, cfg, cfg.Host, "connection refused")
 	})
 }

@@ -104,8 +104,8 @@ func (g generator) separator() string {
 	return g.one(" ", " ", " ", "\t", "  ", "=", " = ", "\t=\t")
 }
 
-// inMatch separates a criterion of Match from its argument. Version 10 of ssh takes no spaces around
-// the sign there.
+// inMatch separates a criterion of Match from its argument. Version 10 of ssh takes no spaces
+// around the sign there.
 func (g generator) inMatch() string { return g.one(" ", " ", "\t", "  ", "=") }
 
 func (g generator) patterns(separator string) string {

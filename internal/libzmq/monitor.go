@@ -60,8 +60,8 @@ func NewMonitor(s *zmq4.Socket) (*Monitor, error) {
 // Done is closed when Run has returned.
 func (m *Monitor) Done() <-chan struct{} { return m.done }
 
-// Run calls told for each event and the endpoint that it is about, until the socket is closed or its
-// context ends.
+// Run calls told for each event and the endpoint that it is about, until the socket is closed or
+// its context ends.
 func (m *Monitor) Run(told func(event zmq4.Event, value int, endpoint string)) {
 	defer func() {
 		_ = m.PassTo("", 0)

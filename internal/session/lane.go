@@ -94,8 +94,8 @@ func (t *Table) Offer(r *Reply) (now bool) {
 	return false
 }
 
-// mayGo tells whether a reply may go out. Where no effect can be seen, one whose port is known waits
-// for the event that tells of its connection, but not for ever; due counts that time.
+// mayGo tells whether a reply may go out. Where no effect can be seen, one whose port is known
+// waits for the event that tells of its connection, but not for ever; due counts that time.
 func (l *lane) mayGo(r *Reply, due bool) bool {
 	if l.limit > 0 || r.Port == 0 || l.from(r.Port) != nil {
 		return true
@@ -215,7 +215,8 @@ const (
 )
 
 // look looks for the effect of the replies under way, and lets the next one go. It returns the
-// replies to send, and when to look next; zero: there is nothing to look for. The caller holds t.mu.
+// replies to send, and when to look next; zero: there is nothing to look for. The caller holds
+// t.mu.
 func (t *Table) look(l *lane, now time.Time) (send []*Reply, next time.Time) {
 	if now.Before(l.next()) && !l.seen {
 		return nil, l.next()

@@ -93,8 +93,8 @@ func TestTurn(t *testing.T) {
 	}
 }
 
-// TestGoneAfterItsEffect: libzmq ends what a repetition goes to before it closes the connection. What
-// that shows is not the effect of the next reply.
+// TestGoneAfterItsEffect: libzmq ends what a repetition goes to before it closes the connection.
+// What that shows is not the effect of the next reply.
 func TestGoneAfterItsEffect(t *testing.T) {
 	table, _ := newTable(t, 0, always)
 	table.Close() // whatever it looks for, the test looks for
@@ -197,7 +197,8 @@ func TestLateEvent(t *testing.T) {
 }
 
 // TestMistakenConnection: where events come so late that a connection was taken for the one before
-// it on its descriptor, whose end then ended its session, it is cut: nobody is in without a session.
+// it on its descriptor, whose end then ended its session, it is cut: nobody is in without a
+// session.
 func TestMistakenConnection(t *testing.T) {
 	table, _ := newTable(t, 0, always)
 	table.Close() // whatever it looks for, the test looks for

@@ -60,8 +60,8 @@ func (t *Table) run() {
 	}
 }
 
-// lookAtAll looks at all lanes that have a reply under way. It returns when to look next. The caller
-// holds t.mu.
+// lookAtAll looks at all lanes that have a reply under way. It returns when to look next. The
+// caller holds t.mu.
 func (t *Table) lookAtAll(now time.Time) (send []*Reply, next time.Time) {
 	next = now.Add(sweepInterval)
 	for l := range t.busy {
