@@ -251,13 +251,17 @@ func (t *Table) leave(l *lane, c *conn) {
 // tell of connections may be late.
 const trimAge = 2 * time.Second
 
-// trimOld ends the sessions of groups that were too young for that before. The caller holds t.mu.
+// trimOld ends the sessions of groups that were too young for that before.
 func (t *Table) trimOld() {
+	t.mu.Lock()
 	lanes := t.untrimmed
 	t.untrimmed = make(map[*lane]struct{})
+	t.mu.Unlock()
 	for l := range lanes {
+		t.mu.Lock() // for each anew: decisions wait for it
 		t.trim(l)
 		t.tidy(l)
+		t.mu.Unlock()
 	}
 }
 

@@ -184,8 +184,8 @@ const sweepInterval = time.Second
 
 // sweep forgets the connections whose descriptors are closed, and ends those that take too long.
 func (t *Table) sweep(now time.Time) {
-	t.mu.Lock()
 	t.trimOld()
+	t.mu.Lock()
 	var all []*conn
 	for s := range t.sockets {
 		all = slices.AppendSeq(all, maps.Values(s.conns))
