@@ -223,15 +223,22 @@ func TestVerdictsDoNotOutliveAStop(t *testing.T) {
 	}
 }
 
-// TestGuardedReplyAtTheEnd: a reply to a guarded socket whose turn comes when the ZAP socket is
-// closed is not sent, and lets nobody in.
-func TestGuardedReplyAtTheEnd(t *testing.T) {
+// newGuardedLoop is a loop that does not run, and a guarded socket in the domain "d".
+func newGuardedLoop(t *testing.T) (*Authenticator, *session.Table, *fakeSocket) {
+	t.Helper()
 	a := newAuthenticator(t, Config{})
 	a.guard.begin.Do(a.beginGuard)
 	table := a.guard.table.Load()
 	table.Guard("d", "NULL", nil)
 	socket := newFakeSocket()
 	a.loop = newLoop(a, socket, nil)
+	return a, table, socket
+}
+
+// TestGuardedReplyAtTheEnd: a reply to a guarded socket whose turn comes when the ZAP socket is
+// closed is not sent, and lets nobody in.
+func TestGuardedReplyAtTheEnd(t *testing.T) {
+	a, table, socket := newGuardedLoop(t)
 	a.state = stateServing
 	r := &zap.Request{Domain: []byte("d"), Address: []byte("192.0.2.1"), Mechanism: []byte("NULL")}
 	o := outgoing{ticket: newTicket(frames("peer", ""), r, nil, time.Now()),
@@ -368,12 +375,7 @@ func TestHugeReplyGivesItsMemoryBack(t *testing.T) {
 
 // TestGuardedReplyThatFillsTheBuffer: a reply that has the buffer sent at once is known as sent.
 func TestGuardedReplyThatFillsTheBuffer(t *testing.T) {
-	a := newAuthenticator(t, Config{})
-	a.guard.begin.Do(a.beginGuard)
-	table := a.guard.table.Load()
-	table.Guard("d", "NULL", nil)
-	socket := newFakeSocket()
-	a.loop = newLoop(a, socket, nil)
+	a, _, socket := newGuardedLoop(t)
 	r := &zap.Request{Domain: []byte("d"), Address: []byte("localhost:1:2:3"),
 		Mechanism: []byte("NULL")}
 	accepted := a.accepted("ann", make([]byte, maxReplies))
