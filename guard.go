@@ -135,7 +135,7 @@ func (a *Authenticator) guardSocket(s *zmq4.Socket, l *Limits) error {
 	conns := a.guard.table.Load().Guard(domain, mechanism, limits)
 	a.guard.sockets[s] = guardedSocket{monitor, conns}
 	go func() {
-		monitor.Run(conns.Tell)
+		monitor.Run(conns.Tell, conns.Rest)
 		conns.Close()
 		a.guard.mu.Lock()
 		defer a.guard.mu.Unlock()
@@ -199,7 +199,7 @@ func (a *Authenticator) turnedAway(r session.Refusal, times int) {
 
 // Monitor is Socket.Monitor for a guarded socket, whose own monitor the Authenticator has: it makes
 // a PAIR socket at an inproc endpoint that gets the events, in the same form. An empty endpoint
-// ends it. Events that nobody reads are dropped beyond 1,000.
+// ends it. Events that nobody reads are dropped beyond 100,000.
 func (a *Authenticator) Monitor(s *zmq4.Socket, endpoint string, events zmq4.Event) error {
 	known, err := a.guard.find(s)
 	if err == nil {

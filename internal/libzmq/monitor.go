@@ -61,8 +61,8 @@ func NewMonitor(s *zmq4.Socket) (*Monitor, error) {
 func (m *Monitor) Done() <-chan struct{} { return m.done }
 
 // Run calls told for each event and the endpoint that it is about, until the socket is closed or
-// its context ends.
-func (m *Monitor) Run(told func(event zmq4.Event, value int, endpoint string)) {
+// its context ends. It calls rest between two readings.
+func (m *Monitor) Run(told func(event zmq4.Event, value int, endpoint string), rest func()) {
 	defer func() {
 		_ = m.PassTo("", 0)
 		_ = m.reader.Close()
@@ -78,6 +78,7 @@ func (m *Monitor) Run(told func(event zmq4.Event, value int, endpoint string)) {
 		if err != nil {
 			return
 		}
+		rest()
 	}
 }
 

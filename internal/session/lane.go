@@ -85,6 +85,7 @@ func (t *Table) Offer(r *Reply) (now bool) {
 		return true
 	}
 	l.queue = append(l.queue, r)
+	t.waiting.Add(1)
 	if len(l.queue) == 1 {
 		if _, busy := t.busy[l]; !busy {
 			l.due, t.busy[l] = time.Now().Add(lookInterval), struct{}{}

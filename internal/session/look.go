@@ -47,6 +47,7 @@ func (t *Table) look(l *lane, now time.Time) (send []*Reply, next time.Time) {
 	if len(l.queue) > 0 && (len(l.asked) == 0 || l.seen || overdue) && l.mayGo(l.queue[0], due) {
 		r := l.queue[0]
 		l.queue = l.queue[1:]
+		t.waiting.Add(-1)
 		t.ask(l, r)
 		send = append(send, r)
 	}

@@ -17,7 +17,8 @@ func (t *Table) stirBy(at time.Time) {
 
 const (
 	// shortest is the shortest time that a timer of Go's takes on an idle machine: it waits in
-	// epoll_wait(2). The goroutine takes a nap where that is too long.
+	// epoll_wait(2). Where replies wait that is too long, and the goroutine takes naps. Where none do
+	// it is the least time between two looks: one look serves many.
 	shortest = time.Millisecond
 	// longestNap is how long whoever stirs the goroutine may have to wait for its end.
 	longestNap = 50 * time.Microsecond
@@ -52,9 +53,13 @@ func (t *Table) run() {
 		}
 		t.judgeFresh(fresh)
 		wait := time.Until(next)
-		if wait < shortest {
+		switch {
+		case wait >= shortest:
+		case t.waiting.Load() > 0:
 			nap(min(wait, longestNap))
 			wait = 0
+		default:
+			wait = shortest
 		}
 		timer.Reset(wait)
 	}

@@ -67,6 +67,9 @@ func (s *Socket) Tell(event zmq4.Event, fd int, endpoint string) {
 		return
 	}
 	t := s.table
+	if event&decided != 0 && t.waiting.Load() == 0 {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if event&decided != 0 {
@@ -81,6 +84,17 @@ func (s *Socket) Tell(event zmq4.Event, fd int, endpoint string) {
 	}
 	if opened {
 		s.open(fd, portOf(endpoint), time.Now())
+	}
+}
+
+// gatherTime is how long events gather. A look at a reply's effect is not earlier.
+const gatherTime = firstLook
+
+// Rest lets events gather, unless a reply waits for what they tell: to be woken for each of them
+// costs more than to read it.
+func (s *Socket) Rest() {
+	if s.table.waiting.Load() == 0 {
+		time.Sleep(gatherTime)
 	}
 }
 

@@ -14,12 +14,13 @@ import (
 type Table struct {
 	cfg Config
 
-	ids    atomic.Uint64
-	tally  Tally
-	closed chan struct{}
-	done   chan struct{}
-	round  int           // of the last Rejudge; 1: there was none
-	wake   chan struct{} // has a token where the Table's goroutine sleeps too long
+	ids     atomic.Uint64
+	tally   Tally
+	waiting atomic.Int32 // replies that wait for their turn
+	closed  chan struct{}
+	done    chan struct{}
+	round   int           // of the last Rejudge; 1: there was none
+	wake    chan struct{} // has a token where the Table's goroutine sleeps too long
 
 	mu        sync.Mutex // held shortly: decisions wait for it
 	byID      map[uint64]*entry
