@@ -1,56 +1,31 @@
 #include "handler.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <zmq.h>
 
-// Makes an end of the control pipe non-blocking, and keeps it from child processes.
-static int set_flags(int fd) {
-	int flags = fcntl(fd, F_GETFL);
-	if (flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1
-			|| fcntl(fd, F_SETFD, FD_CLOEXEC) == -1)
-		return errno;
-	return 0;
-}
-
-int zap_handler_new(void *socket, zap_handler **out) {
+int zap_handler_new(void *socket, const char *waker, size_t waker_size, zap_handler **out) {
 	zap_handler *handler = calloc(1, sizeof *handler);
 	if (!handler)
 		return ENOMEM;
 	handler->socket = socket;
-	int ends[2];
-	size_t size = sizeof handler->events;
-	if (zmq_getsockopt(socket, ZMQ_FD, &handler->events, &size) == -1 || pipe(ends) == -1) {
-		int error = errno;
-		free(handler);
-		return error;
-	}
-	handler->wake_read = ends[0];
-	handler->wake_write = ends[1];
-	int error = set_flags(ends[0]);
-	if (!error)
-		error = set_flags(ends[1]);
-	if (error) {
-		zap_handler_free(handler);
-		return error;
-	}
+	handler->waker_size = (uint32_t) waker_size;
+	memcpy(handler->waker, waker, waker_size);
 	*out = handler;
 	return 0;
 }
 
-void zap_handler_free(zap_handler *handler) {
-	close(handler->wake_read);
-	close(handler->wake_write);
-	free(handler);
+// Tells whether a message only wakes: an empty one of the waker.
+static int is_wake(const zap_handler *handler, const zap_message *message) {
+	return message->frames == 2 && message->sizes[1] == 0 && handler->waker_size > 0
+			&& message->sizes[0] == handler->waker_size
+			&& memcmp(handler->bytes + message->offset, handler->waker, handler->waker_size) == 0;
 }
 
-// Receives one message, or returns EAGAIN if there is none. The frames of a message arrive
-// together: only the first can be missing.
-static int receive_message(zap_handler *handler, zmq_msg_t *frame) {
+// Receives one message. If there is none it waits, or returns EAGAIN with ZMQ_DONTWAIT as flags.
+// The frames of a message arrive together: only the first can be missing.
+static int receive_message(zap_handler *handler, zmq_msg_t *frame, int flags) {
 	zap_message *message = &handler->messages[handler->count];
 	message->offset = handler->used;
 	message->frames = 0;
@@ -58,7 +33,7 @@ static int receive_message(zap_handler *handler, zmq_msg_t *frame) {
 	size_t kept = 0;
 	int more = 1;
 	for (int first = 1; more; first = 0) {
-		while (zmq_msg_recv(frame, handler->socket, first ? ZMQ_DONTWAIT : 0) == -1) {
+		while (zmq_msg_recv(frame, handler->socket, first ? flags : 0) == -1) {
 			if (errno != EINTR)
 				return errno;
 		}
@@ -72,57 +47,47 @@ static int receive_message(zap_handler *handler, zmq_msg_t *frame) {
 		}
 		more = zmq_msg_more(frame);
 	}
+	if (is_wake(handler, message)) {
+		handler->woken = 1;
+		return 0;
+	}
 	handler->used += (uint32_t) kept;
 	handler->count++;
 	return 0;
 }
 
-// Receives messages until there are none, until the buffer might be too small for the next one, or
-// until there are limit messages.
-static int receive_ready(zap_handler *handler, uint32_t limit) {
-	zmq_msg_t frame;
-	zmq_msg_init(&frame);
-	int error = 0;
-	while (!error && handler->count < limit && handler->used + ZAP_MAX_BYTES <= ZAP_BUFFER)
-		error = receive_message(handler, &frame);
-	zmq_msg_close(&frame);
-	return error == EAGAIN ? 0 : error;
+enum {
+	ALONE = 4,  // after so many receives of one message nobody looks for a second one
+	AGAIN = 16, // but after so many more
+};
+
+// Tells whether to look for more than one message. In vain that takes a system call, while a client
+// waits for the reply.
+static int looks_for_more(zap_handler *handler) {
+	if (handler->alone == ALONE + AGAIN)
+		handler->alone = ALONE - 1;
+	return handler->alone++ < ALONE;
 }
 
-// Reads all bytes from a descriptor.
-static void drain(int fd) {
-	char bytes[64];
-	ssize_t n;
-	do
-		n = read(fd, bytes, sizeof bytes);
-	while (n > 0 || (n == -1 && errno == EINTR));
-}
-
-// Waits for an event on the socket or for a wake-up. This takes fewer system calls than zmq_poll.
-// It is correct only after a receive that found nothing: every later event makes the descriptor
-// readable.
-static int wait_for_events(zap_handler *handler) {
-	struct pollfd items[] = {{handler->events, POLLIN, 0}, {handler->wake_read, POLLIN, 0}};
-	while (poll(items, 2, -1) == -1) {
-		if (errno != EINTR)
-			return errno;
-	}
-	if (items[1].revents)
-		drain(handler->wake_read);
-	return 0;
-}
-
-// Receives the messages that are there and fit into the buffer. If there are none it waits for a
-// message or a wake-up, and receives one message at most: to look for more would take two system
-// calls while a client waits for the reply.
+// Waits for a message, and receives it and those that are there besides, as long as the buffer is
+// large enough for any. To wait in libzmq takes fewer system calls than to wait beside it.
 int zap_receive(zap_handler *handler) {
 	handler->count = 0;
 	handler->used = 0;
-	int error = receive_ready(handler, ZAP_BATCH);
-	if (error || handler->count > 0)
-		return error;
-	error = wait_for_events(handler);
-	return error ? error : receive_ready(handler, 1);
+	handler->woken = 0;
+	zmq_msg_t frame;
+	zmq_msg_init(&frame);
+	int error = receive_message(handler, &frame, 0);
+	if (!error && looks_for_more(handler)) {
+		while (!error && handler->count < ZAP_BATCH
+				&& handler->used + ZAP_MAX_BYTES <= ZAP_BUFFER) {
+			error = receive_message(handler, &frame, ZMQ_DONTWAIT);
+			if (!error)
+				handler->alone = 0;
+		}
+	}
+	zmq_msg_close(&frame);
+	return error == EAGAIN ? 0 : error;
 }
 
 static int send_message(void *socket, const uint8_t *bytes, const uint32_t *sizes,

@@ -4,6 +4,7 @@ package libzmq
 
 /*
 #cgo pkg-config: libzmq
+#include <stdlib.h>
 #include <zmq.h>
 #include "handler.h"
 #cgo noescape zap_send
@@ -13,8 +14,10 @@ package libzmq
 import "C"
 
 import (
+	"crypto/rand"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -40,10 +43,9 @@ type Handler struct {
 	messages []Message
 	frames   [][]byte
 
-	// wake guards closed and the use of the control pipe by Wake. After Close the number of the
-	// pipe's descriptor may belong to another file.
-	wake   sync.Mutex
-	closed bool
+	woken atomic.Bool  // a message of the waker is under way
+	wake  sync.Mutex   // guards waker
+	waker *zmq4.Socket // the control pipe, connected to the socket; nil: closed, or there is none
 }
 
 // Bind makes a ROUTER socket in ctx and binds it to an inproc endpoint. The returned Handler owns
@@ -72,26 +74,44 @@ func (h *Handler) open() error {
 			return err
 		}
 	}
-	if err := h.allocate(); err != nil {
-		return err
-	}
 	if err := h.socket.Bind(h.endpoint); err != nil {
-		C.zap_handler_free(h.c)
 		return err
 	}
+	return h.connectWaker()
+}
+
+// connectWaker connects the control pipe. It has a name that no client of the socket can guess.
+func (h *Handler) connectWaker() error {
+	zctx, err := h.socket.Context()
+	if err != nil {
+		return err
+	}
+	waker, err := zctx.NewSocket(zmq4.DEALER)
+	if err != nil {
+		return err
+	}
+	name := "wake-" + rand.Text()
+	err = errors.Join(waker.SetLinger(0), waker.SetIdentity(name), waker.Connect(h.endpoint))
+	if err == nil {
+		err = h.allocate(name)
+	}
+	if err != nil {
+		_ = waker.Close()
+		return err
+	}
+	h.waker = waker
 	return nil
 }
 
-// allocate makes the buffer and the control pipe.
-func (h *Handler) allocate() error {
+// allocate makes the buffer. An empty message of the waker, which has that routing id, only wakes.
+func (h *Handler) allocate(waker string) error {
 	pointer, err := socketPointer(h.socket)
 	if err != nil {
 		return err
 	}
-	// The lock keeps a child process from inheriting the pipe before it is close-on-exec.
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	return errno(C.zap_handler_new(pointer, &h.c))
+	name := C.CString(waker)
+	defer C.free(unsafe.Pointer(name))
+	return errno(C.zap_handler_new(pointer, name, C.size_t(len(waker)), &h.c))
 }
 
 // Receive waits for messages or for a call of Wake, and returns the messages that are there. After
@@ -100,6 +120,9 @@ func (h *Handler) allocate() error {
 func (h *Handler) Receive() ([]Message, error) {
 	clear(unsafe.Slice((*byte)(&h.c.bytes[0]), int(h.c.used)))
 	err := errno(C.zap_receive(h.c))
+	if h.c.woken != 0 {
+		h.woken.Store(false)
+	}
 	h.messages, h.frames = h.messages[:0], h.frames[:0]
 	for i := range int(h.c.count) {
 		h.messages = append(h.messages, h.message(&h.c.messages[i]))
@@ -136,15 +159,18 @@ func (h *Handler) Send(bytes []byte, sizes, frames []uint32, gone []uint8) error
 // Wake ends the Receive that waits, or else the next one. It never blocks. Any goroutine may call
 // it at any time, even after Close.
 func (h *Handler) Wake() {
+	if h.woken.Swap(true) {
+		return // what the caller has done before is seen by who gets that message
+	}
 	h.wake.Lock()
 	defer h.wake.Unlock()
-	if h.closed {
+	if h.waker == nil {
 		return
 	}
 	for {
-		_, err := syscall.Write(int(h.c.wake_write), []byte{0})
-		if !errors.Is(err, syscall.EINTR) {
-			return // a full pipe is an error that does not matter: it has enough wake-ups
+		_, err := h.waker.SendBytes(nil, zmq4.DONTWAIT)
+		if !errors.Is(err, zmq4.Errno(syscall.EINTR)) {
+			return // but for the end of the context, which ends Receive, there is no error
 		}
 	}
 }
@@ -155,17 +181,26 @@ func (h *Handler) Unbind() error { return h.socket.Unbind(h.endpoint) }
 // Close closes the socket and frees the memory. Call it even after the context has been terminated,
 // because Term waits for it. A second call does nothing.
 func (h *Handler) Close() error {
-	h.wake.Lock()
-	defer h.wake.Unlock()
-	if h.closed {
+	if h.c == nil {
 		return nil
 	}
-	h.closed = true
-	err := h.socket.Close()
+	err := errors.Join(h.closeWaker(), h.socket.Close())
 	// All of the buffer is erased: bytes of a message whose receipt failed are not in h.c.used.
 	clear(unsafe.Slice((*byte)(&h.c.bytes[0]), C.ZAP_BUFFER))
-	C.zap_handler_free(h.c)
+	C.free(unsafe.Pointer(h.c))
 	h.c = nil
+	return err
+}
+
+// closeWaker closes the control pipe, unless there is none.
+func (h *Handler) closeWaker() error {
+	h.wake.Lock()
+	defer h.wake.Unlock()
+	if h.waker == nil {
+		return nil
+	}
+	err := h.waker.Close()
+	h.waker = nil
 	return err
 }
 

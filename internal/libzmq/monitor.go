@@ -47,7 +47,7 @@ func NewMonitor(s *zmq4.Socket) (*Monitor, error) {
 		reader.Connect(endpoint))
 	m := &Monitor{socket: s, reader: &Handler{socket: reader}, done: make(chan struct{})}
 	if err == nil {
-		err = m.reader.allocate()
+		err = m.reader.allocate("")
 	}
 	if err != nil {
 		_ = s.Monitor("", 0) // while it has a reader
