@@ -241,6 +241,9 @@ func TestHandshakesClient(t *testing.T) {
 		}
 		client.Apart = from == "own"
 		took, err := loadgen.Handshakes(zctx, client, atOnce, count)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, from, client.Endpoint, err) // standard output is for the results
+		}
 		must.OK(t, err)
 		fmt.Println(int64(took))
 	}

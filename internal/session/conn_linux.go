@@ -28,6 +28,13 @@ func (h Handle) isOpen() bool {
 	return err == nil && now == h
 }
 
+// hasEnded tells whether the connection is closed, or whether one of its ends sends no more.
+func (h Handle) hasEnded() bool {
+	poll := []unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLRDHUP}}
+	_, err := unix.Poll(poll, 0)
+	return err != nil || poll[0].Revents != 0 || !h.isOpen()
+}
+
 // written is how many bytes have been written to a TCP connection. The kernel answers in one step,
 // so that no byte is missed or counted twice on its way.
 func (h Handle) written() (uint64, error) {

@@ -123,7 +123,7 @@ func TestGoneAfterItsEffect(t *testing.T) {
 		t.Error("it is on the connection of another one")
 	}
 	table.show(bob.lane, stays)
-	s.Tell(zmq4.EVENT_DISCONNECTED, ends, "")
+	end(t, s, ends)
 	if all := table.Sessions(); len(all) != 1 || all[0].UserID != "bob" {
 		t.Errorf("%+v", all)
 	}
@@ -197,32 +197,66 @@ func TestLateEvent(t *testing.T) {
 }
 
 // TestMistakenConnection: where events come so late that a connection was taken for the one before
-// it on its descriptor, whose end then ended its session, it is cut: nobody is in without a
-// session.
+// it on its descriptor, the end of that one does not end its session. If it is about to end itself
+// it is cut: nobody is in without a session.
 func TestMistakenConnection(t *testing.T) {
+	for _, ends := range []bool{false, true} {
+		table, _ := newTable(t, 0, always)
+		table.Close() // whatever it looks for, the test looks for
+		s := table.Guard("d", mechanismPlain, nil)
+		fd := accepted(t)
+		s.Tell(zmq4.EVENT_ACCEPTED, fd, "") // of the one before
+		ann := &Reply{Domain: "d", Mechanism: mechanismPlain, Address: "127.0.0.1", Send: func() {},
+			Session: &Session{ID: table.NextID(), UserID: "ann"}}
+		if !table.Offer(ann) {
+			t.Fatal("it waits")
+		}
+		table.Sent(ann, false)
+		table.show(ann.lane, fd)
+		if !table.Alive(ann.Session.ID) {
+			t.Fatal("no session")
+		}
+		if ends {
+			must.OK(t, unix.Shutdown(fd, unix.SHUT_RD))
+		}
+		s.Tell(zmq4.EVENT_DISCONNECTED, fd, "") // of the one before
+		s.Tell(zmq4.EVENT_ACCEPTED, fd, "")
+		table.lookAtClosing(time.Now().Add(2 * closingTime))
+		_, err := unix.Write(fd, []byte("x"))
+		if lives := err == nil; table.Alive(ann.Session.ID) == ends || lives == ends {
+			t.Errorf("ends %t: session %t, %v", ends, table.Alive(ann.Session.ID), err)
+		}
+		if len(table.closing) != 0 {
+			t.Errorf("ends %t: %v", ends, table.closing)
+		}
+	}
+}
+
+// TestClosesAfterItsEnd: a connection whose end libzmq tells of before it closes it is forgotten
+// then.
+func TestClosesAfterItsEnd(t *testing.T) {
 	table, _ := newTable(t, 0, always)
 	table.Close() // whatever it looks for, the test looks for
 	s := table.Guard("d", mechanismPlain, nil)
 	fd := accepted(t)
-	s.Tell(zmq4.EVENT_ACCEPTED, fd, "") // of the one before
-	ann := &Reply{Domain: "d", Mechanism: mechanismPlain, Address: "127.0.0.1", Send: func() {},
-		Session: &Session{ID: table.NextID(), UserID: "ann"}}
-	if !table.Offer(ann) {
-		t.Fatal("it waits")
+	own, err := unix.Dup(fd)
+	must.OK(t, err)
+	s.Tell(zmq4.EVENT_ACCEPTED, own, "")
+	s.Tell(zmq4.EVENT_DISCONNECTED, own, "")
+	if next := table.lookAtClosing(time.Now()); next.IsZero() || len(s.conns) != 1 {
+		t.Errorf("next look %v, %d connections", next, len(s.conns))
 	}
-	table.Sent(ann, false)
-	table.show(ann.lane, fd)
-	if !table.Alive(ann.Session.ID) {
-		t.Fatal("no session")
+	must.OK(t, unix.Close(own))
+	if next := table.lookAtClosing(time.Now()); !next.IsZero() || len(s.conns) != 0 {
+		t.Errorf("next look %v, %d connections", next, len(s.conns))
 	}
-	s.Tell(zmq4.EVENT_DISCONNECTED, fd, "") // of the one before
-	s.Tell(zmq4.EVENT_ACCEPTED, fd, "")
-	if table.Alive(ann.Session.ID) || s.conns[fd] != nil {
-		t.Errorf("%v", s.conns)
-	}
-	if _, err := unix.Write(fd, []byte("x")); err == nil {
-		t.Error("it lives on")
-	}
+}
+
+// end ends a connection, and has its event told.
+func end(t *testing.T, s *Socket, fd int) {
+	t.Helper()
+	must.OK(t, unix.Shutdown(fd, unix.SHUT_RDWR))
+	s.Tell(zmq4.EVENT_DISCONNECTED, fd, "")
 }
 
 // TestGroupBeforeItsEvents: sessions of a group do not end because the events that tell of their
@@ -249,8 +283,8 @@ func TestGroupBeforeItsEvents(t *testing.T) {
 	}
 	old := time.Now().Add(-2 * trimAge)
 	carol := enter("carol", old)
-	s.Tell(zmq4.EVENT_DISCONNECTED, one, "")
-	s.Tell(zmq4.EVENT_DISCONNECTED, two, "")
+	end(t, s, one)
+	end(t, s, two)
 	if table.Alive(carol.Session.ID) || !table.Alive(ann.Session.ID) {
 		t.Error("the old session lives, or a young one has ended")
 	}

@@ -244,7 +244,7 @@ func TestTryAgainIsNoFailure(t *testing.T) {
 			table.Offer(r)
 			table.Sent(r, false)
 		}
-		s.Tell(zmq4.EVENT_DISCONNECTED, fd, "")
+		end(t, s, fd)
 	}
 	for range 5 {
 		come(true)

@@ -45,6 +45,9 @@ func (t *Table) run() {
 		}
 		t.mu.Lock()
 		send, next := t.lookAtAll(now)
+		if at := t.lookAtClosing(now); !at.IsZero() && at.Before(next) {
+			next = at
+		}
 		fresh := t.fresh
 		t.fresh, t.wakes = nil, next
 		t.mu.Unlock()

@@ -76,10 +76,16 @@ func (s *Socket) Tell(event zmq4.Event, fd int, endpoint string) {
 		s.expect()
 		return
 	}
-	if before := s.conns[fd]; before != nil {
-		if opened && before.handle.isOpen() {
-			return // it was taken for the one before it, whose end was told of before its beginning
-		}
+	before := s.conns[fd]
+	switch {
+	case before == nil:
+	case opened && before.handle.isOpen():
+		return // it was taken for the one before it, whose beginning or end was told of late
+	case !opened && !before.handle.hasEnded():
+		// This is the end of the one before it, or libzmq is about to close it.
+		t.closing[before] = time.Now()
+		t.stirBy(time.Now().Add(firstLook))
+	default:
 		t.forget(before) // it has ended, or its end had no event
 	}
 	if opened {
@@ -90,10 +96,13 @@ func (s *Socket) Tell(event zmq4.Event, fd int, endpoint string) {
 // gatherTime is how long events gather. A look at a reply's effect is not earlier.
 const gatherTime = firstLook
 
-// Rest lets events gather, unless a reply waits for what they tell: to be woken for each of them
-// costs more than to read it.
+// Rest lets events gather: to be woken for each of them costs more than to read it. But a reply may
+// wait for what they tell, and limits have to see each connection while it is there.
 func (s *Socket) Rest() {
-	if s.table.waiting.Load() == 0 {
+	s.table.mu.Lock()
+	limits := s.limits
+	s.table.mu.Unlock()
+	if limits == nil && s.table.waiting.Load() == 0 {
 		time.Sleep(gatherTime)
 	}
 }
@@ -158,6 +167,27 @@ func (s *Socket) open(fd, port int, now time.Time) {
 	}
 }
 
+// closingTime is how long libzmq may take to close a connection whose end it has told of. Later the
+// sweep finds it.
+const closingTime = 100 * time.Millisecond
+
+// lookAtClosing forgets the connections whose descriptors are closed by now. It returns when to look
+// next; zero: there is nothing to look for. The caller holds t.mu.
+func (t *Table) lookAtClosing(now time.Time) (next time.Time) {
+	for c, since := range t.closing {
+		closed := !c.handle.isOpen()
+		if closed && c.socket.conns[c.handle.fd] == c {
+			t.forget(c)
+		}
+		if closed || now.Sub(since) >= closingTime {
+			delete(t.closing, c)
+		} else {
+			next = now.Add(lookInterval)
+		}
+	}
+	return next
+}
+
 // Close forgets the socket. Its sessions have ended: libzmq has closed it.
 func (s *Socket) Close() {
 	t := s.table
@@ -176,6 +206,7 @@ func (s *Socket) Close() {
 func (t *Table) forget(c *conn) {
 	before := len(t.all)
 	delete(c.socket.conns, c.handle.fd)
+	delete(t.closing, c)
 	if !c.decided && c.lane.told > 0 {
 		c.lane.told--
 		c.failed = true // for the limits: there is nothing more to count

@@ -29,10 +29,11 @@ type Table struct {
 	sockets   map[*Socket]struct{}
 	domains   map[string]int // of the sockets, with how many there are
 	lanes     map[laneKey]*lane
-	busy      map[*lane]struct{} // that have a reply under way
-	untrimmed map[*lane]struct{} // whose group has young sessions, perhaps too many
-	fresh     []*entry           // that were not judged since they were opened
-	wakes     time.Time          // when the Table's goroutine looks next
+	busy      map[*lane]struct{}  // that have a reply under way
+	closing   map[*conn]time.Time // whose end was told of, then, but that are open
+	untrimmed map[*lane]struct{}  // whose group has young sessions, perhaps too many
+	fresh     []*entry            // that were not judged since they were opened
+	wakes     time.Time           // when the Table's goroutine looks next
 }
 
 // Config is what a Table needs of its owner.
@@ -68,6 +69,7 @@ func New(cfg Config) *Table {
 		domains:   make(map[string]int),
 		lanes:     make(map[laneKey]*lane),
 		busy:      make(map[*lane]struct{}),
+		closing:   make(map[*conn]time.Time),
 		untrimmed: make(map[*lane]struct{}),
 		wake:      make(chan struct{}, 1),
 		closed:    make(chan struct{}),
