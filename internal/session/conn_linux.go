@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -88,18 +89,19 @@ type origin struct {
 	address string         // as the ZAP request has it, in the form of normalAddress
 }
 
-// originOf is where the connection with a descriptor comes from.
+// originOf is where the connection with a descriptor comes from. Package syscall is asked: package
+// unix makes a second call for each name.
 func originOf(fd int) (origin, error) {
-	name, err := unix.Getpeername(fd)
+	name, err := syscall.Getpeername(fd)
 	if err != nil {
 		return origin{}, err
 	}
 	switch name := name.(type) {
-	case *unix.SockaddrInet4:
+	case *syscall.SockaddrInet4:
 		return tcpOrigin(netip.AddrFrom4(name.Addr), name.Port), nil
-	case *unix.SockaddrInet6:
+	case *syscall.SockaddrInet6:
 		return tcpOrigin(netip.AddrFrom16(name.Addr).Unmap(), name.Port), nil
-	case *unix.SockaddrUnix:
+	case *syscall.SockaddrUnix:
 		cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 		if err != nil {
 			return origin{}, err
@@ -112,13 +114,15 @@ func originOf(fd int) (origin, error) {
 
 // hasPort tells whether one of the two ends of a TCP connection has a port.
 func hasPort(fd, port int) bool {
-	for _, name := range []func(int) (unix.Sockaddr, error){unix.Getsockname, unix.Getpeername} {
+	for _, name := range []func(int) (syscall.Sockaddr, error){
+		syscall.Getsockname, syscall.Getpeername,
+	} {
 		switch name, _ := name(fd); name := name.(type) {
-		case *unix.SockaddrInet4:
+		case *syscall.SockaddrInet4:
 			if name.Port == port {
 				return true
 			}
-		case *unix.SockaddrInet6:
+		case *syscall.SockaddrInet6:
 			if name.Port == port {
 				return true
 			}

@@ -90,6 +90,8 @@ func (t *Table) Offer(r *Reply) (now bool) {
 		if _, busy := t.busy[l]; !busy {
 			l.due, t.busy[l] = time.Now().Add(lookInterval), struct{}{}
 		}
+		// A connection that was there for a moment only may never have been seen.
+		l.doubt = l.doubt || len(l.asked) > 0 && l.asked[0].looks > 0
 		t.expect(l)
 	}
 	return false
