@@ -85,7 +85,9 @@ func (t *Table) Offer(r *Reply) (now bool) {
 		return true
 	}
 	l.queue = append(l.queue, r)
-	t.waiting.Add(1)
+	if t.waiting.Add(1) == 1 {
+		t.callReaders()
+	}
 	if len(l.queue) == 1 {
 		if _, busy := t.busy[l]; !busy {
 			l.due, t.busy[l] = time.Now().Add(lookInterval), struct{}{}
@@ -95,6 +97,16 @@ func (t *Table) Offer(r *Reply) (now bool) {
 		t.expect(l)
 	}
 	return false
+}
+
+// callReaders ends the rest of the sockets' readers: a reply waits. The caller holds t.mu.
+func (t *Table) callReaders() {
+	for s := range t.sockets {
+		select {
+		case s.called <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // mayGo tells whether a reply may go out. Where no effect can be seen, one whose port is known

@@ -4,7 +4,7 @@ import "time"
 
 const (
 	// firstLook is the time from a reply to a look at its effect, lookInterval that between two looks.
-	firstLook    = time.Millisecond
+	firstLook    = 3 * time.Millisecond
 	lookInterval = 5 * time.Millisecond
 	// firstPause is the time from a look because of an event to the next one: libzmq tells of the end
 	// of a handshake just before it writes the last bytes. It doubles with each look.

@@ -17,8 +17,7 @@ func (t *Table) stirBy(at time.Time) {
 
 const (
 	// shortest is the shortest time that a timer of Go's takes on an idle machine: it waits in
-	// epoll_wait(2). Where replies wait that is too long, and the goroutine takes naps. Where none do
-	// it is the least time between two looks: one look serves many.
+	// epoll_wait(2). Where replies wait that is too long, and the goroutine takes naps.
 	shortest = time.Millisecond
 	// longestNap is how long whoever stirs the goroutine may have to wait for its end.
 	longestNap = 50 * time.Microsecond
@@ -48,6 +47,9 @@ func (t *Table) run() {
 		if at := t.lookAtClosing(now); !at.IsZero() && at.Before(next) {
 			next = at
 		}
+		if soon := now.Add(firstLook); t.waiting.Load() == 0 && next.Before(soon) {
+			next = soon // one look serves many
+		}
 		fresh := t.fresh
 		t.fresh, t.wakes = nil, next
 		t.mu.Unlock()
@@ -56,13 +58,9 @@ func (t *Table) run() {
 		}
 		t.judgeFresh(fresh)
 		wait := time.Until(next)
-		switch {
-		case wait >= shortest:
-		case t.waiting.Load() > 0:
+		if wait < shortest {
 			nap(min(wait, longestNap))
 			wait = 0
-		default:
-			wait = shortest
 		}
 		timer.Reset(wait)
 	}
@@ -77,6 +75,9 @@ func (t *Table) lookAtAll(now time.Time) (send []*Reply, next time.Time) {
 		send = append(send, replies...)
 		if !at.IsZero() && at.Before(next) {
 			next = at
+		}
+		if soon := now.Add(firstLook); t.waiting.Load() == 0 && next.Before(soon) {
+			next = soon // one look serves many
 		}
 	}
 	return send, next

@@ -20,6 +20,9 @@ type Socket struct {
 	limits *limiter       // nil: there are none
 	conns  map[int]*conn  // by descriptor
 	ended  map[int]Handle // that may have had a reply, by descriptor, until it is used again
+
+	timer  *time.Timer   // of Rest
+	called chan struct{} // has a token where Rest is to end
 }
 
 // conn is a connection of a guarded socket.
@@ -39,7 +42,8 @@ type conn struct {
 // Guard adds a socket: its ZAP domain and its mechanism, as ZAP names it. nil limits are none.
 func (t *Table) Guard(domain, mechanism string, limits *Limits) *Socket {
 	s := &Socket{table: t, domain: domain, mechanism: mechanism,
-		conns: make(map[int]*conn), ended: make(map[int]Handle)}
+		conns: make(map[int]*conn), ended: make(map[int]Handle),
+		timer: time.NewTimer(gatherTime), called: make(chan struct{}, 1)}
 	if limits != nil {
 		s.limits = newLimiter(*limits)
 	}
@@ -96,14 +100,20 @@ func (s *Socket) Tell(event zmq4.Event, fd int, endpoint string) {
 // gatherTime is how long events gather. A look at a reply's effect is not earlier.
 const gatherTime = firstLook
 
-// Rest lets events gather: to be woken for each of them costs more than to read it. But a reply may
-// wait for what they tell, and limits have to see each connection while it is there.
+// Rest lets events gather: to be woken for each of them costs more than to read it. It ends when a
+// reply has to wait, perhaps for what they tell. Limits have to see each connection while it is
+// there, so there is no rest then. The socket's reader calls it.
 func (s *Socket) Rest() {
 	s.table.mu.Lock()
 	limits := s.limits
 	s.table.mu.Unlock()
-	if limits == nil && s.table.waiting.Load() == 0 {
-		time.Sleep(gatherTime)
+	if limits != nil || s.table.waiting.Load() > 0 {
+		return
+	}
+	s.timer.Reset(gatherTime)
+	select {
+	case <-s.timer.C:
+	case <-s.called:
 	}
 }
 
@@ -171,8 +181,8 @@ func (s *Socket) open(fd, port int, now time.Time) {
 // sweep finds it.
 const closingTime = 100 * time.Millisecond
 
-// lookAtClosing forgets the connections whose descriptors are closed by now. It returns when to look
-// next; zero: there is nothing to look for. The caller holds t.mu.
+// lookAtClosing forgets the connections whose descriptors are closed by now. It returns when to
+// look next; zero: there is nothing to look for. The caller holds t.mu.
 func (t *Table) lookAtClosing(now time.Time) (next time.Time) {
 	for c, since := range t.closing {
 		closed := !c.handle.isOpen()
