@@ -10,6 +10,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -69,12 +70,14 @@ func run() (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	warnOfTracking()
 	var all []table
+	var errs []error // what fails takes nothing else with it
 	ok = true
 	for _, m := range wanted {
 		tables, err := m.run()
 		if err != nil {
-			return false, err
+			errs = append(errs, fmt.Errorf("%s: %w", m.name, err))
 		}
 		for _, t := range tables {
 			if !t.print(os.Stdout) {
@@ -84,9 +87,9 @@ func run() (ok bool, err error) {
 		all = append(all, tables...)
 	}
 	if *out != "" {
-		err = report(*out, all)
+		errs = append(errs, report(*out, all))
 	}
-	return ok, err
+	return ok, errors.Join(errs...)
 }
 
 // chosen returns the measures with these names, separated by commas, or all if there are none.

@@ -109,7 +109,7 @@ type proxyTable struct {
 }
 
 // measureRelays starts the proxies with a frontend for each traffic, and measures one after the
-// other.
+// other. The tables have what could be measured.
 func measureRelays(tables []proxyTable, r rules) (out []table, err error) {
 	p, err := newProxyCourse()
 	if err != nil {
@@ -127,16 +127,17 @@ func measureRelays(tables []proxyTable, r rules) (out []table, err error) {
 		return nil, err
 	}
 	next := p.lines
+	var errs []error
 	for _, t := range tables {
 		for range t.all {
 			if err := next[0].measure(p, &t.table, r); err != nil {
-				return nil, fmt.Errorf("%s: %w", next[0].of, err)
+				errs = append(errs, fmt.Errorf("%s: %w", next[0].of, err))
 			}
 			next = next[1:]
 		}
 		out = append(out, t.table)
 	}
-	return append(out, p.used), nil
+	return append(out, p.used), errors.Join(errs...)
 }
 
 // proxyCourse has the services of all traffic, and the proxies before them.
