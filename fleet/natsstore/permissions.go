@@ -46,13 +46,14 @@ func PermissionsOf(role Role, name, bucket string) Permissions {
 	p := Permissions{Subscribe: []string{inbox, inbox + ".>"}}
 	switch role {
 	case RoleServer:
-		p.Publish = []string{directGet + n.stream(), n.info(), n.subject("server." + name),
-			n.audit(name), n.pending(name)}
+		p.Publish = []string{directGet + n.stream(), n.getting(n.stream()), n.info(),
+			n.subject("server." + name), n.audit(name), n.pending(name)}
 		p.Subscribe = append(p.Subscribe, n.changes(), n.notices())
 	case RoleAdministrator:
-		p.Publish = []string{directGet + n.stream(), directGet + n.auditStream(),
-			directGet + n.pendingStream(), n.info(), streamInfo + n.stream(), n.notices(),
-			n.audit(name)}
+		p.Publish = []string{n.info(), streamInfo + n.stream(), n.notices(), n.audit(name)}
+		for _, stream := range []string{n.stream(), n.auditStream(), n.pendingStream()} {
+			p.Publish = append(p.Publish, directGet+stream, messageGet+stream, n.getting(stream))
+		}
 		for _, kind := range []string{"c.>", "u.>", "g.>", "a.>", "sums.>", "meta"} {
 			p.Publish = append(p.Publish, n.subject(kind))
 		}
@@ -146,6 +147,7 @@ func namesOf(bucket string) names {
 
 const (
 	directGet  = "$JS.API.DIRECT.GET."
+	messageGet = "$JS.API.STREAM.MSG.GET."
 	streamInfo = "$JS.API.STREAM.INFO."
 )
 
@@ -156,6 +158,9 @@ func (n names) notices() string          { return n.bucket + ".notices" }
 
 // info is where servers ask for the state of the stream. Every account has $JS.API for its own.
 func (n names) info() string { return n.bucket + ".info" }
+
+// getting is where servers ask for a message of a stream, see Store.get.
+func (n names) getting(stream string) string { return n.bucket + ".get." + stream }
 
 func (n names) auditStream() string          { return "AUDIT_" + n.bucket }
 func (n names) audit(server string) string   { return n.bucket + ".audit." + server }
@@ -173,6 +178,7 @@ func (n names) services() []service {
 	return []service{
 		own(directGet+n.stream(), "stream"),
 		{streamInfo + n.stream(), n.info(), "singleton"},
+		{messageGet + n.stream(), n.getting(n.stream()), "singleton"},
 		own(n.subject("server.*"), "singleton"),
 		own(n.audit("*"), "singleton"),
 		own(n.pending("*"), "singleton"),

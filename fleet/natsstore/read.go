@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -41,12 +42,21 @@ const (
 	headerTime     = "Nats-Time-Stamp"
 	statusNone     = "404" // nothing is there
 	statusEnd      = "204" // the end of a batch
+
+	headerDescription = "Description"
 )
 
-var errAnswer = errors.New("an answer that cannot be read")
+var (
+	errAnswer = errors.New("an answer that cannot be read")
+	// errDoubt says that the header of an answer may be one that a member has chosen.
+	errDoubt = fmt.Errorf("%w: its header is not the engine's", errAnswer)
+)
 
 // stored reads a message that was read directly, or republished.
 func (s *Store) stored(m *nats.Msg) (*stored, error) {
+	if !isBelieved(m, storedFields) {
+		return nil, s.failed("reading", errDoubt)
+	}
 	sequence, err := strconv.ParseUint(m.Header.Get(headerSequence), 10, 64)
 	if err != nil || sequence+1 == 0 { // there is always a next one
 		return nil, s.failed("reading", errAnswer)
@@ -73,6 +83,15 @@ const oneRead = time.Second
 
 // direct reads one message. Where there is none, it is nil.
 func (s *Store) direct(ctx context.Context, r request) (*stored, error) {
+	found, err := s.directly(ctx, r)
+	if errors.Is(err, errDoubt) {
+		return s.get(ctx, s.stream(), r)
+	}
+	return found, err
+}
+
+// directly is direct without what to do in doubt.
+func (s *Store) directly(ctx context.Context, r request) (*stored, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
 		return nil, s.failed("reading", err)
@@ -80,17 +99,75 @@ func (s *Store) direct(ctx context.Context, r request) (*stored, error) {
 	limited, cancel := context.WithTimeout(ctx, oneRead)
 	defer cancel()
 	answer, err := s.conn.RequestWithContext(limited, directGet+s.stream(), body)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders): // a message may look like that
+		return nil, s.failed("reading", errors.Join(errDoubt, err))
+	case err != nil:
+		return nil, s.failed("reading", err)
+	}
+	if status := statusOf(answer); status != statusNone {
+		return s.answered(answer, status)
+	}
+	return nil, nil
+}
+
+// statusOf is the status that the engine answers with in place of a message; empty: it does not.
+func statusOf(m *nats.Msg) string {
+	if !isBelieved(m, statusFields) {
+		return ""
+	}
+	return m.Header.Get(headerStatus)
+}
+
+// answered reads a message, or the error that is answered in its place.
+func (s *Store) answered(m *nats.Msg, status string) (*stored, error) {
+	if status != "" {
+		return nil, s.failed("reading", fmt.Errorf("status %.20q", status))
+	}
+	return s.stored(m)
+}
+
+// get reads one message where direct cannot be believed. It takes longer, and the leader alone
+// answers.
+func (s *Store) get(ctx context.Context, stream string, r request) (*stored, error) {
+	r.Batch, r.MaxBytes, r.StartTime = 0, 0, nil
+	body, err := json.Marshal(r)
 	if err != nil {
 		return nil, s.failed("reading", err)
 	}
-	switch status := answer.Header.Get(headerStatus); status {
-	case "":
-		return s.stored(answer)
-	case statusNone:
-		return nil, nil
-	default:
-		return nil, s.failed("reading", fmt.Errorf("status %.20q", status))
+	limited, cancel := context.WithTimeout(ctx, attempt)
+	defer cancel()
+	answer, err := s.conn.RequestWithContext(limited, s.getting(stream), body)
+	if errors.Is(err, nats.ErrNoResponders) { // it is the bucket's own account
+		answer, err = s.conn.RequestWithContext(limited, messageGet+stream, body)
 	}
+	if err != nil {
+		return nil, s.failed("reading", errors.Join(errDoubt, err))
+	}
+	var got struct {
+		Message *struct {
+			Subject  string    `json:"subject"`
+			Sequence uint64    `json:"seq"`
+			Value    []byte    `json:"data"`
+			At       time.Time `json:"time"`
+		} `json:"message"`
+		Error *struct {
+			Code        int    `json:"code"`
+			Description string `json:"description"`
+		} `json:"error"`
+	}
+	switch err := json.Unmarshal(answer.Data, &got); {
+	case err != nil:
+		return nil, s.failed("reading", errAnswer)
+	case got.Error != nil && got.Error.Code == http.StatusNotFound:
+		return nil, nil
+	case got.Error != nil:
+		return nil, s.failed("reading", fmt.Errorf("%.200s", got.Error.Description))
+	case got.Message == nil || got.Message.Sequence+1 == 0: // there is always a next one
+		return nil, s.failed("reading", errAnswer)
+	}
+	m := got.Message
+	return &stored{m.Subject, m.Value, m.Sequence, m.At}, nil
 }
 
 // maxPresize is for how many entries there is room from the beginning.
@@ -132,23 +209,35 @@ func (s *Store) batch(ctx context.Context, stream string, r request) (found []*s
 			return nil, s.failed("loading", context.Cause(ctx))
 		}
 		late.Reset(attempt)
-		switch status := m.Header.Get(headerStatus); status {
-		case "":
-			one, err := s.stored(m)
-			if err != nil {
-				return nil, err
-			}
-			if len(found) == r.Batch || len(found) > 0 && one.sequence <= found[len(found)-1].sequence ||
-				one.sequence < r.Sequence {
-				return nil, s.failed("loading", errAnswer)
-			}
-			found = append(found, one)
-		case statusEnd, statusNone:
+		status := statusOf(m)
+		if status == statusEnd || status == statusNone {
 			return found, nil
-		default:
-			return nil, s.failed("loading", fmt.Errorf("status %.20q", status))
+		}
+		one, err := s.answered(m, status)
+		isDoubted := errors.Is(err, errDoubt)
+		if isDoubted { // what comes after it is for the next batch
+			if one, err = s.get(ctx, stream, r.from(found)); one == nil && err == nil {
+				return found, nil
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == r.Batch || one.sequence < r.from(found).Sequence {
+			return nil, s.failed("loading", errAnswer)
+		}
+		if found = append(found, one); isDoubted {
+			return found, nil
 		}
 	}
+}
+
+// from is a request for what comes after messages that were found.
+func (r request) from(found []*stored) request {
+	if len(found) > 0 {
+		r.Sequence, r.StartTime = found[len(found)-1].sequence+1, nil
+	}
+	return r
 }
 
 // state is what the leader says of the stream.

@@ -121,7 +121,7 @@ func (s *Store) each(ctx context.Context, stream string, r request, take func(*s
 				return nil
 			}
 		}
-		r.Sequence, r.StartTime = found[len(found)-1].sequence+1, nil
+		r = r.from(found)
 	}
 }
 
