@@ -31,6 +31,7 @@ func newFleet() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newFleetInit(), newFleetAddServer(), newFleetAddAdmin(), newFleetRemove(),
+		newFleetAccounts(),
 		newFleetJoin(), newFleetStatus(), newFleetAddKey(), newFleetAddUser(), newFleetAddPrincipal(),
 		newFleetAllow(), newFleetRevoke(), newFleetList(), newFleetHistory(),
 		newFleetAudit(), newFleetPending(), newFleetApprove(), newFleetDeny(), newFleetSeal())

@@ -34,7 +34,7 @@ func newFleetInit() *cobra.Command {
 			"One engine is enough. Of three, one may be away. --engine says where the servers reach it.\n" +
 			"Engines reach each other at a port that is 2000 higher.\n\n" +
 			"With --nats the engines are a NATS server that there is already (2.11 or later, with\n" +
-			"JetStream and TLS). init prints the account to add to its configuration, then.",
+			"JetStream and TLS). init prints the accounts to add to its configuration, then.",
 		Example: "  zmqauth fleet init fleet --engine engine.example.org --servers orders-1,orders-2",
 		Args:    cobra.ExactArgs(1),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
@@ -55,7 +55,7 @@ func newFleetInit() *cobra.Command {
 				return err
 			}
 			if natsToo {
-				return printNATS(newOutput(cmd), filepath.Join(plan.Dir, fleetfile.MembersFile))
+				return printNATS(newOutput(cmd), plan.Dir)
 			}
 			return printPlan(newOutput(cmd), plan)
 		}),
@@ -115,8 +115,9 @@ func printPlan(out output, plan fleetfile.Plan) error {
 	return out.pairs(rows...)
 }
 
-func printNATS(out output, members string) error {
-	list, err := fleetfile.ReadMembers(members)
+// printNATS prints the accounts of the fleet of a directory.
+func printNATS(out output, dir string) error {
+	list, err := fleetfile.ReadMembers(filepath.Join(dir, fleetfile.MembersFile))
 	if err != nil {
 		return err
 	}
@@ -131,6 +132,29 @@ func printNATS(out output, members string) error {
 	return err
 }
 
+func newFleetAccounts() *cobra.Command {
+	var o addOptions
+	cmd := &cobra.Command{
+		Use:   "accounts",
+		Short: "Print the accounts for a NATS server that is not the fleet's own",
+		Long: "accounts prints what init --nats has printed, with the list of members as it is now:\n" +
+			"the accounts for the configuration of a NATS server. Put them in place of those\n" +
+			"before, and have it reload: nats-server --signal reload. It ends the connections of\n" +
+			"those who are not in them any more.",
+		Args: cobra.ExactArgs(0),
+		RunE: action(func(cmd *cobra.Command, _ []string) error {
+			from, err := o.member()
+			if err != nil {
+				return err
+			}
+			return printNATS(newOutput(cmd), filepath.Dir(from.Path))
+		}),
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	o.addMember(cmd)
+	return cmd
+}
+
 // addOptions are the flags of the commands that change who is a member.
 type addOptions struct{ fleetOptions }
 
@@ -141,7 +165,8 @@ func (o *addOptions) addMember(cmd *cobra.Command) {
 
 // handOut is said in the help of these commands.
 const handOut = "The list of members changes as well: copy it to each engine, beside the\n" +
-	"engine's file. The engine uses it within a second."
+	"engine's file. The engine uses it within a second. A NATS server that is not the\n" +
+	"fleet's own gets the output of zmqauth fleet accounts."
 
 func newFleetAddServer() *cobra.Command {
 	var o addOptions
