@@ -21,6 +21,8 @@ type lane struct {
 	limit uint64             // of bytes that are written before a reply; 0: no effect can be seen
 	conns map[*conn]struct{} // that are open
 
+	candidates candidates // of conns
+
 	queue []*Reply // that wait for their turn
 	asked []*Reply // that are under way
 	seen  bool     // an effect was seen since the last one was sent
@@ -48,9 +50,10 @@ type Reply struct {
 	// to learn whether the connection still is there: libzmq passes over a second reply.
 	Send func()
 
-	lane  *lane
-	looks int    // for its effect, in vain
-	entry *entry // in the group already; nil: not yet, or there is none
+	lane     *lane
+	repeated bool   // sent more than once
+	looks    int    // for its effect, in vain
+	entry    *entry // in the group already; nil: not yet, or there is none
 }
 
 func (t *Table) laneOf(key laneKey) *lane {
@@ -147,7 +150,9 @@ func (t *Table) Sent(r *Reply, gone bool) {
 	l := r.lane
 	switch {
 	case gone:
-		t.settle(l)          // its connection may still be open, and show that the first one had come
+		if r.repeated && l.limit > 0 { // its connection may be open, and show that the first one had come
+			t.settle(l, l.candidates.lookAtAll(l.hasGrown))
+		}
 		if t.explain(l, r) { // it may be a repetition, of one that was explained meanwhile
 			l.seen = true
 		}
@@ -251,6 +256,7 @@ func (l *lane) together() map[*conn]struct{} {
 // leave takes a connection out of the lane. The sessions of the group end with its last connection.
 // The caller holds t.mu.
 func (t *Table) leave(l *lane, c *conn) {
+	c.left = true
 	delete(l.conns, c)
 	delete(l.grouped, c)
 	delete(l.unclear, c)

@@ -64,7 +64,8 @@ func TestLateRepetition(t *testing.T) {
 	table.mu.Lock()
 	bob.lane.seen = false
 	table.mu.Unlock()
-	table.Sent(ann, true) // a repetition
+	ann.repeated = true
+	table.Sent(ann, true)
 	if ann.lane.seen || len(ann.lane.asked) != 1 || ann.lane.asked[0] != bob {
 		t.Errorf("%d are under way, seen %t", len(ann.lane.asked), ann.lane.seen)
 	}
@@ -113,7 +114,8 @@ func TestGoneAfterItsEffect(t *testing.T) {
 	table.Sent(ann, false)
 	_, err := unix.Write(ends, make([]byte, 1+beforeReply(mechanismPlain)))
 	must.OK(t, err)
-	table.Sent(ann, true) // a repetition
+	ann.repeated = true
+	table.Sent(ann, true)
 	if !table.Offer(bob) {
 		t.Fatal("it waits")
 	}

@@ -40,9 +40,9 @@ func (t *Table) look(l *lane, now time.Time) (send []*Reply, next time.Time) {
 	if now.Before(l.next()) && !l.seen {
 		return nil, l.next()
 	}
-	t.settle(l)
-	l.hope(now)
 	due := !now.Before(l.due)
+	t.settle(l, l.grown(due))
+	l.hope(now)
 	send, overdue := l.askAgain(now)
 	if len(l.queue) > 0 && (len(l.asked) == 0 || l.seen || overdue) && l.mayGo(l.queue[0], due) {
 		r := l.queue[0]
@@ -70,6 +70,7 @@ func (l *lane) askAgain(now time.Time) (send []*Reply, overdue bool) {
 		}
 		overdue = r.looks >= ambiguity
 		if doubt || due && (overdue || r.looks%askedAgain == 0) {
+			r.repeated = true
 			send = append(send, r)
 		}
 	}
@@ -99,15 +100,30 @@ func (l *lane) next() time.Time {
 	return l.soon
 }
 
-// settle finds the connections on which more was written than before a reply, and what they carry.
-// The caller holds t.mu.
-func (t *Table) settle(l *lane) {
-	var grown []*conn
-	for c := range l.conns {
-		if !c.decided && l.limit > 0 && c.hasGrown(l.limit) {
-			grown = append(grown, c)
-		}
+// grown returns the connections on which more was written than before a reply. Where one reply is
+// under way, and no earlier one may still have its effect, there is one such connection at most, and
+// not all are looked at in each look.
+func (l *lane) grown(thorough bool) []*conn {
+	switch {
+	case l.limit == 0 || len(l.asked) == 0:
+		return nil
+	case len(l.asked) > 1 || l.asked[0].entry != nil || len(l.unclear) > 0:
+		return l.candidates.lookAtAll(l.hasGrown)
 	}
+	if c := l.candidates.look(l.hasGrown, thorough); c != nil {
+		return []*conn{c}
+	}
+	return nil
+}
+
+// hasGrown tells whether more was written to a connection than before a reply.
+func (l *lane) hasGrown(c *conn) bool {
+	written, err := c.handle.written()
+	return err == nil && written > l.limit && c.handle.isOpen()
+}
+
+// settle finds out what the connections carry that have grown after a reply. The caller holds t.mu.
+func (t *Table) settle(l *lane, grown []*conn) {
 	if len(grown) == 0 || len(l.asked) == 0 {
 		return
 	}

@@ -27,16 +27,18 @@ type Socket struct {
 
 // conn is a connection of a guarded socket.
 type conn struct {
-	socket  *Socket
-	handle  Handle
-	origin  origin
-	lane    *lane
-	since   time.Time
-	decided bool    // a reply has gone out for it
-	session *entry  // that it carries; nil: none, or it is one of a group
-	client  *client // what the limits know of its address; nil: they are not for it
-	failed  bool    // as counted by the limits, like let
-	let     bool    // in
+	socket    *Socket
+	handle    Handle
+	origin    origin
+	lane      *lane
+	since     time.Time
+	decided   bool    // a reply has gone out for it
+	left      bool    // the lane
+	overtaken int     // how often another one was decided that has come after it
+	session   *entry  // that it carries; nil: none, or it is one of a group
+	client    *client // what the limits know of its address; nil: they are not for it
+	failed    bool    // as counted by the limits, like let
+	let       bool    // in
 }
 
 // Guard adds a socket: its ZAP domain and its mechanism, as ZAP names it. nil limits are none.
@@ -172,6 +174,7 @@ func (s *Socket) open(fd, port int, now time.Time) {
 	s.conns[fd] = c
 	c.lane = s.table.laneOf(laneKey{s.domain, s.mechanism, from.address})
 	c.lane.conns[c] = struct{}{}
+	c.lane.candidates.add(c, len(c.lane.conns))
 	if len(c.lane.queue) > 0 {
 		s.table.expect(c.lane)
 	}
@@ -272,10 +275,4 @@ func (t *Table) hurry(c *conn, now time.Time) {
 		t.refuse(c.origin.address, TooSlow, now)
 		_ = c.handle.cut()
 	}
-}
-
-// hasGrown tells whether more than limit bytes were written to a connection.
-func (c *conn) hasGrown(limit uint64) bool {
-	written, err := c.handle.written()
-	return err == nil && written > limit && c.handle.isOpen()
 }
