@@ -62,8 +62,11 @@ enum {
 };
 
 // Tells whether to look for more than one message. In vain that takes a system call, while a client
-// waits for the reply.
+// waits for the reply. After a wake alone it is known then that there is nothing. A socket without
+// a waker has no clients.
 static int looks_for_more(zap_handler *handler) {
+	if (handler->count == 0 || handler->waker_size == 0)
+		return 1;
 	if (handler->alone == ALONE + AGAIN)
 		handler->alone = ALONE - 1;
 	return handler->alone++ < ALONE;

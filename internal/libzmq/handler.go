@@ -77,7 +77,11 @@ func (h *Handler) open() error {
 	if err := h.socket.Bind(h.endpoint); err != nil {
 		return err
 	}
-	return h.connectWaker()
+	err := h.connectWaker()
+	if err != nil {
+		_ = h.Unbind() // Close would free the endpoint later
+	}
+	return err
 }
 
 // connectWaker connects the control pipe. It has a name that no client of the socket can guess.
@@ -114,9 +118,12 @@ func (h *Handler) allocate(waker string) error {
 	return errno(C.zap_handler_new(pointer, name, C.size_t(len(waker)), &h.c))
 }
 
-// Receive waits for messages or for a call of Wake, and returns the messages that are there. After
-// Wake there may be none. The error is zmq4.ETERM once the context is terminated. Receive erases
-// the messages that the previous call has returned.
+// batch is how many messages Receive returns, at most.
+const batch = C.ZAP_BATCH
+
+// Receive waits for messages or for a call of Wake, and returns messages that are there. There were
+// none if it returns none after Wake. The error is zmq4.ETERM once the context is terminated.
+// Receive erases the messages that the previous call has returned.
 func (h *Handler) Receive() ([]Message, error) {
 	clear(unsafe.Slice((*byte)(&h.c.bytes[0]), int(h.c.used)))
 	err := errno(C.zap_receive(h.c))

@@ -3,11 +3,18 @@ package libzmq
 import (
 	"bytes"
 	"errors"
+	"math/rand/v2"
+	"runtime"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/pebbe/zmq4"
 
+	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testzmq"
 )
 
@@ -176,6 +183,147 @@ func TestWake(t *testing.T) {
 	h.Wake() // after Close it does nothing
 }
 
+// TestNothingIsLeft: where Receive returns nothing, nothing was there. Who empties the socket
+// before it is closed relies on that.
+func TestNothingIsLeft(t *testing.T) {
+	ctx := testzmq.NewContext(t)
+	h := newHandler(t, ctx)
+	var dealers []*zmq4.Socket
+	for range 5 {
+		dealer := testzmq.NewSocket(t, ctx, zmq4.DEALER)
+		must.OK(t, dealer.Connect(handlerEndpoint))
+		dealers = append(dealers, dealer)
+	}
+	order := rand.New(rand.NewPCG(1, 2))
+	for waiting, n := 0, 0; n < 20_000; n++ {
+		switch order.IntN(3) {
+		case 0:
+			_, err := dealers[order.IntN(len(dealers))].SendMessage("a request")
+			must.OK(t, err)
+			waiting++
+		case 1:
+			h.Wake()
+		case 2:
+			if waiting == 0 {
+				h.Wake()
+			}
+			batch, err := h.Receive()
+			must.OK(t, err)
+			if len(batch) == 0 && waiting > 0 {
+				t.Fatalf("step %d: nothing, but there were %d messages", n, waiting)
+			}
+			waiting -= len(batch)
+		}
+	}
+}
+
+// TestTermWhileWoken: the end of the context comes while many goroutines call Wake.
+func TestTermWhileWoken(t *testing.T) {
+	for range 20 {
+		ctx, err := zmq4.NewContext()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := Bind(ctx, handlerEndpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wakers sync.WaitGroup
+		stop := make(chan struct{})
+		for range 100 {
+			wakers.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						h.Wake()
+						runtime.Gosched()
+					}
+				}
+			})
+		}
+		for range 10 {
+			if _, err := h.Receive(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		terminated := make(chan error)
+		go func() { terminated <- ctx.Term() }()
+		for err == nil {
+			_, err = h.Receive()
+		}
+		if !errors.Is(err, zmq4.ETERM) {
+			t.Errorf("%v, want ETERM", err)
+		}
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-terminated; err != nil {
+			t.Error(err)
+		}
+		close(stop)
+		wakers.Wait()
+	}
+}
+
+// TestNoWakeIsLost: what is put down before a Wake is seen after a Receive, whoever else wakes.
+func TestNoWakeIsLost(t *testing.T) {
+	h := newHandler(t, testzmq.NewContext(t))
+	const goroutines, each = 20, 1000
+	var put, taken atomic.Int64
+	var wakers sync.WaitGroup
+	for range goroutines {
+		wakers.Go(func() {
+			for range each {
+				put.Add(1)
+				h.Wake()
+			}
+		})
+	}
+	for taken.Load() < goroutines*each { // a lost one would have it wait for ever
+		if _, err := h.Receive(); err != nil {
+			t.Fatal(err)
+		}
+		taken.Store(put.Load())
+	}
+	wakers.Wait()
+}
+
+// TestStrangersAtTheSocket: what others in the process send, or however they are named, is neither
+// a wake nor an end.
+func TestStrangersAtTheSocket(t *testing.T) {
+	ctx := testzmq.NewContext(t)
+	h := newHandler(t, ctx)
+	count := 0
+	for _, kind := range []zmq4.Type{
+		zmq4.DEALER, zmq4.REQ, zmq4.ROUTER, zmq4.PAIR, zmq4.PUB, zmq4.PUSH,
+	} {
+		for _, name := range []string{"", "wake-", "wake-" + strings.Repeat("A", 26), "same",
+			strings.Repeat("x", 255)} {
+			s := testzmq.NewSocket(t, ctx, kind)
+			if name != "" {
+				must.OK(t, s.SetIdentity(name))
+			}
+			must.OK(t, s.Connect(handlerEndpoint))
+			for _, message := range [][]any{{""}, {"", ""}, {"", "", ""}, {strings.Repeat("x", 70000)}} {
+				_, _ = s.SendMessageDontwait(message...)
+				h.Wake()
+				batch, err := h.Receive()
+				must.OK(t, err)
+				count += len(batch)
+			}
+		}
+	}
+	if count == 0 {
+		t.Error("nothing has come")
+	}
+	d := newDealer(t, ctx)
+	_, err := d.SendMessage("x")
+	must.OK(t, err)
+	receive(t, h, 1)
+}
+
 func TestTermEndsReceive(t *testing.T) {
 	ctx, err := zmq4.NewContext()
 	if err != nil {
@@ -199,6 +347,18 @@ func TestTermEndsReceive(t *testing.T) {
 	if err := <-terminated; err != nil {
 		t.Error(err)
 	}
+}
+
+// TestBindWithoutASocketLeft: where the context has no socket left for the control pipe, the
+// endpoint is free again at once.
+func TestBindWithoutASocketLeft(t *testing.T) {
+	ctx := testzmq.NewContext(t)
+	must.OK(t, ctx.SetMaxSockets(2))
+	other := testzmq.NewSocket(t, ctx, zmq4.PAIR)
+	if _, err := Bind(ctx, handlerEndpoint); !errors.Is(err, zmq4.Errno(syscall.EMFILE)) {
+		t.Fatalf("%v, want EMFILE", err)
+	}
+	must.OK(t, other.Bind(handlerEndpoint))
 }
 
 func TestBindErrors(t *testing.T) {

@@ -61,7 +61,7 @@ func NewMonitor(s *zmq4.Socket) (*Monitor, error) {
 func (m *Monitor) Done() <-chan struct{} { return m.done }
 
 // Run calls told for each event and the endpoint that it is about, until the socket is closed or
-// its context ends. It calls rest between two readings.
+// its context ends. It calls rest between two readings, unless there may be more to read.
 func (m *Monitor) Run(told func(event zmq4.Event, value int, endpoint string), rest func()) {
 	defer func() {
 		_ = m.PassTo("", 0)
@@ -78,7 +78,9 @@ func (m *Monitor) Run(told func(event zmq4.Event, value int, endpoint string), r
 		if err != nil {
 			return
 		}
-		rest()
+		if len(messages) < batch {
+			rest()
+		}
 	}
 }
 
