@@ -17,8 +17,8 @@ func warnOfTracking() {
 	const directory = "/proc/sys/net/netfilter/"
 	most, count := numberIn(directory+"nf_conntrack_max"), numberIn(directory+"nf_conntrack_count")
 	if most > 0 && most-count < trackedConnections {
-		fmt.Fprintf(os.Stderr, "bench: the kernel tracks %d connections, at most %d: figures may be wrong; "+
-			"sysctl -w net.netfilter.nf_conntrack_max=%d\n", count, most, count+2*trackedConnections)
+		fmt.Fprintf(os.Stderr, "bench: the kernel tracks %d connections, at most %d: figures may be "+
+			"wrong; sysctl -w net.netfilter.nf_conntrack_max=%d\n", count, most, count+2*trackedConnections)
 	}
 }
 

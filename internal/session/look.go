@@ -101,8 +101,8 @@ func (l *lane) next() time.Time {
 }
 
 // grown returns the connections on which more was written than before a reply. Where one reply is
-// under way, and no earlier one may still have its effect, there is one such connection at most, and
-// not all are looked at in each look.
+// under way, and no earlier one may still have its effect, there is one such connection at most,
+// and not all are looked at in each look.
 func (l *lane) grown(thorough bool) []*conn {
 	switch {
 	case l.limit == 0 || len(l.asked) == 0:
