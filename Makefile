@@ -118,8 +118,13 @@ deps deps-run deps-docker deps-browser deps-languages deps-deb:
 		if [ -n "$$missing" ]; then \
 			echo "installing:$$missing"; \
 			sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-			$$sudo apt-get update -q && \
-			$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; \
+			$$sudo apt-get update -q || exit 1; \
+			known=; \
+			for package in $$missing; do \
+				LC_ALL=C apt-cache policy $$package | grep -q 'Candidate: [^(]' && known="$$known $$package" \
+					|| echo "this release of the system has no $$package" >&2; \
+			done; \
+			$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$known; \
 		fi; \
 	elif ! pkg-config --exists libzmq; then \
 		echo "gcc, pkg-config and the headers of libzmq 4.3 are needed; install them as your system does" >&2; exit 1; \
