@@ -72,8 +72,8 @@ func PermissionsOf(role Role, name, bucket string) Permissions {
 func InboxPrefix(name string) string { return "_INBOX_" + name }
 
 // Options are those of a connection of a user: it tries for ever to reconnect, and notices within
-// some 3 s that an engine has stopped to answer. It is back some 0.2 s after the network is, however
-// long that was away. Add how to reach an engine and who it is (nats.Nkey).
+// some 3 s that an engine has stopped to answer. It is back soon after the network is, however long
+// that was away. Add how to reach an engine and who it is (nats.Nkey).
 func Options(name string) []nats.Option {
 	return []nats.Option{nats.CustomInboxPrefix(InboxPrefix(name)), nats.MaxReconnects(-1),
 		nats.ReconnectWait(100 * time.Millisecond),

@@ -100,7 +100,7 @@ func (s *Store) directly(ctx context.Context, r request) (*stored, error) {
 	defer cancel()
 	answer, err := s.conn.RequestWithContext(limited, directGet+s.stream(), body)
 	switch {
-	case errors.Is(err, nats.ErrNoResponders): // a message may look like that
+	case errors.Is(err, nats.ErrNoResponders) && r.LastBySubject == "": // a report may look like that
 		return nil, s.failed("reading", errors.Join(errDoubt, err))
 	case err != nil:
 		return nil, s.failed("reading", err)
@@ -135,7 +135,7 @@ func (s *Store) get(ctx context.Context, stream string, r request) (*stored, err
 	if err != nil {
 		return nil, s.failed("reading", err)
 	}
-	limited, cancel := context.WithTimeout(ctx, attempt)
+	limited, cancel := context.WithTimeout(ctx, oneRead)
 	defer cancel()
 	answer, err := s.conn.RequestWithContext(limited, s.getting(stream), body)
 	if errors.Is(err, nats.ErrNoResponders) { // it is the bucket's own account
