@@ -94,7 +94,7 @@ var layers = map[string][]string{
 
 	// 5: what commands of the tool run.
 	"admin": {
-		".", "enrol", "fleet", "internal/acl", "internal/admission", "internal/files",
+		".", "enrol", "fleet", "front", "internal/acl", "internal/admission", "internal/files",
 		"internal/privatedir", "internal/reminder", "internal/unixpeer",
 	},
 	"internal/doctor": {".", "internal/endpoint", "internal/zmtp"},

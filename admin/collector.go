@@ -92,6 +92,11 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 			out <- d
 		}
 	}
+	if c.p.Fronts != nil {
+		for _, d := range frontDescs {
+			out <- d
+		}
+	}
 	if c.p.Version != "" {
 		out <- descBuild
 	}
@@ -179,6 +184,7 @@ func (c *collector) collectProgram(s sink) {
 	if f := c.p.membership(); f != nil {
 		f.collect(s)
 	}
+	c.p.collectFronts(s)
 	if c.p.Version != "" {
 		s.gauge(descBuild, 1, c.p.Version)
 	}

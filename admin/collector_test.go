@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/zmqauth/zmqauth/fleet"
+	"github.com/zmqauth/zmqauth/front"
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/testpeer"
 )
@@ -26,6 +27,10 @@ func fullProgram() Program {
 	reloads.Began()
 	reloads.Done(ReloadFailed, os.ErrInvalid)
 	return Program{Name: "test", Version: "v1", Reloads: reloads, Level: new(slog.LevelVar),
+		Fronts: func() map[string]front.Stats {
+			return map[string]front.Stats{"orders\xff": {Open: 1, Accepted: 3, Refused: 2, Dropped: 4,
+				Reasons: map[string]uint64{front.ReasonNotZMTP: 2}}}
+		},
 		Followed: func() []Followed {
 			return []Followed{{Kind: "fleet", Path: "nats://\xff", Since: time.Now().Add(-61 * time.Minute)},
 				{Kind: "fleet", Path: "nats://\xfe"}} // the same place, for Prometheus
@@ -55,6 +60,7 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("promtool: %v\n%s", err, out)
 	}
 	for _, want := range []string{
+		"zmqauth_front_refused_total{frontend=\"orders\ufffd\",reason=\"not-zmtp\"} 2",
 		`zmqauth_decisions_total{domain="orders",mechanism="PLAIN",reason="accepted",status="200"} 1`,
 		`zmqauth_decisions_total{domain="orders",mechanism="PLAIN",reason="wrong-password",` +
 			`status="400"} 1`,

@@ -11,6 +11,7 @@ import (
 	"github.com/zmqauth/zmqauth"
 	"github.com/zmqauth/zmqauth/enrol"
 	"github.com/zmqauth/zmqauth/fleet"
+	"github.com/zmqauth/zmqauth/front"
 )
 
 // Program is what is shown of a program besides its Authenticator. The zero value is good for use:
@@ -26,6 +27,10 @@ type Program struct {
 	// Frontends names the sockets that a session may be at. It must not call methods of the
 	// Authenticator. nil: sockets have no names.
 	Frontends func(zmqauth.Session) []string
+
+	// Fronts returns what the Fronts before the sockets have counted, by names that the configuration
+	// gives. It must not block. nil: there are none.
+	Fronts func() map[string]front.Stats
 
 	// Followed is what the program follows besides the files of the Authenticator, for example a
 	// fleet's store. It must not block. nil: nothing.

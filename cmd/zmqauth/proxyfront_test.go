@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -394,4 +395,33 @@ func TestFrontHealth(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFrontMetrics: what a front has counted is in the metrics, also once a reload has replaced it.
+func TestFrontMetrics(t *testing.T) {
+	g, page := startObserved(t)
+	without := strings.Replace(g.config, "domain = orders\n",
+		"domain = orders\n    deny = 127.0.0.66\n", 1)
+	g.configure(without + "    front = yes\n")
+	g.reload(proxy.MessageReloaded)
+	g.enter(t, "ann")
+	at := strings.TrimPrefix(g.endpoint("orders"), "tcp://")
+	conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 66)}}).Dial("tcp", at)
+	if err == nil {
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	shows := func(lines ...string) {
+		t.Helper()
+		testpeer.Eventually(t, fmt.Sprint(lines), func() bool {
+			_, text := getPage(t, page+"/metrics")
+			return !slices.ContainsFunc(lines, func(line string) bool {
+				return !strings.Contains(text, "\nzmqauth_front_"+line+"\n")
+			})
+		})
+	}
+	const refused = `refused_total{frontend="orders",reason="address-denied"} 1`
+	shows(refused, `connections{frontend="orders"} 1`, `dropped_packets_total{frontend="orders"} 0`)
+	g.configure(without)
+	g.reload(proxy.MessageReloaded)
+	shows(refused, `connections{frontend="orders"} 0`)
 }

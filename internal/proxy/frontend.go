@@ -17,6 +17,7 @@ import (
 // sockets except waker. The frontendSet, which owns waker, gives the goroutine tasks.
 type frontend struct {
 	spec      frontendSpec
+	count     *fronts
 	auth      *zmqauth.Authenticator
 	zctx      *zmq4.Context
 	log       *slog.Logger
@@ -41,10 +42,11 @@ type frontend struct {
 }
 
 // newFrontend makes a frontend that is connected to its service. It is neither bound nor running.
-func newFrontend(auth *zmqauth.Authenticator, log *slog.Logger, spec frontendSpec) (
-	*frontend, error) {
+func newFrontend(auth *zmqauth.Authenticator, log *slog.Logger, counts *fronts,
+	spec frontendSpec) (*frontend, error) {
 	f := &frontend{
 		spec:  spec,
+		count: counts,
 		auth:  auth,
 		zctx:  auth.Context(),
 		log:   log.With("frontend", spec.Name),
@@ -75,7 +77,7 @@ func (f *frontend) open() (err error) {
 	set := func(endpoint string, events zmq4.Event) error {
 		return f.auth.Monitor(f.front, endpoint, events)
 	}
-	if f.listener, err = newListener(f.zctx, f.front, set); err != nil {
+	if f.listener, err = newListener(f.zctx, f.front, set, f.spec.Name, f.count); err != nil {
 		return err
 	}
 	endpoint := newInproc()

@@ -19,6 +19,7 @@ type frontendSet struct {
 	ending  []*frontend          // those that drain
 	failed  chan error           // the error of a frontend that ended by itself
 	left    leftovers            // of the frontends that have ended
+	fronts  fronts               // of the frontends
 	abort   <-chan struct{}      // once it is closed, only stop waits for frontends
 }
 
@@ -87,7 +88,7 @@ func (s *frontendSet) prepare(specs []frontendSpec) (starting []*frontend, errs 
 			errs = append(errs, old.adopt(spec))
 			continue
 		}
-		f, err := newFrontend(s.auth, s.log, spec)
+		f, err := newFrontend(s.auth, s.log, &s.fronts, spec)
 		if err != nil {
 			errs = append(errs, err)
 			continue

@@ -32,15 +32,18 @@ type listener struct {
 
 	before *front.Front   // what listens in the socket's place; nil: nothing
 	past   []*front.Front // that have listened there, and may have connections yet
+	name   string         // of the frontend
+	count  *fronts
 }
 
 // newListener watches front, which is not bound yet, through set.
-func newListener(zctx *zmq4.Context, front *zmq4.Socket, set setMonitor) (*listener, error) {
+func newListener(zctx *zmq4.Context, front *zmq4.Socket, set setMonitor, name string,
+	count *fronts) (*listener, error) {
 	events, err := monitor(zctx, set, zmq4.EVENT_ACCEPT_FAILED|zmq4.EVENT_CLOSED)
 	if err != nil {
 		return nil, err
 	}
-	return &listener{front: front, set: set, events: events}, nil
+	return &listener{front: front, set: set, events: events, name: name, count: count}, nil
 }
 
 // bindTime limits how long it takes to find out whether somebody listens at the path of a Unix
@@ -87,6 +90,8 @@ func (l *listener) bindFront(auth *zmqauth.Authenticator, at endpoint.Endpoint, 
 		return unix.EADDRINUSE
 	case cause != nil:
 		return cause // without the endpoint, which the caller names
+	case err == nil:
+		l.count.add(l.name, l.before)
 	}
 	return err
 }
@@ -180,6 +185,7 @@ func (l *listener) finish(linger time.Duration) {
 		if f.Shutdown(ctx) != nil {
 			_ = f.Close()
 		}
+		l.count.end(l.name, f)
 	}
 	l.past = nil
 }

@@ -9,7 +9,7 @@ import (
 
 // views adds to what is shown what the proxy knows.
 func (p *proxy) views(v admin.Views) admin.Views {
-	v.Program.Frontends = p.served.names
+	v.Program.Frontends, v.Program.Fronts = p.served.names, p.frontends.fronts.stats
 	v.Program.Desk, v.Program.CertificatesOf = p.enrolment.desk, p.enrolment.certificatesOf
 	if p.fleet != nil {
 		v.Program.Followed, v.Program.Fleet = p.fleet.followed, p.fleet.member
