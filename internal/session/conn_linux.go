@@ -33,6 +33,9 @@ func (h Handle) isOpen() bool {
 func (h Handle) hasEnded() bool {
 	poll := []unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLRDHUP}}
 	_, err := unix.Poll(poll, 0)
+	for err == unix.EINTR {
+		_, err = unix.Poll(poll, 0)
+	}
 	return err != nil || poll[0].Revents != 0 || !h.isOpen()
 }
 

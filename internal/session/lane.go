@@ -330,6 +330,7 @@ func (l *lane) isAsked(e *entry) bool {
 // cutGroup ends the connections and the sessions of a group. It returns how many sessions that
 // were. The caller holds t.mu.
 func (t *Table) cutGroup(l *lane) (count int) {
+	t.cutLater(l, time.Now())
 	for c := range l.together() {
 		_ = c.handle.cut()
 	}

@@ -254,6 +254,24 @@ func TestClosesAfterItsEnd(t *testing.T) {
 	}
 }
 
+// TestGoneDoesNotCount: a connection that is closed after its event counts for no limit, from then
+// on.
+func TestGoneDoesNotCount(t *testing.T) {
+	table, _ := newTable(t, 0, always)
+	table.Close() // whatever it looks for, the test looks for
+	s := table.Guard("d", mechanismPlain, &Limits{PerAddress: 1})
+	first, second := accepted(t), accepted(t)
+	own, err := unix.Dup(first)
+	must.OK(t, err)
+	s.Tell(zmq4.EVENT_ACCEPTED, own, "")
+	s.Tell(zmq4.EVENT_DISCONNECTED, own, "")
+	must.OK(t, unix.Close(own))
+	s.Tell(zmq4.EVENT_ACCEPTED, second, "")
+	if n := table.Refused(); n > 0 {
+		t.Errorf("%d were refused", n)
+	}
+}
+
 // end ends a connection, and has its event told.
 func end(t *testing.T, s *Socket, fd int) {
 	t.Helper()

@@ -76,9 +76,6 @@ func (t *Table) lookAtAll(now time.Time) (send []*Reply, next time.Time) {
 		if !at.IsZero() && at.Before(next) {
 			next = at
 		}
-		if soon := now.Add(firstLook); t.waiting.Load() == 0 && next.Before(soon) {
-			next = soon // one look serves many
-		}
 	}
 	return send, next
 }

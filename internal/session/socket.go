@@ -23,6 +23,10 @@ type Socket struct {
 
 	timer  *time.Timer   // of Rest
 	called chan struct{} // has a token where Rest is to end
+
+	// The reader's own.
+	reading time.Time // when it told of the first event since the last Rest; zero: of none
+	emptied time.Time // the same of the time before: what it tells now has happened later
 }
 
 // conn is a connection of a guarded socket.
@@ -66,6 +70,9 @@ func (t *Table) Guards(domain string) bool {
 // Tell passes on an event of the socket's monitor, about an endpoint that it is bound or connected
 // to.
 func (s *Socket) Tell(event zmq4.Event, fd int, endpoint string) {
+	if s.reading.IsZero() {
+		s.reading = time.Now()
+	}
 	const decided = zmq4.EVENT_HANDSHAKE_SUCCEEDED | zmq4.EVENT_HANDSHAKE_FAILED_AUTH |
 		zmq4.EVENT_HANDSHAKE_FAILED_PROTOCOL
 	opened := event == zmq4.EVENT_ACCEPTED || event == zmq4.EVENT_CONNECTED
@@ -95,6 +102,9 @@ func (s *Socket) Tell(event zmq4.Event, fd int, endpoint string) {
 		t.forget(before) // it has ended, or its end had no event
 	}
 	if opened {
+		if s.limits != nil {
+			t.lookAtClosing(time.Now()) // who has gone does not count
+		}
 		s.open(fd, portOf(endpoint), time.Now())
 	}
 }
@@ -104,8 +114,9 @@ const gatherTime = firstLook
 
 // Rest lets events gather: to be woken for each of them costs more than to read it. It ends when a
 // reply has to wait, perhaps for what they tell. Limits have to see each connection while it is
-// there, so there is no rest then. The socket's reader calls it.
+// there, so there is no rest then. The socket's reader calls it when it has told of all events.
 func (s *Socket) Rest() {
+	s.emptied, s.reading = s.reading, time.Time{}
 	s.table.mu.Lock()
 	limits := s.limits
 	s.table.mu.Unlock()
@@ -175,6 +186,9 @@ func (s *Socket) open(fd, port int, now time.Time) {
 	c.lane = s.table.laneOf(laneKey{s.domain, s.mechanism, from.address})
 	c.lane.conns[c] = struct{}{}
 	c.lane.candidates.add(c, len(c.lane.conns))
+	if s.isLate(c.lane.key, now) {
+		_ = handle.cut()
+	}
 	if len(c.lane.queue) > 0 {
 		s.table.expect(c.lane)
 	}
@@ -244,6 +258,7 @@ const sweepInterval = time.Second
 func (t *Table) sweep(now time.Time) {
 	t.trimOld()
 	t.mu.Lock()
+	t.forgetLate(now)
 	var all []*conn
 	for s := range t.sockets {
 		all = slices.AppendSeq(all, maps.Values(s.conns))

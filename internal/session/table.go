@@ -29,11 +29,12 @@ type Table struct {
 	sockets   map[*Socket]struct{}
 	domains   map[string]int // of the sockets, with how many there are
 	lanes     map[laneKey]*lane
-	busy      map[*lane]struct{}  // that have a reply under way
-	closing   map[*conn]time.Time // whose end was told of, then, but that are open
-	untrimmed map[*lane]struct{}  // whose group has young sessions, perhaps too many
-	fresh     []*entry            // that were not judged since they were opened
-	wakes     time.Time           // when the Table's goroutine looks next
+	busy      map[*lane]struct{}    // that have a reply under way
+	closing   map[*conn]time.Time   // whose end was told of, then, but that are open
+	late      map[laneKey]time.Time // when lanes were cut that may have unknown connections
+	untrimmed map[*lane]struct{}    // whose group has young sessions, perhaps too many
+	fresh     []*entry              // that were not judged since they were opened
+	wakes     time.Time             // when the Table's goroutine looks next
 }
 
 // Config is what a Table needs of its owner.
@@ -70,6 +71,7 @@ func New(cfg Config) *Table {
 		lanes:     make(map[laneKey]*lane),
 		busy:      make(map[*lane]struct{}),
 		closing:   make(map[*conn]time.Time),
+		late:      make(map[laneKey]time.Time),
 		untrimmed: make(map[*lane]struct{}),
 		wake:      make(chan struct{}, 1),
 		closed:    make(chan struct{}),
@@ -164,6 +166,9 @@ func (t *Table) CutAll() {
 		for _, c := range s.conns {
 			_ = c.handle.cut() // an error means that it has ended by itself
 		}
+	}
+	for _, l := range t.lanes {
+		t.cutLater(l, time.Now())
 	}
 	for len(t.all) > 0 {
 		t.end(t.all[len(t.all)-1])
