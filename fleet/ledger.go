@@ -362,12 +362,18 @@ func inParallel(count int, do func(i int)) {
 	wg.Wait()
 }
 
+// isVouched tells whether there is a sum of an entry that one of those who are trusted has signed.
+func (l *ledger) isVouched(i *item, vouched map[sum]bool) bool {
+	return len(vouched) > 0 && slices.ContainsFunc(l.trust.signers, func(s ed25519.PublicKey) bool {
+		return vouched[sumOf(l.trust.fleet, s, i.key, i.text)]
+	})
+}
+
 func (l *ledger) verifyOne(i *item, vouched map[sum]bool) verdict {
 	switch {
 	case i.err != nil:
 		return verdict{err: i.err}
-	case l.records[i.key].value == i.text, l.trust.unsigned,
-		len(vouched) > 0 && vouched[sumOf(l.trust.fleet, i.key, i.text)]:
+	case l.records[i.key].value == i.text, l.trust.unsigned, l.isVouched(i, vouched):
 		return verdict{}
 	}
 	e, err := i.entry()

@@ -320,16 +320,25 @@ func TestSums(t *testing.T) {
 	if len(made) != 1 || count != 2 || len(made[0].Sums) != 2*len(sum{}) {
 		t.Fatalf("%v", made)
 	}
-	for by, want := range map[byte]standing{2: out, 1: in} { // signer 1 vouches for signer 2
-		e := made[0]
-		e.Revision = 1
-		must.OK(t, e.Sign(testFleet, signerOf(by)))
-		all := logOf(good, forged, e)
+	byHand := sumsOf("0", []sum{sumOf(testFleet, publicOf(signerOf(1)), forged.Key(),
+		logOf(forged).items[0].text)})
+	for name, test := range map[string]struct {
+		sums Entry
+		by   byte
+		want standing
+	}{
+		"somebody else's sums":                {byHand, 2, out},
+		"the signer is not trusted, any more": {made[0], 1, out}, // a seal from before, played back
+		"a sum for a signer that is":          {byHand, 1, in},
+	} {
+		test.sums.Revision = 1
+		must.OK(t, test.sums.Sign(testFleet, signerOf(test.by)))
+		all := logOf(good, forged, test.sums)
 		l := newWorld(t, 0).ledger
 		_, refused := l.reset(all, l.verify(all))
-		if l.standing(good.Key()) != in || l.standing(forged.Key()) != want ||
-			(len(refused) == 0) != (by == 1) {
-			t.Errorf("summed by %d: %v, refused %v", by, l.standing(forged.Key()), refused)
+		if l.standing(good.Key()) != in || l.standing(forged.Key()) != test.want ||
+			(len(refused) == 0) != (test.want == in) {
+			t.Errorf("%s: %v, refused %v", name, l.standing(forged.Key()), refused)
 		}
 	}
 	other, _ := Sums(testFleet, []Entry{forged}, publicOf(signerOf(1)))

@@ -14,15 +14,15 @@ import (
 type sum [sha256.Size]byte
 
 const (
-	summed = "zmqauth fleet sum 1" // begins what a sum is of
+	summed = "zmqauth fleet sum 2" // begins what a sum is of
 	// maxSums is how many sums an entry has: they fit into MaxValue in base64.
 	maxSums = 10_000
 )
 
-// sumOf is the sum of an entry in a fleet. text is the entry, encoded.
-func sumOf(fleet, key, text string) sum {
+// sumOf is the sum of an entry in a fleet, which that signer has signed. text is the entry, encoded.
+func sumOf(fleet string, signer ed25519.PublicKey, key, text string) sum {
 	var space [1024]byte // enough for most
-	b := append(space[:0], summed...)
+	b := append(append(space[:0], summed...), signer...) // of one length
 	for _, part := range []string{fleet, key, text} {
 		b = append(append(b, 0), part...)
 	}
@@ -31,10 +31,10 @@ func sumOf(fleet, key, text string) sum {
 
 // Sums are entries of KindSums for many others, unsigned, without By, Why, At and revision. A
 // signer who puts them vouches that those others are signed, and a server that loads them all at
-// once verifies his few signatures in place of all of theirs. Entries that none of the signers has
-// signed are left out. Sums let nobody in: what is known and newer still holds. Among them are
-// those that take the place of earlier ones, and vouch for nothing. count is how many entries have
-// a sum.
+// once verifies his few signatures in place of all of theirs. A sum names who has signed the entry,
+// and counts where that one is trusted. Entries that none of the signers has signed are left out.
+// Sums let nobody in: what is known and newer still holds. Among them are those that take the place
+// of earlier ones, and vouch for nothing. count is how many entries have a sum.
 func Sums(fleet string, entries []Entry, signers ...ed25519.PublicKey) (
 	made []Entry, count int) {
 	earlier := make(map[string]bool)
@@ -52,7 +52,7 @@ func Sums(fleet string, entries []Entry, signers ...ed25519.PublicKey) (
 	known := newLedger(trust{fleet: fleet, signers: signers}).verify(&log)
 	for n, v := range known.verdicts {
 		if i := &log.items[n]; v.err == nil && !v.skipped && !i.kind.isForLoading() {
-			all = append(all, sumOf(fleet, i.key, i.text))
+			all = append(all, sumOf(fleet, signedBy(fleet, i, signers), i.key, i.text))
 		}
 	}
 	for part := range slices.Chunk(all, maxSums) {
@@ -63,6 +63,16 @@ func Sums(fleet string, entries []Entry, signers ...ed25519.PublicKey) (
 		made = append(made, sumsOf(name, make([]sum, 1)))
 	}
 	return made, len(all)
+}
+
+// signedBy is the signer of an entry that one of them has signed.
+func signedBy(fleet string, i *item, signers []ed25519.PublicKey) ed25519.PublicKey {
+	for _, signer := range signers[:len(signers)-1] {
+		if e, err := i.entry(); err == nil && e.Verify(fleet, signer) == nil {
+			return signer
+		}
+	}
+	return signers[len(signers)-1]
 }
 
 // sumsOf is an entry that has these sums.
