@@ -67,3 +67,34 @@ func TestComesAfterACut(t *testing.T) {
 		t.Errorf("%v", table.late)
 	}
 }
+
+// TestCutBeforeItsEffect: where a group is cut, a connection whose reply is under way is cut when
+// that reply shows its effect: its session has ended.
+func TestCutBeforeItsEffect(t *testing.T) {
+	table, _ := newTable(t, 0, always)
+	table.Close() // whatever it looks for, the test looks for
+	s := table.Guard("d", mechanismPlain, nil)
+	var fds []int
+	var replies []*Reply
+	for _, user := range []string{"ann", "bob"} {
+		fds = append(fds, accepted(t))
+		s.Tell(zmq4.EVENT_ACCEPTED, fds[len(fds)-1], "")
+		replies = append(replies, &Reply{Domain: "d", Mechanism: mechanismPlain,
+			Address: "127.0.0.1", Send: func() {},
+			Session: &Session{ID: table.NextID(), UserID: user}})
+	}
+	table.Offer(replies[0])
+	l := replies[0].lane
+	replies[1].lane = l
+	table.mu.Lock()
+	table.ask(l, replies[1]) // the first one has waited long enough
+	table.mu.Unlock()
+	table.show(l, fds[0])
+	if n := table.Cut(func(Session) bool { return true }); n != 2 {
+		t.Fatalf("%d sessions were cut", n)
+	}
+	table.show(l, fds[1])
+	if _, err := unix.Write(fds[1], []byte("x")); err == nil {
+		t.Error("it is in without a session")
+	}
+}

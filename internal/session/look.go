@@ -139,8 +139,15 @@ func (t *Table) settle(l *lane, grown []*conn) {
 		l.group(c)
 		l.unclear[c] = struct{}{}
 	}
+	isCut := false // the group, while the replies were under way
 	for _, r := range l.asked {
 		t.join(l, r)
+		isCut = isCut || r.Session != nil && r.entry.place < 0
+	}
+	for _, c := range grown {
+		if isCut {
+			_ = c.handle.cut()
+		}
 	}
 	if len(l.asked) > maxUnexplained {
 		l.limit = 0
