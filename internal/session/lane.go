@@ -69,9 +69,10 @@ func (t *Table) laneOf(key laneKey) *lane {
 	return l
 }
 
-// tidy forgets a lane that has nothing. The caller holds t.mu.
+// tidy forgets a lane that has nothing. It may be forgotten already, and another one may have its
+// key. The caller holds t.mu.
 func (t *Table) tidy(l *lane) {
-	if len(l.conns) == 0 && len(l.queue) == 0 && len(l.asked) == 0 && len(l.sessions) == 0 {
+	if t.lanes[l.key] == l && len(l.conns) == 0 && len(l.queue) == 0 && len(l.asked) == 0 && len(l.sessions) == 0 {
 		delete(t.lanes, l.key)
 	}
 }

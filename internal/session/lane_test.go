@@ -77,6 +77,32 @@ func TestLateRepetition(t *testing.T) {
 	}
 }
 
+// TestLaneOfItsSuccessor: a lane that is forgotten, but that is to be looked at once more, does not
+// take away the one after it, which has the connections of the address.
+func TestLaneOfItsSuccessor(t *testing.T) {
+	table, _ := newTable(t, 0, always)
+	table.Close() // whatever it looks for, the test looks for
+	s := table.Guard("d", mechanismPlain, nil)
+	fd := accepted(t)
+	reply := func(user string) *Reply {
+		return &Reply{Domain: "d", Mechanism: mechanismPlain, Address: "127.0.0.1", Send: func() {},
+			Session: &Session{ID: table.NextID(), UserID: user}}
+	}
+	gone, ann := reply("gone"), reply("ann")
+	if !table.Offer(gone) {
+		t.Fatal("it waits")
+	}
+	table.Sent(gone, true)
+	s.Tell(zmq4.EVENT_ACCEPTED, fd, "")
+	table.show(gone.lane)
+	table.Offer(ann)
+	table.Sent(ann, false)
+	table.show(ann.lane, fd)
+	if !table.Alive(ann.Session.ID) {
+		t.Error("ann is in without a session")
+	}
+}
+
 // TestTurn: nobody passes those who wait.
 func TestTurn(t *testing.T) {
 	table, _ := newTable(t, 0, always)
