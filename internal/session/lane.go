@@ -72,7 +72,8 @@ func (t *Table) laneOf(key laneKey) *lane {
 // tidy forgets a lane that has nothing. It may be forgotten already, and another one may have its
 // key. The caller holds t.mu.
 func (t *Table) tidy(l *lane) {
-	if t.lanes[l.key] == l && len(l.conns) == 0 && len(l.queue) == 0 && len(l.asked) == 0 && len(l.sessions) == 0 {
+	isEmpty := len(l.conns) == 0 && len(l.queue) == 0 && len(l.asked) == 0 && len(l.sessions) == 0
+	if isEmpty && t.lanes[l.key] == l {
 		delete(t.lanes, l.key)
 	}
 }
