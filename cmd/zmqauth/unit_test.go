@@ -17,6 +17,7 @@ import (
 
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/proxy"
+	"github.com/zmqauth/zmqauth/internal/zapservice"
 )
 
 // TestUnits: systemd understands the units of docs/systemd, and finds little that they expose.
@@ -56,7 +57,7 @@ func TestUnits(t *testing.T) {
 			continue // it has no flags
 		}
 		lines := regexp.MustCompile(`(?m)^Exec(?:Start|Reload)=/usr/bin/zmqauth (.*)$`)
-		commands := lines.FindAllStringSubmatch(string(text), -1)
+		commands := lines.FindAllStringSubmatch(strings.ReplaceAll(string(text), "\\\n", ""), -1)
 		if len(commands) != 2 {
 			t.Errorf("%s: %d commands", unit, len(commands))
 		}
@@ -210,8 +211,8 @@ func traced(t *testing.T, path string, allowed map[string]bool) map[string]bool 
 	return made
 }
 
-// TestUnitFilter: the proxy makes no system call that its unit forbids, from its start to its end.
-// libzmq would end the process.
+// TestUnitFilter: the proxy makes no system call that its unit forbids, from its start to its end,
+// with a group for its sockets. libzmq would end the process.
 func TestUnitFilter(t *testing.T) {
 	dir := t.TempDir()
 	server, client := identity(t, dir, "server"), filepath.Join(dir, "client.key_secret")
@@ -220,7 +221,8 @@ func TestUnitFilter(t *testing.T) {
 	p.configure("domain = d\n    curve = \"*\"\n" + frontendConfig("d", "router", "tcp://127.0.0.1:*",
 		"tcp://127.0.0.1:9", "curve", "certificate = server.key_secret", "front = yes"))
 	p.start("-D", "-f", "-qq", "-o", "trace", binary, "proxy", "--config", "zmqauth.zpl",
-		"--control", "control.sock", "--http", "127.0.0.1:0")
+		"--control", "control.sock", "--control-group", strconv.Itoa(os.Getgid()),
+		"--http", "127.0.0.1:0")
 	p.waitFor(proxy.MessageReady, nil)
 	for _, args := range [][]string{
 		{"connect", p.endpoint("d"), "--cert", client, "--server-key", server.Public.String()},
@@ -232,8 +234,26 @@ func TestUnitFilter(t *testing.T) {
 	}
 	must.OK(t, p.stop(syscall.SIGTERM))
 	made := traced(t, filepath.Join(dir, "trace"), allowedBy(t, "zmqauth-proxy.service"))
-	if !made["sched_setscheduler"] || !made["accept4"] {
+	if !made["sched_setscheduler"] || !made["accept4"] || !made["fchownat"] {
 		t.Errorf("the trace is not that of a proxy: %v", made)
+	}
+}
+
+// TestServeFilter: nor does serve, whose directory and socket are for a group.
+func TestServeFilter(t *testing.T) {
+	dir, err := os.MkdirTemp("/tmp", "serve") // the path of a socket is short
+	must.OK(t, err)
+	t.Cleanup(func() { must.OK(t, os.RemoveAll(dir)) })
+	p := &proxyProcess{t: t, dir: dir, program: "strace", exited: make(chan struct{})}
+	p.configure("domain = d\n    curve = \"*\"\nservice = host\n    bind = ipc://WORK/zap/zap.sock\n" +
+		"    group = " + strconv.Itoa(os.Getgid()) + "\n")
+	p.start("-D", "-f", "-qq", "-o", "trace", binary, "serve", "--config", "zmqauth.zpl",
+		"--control", "control.sock")
+	p.waitFor(zapservice.MessageReady, nil)
+	must.OK(t, p.stop(syscall.SIGTERM))
+	made := traced(t, filepath.Join(dir, "trace"), allowedBy(t, "zmqauth-serve.service"))
+	if !made["lchown"] && !made["fchownat"] {
+		t.Errorf("the trace is not that of serve: %v", made)
 	}
 }
 
