@@ -10,6 +10,7 @@
 # make languages    the relays of docs/languages.md whose compilers are large: Java, Rust, Haskell
 # make fleet-demo    three engines and four proxies of a fleet on this host: a key is let in, and revoked everywhere
 # make deb, make deb-test    a Debian package in DEB_OUT, and what a system does with it
+# make systemd-test    the package and its units in a container in which systemd has booted
 # make bench    beside zmq4, czmq, pyzmq and a loop in C that answers every request with yes; stunnel4 and ssh -L
 #
 # Each installs what it needs where that is missing: on Debian and its kin as root or with sudo.
@@ -39,7 +40,7 @@ LEAVES   := $(addprefix ./internal/,acl admission backlog backoff certfile endpo
                                     passhash passwd pause policyfile principal privatedir relay reminder table z85 zap zpl)
 
 .PHONY: demo fleet-demo test lint fuzz soak cuts fleet-schedules browser bench languages docker-demo docker-test deb deb-test \
-	deps deps-run deps-docker deps-browser deps-languages deps-deb docker-engine
+	systemd-test deps deps-run deps-docker deps-browser deps-languages deps-deb docker-engine
 
 demo: deps-run
 	go run ./examples/demo
@@ -96,6 +97,9 @@ deb: deps-deb
 
 deb-test: deps-deb
 	packaging/deb-test.sh
+
+systemd-test: deps-docker deps-deb
+	packaging/systemd-test.sh
 
 deps-docker: docker-engine
 docker-engine:
