@@ -42,7 +42,7 @@ within zmqauth version | grep -qF "$version" || fail "zmqauth version does not p
 within zmqauth-engine --version | grep -qF "$version" || fail "zmqauth-engine --version does not print $version"
 within zmqauth proxy --help >/dev/null
 [ "$(stat -c '%a %U %G' "$new/etc/zmqauth")" = "755 root root" ] || fail "/etc/zmqauth has other modes"
-wants=$(cd "$new/etc/systemd/system/multi-user.target.wants" && ls)
+wants=$(find "$new/etc/systemd/system" -name 'zmqauth*') # links that lead nowhere out here
 [ -z "$wants" ] || fail "the installation enables $wants"
 for shell in bash-completion/completions/zmqauth zsh/vendor-completions/_zmqauth fish/vendor_completions.d/zmqauth.fish; do
     grep -q zmqauth "$new/usr/share/$shell" || fail "no completions in $shell"
