@@ -50,6 +50,7 @@ const (
 // The limits of entries. None of them is one that a stranger can reach.
 const (
 	MaxValue     = 512 << 10 // bytes of an encoded entry
+	maxReport    = 16 << 10  // bytes of an encoded report: each server gets those of all
 	MaxAddresses = 10_000    // of a list
 	maxText      = 1024      // bytes of why, a pattern, a user id
 	maxName      = 255       // bytes of a domain, a user's name, by

@@ -171,6 +171,8 @@ func TestParseEntryRefuses(t *testing.T) {
 		"a server's name": {"server.a b", `{"report":{}}`, "letters"},
 		"no epoch":        {"meta", `{"state":"granted","revision":1}`, "epoch"},
 		"too large":       {key, strings.Repeat(" ", MaxValue+1), "larger"},
+		"a large report": {"server.a", `{"report":{"x":"` + strings.Repeat("x", maxReport) + `"}}`,
+			"larger"},
 	} {
 		e, err := ParseEntry(test.key, []byte(test.value))
 		if err == nil || !strings.Contains(err.Error(), test.want) ||

@@ -21,7 +21,7 @@ const (
 
 // sumOf is the sum of an entry in a fleet, which that signer has signed. text is the entry, encoded.
 func sumOf(fleet string, signer ed25519.PublicKey, key, text string) sum {
-	var space [1024]byte // enough for most
+	var space [1024]byte                                 // enough for most
 	b := append(append(space[:0], summed...), signer...) // of one length
 	for _, part := range []string{fleet, key, text} {
 		b = append(append(b, 0), part...)

@@ -34,13 +34,25 @@ func (e Entry) Encode() ([]byte, error) {
 		return nil, entryError(e.Key(), err)
 	}
 	text, err := e.encode()
-	if err == nil && len(text) > MaxValue {
-		err = fmt.Errorf("larger than %d bytes", MaxValue)
+	if err == nil {
+		err = e.checkSize(len(text))
 	}
 	if err != nil {
 		return nil, entryError(e.Key(), err)
 	}
 	return text, nil
+}
+
+// checkSize tells whether the value of an entry may have so many bytes.
+func (e Entry) checkSize(size int) error {
+	limit := MaxValue
+	if e.Kind == KindServer {
+		limit = maxReport
+	}
+	if size > limit {
+		return fmt.Errorf("larger than %d bytes", limit)
+	}
+	return nil
 }
 
 // encode is Encode for an entry that has been checked.
@@ -74,8 +86,8 @@ func parseInto(metadata map[string]string, key, text string) (Entry, error) {
 	if err != nil {
 		return e, err
 	}
-	if len(text) > MaxValue {
-		return e, fmt.Errorf("larger than %d bytes", MaxValue)
+	if err := e.checkSize(len(text)); err != nil {
+		return e, err
 	}
 	if e.Kind != KindServer {
 		if scanned, ok := e.scan(text, metadata); ok {

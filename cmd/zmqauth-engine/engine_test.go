@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -274,4 +275,36 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%q: exit code %d: %s", c.args, code, &said)
 		}
 	}
+}
+
+// TestFlood: what a server sends faster than the disk takes it is refused, and keeps nobody's
+// changes back.
+func TestFlood(t *testing.T) {
+	dir := newFleet(t, 1)
+	start(t, dir, "engine-1").await(t, messageBucket)
+	_, conn, _ := member(t, dir, "orders.server")
+	answers, err := conn.SubscribeSync(conn.NewInbox())
+	must.OK(t, err)
+	must.OK(t, answers.SetPendingLimits(-1, -1))
+	report, err := fleet.Entry{Kind: fleet.KindServer, Name: "orders",
+		Report: new(fleet.Status)}.Encode()
+	must.OK(t, err)
+	const count = 20_000
+	for range count {
+		must.OK(t, conn.PublishRequest("$KV.zmqauth.server.orders", answers.Subject, report))
+	}
+	must.OK(t, conn.Flush())
+	refused := 0
+	for range count {
+		answer, err := answers.NextMsg(time.Minute)
+		must.OK(t, err)
+		if answer.Header.Get("Status") == "429" {
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Errorf("all %d reports waited", count)
+	}
+	admin, _, store := member(t, dir, "ann.admin")
+	grant(t, admin, store, 1)
 }

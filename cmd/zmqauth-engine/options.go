@@ -26,6 +26,8 @@ const (
 	authTime         = 5        // seconds for TLS, and for a member to prove who it is
 	maxMemory        = 64 << 20 // bytes of JetStream
 	maxStore         = 16 << 30 // the same on disk
+	maxWaiting       = 256      // messages of a stream that are not on disk yet, see options
+	maxWaitingBytes  = 8 << 20  // of those
 	pingInterval     = 10 * time.Second
 	maxPings         = 2 // without an answer: the connection has ended
 	writeTime        = 5 * time.Second
@@ -56,6 +58,9 @@ func (e *engine) options() (*server.Options, error) {
 	}
 	o.JetStream, o.StoreDir, o.SyncAlways = true, e.file.Store, true
 	o.JetStreamMaxMemory, o.JetStreamMaxStore = maxMemory, maxStore
+	// What is beyond that is refused at once. By default 100,000 messages wait, and one server that
+	// sends without an end has everybody else wait for minutes. Each waits for the answer to one.
+	o.StreamMaxBufferedMsgs, o.StreamMaxBufferedSize = maxWaiting, maxWaitingBytes
 	o.DisableJetStreamBanner = true
 	o.MaxConn, o.MaxSubs, o.MaxPayload = maxConnections, maxSubscriptions, maxPayload
 	o.MaxPending, o.MaxControlLine, o.WriteDeadline = maxPending, maxControlLine, writeTime
