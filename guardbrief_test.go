@@ -44,8 +44,8 @@ func TestGuardAfterBriefOnes(t *testing.T) {
 	}
 }
 
-// askAndHangUp is a NULL client that hangs up as soon as it has said what it is, or soon after. It returns
-// where it came from.
+// askAndHangUp is a NULL client that hangs up as soon as it has said what it is, or soon after. It
+// returns where it came from.
 func askAndHangUp(t *testing.T, address, endpoint string, pause time.Duration) (from string) {
 	t.Helper()
 	greeting := append([]byte{0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0}, make([]byte, 52)...)
