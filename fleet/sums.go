@@ -19,7 +19,7 @@ const (
 	maxSums = 10_000
 )
 
-// sumOf is the sum of an entry in a fleet, which that signer has signed. text is the entry, encoded.
+// sumOf is the sum of an entry in a fleet that a signer has signed. text is the entry, encoded.
 func sumOf(fleet string, signer ed25519.PublicKey, key, text string) sum {
 	var space [1024]byte                                 // enough for most
 	b := append(append(space[:0], summed...), signer...) // of one length

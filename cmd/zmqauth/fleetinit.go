@@ -128,7 +128,8 @@ func printNATS(out output, dir string) error {
 #
 # Without sync_interval a loss of power loses up to two minutes of changes. With max_buffered_msgs:
 # 256 as well, no member that sends without an end holds up the others for long; it is for all
-# streams of the NATS server. When the server has read this, an administrator makes the bucket on 1 or 3 servers: zmqauth fleet status --create 1
+# streams of the NATS server. When the server has read this, an administrator makes the bucket on 1
+# or 3 servers: zmqauth fleet status --create 1
 %s`, list.Accounts(true))
 	return err
 }
