@@ -80,15 +80,14 @@ func (s *Socket) Tell(event zmq4.Event, fd int, endpoint string) {
 		return
 	}
 	t := s.table
-	if event&decided != 0 && t.waiting.Load() == 0 {
+	if event&decided != 0 {
+		if t.waiting.Load() > 0 {
+			s.lookNow()
+		}
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if event&decided != 0 {
-		s.expect()
-		return
-	}
 	before := s.conns[fd]
 	switch {
 	case before == nil:
@@ -140,13 +139,26 @@ func portOf(endpoint string) int {
 	return int(port)
 }
 
-// expect has the lanes looked at in which replies wait for the one before them. An event does not
-// say which connection it is about. The caller holds t.mu.
-func (s *Socket) expect() {
-	for l := range s.table.busy {
+// lookNow looks at the lanes in which replies wait for the one before them: its effect may be there.
+// An event does not say which connection it is about.
+func (s *Socket) lookNow() {
+	var send []*Reply
+	t := s.table
+	t.mu.Lock()
+	for l := range t.busy {
 		if len(l.queue) > 0 && l.key.domain == s.domain && l.key.mechanism == s.mechanism {
-			s.table.expect(l)
+			now := time.Now()
+			l.pause, l.soon = firstPause, now
+			replies, next := t.look(l, now)
+			send = append(send, replies...)
+			if !next.IsZero() {
+				t.stirBy(next)
+			}
 		}
+	}
+	t.mu.Unlock()
+	for _, r := range send {
+		r.Send()
 	}
 }
 
