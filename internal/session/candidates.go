@@ -23,7 +23,7 @@ const (
 
 // add adds a connection that has come. open is how many there are in the lane.
 func (s *candidates) add(c *conn, open int) {
-	if len(s.likely)+len(s.unlikely) > 2*open+quickCount {
+	if s.count() > 2*open+quickCount {
 		s.likely, s.unlikely = current(s.likely), current(s.unlikely)
 	}
 	s.likely = append(s.likely, c)
@@ -89,9 +89,12 @@ func first(all []*conn, hasGrown func(*conn) bool) *conn {
 	return nil
 }
 
+// count is how many there are, about.
+func (s *candidates) count() int { return len(s.likely) + len(s.unlikely) }
+
 // lookAtNext looks at so many, behind those that were looked at last.
 func (s *candidates) lookAtNext(hasGrown func(*conn) bool, count int) *conn {
-	for range min(count, len(s.likely)+len(s.unlikely)) {
+	for range min(count, s.count()) {
 		from, i := s.likely, s.next
 		if i >= len(s.likely) {
 			from, i = s.unlikely, i-len(s.likely)

@@ -33,6 +33,7 @@ type lane struct {
 	due     time.Time     // of the next look
 	soon    time.Time     // of one before that, because others wait; zero: there is none
 	pause   time.Duration // from that to the next one of its kind; 0: there is none
+	search  int           // how many candidates are still to be looked at because of an event
 
 	grouped  map[*conn]struct{}  // connections of the group
 	sessions map[*entry]struct{} // of the group
@@ -140,7 +141,7 @@ func (t *Table) Withdraw(r *Reply) {
 func (t *Table) ask(l *lane, r *Reply) {
 	l.asked, r.looks = append(l.asked, r), 0
 	l.seen, l.doubt = false, false
-	l.due, l.soon, l.pause = time.Now().Add(firstLook), time.Time{}, 0
+	l.due, l.soon, l.pause, l.search = time.Now().Add(firstLook), time.Time{}, 0, 0
 	t.busy[l] = struct{}{}
 	t.stirBy(l.due)
 }

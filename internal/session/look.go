@@ -41,7 +41,7 @@ func (t *Table) look(l *lane, now time.Time) (send []*Reply, next time.Time) {
 		return nil, l.next()
 	}
 	due := !now.Before(l.due)
-	t.settle(l, l.grown(due))
+	t.settle(l, l.grown(due || l.search > 0))
 	l.hope(now)
 	send, overdue := l.askAgain(now)
 	if len(l.queue) > 0 && (len(l.asked) == 0 || l.seen || overdue) && l.mayGo(l.queue[0], due) {
@@ -83,10 +83,20 @@ func (l *lane) askAgain(now time.Time) (send []*Reply, overdue bool) {
 	return send, due && overdue
 }
 
-// hope has the lane looked at again soon, if that was because of an event and in vain.
+// hope has the lane looked at again soon, if that was because of an event and in vain. The second
+// time all candidates are looked at, some in each look: decisions wait for a look.
 func (l *lane) hope(now time.Time) {
 	l.soon = time.Time{}
-	if l.pause > 0 && l.pause < lookInterval && !l.seen {
+	switch {
+	case l.seen || l.pause == 0:
+		l.search = 0
+	case l.search > 0:
+		l.search -= thoroughCount
+		l.soon = now
+	case l.pause < lookInterval:
+		if l.pause == firstPause && l.candidates.count() > quickCount {
+			l.search = l.candidates.count()
+		}
 		l.soon = now.Add(l.pause)
 		l.pause *= 2
 	}
