@@ -2,7 +2,7 @@
 # make test     all tests, with the race detector
 # make lint     gofmt, vet (for other systems too), staticcheck
 # make fuzz     each fuzz target, FUZZTIME long
-# make soak     clients, rules, callbacks and hostile peers all at once, SOAKTIME long
+# make soak     clients, rules, callbacks and hostile peers all at once, SOAKTIME long; then a proxy with everything on
 # make cuts     CUTS connections cut, among clients that share one address
 # make fleet-schedules    SCHEDULES schedules of engines and servers of a fleet that are killed and frozen
 # make docker-demo, make docker-test    the images: the proxy in front of a service, and the tests in three Debian suites
@@ -71,6 +71,7 @@ fuzz: deps
 
 soak: deps
 	go test -race -count=1 -v -timeout 24h ./soak -soak $(SOAKTIME)
+	go test -race -count=1 -v -timeout 24h -run '^TestProxyLasts$$' ./cmd/zmqauth -soak $(SOAKTIME)
 
 cuts: deps
 	ZMQAUTH_CUTS=$(CUTS) go test -count=1 -v -timeout 24h -run '^TestGuardCuts$$' .
