@@ -79,7 +79,9 @@ func TestNamesAsSSHTakesThem(t *testing.T) {
 		if (err == nil) != c.user {
 			t.Errorf("the user %q: %v", c.name, err)
 		}
-		if takes := sshTakes(c.name, "a"); !takes && err == nil || asStrict && takes != (err == nil) {
+		// The newest ssh takes these in its configuration, and not in its command line.
+		takes := sshTakes(c.name, "a") || c.name == `a\b` || c.name == "a$b"
+		if !takes && err == nil || asStrict && takes != (err == nil) {
 			t.Errorf("the user %q: %v; ssh takes it: %v", c.name, err, takes)
 		}
 		cfg.Host, cfg.User = c.name+"@a", ""
