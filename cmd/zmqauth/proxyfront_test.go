@@ -153,10 +153,14 @@ func (g *guarded) known(t *testing.T, name string) *zmqauth.Certificate {
 func TestFrontBehindBalancer(t *testing.T) {
 	for _, header := range []string{"send-proxy", "send-proxy-v2"} {
 		t.Run(header, func(t *testing.T) {
-			g := startFronted(t, "proxy-protocol = 127.0.0.8", "connections-per-address = 1")
+			g := startFronted(t, "proxy-protocol = 127.0.0.8")
 			port := g.endpoint("orders")
 			public := balancer(t, port, header)
 			annCert, bobCert := g.known(t, "ann"), g.known(t, "bob")
+			g.config = strings.Replace(g.config, "proxy-protocol",
+				"connections-per-address = 1\n    proxy-protocol", 1)
+			g.configure(g.config)
+			g.reload(proxy.MessageReloaded)
 			ann := g.startRemote(t, from("127.0.0.5", public), annCert)
 			ann.ask(t, 1)
 			bob := g.startRemote(t, from("127.0.0.6", public), bobCert)
