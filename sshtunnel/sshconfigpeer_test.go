@@ -82,7 +82,7 @@ var askedHosts, askedUsers = []string{"gateway", "other", "gateway.example", "x"
 type asker struct {
 	program  string
 	hasDSA   bool                              // versions before 10 have it
-	foldCase bool                              // Host matches a name in capitals; newer versions do not
+	foldCase bool                              // Host ignores case; newer versions do not
 	unset    map[[2]string]map[string][]string // what ssh has without any configuration
 }
 

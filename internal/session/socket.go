@@ -139,8 +139,8 @@ func portOf(endpoint string) int {
 	return int(port)
 }
 
-// lookNow looks at the lanes in which replies wait for the one before them: its effect may be there.
-// An event does not say which connection it is about.
+// lookNow looks at the lanes in which replies wait for the one before them: its effect may be
+// there. An event does not say which connection it is about.
 func (s *Socket) lookNow() {
 	var send []*Reply
 	t := s.table
