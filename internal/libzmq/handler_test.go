@@ -248,20 +248,7 @@ func TestTermWhileWoken(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		terminated := make(chan error)
-		go func() { terminated <- ctx.Term() }()
-		for err == nil {
-			_, err = h.Receive()
-		}
-		if !errors.Is(err, zmq4.ETERM) {
-			t.Errorf("%v, want ETERM", err)
-		}
-		if err := h.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := <-terminated; err != nil {
-			t.Error(err)
-		}
+		terminate(t, ctx, h)
 		close(stop)
 		wakers.Wait()
 	}
@@ -324,17 +311,12 @@ func TestStrangersAtTheSocket(t *testing.T) {
 	receive(t, h, 1)
 }
 
-func TestTermEndsReceive(t *testing.T) {
-	ctx, err := zmq4.NewContext()
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := Bind(ctx, handlerEndpoint)
-	if err != nil {
-		t.Fatal(err)
-	}
+// terminate ends the context while h receives, and closes h then.
+func terminate(t *testing.T, ctx *zmq4.Context, h *Handler) {
+	t.Helper()
 	terminated := make(chan error)
 	go func() { terminated <- ctx.Term() }()
+	var err error
 	for err == nil {
 		_, err = h.Receive()
 	}
@@ -347,6 +329,18 @@ func TestTermEndsReceive(t *testing.T) {
 	if err := <-terminated; err != nil {
 		t.Error(err)
 	}
+}
+
+func TestTermEndsReceive(t *testing.T) {
+	ctx, err := zmq4.NewContext()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := Bind(ctx, handlerEndpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminate(t, ctx, h)
 }
 
 // TestBindWithoutASocketLeft: where the context has no socket left for the control pipe, the
