@@ -93,6 +93,7 @@ func newCutter(t *testing.T, mechanism string, threads int) *cutter {
 
 // run makes cuts in the clients of all processes.
 func (c *cutter) run(cuts int) {
+	c.surround()
 	var work sync.WaitGroup
 	for process := range processes {
 		self, err := os.Executable()
@@ -126,6 +127,18 @@ func (c *cutter) run(cuts int) {
 	work.Wait()
 	testpeer.Eventually(c, "all sessions have ended", func() bool { return len(c.a.Sessions()) == 0 })
 	c.Logf("%d cuts", c.cuts.Load())
+}
+
+// surround has silent strangers connect from the clients' address, before them and more than the
+// guard asks about in each look. They stay until their handshakes take too long.
+func (c *cutter) surround() {
+	c.Helper()
+	const strangers = 100
+	for range strangers {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(c.endpoint, "tcp://"))
+		must.OK(c, err)
+		c.Cleanup(func() { _ = conn.Close() })
+	}
 }
 
 // distribute hands the lines of a process to those who deal with its workers.
