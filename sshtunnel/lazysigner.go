@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/youmark/pkcs8"
 	"golang.org/x/crypto/ssh"
@@ -99,7 +100,14 @@ func decryptKey(data, passphrase []byte) (key any, err error) {
 		}
 		return key, err
 	}
-	return ssh.ParseRawPrivateKeyWithPassphrase(data, passphrase)
+	key, err = ssh.ParseRawPrivateKeyWithPassphrase(data, passphrase)
+	if err != nil && !strings.HasPrefix(err.Error(), "ssh: ") {
+		// The padding of the old format looks right for one wrong passphrase of 256. Then what
+		// comes out is not a key, which the parsers of crypto/x509 say. Errors that have to do
+		// with the file itself are those of x/crypto.
+		err = x509.IncorrectPasswordError
+	}
+	return key, err
 }
 
 // isEncryptedPKCS8 reports whether a PEM block is a key that "ssh-keygen -m PKCS8" or OpenSSL has

@@ -4,7 +4,9 @@ package sshtunnel
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -117,6 +119,24 @@ func TestEncryptedKey(t *testing.T) {
 				t.Errorf("%v does not say why", err)
 			}
 		})
+	}
+}
+
+// TestOldFormatKnowsWrongPassphrase: the padding of the old format looks right for one wrong
+// passphrase of 256. That one is as wrong as the others.
+func TestOldFormatKnowsWrongPassphrase(t *testing.T) {
+	for _, kind := range []string{"rsa", "ecdsa"} {
+		file := newKey(t, filepath.Join(t.TempDir(), "key"),
+			"-m", "PEM", "-t", kind, "-N", "open sesame")
+		data, err := os.ReadFile(file)
+		must.OK(t, err)
+		_, err = decryptKey(data, []byte("open sesame"))
+		must.OK(t, err)
+		for i := range 3000 {
+			if _, err := decryptKey(data, fmt.Append(nil, i)); !errors.Is(err, x509.IncorrectPasswordError) {
+				t.Fatalf("%s: the passphrase %d: %v", kind, i, err)
+			}
+		}
 	}
 }
 
