@@ -83,7 +83,7 @@ func (s *certificateStore) within(what string, c *Certificate, accepted bool) {
 }
 
 // text is the certificate as a public file holds it.
-func text(t *testing.T, c *Certificate) []byte {
+func text(t testing.TB, c *Certificate) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "c.key")
 	must.OK(t, c.SavePublic(file))

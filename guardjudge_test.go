@@ -2,6 +2,7 @@ package zmqauth
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,17 +20,18 @@ import (
 
 // judged is an authenticator with a guarded server of each mechanism, in the domain "d".
 type judged struct {
-	*testing.T
+	testing.TB
 	a       *Authenticator
 	zctx    *zmq4.Context
 	dir     string
 	changes chan Session // sessions that have ended
 	ann     *Certificate
 	creds   Credentials
+	expires time.Time // when what ends by itself does
 }
 
-func newJudged(t *testing.T, cfg Config) *judged {
-	j := &judged{T: t, zctx: testzmq.NewContext(t), dir: t.TempDir(),
+func newJudged(t testing.TB, cfg Config) *judged {
+	j := &judged{TB: t, zctx: testzmq.NewContext(t), dir: t.TempDir(),
 		changes: make(chan Session, 100)}
 	cfg.OnSession = func(s Session, open bool) {
 		if !open {
@@ -55,8 +57,16 @@ func (j *judged) connect(mechanism, bind string) Session {
 // connectAs is connect for the client that has the session of that number.
 func (j *judged) connectAs(mechanism, bind string, number int) Session {
 	j.Helper()
+	client, endpoint := j.serve(mechanism, bind)
+	must.OK(j, client.Connect(endpoint))
+	return j.await(number)[number-1]
+}
+
+// serve binds a guarded server. It returns a client that has not connected yet, and the endpoint.
+func (j *judged) serve(mechanism, bind string) (client *zmq4.Socket, endpoint string) {
+	j.Helper()
 	server := testzmq.NewSocket(j, j.zctx, zmq4.ROUTER)
-	client := testzmq.NewSocket(j, j.zctx, zmq4.DEALER)
+	client = testzmq.NewSocket(j, testzmq.NewContext(j), zmq4.DEALER)
 	switch mechanism {
 	case "NULL":
 		must.OK(j, NullServer(server, "d"))
@@ -73,13 +83,17 @@ func (j *judged) connectAs(mechanism, bind string, number int) Session {
 	must.OK(j, server.Bind(bind))
 	endpoint, err := server.GetLastEndpoint()
 	must.OK(j, err)
-	must.OK(j, client.Connect(endpoint))
-	var all []Session
-	testpeer.Eventually(j, "there is a session", func() bool {
+	return client, endpoint
+}
+
+// await waits until there are so many sessions.
+func (j *judged) await(count int) (all []Session) {
+	j.Helper()
+	testpeer.Eventually(j, fmt.Sprintf("there are %d sessions", count), func() bool {
 		all = j.a.Sessions()
-		return len(all) == number
+		return len(all) == count
 	})
-	return all[number-1]
+	return all
 }
 
 func (j *judged) write(name, text string) string {
@@ -88,129 +102,135 @@ func (j *judged) write(name, text string) string {
 	return path
 }
 
+// refusal is a change that refuses a client of a mechanism who was let in before.
+type refusal struct {
+	mechanism string
+	prepare   func(j *judged)
+	change    func(j *judged)
+}
+
+var refusals = map[string]refusal{
+	"an address is denied": {"NULL", func(*judged) {}, func(j *judged) {
+		must.OK(j, j.a.Deny("127.0.0.1"))
+	}},
+	"another address is allowed": {"NULL", func(j *judged) {
+		must.OK(j, j.a.AllowDomain("d", "127.0.0.1"))
+	}, func(j *judged) { must.OK(j, j.a.SetAllowed("d", "127.0.0.2")) }},
+	"an address is removed": {"NULL", func(j *judged) {
+		must.OK(j, j.a.AllowDomain("d", "127.0.0.1", "127.0.0.2"))
+	}, func(j *judged) { must.OK(j, j.a.RemoveAddresses("d", "127.0.0.1")) }},
+	"the password in a table": {"PLAIN", func(j *judged) {
+		must.OK(j, j.a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
+	}, func(j *judged) {
+		must.OK(j, j.a.ConfigurePlain("d", map[string]string{"ann": "other"}))
+	}},
+	"the password in a file": {"PLAIN", func(j *judged) {
+		must.OK(j, j.a.ConfigurePlainFile("d", j.write("passwords", "ann=secret\n")))
+	}, func(j *judged) { j.write("passwords", "ann=another\n") }},
+	"the user in a file": {"PLAIN", func(j *judged) {
+		must.OK(j, j.a.ConfigurePlainFile("d", j.write("passwords", "ann=secret\n")))
+	}, func(j *judged) { j.write("passwords", "bob=secret\n") }},
+	"the key in a set": {"CURVE", func(j *judged) {
+		must.OK(j, j.a.ConfigureCurveKeys("d", j.ann.Public))
+	}, func(j *judged) { must.OK(j, j.a.ConfigureCurveKeys("d")) }},
+	"the certificate": {"CURVE", func(j *judged) {
+		j.write("ann.key", string(text(j, j.ann)))
+		must.OK(j, j.a.ConfigureCurve("d", j.dir))
+	}, func(j *judged) { must.OK(j, os.Remove(filepath.Join(j.dir, "ann.key"))) }},
+	"the time": {"CURVE", func(j *judged) {
+		c := new(Credentials)
+		must.OK(j, c.SetKey(j.ann.Public, Entry{NotAfter: time.Now().Add(2 * time.Second)}))
+		must.OK(j, j.a.ConfigureCredentials("d", c))
+	}, func(*judged) {}},
+	"the setup": {"CURVE", func(j *judged) {
+		must.OK(j, j.a.ConfigureCurve("d", CurveAllowAny))
+	}, func(j *judged) { must.OK(j, j.a.Unconfigure("d", "CURVE")) }},
+	"the callback": {"CURVE", func(j *judged) {
+		must.OK(j, j.a.ConfigureCurveCallback("d", yesToKeys))
+	}, func(j *judged) { must.OK(j, j.a.ConfigureCurveCallback("d", yesToKeys)) }},
+	"the key in Credentials": {"CURVE", func(j *judged) {
+		must.OK(j, j.creds.SetKey(j.ann.Public, Entry{}))
+		must.OK(j, j.a.ConfigureCredentials("d", &j.creds))
+	}, func(j *judged) { j.creds.DeleteKey(j.ann.Public) }},
+	"the time of a key in Credentials": {"CURVE", func(j *judged) {
+		must.OK(j, j.creds.SetKey(j.ann.Public, Entry{}))
+		must.OK(j, j.a.ConfigureCredentials("d", &j.creds))
+	}, func(j *judged) {
+		must.OK(j, j.creds.SetKey(j.ann.Public, Entry{NotAfter: time.Now()}))
+	}},
+	"the password in Credentials": {"PLAIN", func(j *judged) {
+		must.OK(j, j.creds.SetUser("ann", "secret", Entry{}))
+		must.OK(j, j.a.ConfigureCredentials("d", &j.creds))
+	}, func(j *judged) { must.OK(j, j.creds.SetUser("ann", "other", Entry{})) }},
+	"the user in Credentials": {"PLAIN", func(j *judged) {
+		must.OK(j, j.creds.SetUser("ann", "secret", Entry{}))
+		must.OK(j, j.a.ConfigureCredentials("d", &j.creds))
+	}, func(j *judged) { j.creds.DeleteUser("ann") }},
+	"the password behind a hash": {"PLAIN", func(j *judged) {
+		must.OK(j, j.a.ConfigurePlain("d", map[string]string{
+			"ann": cheapBcrypt(j, "$2y$", "secret")}))
+	}, func(j *judged) {
+		must.OK(j, j.a.ConfigurePlain("d", map[string]string{
+			"ann": cheapBcrypt(j, "$2y$", "other")}))
+	}},
+	"a password file that is gone": {"PLAIN", func(j *judged) {
+		must.OK(j, j.a.ConfigurePlainFile("d", j.write("passwords", "ann=secret\n")))
+	}, func(j *judged) { must.OK(j, os.Remove(filepath.Join(j.dir, "passwords"))) }},
+	"a password file that is stale": {"PLAIN", func(j *judged) {
+		p, err := ParsePolicy(filepath.Join(j.dir, "p.zpl"), []byte("stale-limit = 300ms\n"+
+			"domain = d\n    plain = "+filepath.Base(j.write("passwords", "ann=secret\n"))+"\n"))
+		must.OK(j, err)
+		must.OK(j, j.a.Apply(p))
+	}, func(j *judged) { must.OK(j, os.Chmod(filepath.Join(j.dir, "passwords"), 0o666)) }},
+	"the end of a certificate": {"CURVE", func(j *judged) {
+		j.ann.Metadata = map[string]string{
+			"not-after": time.Now().Add(3 * time.Second).Format(time.RFC3339Nano)}
+		j.write("ann.key", string(text(j, j.ann)))
+		must.OK(j, j.a.ConfigureCurve("d", j.dir))
+	}, func(*judged) {}},
+	"a setup of the domain's own": {"CURVE", func(j *judged) {
+		must.OK(j, j.a.ConfigureCurveKeys("*", j.ann.Public))
+	}, func(j *judged) { must.OK(j, j.a.ConfigureCurveKeys("d")) }},
+	"a setup that was there for a moment": {"CURVE", func(j *judged) {
+		must.OK(j, j.a.ConfigureCurveKeys("*"))
+		must.OK(j, j.a.ConfigureCurveKeys("d", j.ann.Public))
+	}, func(j *judged) { must.OK(j, j.a.Unconfigure("d", "CURVE")) }},
+	"the setup of all domains again": {"PLAIN", func(j *judged) {
+		must.OK(j, j.a.ConfigurePlain("*", map[string]string{"ann": "other"}))
+		must.OK(j, j.a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
+	}, func(j *judged) { must.OK(j, j.a.Unconfigure("d", "PLAIN")) }},
+	"a table in place of a callback": {"CURVE", func(j *judged) {
+		must.OK(j, j.a.ConfigureCurveCallback("d", yesToKeys))
+	}, func(j *judged) { must.OK(j, j.a.ConfigureCurveKeys("d")) }},
+	"a file that the policy names": {"PLAIN", func(j *judged) {
+		j.write("passwords", "ann=secret\n")
+		p, err := ParsePolicy(filepath.Join(j.dir, "p.zpl"),
+			[]byte("domain = d\n    plain = passwords\n"))
+		must.OK(j, err)
+		must.OK(j, j.a.Apply(p))
+	}, func(j *judged) { j.write("passwords", "ann=other\n") }},
+	"the policy's addresses": {"NULL", func(j *judged) {}, func(j *judged) {
+		p, err := ParsePolicy("p.zpl", []byte("domain = d\n    deny = 127.0.0.0/8\n"))
+		must.OK(j, err)
+		must.OK(j, j.a.Apply(p))
+	}},
+	"a stop":  {"NULL", func(*judged) {}, func(j *judged) { must.OK(j, j.a.Stop()) }},
+	"the end": {"NULL", func(*judged) {}, func(j *judged) { must.OK(j, j.a.Close()) }},
+	"the policy": {"CURVE", func(j *judged) {
+		must.OK(j, j.a.ConfigureCurve("d", CurveAllowAny))
+	}, func(j *judged) {
+		p, err := ParsePolicy("p.zpl", []byte("domain = other\n    curve = *\n"))
+		must.OK(j, err)
+		must.OK(j, j.a.Apply(p))
+	}},
+}
+
 // TestRejudge: whatever change refuses a client ends its session.
 func TestRejudge(t *testing.T) {
-	for name, test := range map[string]struct {
-		mechanism string
-		prepare   func(j *judged)
-		change    func(j *judged)
-	}{
-		"an address is denied": {"NULL", func(*judged) {}, func(j *judged) {
-			must.OK(j, j.a.Deny("127.0.0.1"))
-		}},
-		"another address is allowed": {"NULL", func(j *judged) {
-			must.OK(j, j.a.AllowDomain("d", "127.0.0.1"))
-		}, func(j *judged) { must.OK(j, j.a.SetAllowed("d", "127.0.0.2")) }},
-		"an address is removed": {"NULL", func(j *judged) {
-			must.OK(j, j.a.AllowDomain("d", "127.0.0.1", "127.0.0.2"))
-		}, func(j *judged) { must.OK(j, j.a.RemoveAddresses("d", "127.0.0.1")) }},
-		"the password in a table": {"PLAIN", func(j *judged) {
-			must.OK(j, j.a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
-		}, func(j *judged) {
-			must.OK(j, j.a.ConfigurePlain("d", map[string]string{"ann": "other"}))
-		}},
-		"the password in a file": {"PLAIN", func(j *judged) {
-			must.OK(j, j.a.ConfigurePlainFile("d", j.write("passwords", "ann=secret\n")))
-		}, func(j *judged) { j.write("passwords", "ann=another\n") }},
-		"the user in a file": {"PLAIN", func(j *judged) {
-			must.OK(j, j.a.ConfigurePlainFile("d", j.write("passwords", "ann=secret\n")))
-		}, func(j *judged) { j.write("passwords", "bob=secret\n") }},
-		"the key in a set": {"CURVE", func(j *judged) {
-			must.OK(j, j.a.ConfigureCurveKeys("d", j.ann.Public))
-		}, func(j *judged) { must.OK(j, j.a.ConfigureCurveKeys("d")) }},
-		"the certificate": {"CURVE", func(j *judged) {
-			j.write("ann.key", string(text(j.T, j.ann)))
-			must.OK(j, j.a.ConfigureCurve("d", j.dir))
-		}, func(j *judged) { must.OK(j, os.Remove(filepath.Join(j.dir, "ann.key"))) }},
-		"the time": {"CURVE", func(j *judged) {
-			c := new(Credentials)
-			must.OK(j, c.SetKey(j.ann.Public, Entry{NotAfter: time.Now().Add(2 * time.Second)}))
-			must.OK(j, j.a.ConfigureCredentials("d", c))
-		}, func(*judged) {}},
-		"the setup": {"CURVE", func(j *judged) {
-			must.OK(j, j.a.ConfigureCurve("d", CurveAllowAny))
-		}, func(j *judged) { must.OK(j, j.a.Unconfigure("d", "CURVE")) }},
-		"the callback": {"CURVE", func(j *judged) {
-			must.OK(j, j.a.ConfigureCurveCallback("d", yesToKeys))
-		}, func(j *judged) { must.OK(j, j.a.ConfigureCurveCallback("d", yesToKeys)) }},
-		"the key in Credentials": {"CURVE", func(j *judged) {
-			must.OK(j, j.creds.SetKey(j.ann.Public, Entry{}))
-			must.OK(j, j.a.ConfigureCredentials("d", &j.creds))
-		}, func(j *judged) { j.creds.DeleteKey(j.ann.Public) }},
-		"the time of a key in Credentials": {"CURVE", func(j *judged) {
-			must.OK(j, j.creds.SetKey(j.ann.Public, Entry{}))
-			must.OK(j, j.a.ConfigureCredentials("d", &j.creds))
-		}, func(j *judged) {
-			must.OK(j, j.creds.SetKey(j.ann.Public, Entry{NotAfter: time.Now()}))
-		}},
-		"the password in Credentials": {"PLAIN", func(j *judged) {
-			must.OK(j, j.creds.SetUser("ann", "secret", Entry{}))
-			must.OK(j, j.a.ConfigureCredentials("d", &j.creds))
-		}, func(j *judged) { must.OK(j, j.creds.SetUser("ann", "other", Entry{})) }},
-		"the user in Credentials": {"PLAIN", func(j *judged) {
-			must.OK(j, j.creds.SetUser("ann", "secret", Entry{}))
-			must.OK(j, j.a.ConfigureCredentials("d", &j.creds))
-		}, func(j *judged) { j.creds.DeleteUser("ann") }},
-		"the password behind a hash": {"PLAIN", func(j *judged) {
-			must.OK(j, j.a.ConfigurePlain("d", map[string]string{
-				"ann": cheapBcrypt(j.T, "$2y$", "secret")}))
-		}, func(j *judged) {
-			must.OK(j, j.a.ConfigurePlain("d", map[string]string{
-				"ann": cheapBcrypt(j.T, "$2y$", "other")}))
-		}},
-		"a password file that is gone": {"PLAIN", func(j *judged) {
-			must.OK(j, j.a.ConfigurePlainFile("d", j.write("passwords", "ann=secret\n")))
-		}, func(j *judged) { must.OK(j, os.Remove(filepath.Join(j.dir, "passwords"))) }},
-		"a password file that is stale": {"PLAIN", func(j *judged) {
-			p, err := ParsePolicy(filepath.Join(j.dir, "p.zpl"), []byte("stale-limit = 300ms\n"+
-				"domain = d\n    plain = "+filepath.Base(j.write("passwords", "ann=secret\n"))+"\n"))
-			must.OK(j, err)
-			must.OK(j, j.a.Apply(p))
-		}, func(j *judged) { must.OK(j, os.Chmod(filepath.Join(j.dir, "passwords"), 0o666)) }},
-		"the end of a certificate": {"CURVE", func(j *judged) {
-			j.ann.Metadata = map[string]string{
-				"not-after": time.Now().Add(3 * time.Second).Format(time.RFC3339Nano)}
-			j.write("ann.key", string(text(j.T, j.ann)))
-			must.OK(j, j.a.ConfigureCurve("d", j.dir))
-		}, func(*judged) {}},
-		"a setup of the domain's own": {"CURVE", func(j *judged) {
-			must.OK(j, j.a.ConfigureCurveKeys("*", j.ann.Public))
-		}, func(j *judged) { must.OK(j, j.a.ConfigureCurveKeys("d")) }},
-		"a setup that was there for a moment": {"CURVE", func(j *judged) {
-			must.OK(j, j.a.ConfigureCurveKeys("*"))
-			must.OK(j, j.a.ConfigureCurveKeys("d", j.ann.Public))
-		}, func(j *judged) { must.OK(j, j.a.Unconfigure("d", "CURVE")) }},
-		"the setup of all domains again": {"PLAIN", func(j *judged) {
-			must.OK(j, j.a.ConfigurePlain("*", map[string]string{"ann": "other"}))
-			must.OK(j, j.a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
-		}, func(j *judged) { must.OK(j, j.a.Unconfigure("d", "PLAIN")) }},
-		"a table in place of a callback": {"CURVE", func(j *judged) {
-			must.OK(j, j.a.ConfigureCurveCallback("d", yesToKeys))
-		}, func(j *judged) { must.OK(j, j.a.ConfigureCurveKeys("d")) }},
-		"a file that the policy names": {"PLAIN", func(j *judged) {
-			j.write("passwords", "ann=secret\n")
-			p, err := ParsePolicy(filepath.Join(j.dir, "p.zpl"),
-				[]byte("domain = d\n    plain = passwords\n"))
-			must.OK(j, err)
-			must.OK(j, j.a.Apply(p))
-		}, func(j *judged) { j.write("passwords", "ann=other\n") }},
-		"the policy's addresses": {"NULL", func(j *judged) {}, func(j *judged) {
-			p, err := ParsePolicy("p.zpl", []byte("domain = d\n    deny = 127.0.0.0/8\n"))
-			must.OK(j, err)
-			must.OK(j, j.a.Apply(p))
-		}},
-		"a stop":  {"NULL", func(*judged) {}, func(j *judged) { must.OK(j, j.a.Stop()) }},
-		"the end": {"NULL", func(*judged) {}, func(j *judged) { must.OK(j, j.a.Close()) }},
-		"the policy": {"CURVE", func(j *judged) {
-			must.OK(j, j.a.ConfigureCurve("d", CurveAllowAny))
-		}, func(j *judged) {
-			p, err := ParsePolicy("p.zpl", []byte("domain = other\n    curve = *\n"))
-			must.OK(j, err)
-			must.OK(j, j.a.Apply(p))
-		}},
-	} {
+	for name, test := range refusals {
 		t.Run(name, func(t *testing.T) {
 			j := newJudged(t, Config{EndSessions: true})
+			j.expires = time.Now().Add(3 * time.Second)
 			test.prepare(j)
 			s := j.connect(test.mechanism, "tcp://127.0.0.1:*")
 			begun := time.Now()
@@ -228,6 +248,29 @@ func TestRejudge(t *testing.T) {
 				t.Error("it is alive")
 			}
 		})
+	}
+}
+
+// TestExpiryWithoutChange: a session that opens after the last change of the rules ends when its
+// key expires.
+func TestExpiryWithoutChange(t *testing.T) {
+	j := newJudged(t, Config{Logger: quiet()})
+	must.OK(t, j.creds.SetKey(j.ann.Public, Entry{NotAfter: time.Now().Add(3 * time.Second)}))
+	must.OK(t, j.a.ConfigureCredentials("d", &j.creds))
+	must.OK(t, j.a.ConfigurePlain("d", map[string]string{"ann": "secret"}))
+	first := j.connect("PLAIN", "tcp://127.0.0.1:*")
+	must.OK(t, j.a.ConfigurePlain("d", map[string]string{"ann": "other"}))
+	if ended := <-j.changes; ended.ID != first.ID {
+		t.Fatalf("%+v", ended)
+	}
+	second := j.connect("CURVE", "tcp://127.0.0.1:*")
+	select {
+	case ended := <-j.changes:
+		if ended.ID != second.ID || time.Now().Before(second.Expires) {
+			t.Errorf("%+v", ended)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it goes on")
 	}
 }
 

@@ -36,7 +36,6 @@ func (a *Authenticator) rejudge() {
 	timer := time.NewTimer(rejudgeInterval)
 	defer timer.Stop()
 	before := newPolicy().rules()
-	var next time.Time
 	for {
 		select {
 		case <-a.watcher.Done():
@@ -45,10 +44,9 @@ func (a *Authenticator) rejudge() {
 		case <-timer.C:
 			clock := time.Now()
 			now := a.policy.Load().rules()
-			if due := !next.IsZero() && !clock.Before(next); due || !now.equal(before) {
-				count, expires := table.Rejudge(rejudgment(before, now))
-				before, next = now, expires
-				a.tellEnded(count)
+			if table.IsDue(clock) || !now.equal(before) {
+				a.tellEnded(table.Rejudge(rejudgment(before, now)))
+				before = now
 			}
 			timer.Reset(min(max(rejudgeInterval, 20*time.Since(clock)), maxRejudgeInterval))
 		}

@@ -84,8 +84,13 @@ func (t *Table) lookAtAll(now time.Time) (send []*Reply, next time.Time) {
 // let in, and whoever judges all sessions then has not seen them.
 func (t *Table) judgeFresh(fresh []*entry) {
 	for _, e := range fresh {
-		if _, ok := t.cfg.Judge(e.snapshot()); !ok {
+		expires, ok := t.cfg.Judge(e.snapshot())
+		if !ok {
 			t.cutOne(e)
+			continue
 		}
+		t.mu.Lock()
+		t.dueBy(expires) // it is judged again then
+		t.mu.Unlock()
 	}
 }

@@ -34,6 +34,7 @@ type Table struct {
 	late      map[laneKey]time.Time // when lanes were cut that may have unknown connections
 	untrimmed map[*lane]struct{}    // whose group has young sessions, perhaps too many
 	fresh     []*entry              // that were not judged since they were opened
+	due       time.Time             // when the next session expires; zero: none does
 	wakes     time.Time             // when the Table's goroutine looks next
 }
 
@@ -214,7 +215,8 @@ func (t *Table) end(e *entry) {
 
 // begin puts a session into the table. The caller holds t.mu.
 func (t *Table) begin(e *entry) {
-	e.expire(e.Expires)
+	e.expires.Store(&e.Expires)
+	t.dueBy(e.Expires)
 	t.byID[e.ID] = e
 	t.counts[e.Domain]++
 	e.place = len(t.all)
@@ -223,16 +225,31 @@ func (t *Table) begin(e *entry) {
 	t.cfg.Changed(e.snapshot(), true)
 }
 
-func (e *entry) expire(at time.Time) { e.expires.Store(&at) }
+// dueBy notes when a session expires; zero: never. The caller holds t.mu.
+func (t *Table) dueBy(at time.Time) {
+	if !at.IsZero() && (t.due.IsZero() || at.Before(t.due)) {
+		t.due = at
+	}
+}
+
+// IsDue tells whether a session has expired, or may have, since the last Rejudge.
+func (t *Table) IsDue(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.due.IsZero() && !now.Before(t.due)
+}
 
 // Rejudge ends the sessions that judge does not let in any more. judge is called without locks. It
 // tells when a session expires, too. again says that the session has passed the Rejudge before this
-// one. Rejudge returns how many sessions it has ended, and when the next one expires (zero: none
-// does). One goroutine at a time may call it.
-func (t *Table) Rejudge(judge func(s Session, again bool) (expires time.Time, ok bool)) (
-	count int, next time.Time) {
+// one. Rejudge returns how many sessions it has ended. One goroutine at a time may call it.
+func (t *Table) Rejudge(judge func(s Session, again bool) (expires time.Time, ok bool)) (count int) {
 	t.round++
-	for _, e := range t.entries() {
+	t.mu.Lock()
+	t.due = time.Time{}
+	all := slices.Clone(t.all) // later ones tell of their expiry
+	t.mu.Unlock()
+	var next time.Time // when the first of them expires
+	for _, e := range all {
 		expires, ok := judge(e.snapshot(), e.round == t.round-1)
 		e.round = t.round
 		if !ok {
@@ -240,11 +257,14 @@ func (t *Table) Rejudge(judge func(s Session, again bool) (expires time.Time, ok
 			continue
 		}
 		if expires != *e.expires.Load() {
-			e.expire(expires)
+			e.expires.Store(&expires)
 		}
 		if !expires.IsZero() && (next.IsZero() || expires.Before(next)) {
 			next = expires
 		}
 	}
-	return count, next
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dueBy(next)
+	return count
 }

@@ -21,8 +21,12 @@ func newTable(t testing.TB, sessions int, judge func(Session) (time.Time, bool))
 }
 
 // open opens the session of a user.
-func (t *Table) open(user string, proof any) uint64 {
-	s := &Session{ID: t.NextID(), Domain: "d", Mechanism: mechanismPlain, UserID: user, Proof: proof}
+func (t *Table) open(user string, proof any) uint64 { return t.openUntil(user, proof, time.Time{}) }
+
+// openUntil is open for a session that expires.
+func (t *Table) openUntil(user string, proof any, expires time.Time) uint64 {
+	s := &Session{ID: t.NextID(), Domain: "d", Mechanism: mechanismPlain, UserID: user, Proof: proof,
+		Expires: expires}
 	r := &Reply{Domain: "d", Mechanism: mechanismPlain, Address: ipcPrefix + user, Session: s,
 		Send: func() {}}
 	t.Offer(r)
@@ -86,11 +90,31 @@ func TestRejudge(t *testing.T) {
 	table.open("eve", first)
 	table.settled(t)
 	judging = true
-	if count, next := table.Rejudge(table.judge); count != 1 || !next.Equal(second) {
-		t.Errorf("%d have ended, the next at %v", count, next)
+	if count := table.Rejudge(table.judge); count != 1 {
+		t.Errorf("%d have ended", count)
+	}
+	if table.IsDue(second.Add(-1)) || !table.IsDue(second) {
+		t.Error("the next expiry is another one")
 	}
 	if all := table.Sessions(); len(all) != 2 || !all[1].Expires.Equal(second) {
 		t.Errorf("%+v", all)
+	}
+}
+
+// TestExpiryOfLater: a session that opens after a Rejudge expires as well, and so does one whose
+// rules have changed while it was opened.
+func TestExpiryOfLater(t *testing.T) {
+	at := time.Unix(1000, 0)
+	for name, test := range map[string]struct{ opened, judged time.Time }{
+		"as opened": {at, at}, "as judged since": {time.Time{}, at}, "never": {},
+	} {
+		table, _ := newTable(t, 0, func(Session) (time.Time, bool) { return test.judged, true })
+		table.Rejudge(table.judge)
+		table.openUntil("ann", nil, test.opened)
+		table.settled(t)
+		if table.IsDue(at.Add(-1)) || table.IsDue(at) != (name != "never") {
+			t.Errorf("%s: due at %v", name, table.due)
+		}
 	}
 }
 
