@@ -242,7 +242,8 @@ func (t *Table) IsDue(now time.Time) bool {
 // Rejudge ends the sessions that judge does not let in any more. judge is called without locks. It
 // tells when a session expires, too. again says that the session has passed the Rejudge before this
 // one. Rejudge returns how many sessions it has ended. One goroutine at a time may call it.
-func (t *Table) Rejudge(judge func(s Session, again bool) (expires time.Time, ok bool)) (count int) {
+func (t *Table) Rejudge(judge func(s Session, again bool) (expires time.Time, ok bool),
+) (count int) {
 	t.round++
 	t.mu.Lock()
 	t.due = time.Time{}
