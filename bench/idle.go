@@ -65,7 +65,7 @@ func measureIdle(clients, repeats int, watched time.Duration) ([]table, error) {
 func idle(
 	start relayStarter, clients int, watched time.Duration,
 ) (name string, _ idleRun, err error) {
-	p, err := newProxyCourse()
+	p, err := newProxyCourse(proxies)
 	if err != nil {
 		return "", idleRun{}, err
 	}

@@ -29,6 +29,7 @@ var measures = []measure{
 	{"directories", measureDirectories},
 	{"streams", measureStreams},
 	{"proxy", measureProxy},
+	{"observed", measureObserved},
 	{"counts", measureCounts},
 	{"sizes", measureSizes},
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/pebbe/zmq4"
@@ -83,7 +84,7 @@ var (
 
 // measureProxy measures the same traffic straight, through zmq_proxy, and through zmqauth proxy.
 func measureProxy() (_ []table, err error) {
-	return measureRelays([]proxyTable{
+	return measureRelays(proxies, []proxyTable{
 		{table{
 			name:  "proxy",
 			title: "Messages from PUSH to PULL through a proxy, one client",
@@ -102,16 +103,33 @@ func measureProxy() (_ []table, err error) {
 	}, rules{repeats: 21, turn: 10 * time.Millisecond})
 }
 
+// measureObserved measures messages through a zmqauth proxy that is looked at, and one that is not.
+func measureObserved() (_ []table, err error) {
+	all := []traffic{sizesThroughProxy[0], sizesThroughProxy[3], clientsOfProxy[0]}
+	return measureRelays(observed, []proxyTable{
+		{table{
+			name:  "observed",
+			title: "Messages of 100 B through a proxy whose metrics and status page are read",
+			ratio: "rate, share of a proxy's that has neither",
+		}, all},
+		{table{
+			name:  "observed-latency",
+			title: "Requests of 100 B through a proxy whose metrics and status page are read",
+			ratio: "latency, times that through a proxy that has neither",
+		}, requestsToProxy},
+	}, rules{repeats: 21, turn: 10 * time.Millisecond})
+}
+
 // proxyTable is a table and the traffic that it shows.
 type proxyTable struct {
 	table
 	all []traffic
 }
 
-// measureRelays starts the proxies with a frontend for each traffic, and measures one after the
-// other. The tables have what could be measured.
-func measureRelays(tables []proxyTable, r rules) (out []table, err error) {
-	p, err := newProxyCourse()
+// measureRelays starts the relays with a frontend for each traffic, and measures one after the
+// other. The tables have what could be measured. The last relay is compared with the others.
+func measureRelays(relays []relayKind, tables []proxyTable, r rules) (out []table, err error) {
+	p, err := newProxyCourse(relays)
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +145,7 @@ func measureRelays(tables []proxyTable, r rules) (out []table, err error) {
 		return nil, err
 	}
 	next := p.lines
+	p.used.name = tables[0].name + "-cpu"
 	var errs []error
 	for _, t := range tables {
 		for range t.all {
@@ -143,6 +162,7 @@ func measureRelays(tables []proxyTable, r rules) (out []table, err error) {
 // proxyCourse has the services of all traffic, and the proxies before them.
 type proxyCourse struct {
 	ends
+	relays      []relayKind
 	ctx         *zmq4.Context
 	certificate *zmqauth.Certificate // of all CURVE servers and clients
 	file        string               // that has it
@@ -150,7 +170,7 @@ type proxyCourse struct {
 	used        table // processor time of the proxies
 }
 
-// proxyLine is traffic on three ways.
+// proxyLine is traffic on several ways.
 type proxyLine struct {
 	traffic
 	name string // of the frontends, before a number
@@ -164,17 +184,26 @@ type way struct {
 	relay    *relay
 }
 
-const (
-	direct = iota
-	throughZmqProxy
-	throughZmqauth
+// relayKind is a kind of relay: its name, and how to start it; nil: clients go straight.
+type relayKind struct {
+	name  string
+	start relayStarter
+}
+
+// The relays that are compared.
+var (
+	proxies  = []relayKind{{"direct", nil}, {zmqProxy, startZmqProxy}, {"zmqauth", startTool}}
+	observed = []relayKind{{"not observed", startTool}, {"observed", startObserved}}
 )
 
-func newProxyCourse() (p *proxyCourse, err error) {
-	p = &proxyCourse{used: table{
-		name:  "proxy-cpu",
+// zmqProxy is the name of libzmq's proxy.
+const zmqProxy = "zmq_proxy"
+
+func newProxyCourse(relays []relayKind) (p *proxyCourse, err error) {
+	ours, other := relays[len(relays)-1].name, relays[len(relays)-2].name
+	p = &proxyCourse{relays: relays, used: table{
 		title: "Messages through a proxy",
-		ratio: "processor time of zmqauth for each, times zmq_proxy's",
+		ratio: fmt.Sprintf("processor time of %s for each, times %s's", ours, other),
 	}}
 	defer func() {
 		if err != nil {
@@ -200,10 +229,10 @@ func newProxyCourse() (p *proxyCourse, err error) {
 // add binds the services of some traffic, on all ways.
 func (p *proxyCourse) add(t traffic) error {
 	l := &proxyLine{traffic: t, name: fmt.Sprintf("front%d", len(p.lines))}
-	for _, name := range []string{"direct", "zmq_proxy", "zmqauth"} {
-		w := &way{name: name}
+	for _, relay := range p.relays {
+		w := &way{name: relay.name}
 		secret := ""
-		if name == "direct" && t.curve {
+		if relay.start == nil && t.curve {
 			secret = p.certificate.Secret.Z85()
 		}
 		for range max(t.at, 1) {
@@ -222,16 +251,17 @@ func (p *proxyCourse) add(t traffic) error {
 
 // start starts the proxies.
 func (p *proxyCourse) start() error {
-	for which, start := range map[int]relayStarter{
-		throughZmqProxy: startZmqProxy, throughZmqauth: startTool,
-	} {
+	for which, kind := range p.relays {
+		if kind.start == nil {
+			continue
+		}
 		var fronts []front
 		for _, l := range p.lines {
 			for i, service := range l.ways[which].services {
 				fronts = append(fronts, front{l.front(i), l.kind(), l.curve, service.Endpoint()})
 			}
 		}
-		relay, err := start(&p.ends, p.file, fronts)
+		relay, err := kind.start(&p.ends, p.file, fronts)
 		if err != nil {
 			return err
 		}
@@ -247,11 +277,11 @@ func (l *proxyLine) front(number int) string { return fmt.Sprintf("%s-%d", l.nam
 
 // measure adds the figures of the traffic to a table, and ends the traffic.
 func (l *proxyLine) measure(p *proxyCourse, t *table, r rules) error {
-	ways := l.ways
+	ways := slices.Clone(l.ways)
 	if err := needDescriptors(4 * l.clients); err != nil {
 		// Both ends of the direct connections are in this process.
 		fmt.Fprintf(os.Stderr, "bench: left out: %s, direct: %v\n", l.of, err)
-		ways = ways[throughZmqProxy:]
+		ways = slices.DeleteFunc(ways, func(w *way) bool { return w.relay == nil })
 	}
 	if err := needDescriptors(2 * l.clients); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: left out: %s: %v\n", l.of, err)
@@ -275,17 +305,17 @@ func (l *proxyLine) measure(p *proxyCourse, t *table, r rules) error {
 	if err != nil {
 		return err
 	}
-	ours, zmqProxy := lanes[len(lanes)-1], lanes[len(lanes)-2]
+	ours, beside := lanes[len(lanes)-1], lanes[len(lanes)-2]
 	for _, other := range lanes[:len(lanes)-1] {
 		if l.pattern == loadgen.Request {
-			wanted := only(other == zmqProxy, wantedProxyLatency)
+			wanted := only(other == beside, wantedProxyLatency)
 			t.add(figure{l.of, other.name, ratios(ours, other, elapsed), wanted})
 		} else {
-			wanted := only(other == zmqProxy, wantedProxyRate)
+			wanted := only(other == beside, wantedProxyRate)
 			t.add(figure{l.of, other.name, ratios(other, ours, elapsed), wanted})
 		}
 	}
-	p.used.add(figure{l.kind() + ", " + l.of, "zmq_proxy", ratios(ours, zmqProxy, cpu), bound{}})
+	p.used.add(figure{l.kind() + ", " + l.of, beside.name, ratios(ours, beside, cpu), bound{}})
 	return nil
 }
 

@@ -23,7 +23,7 @@ func TestProxy(t *testing.T) {
 	}
 	requests := []traffic{
 		{of: "requests", pattern: loadgen.Request, clients: 8, size: smallMessage}}
-	tables, err := measureRelays([]proxyTable{
+	tables, err := measureRelays(proxies, []proxyTable{
 		{table{name: "rates"}, messages}, {table{name: "latencies"}, requests},
 	}, rules{repeats: 1, turn: time.Microsecond})
 	must.OK(t, err)
@@ -40,6 +40,17 @@ func TestProxy(t *testing.T) {
 				t.Errorf("%s, %s: wanted %v", f.of, f.who, f.wanted)
 			}
 		}
+	}
+}
+
+// TestObserved makes sure that a proxy that is looked at carries as much, and is looked at.
+func TestObserved(t *testing.T) {
+	testpeer.NothingLeft(t)
+	tables, err := measureRelays(observed, []proxyTable{{table{name: "rates"},
+		sizesThroughProxy[:1]}}, rules{repeats: 1, turn: time.Microsecond})
+	must.OK(t, err) // an error of who looks would be here
+	if len(tables) != 2 || len(tables[0].figures) != 1 || tables[0].figures[0].samples[0] <= 0 {
+		t.Errorf("%+v", tables)
 	}
 }
 

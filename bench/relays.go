@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,10 +15,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pebbe/zmq4"
 
 	"github.com/zmqauth/zmqauth"
+	"github.com/zmqauth/zmqauth/admin"
 	"github.com/zmqauth/zmqauth/internal/daemon"
 	"github.com/zmqauth/zmqauth/internal/logbuffer"
 	"github.com/zmqauth/zmqauth/internal/proxy"
@@ -34,6 +39,7 @@ type relay struct {
 	name      string
 	process   *daemon.Process
 	endpoints map[string]string // that clients connect to, by the names of the fronts
+	page      string            // the address of the status page; empty: there is none
 }
 
 // relayStarter starts a relay with these fronts until the end of e. The certificate is a file with
@@ -48,6 +54,55 @@ const messageBound = "zmqauth: bound"
 
 // startTool starts zmqauth proxy, built as its users build it.
 func startTool(e *ends, certificate string, fronts []front) (*relay, error) {
+	return startToolWith(e, certificate, fronts)
+}
+
+// startObserved is startTool with metrics that are read each second, as by Prometheus, and with a
+// status page that somebody looks at.
+func startObserved(e *ends, certificate string, fronts []front) (*relay, error) {
+	r, err := startToolWith(e, certificate, fronts, "--http", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	looking, reading := make(chan error, 1), make(chan error, 1)
+	go func() { looking <- readPage(ctx, r.page+"/events") }()
+	go func() {
+		var err error
+		for ticker := time.NewTicker(time.Second); err == nil && ctx.Err() == nil; <-ticker.C {
+			err = readPage(ctx, r.page+"/metrics")
+		}
+		reading <- err
+	}()
+	e.add(func() error {
+		cancel()
+		return errors.Join(<-looking, <-reading)
+	})
+	return r, nil
+}
+
+// readPage reads what is at an address, until its end or that of ctx.
+func readPage(ctx context.Context, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err == nil {
+		_, err = io.Copy(io.Discard, answer.Body)
+		err = errors.Join(err, answer.Body.Close())
+		if answer.StatusCode != http.StatusOK {
+			err = fmt.Errorf("%s: %s", url, answer.Status)
+		}
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func startToolWith(e *ends, certificate string, fronts []front, options ...string,
+) (*relay, error) {
 	directory, err := e.directory()
 	if err != nil {
 		return nil, err
@@ -75,8 +130,8 @@ func startTool(e *ends, certificate string, fronts []front) (*relay, error) {
 	if err := os.WriteFile(config, []byte(policy.String()), 0o600); err != nil {
 		return nil, err
 	}
-	return e.relay("zmqauth", proxy.MessageReady, program, "proxy", "--config", config,
-		"--io-threads", relayThreads, "--log-format", "json")
+	return e.relay("zmqauth", proxy.MessageReady, program, append([]string{"proxy", "--config", config,
+		"--io-threads", relayThreads, "--log-format", "json"}, options...)...)
 }
 
 const toolPackage = "github.com/zmqauth/zmqauth/cmd/zmqauth"
@@ -105,7 +160,7 @@ func startZmqProxy(e *ends, certificate string, fronts []front) (*relay, error) 
 	for _, f := range fronts {
 		args = append(args, f.name, f.kind, strconv.FormatBool(f.curve), f.backend)
 	}
-	return e.relay("zmq_proxy", proxy.MessageReady, program, args...)
+	return e.relay(zmqProxy, proxy.MessageReady, program, args...)
 }
 
 // relay starts a program that logs the endpoints of its fronts, and that it is ready.
@@ -120,11 +175,17 @@ func (e *ends) relay(name, ready, program string, args ...string) (*relay, error
 		return nil, err
 	}
 	e.add(process.Stop)
-	r := &relay{name, process, make(map[string]string)}
+	r := &relay{name: name, process: process, endpoints: make(map[string]string)}
 	for line := range strings.Lines(log.String()) {
-		var entry struct{ Msg, Frontend, Endpoint string }
-		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == messageBound {
+		var entry struct{ Msg, Frontend, Endpoint, HTTP string }
+		if json.Unmarshal([]byte(line), &entry) != nil {
+			continue
+		}
+		switch entry.Msg {
+		case messageBound:
 			r.endpoints[entry.Frontend] = entry.Endpoint
+		case admin.MessageHTTP:
+			r.page = "http://" + entry.HTTP
 		}
 	}
 	return r, nil
