@@ -184,5 +184,8 @@ func (c *Client) broken(err error) error {
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
 		err = fmt.Errorf("%w: nobody serves it (zmqauth proxy --control does)", err)
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("no answer in time, its program stands still or is overloaded (%w)", err)
+	}
 	return fmt.Errorf("control socket %s: %w", c.path, err)
 }

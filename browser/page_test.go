@@ -8,6 +8,10 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -317,6 +321,34 @@ func TestAway(t *testing.T) {
 	}
 	must.OK(t, h.Close())
 	b.shows("state", "no connection")
+}
+
+// TestNoAccess: a page that may see nothing says so, and does not say that there is nothing.
+func TestNoAccess(t *testing.T) {
+	s := open(t, "orders", "ann")
+	target, err := url.Parse(s.url)
+	must.OK(t, err)
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	closed := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/events" {
+			http.Error(w, "not for you", http.StatusForbidden)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(closed.Close)
+	b := browse(t, closed.URL, 1100, 900)
+	b.shows("state", "No access: not for you")
+	for _, id := range []string{"no-refusals", "no-followed", "pending-section"} {
+		if eval[bool](b, fmt.Sprintf("document.getElementById(%q).checkVisibility()", id)) {
+			t.Errorf("it shows %q", eval[string](b, textOf(id)))
+		}
+	}
+	b = browse(t, s.url, 1100, 900)
+	b.shows("state", "ready")
+	if !eval[bool](b, `document.getElementById("no-refusals").checkVisibility()`) {
+		t.Error("it does not say that nobody was refused")
+	}
 }
 
 // TestScreenshot makes the picture of the guide, which stays small.

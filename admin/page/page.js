@@ -110,7 +110,7 @@ function showStatus(s) {
 	before = {now, accepted, refused};
 	const facts = [
 		["sessions", s.sessions], ["accepted a second", rates[0]], ["refused a second", rates[1]],
-		["accepted", accepted], ["refused", refused], ["pending", s.pending],
+		["accepted", accepted], ["refused", refused], ["unanswered", s.pending],
 		["turned away by limits", s.turned_away], ["broken entries", s.broken],
 		["runs for", ago(s.started, now)],
 	];

@@ -289,6 +289,30 @@ func TestTopWithoutTerminal(t *testing.T) {
 	}
 }
 
+// TestTopFrozenProxy: what stands still is not shown as ready until the patience of status ends.
+func TestTopFrozenProxy(t *testing.T) {
+	g, _ := startObserved(t)
+	m := startTmux(t, 140, 30, g.dir, binary, "top", "--control", "control.sock")
+	m.shows("REASON")
+	must.OK(t, g.cmd.Process.Signal(syscall.SIGSTOP))
+	defer func() { must.OK(t, g.cmd.Process.Signal(syscall.SIGCONT)) }()
+	status := exec.Command(binary, "status", "--control", "control.sock")
+	status.Dir = g.dir
+	must.OK(t, status.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- status.Wait() }()
+	defer func() { _ = status.Process.Kill() }()
+	screen := m.shows("NO ANSWER")
+	select {
+	case err := <-ended:
+		t.Errorf("status has ended before: %v", err)
+	default:
+	}
+	if !strings.Contains(screen, "stands still") {
+		t.Errorf("it does not say what may be:\n%s", screen)
+	}
+}
+
 // TestTopLosesProxy: it says that the proxy is away, and shows it again when it is back.
 func TestTopLosesProxy(t *testing.T) {
 	g, _ := startObserved(t)

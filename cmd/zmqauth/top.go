@@ -18,8 +18,12 @@ import (
 	"github.com/zmqauth/zmqauth/admin"
 )
 
-// topInterval is the time between two looks.
-const topInterval = time.Second
+const (
+	// topInterval is the time between two looks.
+	topInterval = time.Second
+	// lookTime is how long an answer may take before the screen says that what it shows is old.
+	lookTime = 3 * time.Second
+)
 
 func newTop() *cobra.Command {
 	var o controlOptions
@@ -90,7 +94,9 @@ func showTop(ctx context.Context, client *admin.Client, first admin.Status) erro
 			return nil
 		case <-resized:
 		case <-ticker.C:
-			s, err := client.Status(ctx)
+			look, end := context.WithTimeout(ctx, lookTime)
+			s, err := client.Status(look)
+			end()
 			if ctx.Err() != nil {
 				return nil
 			}
