@@ -199,6 +199,7 @@ type held struct{ descriptors, threads, memory int }
 func (l *lasting) quiet(t *testing.T) (h held) {
 	t.Helper()
 	l.await(t, 0)
+	http.DefaultClient.CloseIdleConnections() // which are one or two
 	directory := fmt.Sprint("/proc/", l.cmd.Process.Pid)
 	last := -1
 	testpeer.Eventually(t, "the proxy is quiet", func() bool {
