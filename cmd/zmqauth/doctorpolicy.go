@@ -37,10 +37,16 @@ func (c *connection) consult(ctx context.Context, config string, at endpoint.End
 	defer trial.close()
 	f := frontendAt(trial.config.File, at)
 	if f == nil {
-		return []doctor.Step{{Name: stepFrontend, Result: doctor.Note,
+		step := doctor.Step{Name: stepFrontend, Result: doctor.Note,
 			Seen: fmt.Sprintf("%s has no frontend that binds %s", config, at),
 			Try: "compare the endpoint with the entries bind of the policy, or ask with that " +
-				"host's policy"}}
+				"host's policy"}
+		if len(trial.config.File.Frontends) == 0 {
+			step.Seen = config + " has no frontends: the server itself says what its domain is"
+			step.Try = "zmqauth check --config FILE --mechanism M --domain D --address A, with the " +
+				"server's domain, says what is decided and by which line"
+		}
+		return []doctor.Step{step}
 	}
 	steps := []doctor.Step{{Name: stepFrontend, Result: doctor.Good, Seen: fmt.Sprintf(
 		"%s:%d: frontend %s binds %s: mechanism %s, domain %s", config, f.Line, f.Name, f.Bind,
