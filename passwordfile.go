@@ -96,7 +96,7 @@ func (f *passwordFile) Gone() {
 	})
 	f.problems = nil
 	f.source.Accept()
-	f.replace(passwd.Table[*credential]{})
+	f.replace(passwd.None[*credential]())
 }
 
 // Back implements follow.FileTarget.

@@ -128,6 +128,9 @@ type cost struct {
 	hash  *passhash.Hash
 }
 
+// None is an empty table, another one than each before.
+func None[V any]() Table[V] { return NewTable(0, func(func(string, *User[V]) bool) {}) }
+
 // NewTable is the table of some users, n of them at most. A later one of a name counts.
 func NewTable[V any](n int, users iter.Seq2[string, *User[V]]) (t Table[V]) {
 	t.users = t.users.WithAll(n, users)

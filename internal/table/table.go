@@ -12,7 +12,9 @@ import (
 	"github.com/zmqauth/zmqauth/internal/pause"
 )
 
-// Table is a table of values by keys. The zero value is empty. A copy is the same table.
+// Table is a table of values by keys. The zero value is empty. A copy is the same table. What a
+// change has emptied is another one than each that was empty before: whoever compares tables to
+// see whether there was a change must not miss two that undo each other.
 type Table[K comparable, V any] struct {
 	root *node[K, V] // nil: empty
 	size int
@@ -39,15 +41,7 @@ func Of[K comparable, V any](n int, at func(i int) (K, V)) Table[K, V] {
 	})
 	b := builder[K, V]{at: at}
 	root := b.build(order, 0)
-	return Table[K, V]{root, b.size}.orNone()
-}
-
-// orNone makes an empty table the zero one.
-func (t Table[K, V]) orNone() Table[K, V] {
-	if t.size == 0 {
-		return Table[K, V]{}
-	}
-	return t
+	return Table[K, V]{root, b.size}
 }
 
 // Len is how many keys there are.
@@ -84,7 +78,7 @@ func (t Table[K, V]) Without(key K) Table[K, V] {
 	if _, ok := t.Get(key); !ok {
 		return t
 	}
-	return Table[K, V]{t.root.without(hashOf(key), key, 0), t.size - 1}.orNone()
+	return Table[K, V]{t.root.without(hashOf(key), key, 0), t.size - 1}
 }
 
 // bulk is how many keys are many: then a new table is made of the old one's and those. It takes a

@@ -50,9 +50,16 @@ func TestEmpty(t *testing.T) {
 	if _, ok := empty.Get("a"); ok || empty.Len() != 0 || empty.Without("a") != empty {
 		t.Error("the zero value is not empty")
 	}
-	if empty.With("a", 1).Without("a") != empty ||
-		empty.WithAll(0, maps.All(map[string]int{})) != empty {
-		t.Error("an empty table is not the zero value")
+	emptied := empty.With("a", 1).Without("a")
+	if _, ok := emptied.Get("a"); ok || emptied.Len() != 0 || len(maps.Collect(emptied.All())) != 0 {
+		t.Error("it is not empty")
+	}
+	if again := emptied.With("a", 1).Without("a"); emptied == empty || again == empty ||
+		again == emptied || again.With("b", 2).Len() != 1 {
+		t.Error("changes that undo each other do not show")
+	}
+	if of := empty.WithAll(0, maps.All(map[string]int{})); of == empty || of.Len() != 0 {
+		t.Error("another empty table is the same one")
 	}
 }
 
@@ -70,8 +77,8 @@ func TestOf(t *testing.T) {
 	for key := range keys {
 		table = table.Without(key)
 	}
-	if table != (Table[int, int]{}) {
-		t.Errorf("%d keys are left", table.Len())
+	if left := len(maps.Collect(table.All())); left+table.Len() != 0 || table.root.slots != nil {
+		t.Errorf("%d keys are left of %d", left, table.Len())
 	}
 }
 
