@@ -52,7 +52,8 @@ type Reply struct {
 	Send func()
 
 	lane     *lane
-	repeated bool   // sent more than once
+	sent     bool   // to a connection that was there
+	repeated bool   // to be sent more than once
 	looks    int    // for its effect, in vain
 	entry    *entry // in the group already; nil: not yet, or there is none
 }
@@ -127,10 +128,14 @@ func (l *lane) mayGo(r *Reply, due bool) bool {
 	return r.looks >= ambiguity
 }
 
-// Withdraw says that a reply lets nobody in after all.
+// Withdraw says that a reply lets nobody in after all. One that was sent may have done so before:
+// its session stays, and is judged like the others.
 func (t *Table) Withdraw(r *Reply) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if r.sent {
+		return
+	}
 	r.Session = nil
 	if r.entry != nil {
 		t.end(r.entry)
@@ -151,6 +156,7 @@ func (t *Table) Sent(r *Reply, gone bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := r.lane
+	r.sent = r.sent || !gone
 	switch {
 	case gone:
 		if r.repeated && l.limit > 0 { // its connection may be open, and show that the first one had come

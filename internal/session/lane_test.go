@@ -399,3 +399,42 @@ func TestEndBeforeBeginning(t *testing.T) {
 		t.Errorf("alive %t, %v", table.Alive(ann.Session.ID), err)
 	}
 }
+
+// TestWithdrawnAfterItWasSent: what is withdrawn when its first sending may have let somebody in
+// takes no session away. It may be withdrawn because of a stop after which the rules hold again.
+func TestWithdrawnAfterItWasSent(t *testing.T) {
+	table, _ := newTable(t, 0, always)
+	table.Close() // whatever it looks for, the test looks for
+	s := table.Guard("d", mechanismPlain, nil)
+	fd := accepted(t)
+	s.Tell(zmq4.EVENT_ACCEPTED, fd, "")
+	id := table.NextID()
+	ann := &Reply{Domain: "d", Mechanism: mechanismPlain, Address: "127.0.0.1", Send: func() {},
+		Session: &Session{ID: id, UserID: "ann"}}
+	table.Offer(ann)
+	table.Sent(ann, false)
+	table.Withdraw(ann) // in place of the repetition
+	table.Sent(ann, false)
+	table.show(ann.lane, fd)
+	if all := table.Sessions(); len(all) != 1 || all[0].ID != id || !all[0].Exact {
+		t.Errorf("ann is in without a session: %+v", all)
+	}
+}
+
+// TestWithdrawn: what is withdrawn before it was sent opens no session.
+func TestWithdrawn(t *testing.T) {
+	table, _ := newTable(t, 0, always)
+	table.Close() // whatever it looks for, the test looks for
+	s := table.Guard("d", mechanismPlain, nil)
+	fd := accepted(t)
+	s.Tell(zmq4.EVENT_ACCEPTED, fd, "")
+	ann := &Reply{Domain: "d", Mechanism: mechanismPlain, Address: "127.0.0.1", Send: func() {},
+		Session: &Session{ID: table.NextID(), UserID: "ann"}}
+	table.Offer(ann)
+	table.Withdraw(ann)
+	table.Sent(ann, false)
+	table.show(ann.lane, fd)
+	if all := table.Sessions(); len(all) != 0 {
+		t.Errorf("%+v", all)
+	}
+}
