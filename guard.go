@@ -213,8 +213,8 @@ func (a *Authenticator) Monitor(s *zmq4.Socket, endpoint string, events zmq4.Eve
 
 // sessionChanged tells OnSession, and the front that there may be.
 func (a *Authenticator) sessionChanged(s session.Session, open bool) {
-	if by := s.Proof.(*proof); !open && by.dialled != nil {
-		if c, _ := a.relay.Find([]byte(s.Domain), by.dialled); c != nil {
+	if by := s.Proof.(proof); !open && by.dialled != "" {
+		if c, _ := a.relay.Find([]byte(s.Domain), []byte(by.dialled)); c != nil {
 			c.Ended()
 		}
 	}
@@ -227,7 +227,7 @@ func (a *Authenticator) sessionChanged(s session.Session, open bool) {
 
 func shownSession(s session.Session) Session {
 	return Session{ID: s.ID, Domain: s.Domain, Mechanism: s.Mechanism, UserID: s.UserID,
-		Key: s.Proof.(*proof).key, Client: s.Client, Peer: s.Peer, Since: s.Since, Expires: s.Expires,
+		Key: s.Proof.(proof).key, Client: s.Client, Peer: s.Peer, Since: s.Since, Expires: s.Expires,
 		Exact: s.Exact}
 }
 

@@ -3,7 +3,6 @@ package zmqauth
 import (
 	"log/slog"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/zmqauth/zmqauth/internal/follow"
@@ -12,12 +11,12 @@ import (
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
-// proof is what a session rests on, besides its names.
+// proof is what a session rests on, besides its names. It is comparable: see session.Session.
 type proof struct {
 	key      PublicKey
 	name     string                    // of the user, or the principal
 	address  string                    // as ZAP has it
-	dialled  []byte                    // by a front; nil: there is none
+	dialled  string                    // by a front; empty: there is none
 	user     *passwd.User[*credential] // whose password was right; nil: no table's
 	callback any                       // the setup whose callback let it in; nil: none
 }
@@ -128,9 +127,9 @@ func (a *Authenticator) endSessions() {
 // newSession is the session that an acceptance opens.
 func (a *Authenticator) newSession(id uint64, r *zap.Request, v verdict, since time.Time,
 ) *session.Session {
-	p := &proof{address: string(r.Address), dialled: slices.Clone(r.Dialled), user: v.user}
+	p := proof{address: string(r.Address), dialled: string(r.Dialled), user: v.user}
 	s := &session.Session{ID: id, Domain: string(r.Domain),
-		Mechanism: string(r.Mechanism), UserID: v.userID, Since: since, Proof: p}
+		Mechanism: string(r.Mechanism), UserID: v.userID, Since: since}
 	if c, _ := a.relay.Find(r.Domain, r.Origin()); c != nil {
 		s.Client, s.Peer = c.TCP, c.Peer
 	}
@@ -152,6 +151,7 @@ func (a *Authenticator) newSession(id uint64, r *zap.Request, v verdict, since t
 		}
 	}
 	s.Expires, _ = p.judge(a.policy.Load(), *s)
+	s.Proof = p
 	return s
 }
 
@@ -160,7 +160,7 @@ func (a *Authenticator) judgeSession(s session.Session) (expires time.Time, ok b
 	if a.cfg.EndSessions && a.refuses() {
 		return expires, false // one that was under way at a stop
 	}
-	return s.Proof.(*proof).judge(a.policy.Load(), s)
+	return s.Proof.(proof).judge(a.policy.Load(), s)
 }
 
 func (a *Authenticator) refuses() bool {
@@ -170,7 +170,7 @@ func (a *Authenticator) refuses() bool {
 }
 
 // judge is judgeSession for a policy.
-func (by *proof) judge(p *policy, s session.Session) (expires time.Time, ok bool) {
+func (by proof) judge(p *policy, s session.Session) (expires time.Time, ok bool) {
 	if !p.addresses.Pass([]byte(s.Domain), []byte(by.address)) {
 		return expires, false
 	}
@@ -181,15 +181,15 @@ func (by *proof) judge(p *policy, s session.Session) (expires time.Time, ok bool
 func rejudgment(before, now rules) func(session.Session, bool) (time.Time, bool) {
 	return func(s session.Session, again bool) (time.Time, bool) {
 		if again {
-			return s.Proof.(*proof).judgeAgain(s, before, now)
+			return s.Proof.(proof).judgeAgain(s, before, now)
 		}
-		return s.Proof.(*proof).judge(now.policy, s)
+		return s.Proof.(proof).judge(now.policy, s)
 	}
 }
 
 // judgeAgain is judge for a session that has passed by the rules of before. It looks only at what
 // has changed since.
-func (by *proof) judgeAgain(s session.Session, before, now rules) (expires time.Time, ok bool) {
+func (by proof) judgeAgain(s session.Session, before, now rules) (expires time.Time, ok bool) {
 	p, old := now.policy, before.policy
 	if p.addresses != old.addresses && !p.addresses.Pass([]byte(s.Domain), []byte(by.address)) {
 		return expires, false
@@ -212,7 +212,7 @@ func (by *proof) judgeAgain(s session.Session, before, now rules) (expires time.
 	return by.judgeCredentials(p, s)
 }
 
-func (by *proof) judgeCredentials(p *policy, s session.Session) (expires time.Time, ok bool) {
+func (by proof) judgeCredentials(p *policy, s session.Session) (expires time.Time, ok bool) {
 	domain := []byte(s.Domain)
 	switch s.Mechanism {
 	case zap.MechanismNull:
@@ -227,7 +227,7 @@ func (by *proof) judgeCredentials(p *policy, s session.Session) (expires time.Ti
 	return expires, false
 }
 
-func (by *proof) judgePlain(p *policy, setup *plainSetup) (expires time.Time, ok bool) {
+func (by proof) judgePlain(p *policy, setup *plainSetup) (expires time.Time, ok bool) {
 	switch {
 	case setup == nil:
 		return expires, false
@@ -241,7 +241,7 @@ func (by *proof) judgePlain(p *policy, setup *plainSetup) (expires time.Time, ok
 	return user.Value.validUntil(time.Now())
 }
 
-func (by *proof) judgeCurve(p *policy, setup *curveSetup) (expires time.Time, ok bool) {
+func (by proof) judgeCurve(p *policy, setup *curveSetup) (expires time.Time, ok bool) {
 	switch {
 	case setup == nil:
 		return expires, false
@@ -255,7 +255,7 @@ func (by *proof) judgeCurve(p *policy, setup *curveSetup) (expires time.Time, ok
 	return known.validUntil(time.Now())
 }
 
-func (by *proof) judgeGSSAPI(setup *gssapiSetup) (expires time.Time, ok bool) {
+func (by proof) judgeGSSAPI(setup *gssapiSetup) (expires time.Time, ok bool) {
 	switch {
 	case setup == nil || setup.any:
 		return expires, true

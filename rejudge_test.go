@@ -1,11 +1,16 @@
 package zmqauth
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/pebbe/zmq4"
+
 	"github.com/zmqauth/zmqauth/internal/must"
 	"github.com/zmqauth/zmqauth/internal/passwd"
+	"github.com/zmqauth/zmqauth/internal/testpeer"
+	"github.com/zmqauth/zmqauth/internal/testzmq"
 	"github.com/zmqauth/zmqauth/internal/zap"
 )
 
@@ -60,5 +65,28 @@ func TestChangesThatUndoEachOther(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSessionsOfGroupEnd: over IPC there are no more sessions than connections, also while other
+// connections of the process go on.
+func TestSessionsOfGroupEnd(t *testing.T) {
+	j := newJudged(t, Config{Logger: quiet()})
+	client, endpoint := j.serve("NULL", "ipc://"+filepath.Join(j.dir, "s"))
+	must.OK(t, client.Connect(endpoint))
+	first := j.await(1)[0]
+	var others []*zmq4.Socket
+	for n := range 3 {
+		other := testzmq.NewSocket(t, j.zctx, zmq4.DEALER)
+		must.OK(t, other.Connect(endpoint))
+		j.await(n + 2)
+		others = append(others, other)
+	}
+	for _, other := range others {
+		must.OK(t, other.Close())
+	}
+	testpeer.Eventually(t, "one session is left", func() bool { return len(j.a.Sessions()) == 1 })
+	if !j.a.Alive(first.ID) {
+		t.Error("messages of a client that is connected are denied")
 	}
 }

@@ -95,3 +95,61 @@ func TestExactAgain(t *testing.T) {
 	}
 	t.Errorf("%+v", table.Sessions())
 }
+
+// TestGroupLosesOne: where a connection of a group has gone, one of the sessions that are alike has
+// ended. It is not known which, so that the messages of none are denied.
+func TestGroupLosesOne(t *testing.T) {
+	type proof struct{ name string }
+	table := New(Config{Judge: always, Changed: func(Session, bool) {}})
+	table.Close() // whatever it looks for, the test looks for
+	s := table.Guard("d", mechanismPlain, nil)
+	var ids []uint64
+	var fds []int
+	enter := func(user string) {
+		fd, address := acceptedIPC(t)
+		s.Tell(zmq4.EVENT_ACCEPTED, fd, "")
+		r := &Reply{Domain: "d", Mechanism: mechanismPlain, Address: address, Send: func() {},
+			Session: &Session{ID: table.NextID(), UserID: user, Proof: proof{user},
+				Since: time.Now().Add(-2 * trimAge)}}
+		table.Offer(r)
+		table.Sent(r, false)
+		fds, ids = append(fds, fd), append(ids, r.Session.ID)
+	}
+	expect := func(what string, sessions int, alive bool) {
+		t.Helper()
+		if all := table.Sessions(); len(all) != sessions {
+			t.Errorf("%s: %+v", what, all)
+		}
+		for _, id := range ids {
+			if table.Alive(id) != alive {
+				t.Errorf("%s: %d is alive: %t", what, id, !alive)
+			}
+		}
+	}
+	enter("ann")
+	enter("ann")
+	enter("ann")
+	expect("all are there", 3, true)
+	end(t, s, fds[0])
+	expect("one has gone", 2, true)
+	for _, l := range table.lanes {
+		for range maxPerhaps {
+			table.notePerhaps(l, table.NextID())
+		}
+	}
+	if len(table.perhaps) != maxPerhaps {
+		t.Errorf("%d are remembered", len(table.perhaps))
+	}
+	end(t, s, fds[1])
+	end(t, s, fds[2])
+	expect("all have gone", 0, false)
+	if len(table.perhaps)+len(table.lanes) > 0 {
+		t.Errorf("%d perhaps, %d lanes", len(table.perhaps), len(table.lanes))
+	}
+	ids = nil
+	enter("ann")
+	enter("ann")
+	end(t, s, fds[len(fds)-1])
+	table.Cut(func(Session) bool { return true })
+	expect("they are cut", 0, false)
+}

@@ -37,6 +37,7 @@ type lane struct {
 
 	grouped  map[*conn]struct{}  // connections of the group
 	sessions map[*entry]struct{} // of the group
+	perhaps  []uint64            // sessions of the group that have ended, or others alike
 }
 
 // Reply is the reply to one ZAP request. Its owner sends it.
@@ -295,12 +296,20 @@ func (t *Table) trimOld() {
 	}
 }
 
+// maxPerhaps is of how many sessions of a group it is remembered that they may not have ended.
+const maxPerhaps = 1000
+
 // trim ends the sessions of the group that must have ended: of each kind there are no more than
-// connections. Which of several alike has ended makes no difference. The caller holds t.mu.
+// connections. Which of several alike has ended makes no difference to those who judge them. To
+// those who get its messages it does, so that Alive does not deny it while the group lasts. The
+// caller holds t.mu.
 func (t *Table) trim(l *lane) {
 	most := len(l.together())
 	if most > 0 && len(l.sessions) <= most {
 		return
+	}
+	if most == 0 {
+		t.forgetPerhaps(l)
 	}
 	alike := make(map[Session][]*entry)
 	for e := range l.sessions {
@@ -321,9 +330,31 @@ func (t *Table) trim(l *lane) {
 				}
 			}
 			t.end(entries[oldest])
+			if most > 0 {
+				t.notePerhaps(l, entries[oldest].ID)
+			}
 			entries = append(entries[:oldest:oldest], entries[oldest+1:]...)
 		}
 	}
+}
+
+// notePerhaps notes that a session of the group has ended, or another one alike. The caller holds
+// t.mu.
+func (t *Table) notePerhaps(l *lane, id uint64) {
+	if len(l.perhaps) >= maxPerhaps {
+		delete(t.perhaps, l.perhaps[0])
+		l.perhaps = l.perhaps[1:]
+	}
+	l.perhaps = append(l.perhaps, id)
+	t.perhaps[id] = struct{}{}
+}
+
+// forgetPerhaps says that all those have ended. The caller holds t.mu.
+func (t *Table) forgetPerhaps(l *lane) {
+	for _, id := range l.perhaps {
+		delete(t.perhaps, id)
+	}
+	l.perhaps = nil
 }
 
 // isAsked tells whether the reply that opened a session is under way.
@@ -343,6 +374,7 @@ func (t *Table) cutGroup(l *lane) (count int) {
 	for c := range l.together() {
 		_ = c.handle.cut()
 	}
+	t.forgetPerhaps(l)
 	for e := range l.sessions {
 		t.end(e)
 		count++

@@ -24,7 +24,9 @@ type Session struct {
 	Since                     time.Time
 	Expires                   time.Time // zero: never
 	Exact                     bool      // the connection is known; false: it is one of a group
-	Proof                     any       // the owner's: by what the session was let in
+	// Proof is the owner's: by what the session was let in. It is comparable, and equal for sessions
+	// that are judged alike.
+	Proof any
 }
 
 // The mechanisms as ZAP names them (RFC 27).

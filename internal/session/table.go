@@ -24,8 +24,9 @@ type Table struct {
 
 	mu        sync.Mutex // held shortly: decisions wait for it
 	byID      map[uint64]*entry
-	all       []*entry       // of byID, in no order
-	counts    map[string]int // of byID, by domain
+	all       []*entry            // of byID, in no order
+	perhaps   map[uint64]struct{} // those that have ended, or one alike: see trim
+	counts    map[string]int      // of byID, by domain
 	sockets   map[*Socket]struct{}
 	domains   map[string]int // of the sockets, with how many there are
 	lanes     map[laneKey]*lane
@@ -66,6 +67,7 @@ func New(cfg Config) *Table {
 	t := &Table{
 		cfg:       cfg,
 		byID:      make(map[uint64]*entry),
+		perhaps:   make(map[uint64]struct{}),
 		counts:    make(map[string]int),
 		sockets:   make(map[*Socket]struct{}),
 		domains:   make(map[string]int),
@@ -141,11 +143,12 @@ func (t *Table) Counts() map[string]int {
 	return maps.Clone(t.counts)
 }
 
-// Alive tells whether a session is open.
+// Alive tells whether a session is open, or may be.
 func (t *Table) Alive(id uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.byID[id] != nil
+	_, perhaps := t.perhaps[id]
+	return perhaps || t.byID[id] != nil
 }
 
 // Cut ends the sessions that match, with their connections. It returns how many sessions that were.
@@ -170,6 +173,7 @@ func (t *Table) CutAll() {
 	}
 	for _, l := range t.lanes {
 		t.cutLater(l, time.Now())
+		t.forgetPerhaps(l)
 	}
 	for len(t.all) > 0 {
 		t.end(t.all[len(t.all)-1])
