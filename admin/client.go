@@ -184,6 +184,9 @@ func (c *Client) broken(err error) error {
 	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
 		err = fmt.Errorf("%w: nobody serves it (zmqauth proxy --control does)", err)
 	}
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		err = fmt.Errorf("its program has ended, or has cut the answer off (%w)", err)
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("no answer in time, its program stands still or is overloaded (%w)", err)
 	}

@@ -477,9 +477,25 @@ func TestCloseEndsWatches(t *testing.T) {
 	c := newControlled(t, Config{})
 	conn, lines := c.watchRaw(t)
 	defer conn.Close()
+	watch := make(chan error, 1)
+	began := make(chan struct{})
+	go func() {
+		watch <- NewClient(c.path).Watch(t.Context(), Selector{}, func(Event) error {
+			close(began) // at EventWatching, the only one
+			return nil
+		})
+	}()
+	select {
+	case <-began:
+	case err := <-watch:
+		t.Fatal(err)
+	}
 	must.OK(t, c.control.Close())
 	if rest, err := io.ReadAll(lines); err == nil {
 		t.Errorf("a watch that was cut off looks whole: %q", rest)
+	}
+	if err := <-watch; err == nil || !strings.Contains(err.Error(), "its program has ended") {
+		t.Errorf("%v", err)
 	}
 	err := NewClient(c.path).Sessions(t.Context(), Selector{}, func(Session) error { return nil })
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "nobody serves it") {
