@@ -89,6 +89,7 @@ func (t *Table) judgeFresh(fresh []*entry) {
 			t.cutOne(e)
 			continue
 		}
+		e.expires.CompareAndSwap(&e.Expires, &expires) // unless a Rejudge has told since
 		t.mu.Lock()
 		t.dueBy(expires) // it is judged again then
 		t.mu.Unlock()

@@ -255,13 +255,14 @@ func (t *Table) Rejudge(judge func(s Session, again bool) (expires time.Time, ok
 	t.mu.Unlock()
 	var next time.Time // when the first of them expires
 	for _, e := range all {
-		expires, ok := judge(e.snapshot(), e.round == t.round-1)
+		again := e.round == t.round-1
+		expires, ok := judge(e.snapshot(), again)
 		e.round = t.round
 		if !ok {
 			count += t.cutOne(e)
 			continue
 		}
-		if expires != *e.expires.Load() {
+		if !again || expires != *e.expires.Load() {
 			e.expires.Store(&expires)
 		}
 		if !expires.IsZero() && (next.IsZero() || expires.Before(next)) {

@@ -115,6 +115,9 @@ func TestExpiryOfLater(t *testing.T) {
 		if table.IsDue(at.Add(-1)) || table.IsDue(at) != (name != "never") {
 			t.Errorf("%s: due at %v", name, table.due)
 		}
+		if all := table.Sessions(); len(all) != 1 || all[0].Expires != test.judged {
+			t.Errorf("%s: %+v", name, all)
+		}
 	}
 }
 
