@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"github.com/zmqauth/zmqauth"
@@ -198,6 +201,42 @@ func TestThreeEngines(t *testing.T) {
 		defer cancel()
 		return putMeta(ctx, admin, again)
 	})
+}
+
+// TestAdvertised: an engine tells the others the address that they have in their files. They try any
+// other, too, for which no certificate is valid.
+func TestAdvertised(t *testing.T) {
+	for _, hosts := range [][]string{
+		{"a.example.org", "B.example.org", "c"},
+		{"192.0.2.1", "192.0.2.2", "2001:db8::3"},
+	} {
+		plan := fleetfile.Plan{Dir: filepath.Join(t.TempDir(), "fleet"), Fleet: "test",
+			Bucket: "zmqauth", Admin: "ann", Servers: []string{"orders"}}
+		for _, host := range hosts {
+			plan.Engines = append(plan.Engines, net.JoinHostPort(host, "4222"))
+		}
+		must.OK(t, fleetfile.Init(plan))
+		var all []*server.Options
+		for i := range hosts {
+			file, err := fleetfile.ReadEngine(
+				filepath.Join(plan.Dir, fmt.Sprintf("engine-%d.engine", i+1)))
+			must.OK(t, err)
+			o, err := (&engine{file: file}).options()
+			must.OK(t, err)
+			all = append(all, o)
+		}
+		for i, one := range all {
+			for j, other := range all {
+				known := slices.ContainsFunc(other.Routes, func(u *url.URL) bool {
+					return strings.EqualFold(u.Host, one.Cluster.Advertise)
+				})
+				if known != (i != j) {
+					t.Errorf("%s advertises %q; among the routes of %s: %t", one.ServerName,
+						one.Cluster.Advertise, other.ServerName, known)
+				}
+			}
+		}
+	}
 }
 
 // putMeta puts the entry of the fleet itself.

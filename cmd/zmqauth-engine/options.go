@@ -86,6 +86,7 @@ func (e *engine) secure(o *server.Options) error {
 	if o.Cluster.Host, o.Cluster.Port, err = hostAndPort(e.file.ClusterListen); err != nil {
 		return err
 	}
+	o.Cluster.Advertise = advertised(certificate.Leaf, o.Cluster.Port)
 	o.Cluster.TLSTimeout, o.Cluster.AuthTimeout = authTime, authTime
 	o.Cluster.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS13,
 		Certificates: []tls.Certificate{certificate}, RootCAs: peers, ClientCAs: peers,
@@ -94,6 +95,23 @@ func (e *engine) secure(o *server.Options) error {
 		o.Routes = append(o.Routes, &url.URL{Scheme: "tls", Host: peer})
 	}
 	return nil
+}
+
+// advertised is the address of this engine as the others have it in their files. Otherwise NATS
+// tells them the IP address that it sees. Where the files have names, no certificate is valid for
+// that, and the engines try it again without an end.
+func advertised(certificate *x509.Certificate, port int) string {
+	if port == server.RANDOM_PORT {
+		return ""
+	}
+	hosts := certificate.DNSNames
+	for _, ip := range certificate.IPAddresses {
+		hosts = append(hosts, ip.String())
+	}
+	if len(hosts) == 0 {
+		return ""
+	}
+	return net.JoinHostPort(hosts[0], strconv.Itoa(port))
 }
 
 // hostAndPort takes a checked address apart. The host * is all addresses.
