@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -65,4 +66,30 @@ func TestComposeMetrics(t *testing.T) {
 		return json.NewDecoder(response.Body).Decode(&answer) == nil &&
 			len(answer.Data.Result) == 1 && answer.Data.Result[0].Value[1] == "1"
 	})
+}
+
+// TestComposeRefusal: the administrator of docker/compose.fleet.yaml takes a refusal for one, and
+// nothing else: not a proxy that is away.
+func TestComposeRefusal(t *testing.T) {
+	script, err := os.ReadFile(filepath.Join(root, "docker", "fleet", "client.sh"))
+	must.OK(t, err)
+	for _, c := range []struct {
+		says string
+		good bool
+	}{
+		{"zmqauth: tcp://one:5555: access denied (status 400): the server does not", true},
+		{"zmqauth: tcp://one:5555: nobody has accepted a connection", false},
+	} {
+		cmd := exec.Command("/bin/sh", "-c", `revoked=
+zmqauth() {
+    case "$1 $2" in
+    "fleet revoke") revoked=yes ;;
+    connect*) [ -z "$revoked" ] || { echo "`+c.says+`" >&2; return 1; } ;;
+    esac
+}
+`+strings.Replace(string(script), "cd /fleet", "", 1))
+		if said, err := cmd.CombinedOutput(); (err == nil) != c.good {
+			t.Errorf("a client hears %q: %v\n%s", c.says, err, said)
+		}
+	}
 }
