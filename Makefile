@@ -5,7 +5,7 @@
 # make soak     clients, rules, callbacks and hostile peers all at once, SOAKTIME long; then a proxy with everything on
 # make cuts     CUTS connections cut, among clients that share one address
 # make fleet-schedules    SCHEDULES schedules of engines and servers of a fleet that are killed and frozen
-# make docker-demo, make docker-test    the images: the proxy in front of a service, and the tests in three Debian suites
+# make docker-demo, make docker-test    the images: a proxy, a fleet, and the tests in three Debian suites
 # make browser  the status page in a real browser, and the picture of it in docs/
 # make languages    the relays of docs/languages.md whose compilers are large: Java, Rust, Haskell
 # make fleet-demo    three engines and four proxies of a fleet on this host: a key is let in, and revoked everywhere
