@@ -203,8 +203,8 @@ func TestThreeEngines(t *testing.T) {
 	})
 }
 
-// TestAdvertised: an engine tells the others the address that they have in their files. They try any
-// other, too, for which no certificate is valid.
+// TestAdvertised: an engine tells the others the address that they have in their files. They would
+// try any other, too, for which no certificate is valid.
 func TestAdvertised(t *testing.T) {
 	for _, hosts := range [][]string{
 		{"a.example.org", "B.example.org", "c"},
